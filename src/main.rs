@@ -1,0 +1,3 @@
+//! Entry point: parse, call the verb, turn an error into words on stderr and an exit code.
+
+fn main() {}

@@ -1,0 +1,114 @@
+//! The one model text: encoder (SigLIP), projector, backbone (Llama), memory (KV cache), heads.
+//!
+//! Letters in shapes: B batch, T tokens, D width of the backbone, Dv width of the encoder, H heads,
+//! Hd width of a head, P patches, V vision tokens a frame.
+//!
+//! [`Perceiver`] and [`Backbone`] are the only traits over the model; tests of the session put fakes there.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::units::{Logit, TokenId};
+
+impl From<candle_core::Error> for Error {
+    fn from(e: candle_core::Error) -> Self {
+        Self::Tensor(e.to_string())
+    }
+}
+
+/// One piece of what the backbone reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A text token: one position.
+    Token(TokenId),
+    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector.
+    Features(&'a [f32]),
+}
+
+/// Output of the backbone at its last position, after the final norm: `[D]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hidden(pub Vec<f32>);
+
+/// What the two decision heads say; positive means act.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadLogits {
+    /// Speak now?
+    pub speak: Logit,
+    /// Update the task state now?
+    pub dst_update: Logit,
+}
+
+/// Turns a picture into features.
+pub trait Perceiver {
+    /// Vision tokens a frame: V.
+    fn tokens_per_frame(&self) -> usize;
+    /// Width of a feature: Dv.
+    fn width(&self) -> usize;
+    /// Features `[V, Dv]` of an upright RGB picture `[height, width, 3]` of 8 bits.
+    ///
+    /// # Errors
+    /// The buffer's length is not width x height x 3, or the arithmetic failed.
+    fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>>;
+}
+
+/// Reads the stream. Weights are shared and immutable; what was read lies in a separate memory.
+pub trait Backbone {
+    /// The KV cache; allocated once.
+    type Memory: Memory;
+
+    /// An empty memory.
+    ///
+    /// # Errors
+    /// The allocation failed.
+    fn new_memory(&self) -> Result<Self::Memory>;
+
+    /// Reads the pieces behind what memory holds and gives the hidden state of the last position.
+    /// Reading in chunks gives the same as reading at once.
+    ///
+    /// # Errors
+    /// No pieces; a token outside of the vocabulary; features of another size; [`Error::MemoryFull`]
+    /// (memory is then unchanged).
+    fn extend(&self, pieces: &[Piece<'_>], memory: &mut Self::Memory) -> Result<Hidden>;
+
+    /// Both decision heads on a hidden state.
+    ///
+    /// # Errors
+    /// The arithmetic failed.
+    fn heads(&self, hidden: &Hidden) -> Result<HeadLogits>;
+
+    /// Scores of every token of the vocabulary as the next one: `[vocab]`. Not needed on a silent frame.
+    ///
+    /// # Errors
+    /// The arithmetic failed.
+    fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>>;
+}
+
+/// A place in memory to go back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub usize);
+
+/// What a memory can do besides being read and extended by its backbone.
+pub trait Memory {
+    /// Positions held.
+    fn len(&self) -> usize;
+    /// Positions at most.
+    fn capacity(&self) -> usize;
+    /// `true` when nothing is held.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The present end.
+    fn mark(&self) -> Mark {
+        Mark(self.len())
+    }
+    /// Forgets everything behind the mark, as if it had never been read.
+    ///
+    /// # Errors
+    /// The mark lies behind the end.
+    fn rewind(&mut self, mark: Mark) -> Result<()>;
+    /// Forgets a range and moves what stands behind it forward; its positions are re-rotated.
+    ///
+    /// # Errors
+    /// The range does not lie within what is held.
+    fn evict(&mut self, range: Range<usize>) -> Result<()>;
+}
