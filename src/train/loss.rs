@@ -49,17 +49,15 @@ pub fn balanced_binary(logits: &Tensor, positive: &[bool]) -> Result<Option<Tens
     Ok(Some((neg_log_sigmoid(&(logits * sign)?)? * weights)?.sum_all()?))
 }
 
-/// SigLIP's loss (Zhai et al. 2023, equation 1) on `image [B,D]` and `text [U,D]`, both of unit length:
-/// `-1/B * sum_ij log sigmoid(z_ij * (t * x_i.y_j + b))`, `z = 1` where `caption[i] == j`, else -1.
-/// `log_scale` is log t and `bias` is b, both `[1]`.
+/// SigLIP's loss (Zhai et al. 2023, equation 1) on pair logits `[B,U]` (scale times cosine plus bias):
+/// `-1/B * sum_ij log sigmoid(z_ij * logit_ij)`, `z = 1` where `caption[i] == j`, else -1.
 ///
 /// # Errors
 /// Shapes differ.
-pub fn sigmoid_pairs(image: &Tensor, text: &Tensor, caption: &[usize], log_scale: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let (b, u) = (image.dim(0)?, text.dim(0)?);
+pub fn sigmoid_pairs(logits: &Tensor, caption: &[usize]) -> Result<Tensor> {
+    let (b, u) = logits.dims2()?;
     let z: Vec<f32> = caption.iter().flat_map(|c| (0..u).map(move |j| if j == *c { 1.0 } else { -1.0 })).collect();
-    let z = Tensor::from_vec(z, (b, u), image.device())?;
-    let logits = image.matmul(&text.t()?)?.broadcast_mul(&log_scale.exp()?)?.broadcast_add(bias)?;
+    let z = Tensor::from_vec(z, (b, u), logits.device())?;
     Ok((neg_log_sigmoid(&(logits * z)?)?.sum_all()? / b as f64)?)
 }
 
@@ -116,14 +114,11 @@ mod tests {
 
     #[test]
     fn sigmoid_pairs_worked_by_hand_and_finite_at_extremes() {
-        let image = tensor(&[1.0, 0.0, 0.0, 1.0], (2, 2));
-        let text = tensor(&[1.0, 0.0], (1, 2));
-        let one = |v: f32| Tensor::from_slice(&[v], 1, &Device::Cpu).unwrap();
-        // t = 1, b = -1: logits 0 and -1; image 0 is positive, image 1 has no caption here.
-        let loss = sigmoid_pairs(&image, &text, &[0, 9], &one(0.0), &one(-1.0)).unwrap();
+        // Logits 0 (image 0, its caption) and -1 (image 1, not its caption).
+        let loss = sigmoid_pairs(&tensor(&[0.0, -1.0], (2, 1)), &[0, 9]).unwrap();
         let want = (2f64.ln() + (1.0 + (-1f64).exp()).ln()) / 2.0;
         assert!((number(&loss).unwrap() - want).abs() < 1e-6);
-        let far = sigmoid_pairs(&image, &text, &[0, 0], &one(9.0), &one(-500.0)).unwrap();
+        let far = sigmoid_pairs(&tensor(&[-500.0, 9e3], (2, 1)), &[0, 0]).unwrap();
         assert!(number(&far).unwrap().is_finite());
     }
 }
