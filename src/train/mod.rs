@@ -2,6 +2,7 @@
 
 pub mod assistant;
 pub mod checkpoint;
+pub mod config;
 pub mod examples;
 pub mod loss;
 pub mod optimizer;
