@@ -191,17 +191,17 @@ pub fn gelu_tanh_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     }
 }
 
-/// See [`super::silu_mul`].
+/// See [`super::silu_gate`].
 #[inline(always)]
-pub fn silu_mul(gate: &[f32], up: &[f32], y: &mut [f32]) {
+pub fn silu_gate(gate: &[f32], up: &[f32], y: &mut [f32]) {
     for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
         *y = g * sigmoid(*g) * u;
     }
 }
 
-/// See [`super::silu_mul_backward`].
+/// See [`super::silu_gate_backward`].
 #[inline(always)]
-pub fn silu_mul_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+pub fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
     for (((dg, du), dy), (g, u)) in dgate.iter_mut().zip(dup.iter_mut()).zip(dy).zip(gate.iter().zip(up)) {
         let s = sigmoid(*g);
         *dg = dy * u * s * (1.0 + g * (1.0 - s));

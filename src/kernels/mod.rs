@@ -47,9 +47,9 @@ dispatch! {
     /// Gradient of [`gelu_tanh`].
     fn gelu_tanh_backward(x: &[f32], dy: &[f32], dx: &mut [f32]);
     /// `y = gate * sigmoid(gate) * up`: the SwiGLU product (Shazeer 2020).
-    fn silu_mul(gate: &[f32], up: &[f32], y: &mut [f32]);
-    /// Gradients of [`silu_mul`].
-    fn silu_mul_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]);
+    fn silu_gate(gate: &[f32], up: &[f32], y: &mut [f32]);
+    /// Gradients of [`silu_gate`].
+    fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]);
     /// Rotates interleaved pairs `(x[2i], x[2i+1])` of each row (llama.cpp's order): row r takes the angles of position
     /// `r % t` from `cos`, `sin` `[t, width/2]`. `inverse` turns the other way, which is also the gradient.
     fn rope(x: &[f32], cos: &[f32], sin: &[f32], t: usize, inverse: bool, y: &mut [f32]);

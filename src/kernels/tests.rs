@@ -129,10 +129,10 @@ fn activations_match_f64_and_their_gradients_match_differences() {
     close(&dx, &numeric(&x, &dy, &gelu), 1e-2);
     let silu = |g: &[f32], u: &[f32]| {
         let mut y = vec![0.0; g.len()];
-        super::silu_mul(g, u, &mut y);
+        super::silu_gate(g, u, &mut y);
         y
     };
-    super::silu_mul_backward(&x, &u, &dy, &mut dx, &mut du);
+    super::silu_gate_backward(&x, &u, &dy, &mut dx, &mut du);
     close(&dx, &numeric(&x, &dy, &|x| silu(x, &u)), 1e-2);
     close(&du, &numeric(&u, &dy, &|u| silu(&x, u)), 1e-2);
 }

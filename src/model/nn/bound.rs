@@ -1,107 +1,54 @@
-//! Operations that candle lacks in a form that is both quick and differentiable: the kernels as candle operations.
-//!
-//! On a CPU in f32 the kernels compute value and gradient. Elsewhere (CUDA, Metal, half precision) the same formula is
-//! composed of candle's basic operations, all of which pass gradients on.
+//! The kernels bound into candle as operations with gradients: f32 on a CPU, whatever the mode.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
 use crate::kernels;
 
+/// `true` where the kernels can compute.
+pub fn fits(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
 /// Root-mean-square norm over the last dimension: `x [.., D]`, `w [D]`.
-///
-/// # Errors
-/// The shapes do not fit.
 pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> Result<Tensor> {
-    if on_kernels(x) {
-        return x.contiguous()?.apply_op2(&w.contiguous()?, RmsNorm { eps });
-    }
-    let dtype = x.dtype();
-    let x = x.to_dtype(DType::F32)?;
-    let ms = x.sqr()?.mean_keepdim(D::Minus1)?;
-    x.broadcast_div(&(ms + f64::from(eps))?.sqrt()?)?.broadcast_mul(&w.to_dtype(DType::F32)?)?.to_dtype(dtype)
+    x.contiguous()?.apply_op2(&w.contiguous()?, RmsNorm { eps })
 }
 
 /// Layer norm over the last dimension: `x [.., D]`, `w` and `b` `[D]`.
-///
-/// # Errors
-/// The shapes do not fit.
 pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> Result<Tensor> {
-    if on_kernels(x) {
-        return x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { eps });
-    }
-    let dtype = x.dtype();
-    let x = x.to_dtype(DType::F32)?;
-    let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let var = x.sqr()?.mean_keepdim(D::Minus1)?;
-    x.broadcast_div(&(var + f64::from(eps))?.sqrt()?)?
-        .broadcast_mul(&w.to_dtype(DType::F32)?)?
-        .broadcast_add(&b.to_dtype(DType::F32)?)?
-        .to_dtype(dtype)
+    x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { eps })
 }
 
 /// Softmax of `scale * x` over the last dimension of `x [.., R, C]`. With `causal`, row r sees the first
 /// `C - R + r + 1` columns: the last row sees all.
-///
-/// # Errors
-/// `causal` with more rows than columns.
 pub fn softmax(x: &Tensor, scale: f32, causal: bool) -> Result<Tensor> {
     let (rows, cols) = (x.dim(D::Minus2)?, x.dim(D::Minus1)?);
     if causal && rows > cols {
         bail!("softmax: {rows} rows cannot be causal over {cols} columns");
     }
-    if on_kernels(x) {
-        return x.contiguous()?.apply_op1(Softmax { rows, cols, scale, causal });
-    }
-    let mut x = (x.to_dtype(DType::F32)? * f64::from(scale))?;
-    if causal {
-        let hidden = (0..rows).flat_map(|r| (0..cols).map(move |c| if c > cols - rows + r { f32::NEG_INFINITY } else { 0.0 }));
-        x = x.broadcast_add(&Tensor::from_iter(hidden, x.device())?.reshape((rows, cols))?)?;
-    }
-    let e = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+    x.contiguous()?.apply_op1(Softmax { rows, cols, scale, causal })
 }
 
 /// GELU in its tanh form.
-///
-/// # Errors
-/// The device failed.
 pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
-    if on_kernels(x) { x.contiguous()?.apply_op1(GeluTanh) } else { x.gelu() }
+    x.contiguous()?.apply_op1(GeluTanh)
 }
 
 /// `silu(gate) * up`, of equal shapes.
-///
-/// # Errors
-/// The shapes differ.
-pub fn silu_mul(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+pub fn silu_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if gate.shape() != up.shape() {
-        bail!("silu_mul: {:?} against {:?}", gate.shape(), up.shape());
+        bail!("silu_gate: {:?} against {:?}", gate.shape(), up.shape());
     }
-    if on_kernels(gate) { gate.contiguous()?.apply_op2(&up.contiguous()?, SiluMul) } else { gate.silu()? * up }
+    gate.contiguous()?.apply_op2(&up.contiguous()?, SiluGate)
 }
 
 /// Rotary position embedding of `x [B,H,T,Hd]` on interleaved pairs, with `cos` and `sin` `[T, Hd/2]`.
-///
-/// # Errors
-/// The shapes do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    let (b, h, t, hd) = x.dims4()?;
+    let (_, _, t, hd) = x.dims4()?;
     if cos.dims() != [t, hd / 2] || sin.dims() != [t, hd / 2] || hd % 2 != 0 {
         bail!("rope: x {:?}, cos {:?}, sin {:?}", x.shape(), cos.shape(), sin.shape());
     }
-    if on_kernels(x) {
-        return x.contiguous()?.apply_op3(&cos.contiguous()?, &sin.contiguous()?, Rope { inverse: false });
-    }
-    let pairs = x.reshape((b, h, t, hd / 2, 2))?; // [B,H,T,Hd] -> [B,H,T,Hd/2,2]
-    let (even, odd) = (pairs.narrow(4, 0, 1)?.squeeze(4)?, pairs.narrow(4, 1, 1)?.squeeze(4)?);
-    let (cos, sin) = (cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?);
-    let a = (even.broadcast_mul(&cos)? - odd.broadcast_mul(&sin)?)?;
-    let c = (even.broadcast_mul(&sin)? + odd.broadcast_mul(&cos)?)?;
-    Tensor::stack(&[a, c], 4)?.reshape((b, h, t, hd))
-}
-
-fn on_kernels(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
+    x.contiguous()?.apply_op3(&cos.contiguous()?, &sin.contiguous()?, Rope { inverse: false })
 }
 
 /// The numbers of a contiguous f32 tensor on the CPU.
@@ -243,23 +190,23 @@ impl CustomOp1 for GeluTanh {
     }
 }
 
-struct SiluMul;
+struct SiluGate;
 
-impl CustomOp2 for SiluMul {
+impl CustomOp2 for SiluGate {
     fn name(&self) -> &'static str {
-        "silu_mul"
+        "silu_gate"
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, gl: &Layout, u: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
         let (g, u) = (view(g, gl)?, view(u, ul)?);
         let mut y = vec![0.0; g.len()];
-        kernels::silu_mul(g, u, &mut y);
+        kernels::silu_gate(g, u, &mut y);
         Ok(output(y, gl))
     }
 
     fn bwd(&self, g: &Tensor, u: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (mut dg, mut du) = (vec![0.0; g.elem_count()], vec![0.0; g.elem_count()]);
-        with_views([g, u, dy], |[g, u, dy]| kernels::silu_mul_backward(g, u, dy, &mut dg, &mut du))?;
+        with_views([g, u, dy], |[g, u, dy]| kernels::silu_gate_backward(g, u, dy, &mut dg, &mut du))?;
         Ok((Some(like(dg, g)?), Some(like(du, u)?)))
     }
 }
@@ -313,32 +260,39 @@ fn check_width(x: &[f32], w: &[f32]) -> Result<()> {
 mod tests {
     use candle_core::{Device, Var};
 
+    use super::super::ops::{self, Sight};
+    use super::super::{Mode, RopeTable};
+    use crate::error::Result;
+
     use super::*;
 
     type Op = fn(&[Tensor]) -> Result<Tensor>;
 
-    /// The composed form is taken for f64; values and gradients of both must agree.
+    /// f64 takes the composed form, f32 the kernels: values and gradients of both must agree.
     #[test]
-    fn kernel_and_composed_form_agree_in_value_and_gradient() {
+    fn kernels_agree_with_the_composed_form_in_value_and_gradient() {
+        const MODE: Mode = Mode::Differentiable;
         let cases: [(&str, &[&[usize]], Op); 6] = [
-            ("rms_norm", &[&[2, 3, 8], &[8]], |t| rms_norm(&t[0], &t[1], 1e-5)),
-            ("layer_norm", &[&[2, 3, 8], &[8], &[8]], |t| layer_norm(&t[0], &t[1], &t[2], 1e-5)),
-            ("softmax", &[&[2, 3, 5]], |t| softmax(&t[0], 0.7, true)),
-            ("gelu", &[&[3, 9]], |t| gelu_tanh(&t[0])),
-            ("silu_mul", &[&[3, 9], &[3, 9]], |t| silu_mul(&t[0], &t[1])),
-            ("rope", &[&[1, 2, 3, 4], &[3, 2], &[3, 2]], |t| rope(&t[0], &t[1].detach(), &t[2].detach())),
+            ("rms_norm", &[&[2, 3, 8], &[8]], |t| ops::rms_norm(&t[0], &t[1], 1e-5, MODE)),
+            ("layer_norm", &[&[2, 3, 8], &[8], &[8]], |t| ops::layer_norm(&t[0], &t[1], &t[2], 1e-5, MODE)),
+            ("attention", &[&[1, 4, 3, 6], &[1, 2, 5, 6], &[1, 2, 5, 6]], |t| {
+                ops::attention(&t[0], &t[1], &t[2], Sight::Causal { past: 2 }, MODE)
+            }),
+            ("gelu", &[&[3, 9]], |t| ops::gelu_tanh(&t[0], MODE)),
+            ("silu_gate", &[&[3, 9], &[3, 9]], |t| ops::silu_gate(&t[0], &t[1], MODE)),
+            ("rope", &[&[1, 2, 3, 4], &[3, 2], &[3, 2]], |t| {
+                ops::rope(&t[0], &RopeTable { cos: t[1].detach(), sin: t[2].detach() }, MODE)
+            }),
         ];
         for (name, shapes, op) in cases {
             let at = |dtype: DType| -> (Vec<f32>, Vec<Vec<f32>>) {
-                let vars: Vec<Var> = shapes
-                    .iter()
-                    .enumerate()
-                    .map(|(i, shape)| {
-                        let n: usize = shape.iter().product();
-                        let values: Vec<f32> = (0..n).map(|k| ((k * 7 + i * 3) as f32 * 0.37).sin()).collect();
-                        Var::from_tensor(&Tensor::from_vec(values, *shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap()
-                    })
-                    .collect();
+                let var = |(i, shape): (usize, &&[usize])| {
+                    let n: usize = shape.iter().product();
+                    let values: Vec<f32> = (0..n).map(|k| ((k * 7 + i * 3) as f32 * 0.37).sin()).collect();
+                    let tensor = Tensor::from_vec(values, *shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+                    Var::from_tensor(&tensor).unwrap()
+                };
+                let vars: Vec<Var> = shapes.iter().enumerate().map(var).collect();
                 let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
                 let y = op(&tensors).unwrap().to_dtype(DType::F32).unwrap();
                 let weight: Vec<f32> = (0..y.elem_count()).map(|k| (k as f32 * 0.51).cos()).collect();
