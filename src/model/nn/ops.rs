@@ -6,7 +6,8 @@ use candle_core::{D, DType, Tensor};
 use super::{Mode, RopeTable, bound};
 use crate::error::Result;
 
-/// Query rows that attention looks at in one go without gradients: bounds the scores to `H x 128 x S` floats.
+/// Query rows that attention looks at in one go: bounds the scores to `H x 128 x S` floats, and leaves out the half that
+/// no query may look at.
 const QUERY_ROWS: usize = 128;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension.
@@ -125,7 +126,7 @@ pub enum Sight {
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Result<Tensor> {
     let t = q.dim(2)?;
     match sight {
-        Sight::Causal { past } if mode == Mode::Fused && t > QUERY_ROWS => {
+        Sight::Causal { past } if t > QUERY_ROWS => {
             let part = |start: usize| {
                 let rows = QUERY_ROWS.min(t - start);
                 let seen = past + start + rows;
