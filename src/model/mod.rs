@@ -5,6 +5,8 @@
 //!
 //! [`Perceiver`] and [`Backbone`] are the only traits over the model; tests of the session put fakes there.
 
+pub mod gguf;
+
 use std::ops::Range;
 
 use crate::error::{Error, Result};
