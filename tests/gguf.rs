@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use proact::error::Error;
 use proact::model::gguf::header::{self, Fault, Rule};
-use proact::model::gguf::{GgmlType, GgufFile, Header, MetaValue, Stored};
+use proact::model::gguf::{GgmlType, GgufFile, Header, MetaValue};
+use proact::model::weights::Stored;
 use proact::quant::write::{Planned, Writer};
 use proact::quant::{Recipe, set_metadata};
 use proptest::prelude::*;

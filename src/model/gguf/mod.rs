@@ -10,15 +10,15 @@ use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
+pub use super::metadata::MetaValue;
+use super::weights::{Stored, TensorSource};
 use crate::error::{Error, Result};
 
 pub mod header;
 pub mod types;
-pub mod value;
 
 pub use header::{Header, TensorInfo};
 pub use types::{GgmlType, Storage};
-pub use value::MetaValue;
 
 /// An open GGUF file. Its header holds to every rule of [`header`].
 ///
@@ -141,13 +141,18 @@ impl GgufFile {
     }
 }
 
-/// A tensor as a file stores it.
-#[derive(Clone, Debug)]
-pub enum Stored {
-    /// Numbers.
-    Dense(Tensor),
-    /// Blocks.
-    Quantized(Arc<QTensor>),
+impl TensorSource for GgufFile {
+    fn names(&self) -> Vec<String> {
+        self.tensors().iter().map(|t| t.name.clone()).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.tensor(name).map(|t| t.shape.clone())
+    }
+
+    fn load(&self, name: &str) -> Result<Stored> {
+        GgufFile::load(self, name)
+    }
 }
 
 /// `true` when a file begins like a GGUF file; nothing else of it is looked at.
