@@ -223,6 +223,20 @@ pub(super) fn after(now: StepState, update: Update) -> Result<StepState, String>
     }
 }
 
+/// A small log for this room's tests: number of steps, times with updates, times with words.
+#[cfg(test)]
+pub(super) fn tests_log(steps: u16, updates: &[(f64, &str)], said: &[(f64, &str)]) -> Log {
+    let parsed: Vec<_> = updates.iter().map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap())).collect();
+    Log {
+        steps: (0..steps).map(|i| StepInfo { id: StepId(i), name: None, state: StepState::NotStarted }).collect(),
+        states: parsed.iter().map(|(t, u)| (*t, u.step, super::reference::reached(*u))).collect(),
+        transitions: parsed,
+        utterances: said.iter().map(|(t, s)| (MediaTime(*t), (*s).to_owned())).collect(),
+        ended: true,
+        ..Log::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
