@@ -61,9 +61,9 @@ impl Board {
 #[derive(Debug, Default)]
 pub struct Controls {
     quit: AtomicBool,
+    interrupted: AtomicBool,
     paused: AtomicBool,
     muted: AtomicBool,
-    finished: AtomicBool,
     speed_steps: AtomicI32,
 }
 
@@ -78,19 +78,20 @@ impl Controls {
         self.quit.store(true, Ordering::Release);
     }
 
+    /// Asks everyone to stop, because a signal said so.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        self.quit();
+    }
+
+    /// Whether a signal, or the key that stands for it, ended the run.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
     /// Whether to stop.
     pub fn quitting(&self) -> bool {
         self.quit.load(Ordering::Acquire)
-    }
-
-    /// Says that the engine has come to its end, well or not; a failed run's screen closes.
-    pub fn finish(&self) {
-        self.finished.store(true, Ordering::Release);
-    }
-
-    /// Whether the engine has come to its end.
-    pub fn finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
     }
 
     /// Whether no frame shall be taken in.

@@ -7,6 +7,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Command {
     /// Leave.
     Quit,
+    /// Leave as if by a signal: in raw mode the terminal sends a key instead.
+    Interrupt,
     /// Stop or go on taking frames in.
     Pause,
     /// Show or hide the help.
@@ -49,10 +51,16 @@ const CTRL: KeyModifiers = KeyModifiers::CONTROL;
 /// Every key that does something, in the order of the help.
 pub const KEYS: &[Binding] = &[
     Binding {
-        keys: &[(KeyCode::Char('q'), NONE), (KeyCode::Esc, NONE), (KeyCode::Char('c'), CTRL)],
-        label: "q  Esc  Ctrl-C",
+        keys: &[(KeyCode::Char('q'), NONE), (KeyCode::Esc, NONE)],
+        label: "q  Esc",
         command: Command::Quit,
         help: "quit (Esc closes this help first)",
+    },
+    Binding {
+        keys: &[(KeyCode::Char('c'), CTRL)],
+        label: "Ctrl-C",
+        command: Command::Interrupt,
+        help: "quit with exit code 130",
     },
     Binding {
         keys: &[(KeyCode::Char(' '), NONE)],
@@ -133,7 +141,7 @@ mod tests {
     #[test]
     fn keys_are_found_whatever_shift_says_and_ctrl_is_told_apart() {
         let key = |code, modifiers| command(KeyEvent::new(code, modifiers));
-        assert_eq!(key(KeyCode::Char('c'), CTRL), Some(Command::Quit));
+        assert_eq!(key(KeyCode::Char('c'), CTRL), Some(Command::Interrupt));
         assert_eq!(key(KeyCode::Char('c'), NONE), None);
         assert_eq!(key(KeyCode::Char('?'), KeyModifiers::SHIFT), Some(Command::Help));
         assert_eq!(key(KeyCode::Char('G'), KeyModifiers::SHIFT), Some(Command::ScrollEnd));

@@ -88,6 +88,7 @@ impl View {
     fn obey(&mut self, command: Command, controls: &Controls) -> bool {
         match command {
             Command::Quit => controls.quit(),
+            Command::Interrupt => controls.interrupt(),
             Command::Pause => controls.toggle_pause(),
             Command::Mute => controls.toggle_mute(),
             Command::Faster => controls.change_speed(1),
@@ -104,7 +105,7 @@ impl View {
     }
 }
 
-/// Draws until the person quits, or the engine failed. Takes the terminal and gives it back.
+/// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal and gives it back.
 ///
 /// # Errors
 /// The terminal cannot be used.
