@@ -1,1 +1,377 @@
-//! (in work)
+//! What the model may write: updates under a grammar of the task's state, sentences under rules.
+//!
+//! Both pick greedily; equal scores go to the lower token id, so that the same scores give the same text.
+
+use crate::dialogue::layout::Layout;
+use crate::dialogue::task::{TaskState, Update};
+use crate::error::{Error, Result};
+use crate::units::{Prob, TokenId};
+
+/// A sentence is refused when one run of tokens stands this many times in a row at its end.
+pub const REPEATS_MAX: usize = 4;
+/// Longest run of tokens that is looked for, in tokens.
+pub const REPEAT_TOKENS_MAX: usize = 8;
+
+/// The updates that may be written now, as a trie over their tokens.
+///
+/// The trie is a sorted list: continuations of a prefix stand together. Each sequence ends with the one
+/// `eot` in it, so none is the beginning of another and decoding ends after the longest at the latest.
+#[derive(Clone, Debug)]
+pub struct Grammar {
+    /// Sorted by tokens; each `text<eot>`, without the opening `[DST]`.
+    candidates: Vec<(Vec<TokenId>, Update)>,
+}
+
+/// What a grammar lets follow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pick {
+    /// The token with the highest score among the allowed.
+    pub token: TokenId,
+    /// How much of the model's own probability lies on the allowed tokens together; 1 where only one is allowed.
+    pub mass: Prob,
+}
+
+impl Grammar {
+    /// A grammar of updates with their tokens, each `text<eot>`.
+    ///
+    /// # Errors
+    /// No candidates; tokens that do not end with the only `eot` in them; two updates with the same tokens.
+    pub fn new(candidates: impl IntoIterator<Item = (Update, Vec<TokenId>)>, eot: TokenId) -> Result<Self> {
+        let mut list: Vec<(Vec<TokenId>, Update)> = candidates.into_iter().map(|(u, t)| (t, u)).collect();
+        if list.is_empty() {
+            return Err(Error::Invalid("grammar: the task's state allows no update".into()));
+        }
+        let closed = |tokens: &[TokenId]| tokens.split_last().is_some_and(|(end, text)| *end == eot && !text.contains(&eot));
+        if let Some((_, update)) = list.iter().find(|(tokens, _)| !closed(tokens)) {
+            return Err(Error::Invalid(format!("grammar: tokens of {update} must end with the only <eot> in them")));
+        }
+        list.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(pair) = list.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Error::Invalid(format!("grammar: {} and {} have the same tokens", pair[0].1, pair[1].1)));
+        }
+        Ok(Self { candidates: list })
+    }
+
+    /// The grammar of what a task's state allows now.
+    ///
+    /// # Errors
+    /// As [`Grammar::new`]; the codec refused a text.
+    pub fn of_state(layout: &Layout<'_>, state: &TaskState) -> Result<Self> {
+        let eot = layout.special().eot;
+        let mut candidates = Vec::new();
+        for update in state.allowed() {
+            let mut tokens = layout.update_text(update)?;
+            tokens.push(eot);
+            candidates.push((update, tokens));
+        }
+        Self::new(candidates, eot)
+    }
+
+    /// Tokens that may follow a prefix, ascending; empty behind a whole update or a prefix of none.
+    pub fn allowed_next(&self, prefix: &[TokenId]) -> Vec<TokenId> {
+        let mut next: Vec<TokenId> =
+            self.behind(prefix).iter().filter_map(|(tokens, _)| tokens.get(prefix.len()).copied()).collect();
+        next.dedup();
+        next
+    }
+
+    /// The update that the tokens are, `eot` included.
+    pub fn finished(&self, tokens: &[TokenId]) -> Option<Update> {
+        self.behind(tokens).first().filter(|(whole, _)| whole.len() == tokens.len()).map(|(_, update)| *update)
+    }
+
+    /// The allowed token with the highest score behind a prefix. `logits` is `[vocab]`.
+    ///
+    /// # Errors
+    /// Nothing may follow the prefix; scores that are NaN or +infinite, or too few of them.
+    pub fn pick(&self, prefix: &[TokenId], logits: &[f32]) -> Result<Pick> {
+        let allowed = self.allowed_next(prefix);
+        let top = check_logits(logits)?;
+        let mut best: Option<(TokenId, f32)> = None;
+        let mut mass = 0.0f32;
+        for token in &allowed {
+            let score = score(logits, *token)?;
+            if best.is_none_or(|(_, high)| score > high) {
+                best = Some((*token, score));
+            }
+            mass += (score - top).exp();
+        }
+        let (token, _) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
+        let all: f32 = if allowed.len() == 1 { mass } else { logits.iter().map(|l| (l - top).exp()).sum() };
+        let mass = if allowed.len() == 1 { 1.0 } else { mass / all };
+        Ok(Pick { token, mass: Prob(mass) })
+    }
+
+    /// Candidates that begin with a prefix.
+    fn behind(&self, prefix: &[TokenId]) -> &[(Vec<TokenId>, Update)] {
+        let head = |tokens: &[TokenId]| -> Vec<TokenId> { tokens.iter().take(prefix.len()).copied().collect() };
+        let first = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() < prefix);
+        let last = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() <= prefix);
+        &self.candidates[first..last]
+    }
+}
+
+/// Probability of one token as the next. `logits` is `[vocab]`.
+///
+/// # Errors
+/// Scores that are NaN or +infinite, or too few of them.
+pub fn token_prob(logits: &[f32], token: TokenId) -> Result<Prob> {
+    let top = check_logits(logits)?;
+    let all: f32 = logits.iter().map(|l| (l - top).exp()).sum();
+    Ok(Prob((score(logits, token)? - top).exp() / all))
+}
+
+/// The highest score; refuses what cannot be compared or normalized.
+fn check_logits(logits: &[f32]) -> Result<f32> {
+    let mut top = f32::NEG_INFINITY;
+    for (i, logit) in logits.iter().enumerate() {
+        if logit.is_nan() || *logit == f32::INFINITY {
+            return Err(Error::Model(format!("score of token {i} is {logit}")));
+        }
+        top = top.max(*logit);
+    }
+    if top == f32::NEG_INFINITY {
+        return Err(Error::Model("no token has a score above -infinity".into()));
+    }
+    Ok(top)
+}
+
+fn score(logits: &[f32], token: TokenId) -> Result<f32> {
+    logits
+        .get(token.0 as usize)
+        .copied()
+        .ok_or_else(|| Error::Model(format!("{} scores, none for token {}", logits.len(), token.0)))
+}
+
+/// What may stand in a sentence of the assistant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRules {
+    /// Ends the sentence.
+    pub eot: TokenId,
+    /// Never picked.
+    pub banned: Vec<TokenId>,
+    /// Tokens at most, `eot` not counted.
+    pub tokens_max: usize,
+}
+
+/// A sentence being written.
+#[derive(Clone, Debug)]
+pub struct Sentence {
+    rules: TextRules,
+    tokens: Vec<TokenId>,
+}
+
+/// What comes next in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This token.
+    Token(TokenId),
+    /// `eot`: the sentence is whole.
+    End,
+    /// The sentence is refused; why, in words.
+    Refused(String),
+}
+
+impl Sentence {
+    /// A sentence without words yet.
+    pub fn new(rules: TextRules) -> Self {
+        Self { rules, tokens: Vec::new() }
+    }
+
+    /// Tokens so far, without `eot`.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
+    /// Picks the next token. A sentence is refused when it ends before it began, when it does not end
+    /// within `tokens_max`, or when its last tokens are one run of at most [`REPEAT_TOKENS_MAX`] tokens,
+    /// [`REPEATS_MAX`] times in a row. `logits` is `[vocab]`.
+    ///
+    /// # Errors
+    /// Scores that are NaN or +infinite, or too few of them to hold `eot`.
+    pub fn next(&mut self, logits: &[f32]) -> Result<Next> {
+        check_logits(logits)?;
+        score(logits, self.rules.eot)?;
+        let mut best: Option<(TokenId, f32)> = None;
+        for (token, score) in (0u32..).map(TokenId).zip(logits) {
+            if best.is_none_or(|(_, high)| *score > high) && !self.rules.banned.contains(&token) {
+                best = Some((token, *score));
+            }
+        }
+        let Some((token, _)) = best else {
+            return Ok(Next::Refused("every token is banned".into()));
+        };
+        if token == self.rules.eot {
+            return Ok(if self.tokens.is_empty() { Next::Refused("no words".into()) } else { Next::End });
+        }
+        if self.tokens.len() >= self.rules.tokens_max {
+            return Ok(Next::Refused(format!("no end within {} tokens", self.rules.tokens_max)));
+        }
+        self.tokens.push(token);
+        Ok(match repeated_run(&self.tokens) {
+            Some(run) => Next::Refused(format!("the same {run} tokens {REPEATS_MAX} times in a row")),
+            None => Next::Token(token),
+        })
+    }
+}
+
+/// Length of the shortest run that stands [`REPEATS_MAX`] times at the end.
+fn repeated_run(tokens: &[TokenId]) -> Option<usize> {
+    (1..=REPEAT_TOKENS_MAX).find(|run| {
+        let Some(start) = tokens.len().checked_sub(run * REPEATS_MAX) else { return false };
+        let tail = &tokens[start..];
+        tail.iter().zip(&tail[*run..]).all(|(a, b)| a == b)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dialogue::layout::TextCodec;
+    use crate::dialogue::layout::fake::{Bytes, VOCAB};
+    use crate::dialogue::task::{StepState, Task};
+    use crate::units::StepId;
+
+    const EOT: TokenId = TokenId(257);
+
+    fn steps(n: usize) -> TaskState {
+        let step = "[[step]]\nname = \"x\"\n".repeat(n);
+        TaskState::new(&Task::parse(&format!("goal = \"g\"\n{step}")).unwrap())
+    }
+
+    fn of(text: &str) -> (Update, Vec<TokenId>) {
+        let mut tokens = Bytes.encode(text, false).unwrap();
+        tokens.push(EOT);
+        (Update::parse(text).unwrap(), tokens)
+    }
+
+    fn grammar(texts: &[&str]) -> Grammar {
+        Grammar::new(texts.iter().map(|t| of(t)), EOT).unwrap()
+    }
+
+    fn liking(text: &[TokenId]) -> Vec<f32> {
+        let mut logits = vec![0.0; VOCAB];
+        for (i, token) in text.iter().enumerate() {
+            logits[token.0 as usize] = 10.0 - i as f32;
+        }
+        logits
+    }
+
+    #[test]
+    fn a_prefix_allows_exactly_what_some_update_continues_with() {
+        let g = grammar(&["S1->complete", "S12->start", "S2->start"]);
+        let bytes = |t: &str| Bytes.encode(t, false).unwrap();
+        assert_eq!(g.allowed_next(&[]), bytes("S"));
+        assert_eq!(g.allowed_next(&bytes("S")), bytes("12"));
+        assert_eq!(g.allowed_next(&bytes("S1")), bytes("-2"));
+        assert_eq!(g.allowed_next(&bytes("S1->")), bytes("c"));
+        assert_eq!(g.allowed_next(&bytes("S2->start")), [EOT]);
+        assert_eq!(g.allowed_next(&bytes("S3")), []);
+        assert_eq!(g.allowed_next(&of("S2->start").1), []);
+        assert_eq!(g.finished(&of("S2->start").1), Some(of("S2->start").0));
+        assert_eq!(g.finished(&bytes("S2->start")), None);
+    }
+
+    #[test]
+    fn the_best_allowed_token_is_picked_and_ties_go_to_the_lower_id() {
+        let g = grammar(&["S1->start", "S2->start"]);
+        let prefix = Bytes.encode("S", false).unwrap();
+        let two = u32::from(b'2');
+        let pick = g.pick(&prefix, &liking(&[TokenId(7), TokenId(two)])).unwrap();
+        assert_eq!(pick.token, TokenId(two));
+        assert!(pick.mass.0 < 0.5, "most of the probability lies on the banned token 7: {pick:?}");
+        let tie = g.pick(&prefix, &vec![1.0; VOCAB]).unwrap();
+        assert_eq!(tie.token, TokenId(u32::from(b'1')));
+        assert!((tie.mass.0 - 2.0 / VOCAB as f32).abs() < 1e-6);
+        assert_eq!(g.pick(&[], &liking(&[EOT])).unwrap().mass, Prob(1.0));
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_endless_is_refused() {
+        let (update, tokens) = of("S1->start");
+        let other = of("S2->start").0;
+        assert!(Grammar::new([], EOT).is_err());
+        assert!(Grammar::new([(update, tokens.clone()), (other, tokens.clone())], EOT).is_err());
+        assert!(Grammar::new([(update, tokens[..3].to_vec())], EOT).is_err());
+        assert!(Grammar::new([(update, vec![])], EOT).is_err());
+        assert!(Grammar::new([(update, vec![EOT, EOT])], EOT).is_err());
+        let g = grammar(&["S1->start"]);
+        assert!(g.pick(&[EOT], &vec![0.0; VOCAB]).is_err());
+        assert!(g.pick(&[], &[0.0; 3]).is_err(), "too few scores");
+        let mut bad = vec![0.0; VOCAB];
+        bad[200] = f32::NAN;
+        assert!(g.pick(&[], &bad).is_err());
+        assert!(g.pick(&[], &vec![f32::NEG_INFINITY; VOCAB]).is_err());
+    }
+
+    proptest! {
+        /// Whatever the scores: decoding ends, and with an update that the state allows.
+        #[test]
+        fn random_scores_always_write_an_allowed_update(
+            n in 1usize..=99,
+            states in proptest::collection::vec(0u8..3, 99),
+            seed in proptest::collection::vec(-5.0f32..5.0, VOCAB),
+        ) {
+            let mut state = steps(n);
+            for (i, s) in states.iter().take(n).enumerate() {
+                let word = [StepState::NotStarted, StepState::InProgress, StepState::Completed][usize::from(*s)];
+                state.set(StepId(i as u16), word);
+            }
+            let layout = Layout::new(&Bytes, 1);
+            let Ok(g) = Grammar::of_state(&layout, &state) else {
+                prop_assert!(state.allowed().is_empty());
+                return Ok(());
+            };
+            let mut tokens = Vec::new();
+            while g.finished(&tokens).is_none() {
+                prop_assert!(tokens.len() < "S99->complete".len() + 1);
+                let turn = tokens.len() % VOCAB;
+                let logits = [&seed[turn..], &seed[..turn]].concat();
+                tokens.push(g.pick(&tokens, &logits).unwrap().token);
+            }
+            prop_assert!(state.apply(g.finished(&tokens).unwrap()).is_ok());
+        }
+    }
+
+    fn write(tokens_max: usize, script: &[u32]) -> Next {
+        let rules = TextRules { eot: EOT, banned: Bytes.banned_in_text(), tokens_max };
+        let mut sentence = Sentence::new(rules);
+        for token in script {
+            match sentence.next(&liking(&[TokenId(*token)])).unwrap() {
+                Next::Token(_) => {}
+                end => return end,
+            }
+        }
+        panic!("the script ran out");
+    }
+
+    #[test]
+    fn a_sentence_ends_or_is_refused() {
+        assert_eq!(write(9, &[1, 2, 257]), Next::End);
+        assert_eq!(write(2, &[1, 2, 257]), Next::End);
+        let refused = |next: Next| matches!(next, Next::Refused(_));
+        assert!(refused(write(9, &[257])), "empty");
+        assert!(refused(write(2, &[1, 2, 3])), "too long");
+        assert!(refused(write(99, &[5, 5, 5, 5])), "one token again and again");
+        assert!(refused(write(99, &[9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3])), "three tokens again and again");
+        assert_eq!(write(99, &[5, 5, 5, 6, 5, 5, 5, 257]), Next::End);
+    }
+
+    #[test]
+    fn special_tokens_are_never_picked() {
+        let rules = TextRules { eot: EOT, banned: Bytes.banned_in_text(), tokens_max: 9 };
+        let logits = liking(&[TokenId(259), TokenId(260), TokenId(258), TokenId(256), TokenId(65)]);
+        assert_eq!(Sentence::new(rules.clone()).next(&logits).unwrap(), Next::Token(TokenId(65)));
+        assert!(Sentence::new(rules.clone()).next(&[f32::NAN; VOCAB]).is_err());
+        assert!(Sentence::new(rules).next(&[0.0; 4]).is_err());
+    }
+
+    #[test]
+    fn token_probabilities_are_a_softmax() {
+        let prob = token_prob(&[0.0, 3.0f32.ln(), f32::NEG_INFINITY], TokenId(1)).unwrap();
+        assert!((prob.0 - 0.75).abs() < 1e-6);
+        assert!(token_prob(&[0.0], TokenId(1)).is_err());
+    }
+}
