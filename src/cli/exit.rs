@@ -26,6 +26,19 @@ pub struct Interrupted;
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// When the reader of our output has gone (`proact inspect FILE | head`), `println!` panics. That is no
+/// failure and no news: leave quietly.
+pub fn quiet_when_unread() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let words = info.payload_as_str().unwrap_or_default();
+        if words.starts_with("failed printing to stdout") && words.contains("Broken pipe") {
+            std::process::exit(i32::from(DONE));
+        }
+        previous(info);
+    }));
+}
+
 /// Prints the error, if there is something to say, and gives the code to leave with.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::from(DONE) };
