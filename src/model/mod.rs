@@ -5,6 +5,22 @@
 //!
 //! [`Perceiver`] and [`Backbone`] are the only traits over the model; tests of the session put fakes there.
 
+pub mod assistant;
+pub mod backbone;
+pub mod config;
+pub mod encoder;
+pub mod heads;
+mod init;
+pub mod memory;
+pub mod metadata;
+pub mod nn;
+pub mod preprocess;
+pub mod projector;
+pub mod text;
+pub mod tokenizer;
+mod tower;
+pub mod weights;
+
 use std::ops::Range;
 
 use crate::error::{Error, Result};

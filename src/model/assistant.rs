@@ -1,0 +1,177 @@
+//! The assistant: backbone, projector and heads under one configuration; what the session talks to.
+
+use candle_core::Tensor;
+
+use super::backbone::Llama;
+use super::config::AssistantConfig;
+use super::heads::Heads;
+use super::memory::KvMemory;
+use super::projector::Projector;
+use super::weights::Weights;
+use super::{Backbone, HeadLogits, Hidden, Piece};
+use crate::error::{Error, Result};
+use crate::units::Logit;
+
+/// Backbone, projector and heads. Checkpoint, GGUF and training all come through [`Assistant::new`].
+#[derive(Clone, Debug)]
+pub struct Assistant {
+    config: AssistantConfig,
+    backbone: Llama,
+    projector: Projector,
+    heads: Heads,
+    memory_tokens: usize,
+}
+
+impl Assistant {
+    /// Takes all its tensors from `weights` and refuses tensors that are left over.
+    ///
+    /// # Errors
+    /// The configuration is not valid; a tensor is missing, left over or has another shape.
+    pub fn new(config: &AssistantConfig, weights: &Weights) -> Result<Self> {
+        config.validate()?;
+        let assistant = Self {
+            backbone: Llama::new(&config.backbone, weights)?,
+            projector: Projector::new(config, weights)?,
+            heads: Heads::new(config, weights)?,
+            memory_tokens: config.backbone.context_length,
+            config: config.clone(),
+        };
+        weights.finish()?;
+        Ok(assistant)
+    }
+
+    /// Memories hold this many positions; by default and at most as many as the model was trained for.
+    ///
+    /// # Errors
+    /// None, or more than that.
+    pub fn with_memory_tokens(mut self, tokens: usize) -> Result<Self> {
+        let most = self.config.backbone.context_length;
+        if tokens == 0 || tokens > most {
+            return Err(Error::Invalid(format!("memory of {tokens} tokens: expected 1 to {most}, the model's context")));
+        }
+        self.memory_tokens = tokens;
+        Ok(self)
+    }
+
+    /// Its hyper-parameters.
+    pub fn config(&self) -> &AssistantConfig {
+        &self.config
+    }
+
+    /// The Llama alone.
+    pub fn backbone(&self) -> &Llama {
+        &self.backbone
+    }
+
+    /// Rows of the token table: ids `[N] -> [N,D]`.
+    ///
+    /// # Errors
+    /// An id has no row.
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        self.backbone.embed_tokens(ids)
+    }
+
+    /// Features to the backbone's width: `[N,Dv] -> [N,D]`.
+    ///
+    /// # Errors
+    /// The width is not Dv.
+    pub fn project(&self, features: &Tensor) -> Result<Tensor> {
+        self.projector.forward(features)
+    }
+
+    /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.
+    ///
+    /// # Errors
+    /// The shape does not fit.
+    pub fn forward(&self, embeds: &Tensor) -> Result<Tensor> {
+        self.backbone.forward(embeds)
+    }
+
+    /// Scores of every token: hidden `[N,D] -> [N,vocab]`.
+    ///
+    /// # Errors
+    /// The width is not D.
+    pub fn lm_logits_tensor(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.backbone.lm_head(hidden)
+    }
+
+    /// Logits (speak, dst_update), each `[N]`, of hidden states `[N,D]`.
+    ///
+    /// # Errors
+    /// The model has no heads, or the width is not D.
+    pub fn head_logits_tensor(&self, hidden: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.heads.forward(hidden)
+    }
+
+    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for all frames.
+    fn embeds(&self, pieces: &[Piece<'_>]) -> Result<Tensor> {
+        let (v, dv) = (self.config.tokens_per_frame, self.config.vision_length);
+        let tokens = pieces.iter().filter(|p| matches!(p, Piece::Token(_))).count();
+        let (mut ids, mut features, mut order) = (Vec::with_capacity(tokens), Vec::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Token(id) if *id == self.config.tokens.image => {
+                    return Err(Error::Invalid(format!("token {}: the image token stands for features and has no embedding", id.0)));
+                }
+                Piece::Token(id) => {
+                    order.push(ids.len());
+                    ids.push(id.0);
+                }
+                Piece::Features(values) if values.len() == v * dv => {
+                    // Projected rows stand behind the token rows.
+                    let first = tokens + features.len() / dv;
+                    order.extend(first..first + v);
+                    features.extend_from_slice(values);
+                }
+                Piece::Features(values) => {
+                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
+                }
+            }
+        }
+        let rows = features.len() / dv;
+        let project = || self.project(&Tensor::from_vec(features, (rows, dv), self.backbone.device())?);
+        let embeds = match (ids.is_empty(), rows == 0) {
+            (true, true) => return Err(Error::Invalid("nothing to read: no pieces".into())),
+            (false, true) => self.embed(&ids)?,
+            (true, false) => project()?,
+            (false, false) => {
+                let all = Tensor::cat(&[self.embed(&ids)?, project()?], 0)?;
+                let order: Vec<u32> = order.iter().map(|&row| row as u32).collect();
+                all.index_select(&Tensor::new(order, self.backbone.device())?, 0)?
+            }
+        };
+        Ok(embeds.unsqueeze(0)?)
+    }
+
+    /// A hidden state as a row `[1,D]`.
+    fn row(&self, hidden: &Hidden) -> Result<Tensor> {
+        let width = self.config.backbone.embedding_length;
+        if hidden.0.len() != width {
+            return Err(Error::Invalid(format!("hidden state of {} numbers: expected {width}", hidden.0.len())));
+        }
+        Ok(Tensor::from_slice(&hidden.0, (1, width), self.backbone.device())?)
+    }
+}
+
+impl Backbone for Assistant {
+    type Memory = KvMemory;
+
+    fn new_memory(&self) -> Result<KvMemory> {
+        self.backbone.memory(self.memory_tokens)
+    }
+
+    fn extend(&self, pieces: &[Piece<'_>], memory: &mut KvMemory) -> Result<Hidden> {
+        let hidden = self.backbone.extend_embeds(&self.embeds(pieces)?, memory)?;
+        Ok(Hidden(hidden.flatten_all()?.to_vec1()?))
+    }
+
+    fn heads(&self, hidden: &Hidden) -> Result<HeadLogits> {
+        let (speak, dst_update) = self.head_logits_tensor(&self.row(hidden)?)?;
+        let first = |logits: Tensor| -> Result<Logit> { Ok(Logit(logits.get(0)?.to_scalar()?)) };
+        Ok(HeadLogits { speak: first(speak)?, dst_update: first(dst_update)? })
+    }
+
+    fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+        Ok(self.lm_logits_tensor(&self.row(hidden)?)?.flatten_all()?.to_vec1()?)
+    }
+}

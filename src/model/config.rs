@@ -1,0 +1,434 @@
+//! Hyper-parameters of every part of the model, checked once: what passes `validate` cannot overflow later.
+//!
+//! They travel as JSON (`config.json` of a checkpoint) and as GGUF metadata (see [`super::metadata`]).
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::units::{Threshold, TokenId};
+
+/// Widths (embedding, feed-forward, heads) at most; the largest public Llama has 53 248.
+const WIDTH_MAX: usize = 1 << 17;
+/// Transformer blocks at most.
+const BLOCKS_MAX: usize = 1 << 10;
+/// Rows of an embedding table at most.
+const VOCAB_MAX: usize = 1 << 22;
+/// Positions at most.
+const CONTEXT_MAX: usize = 1 << 24;
+/// Side of a picture at most, in pixels.
+const IMAGE_SIZE_MAX: usize = 1 << 13;
+/// Side of a pooled grid at most, in cells.
+const GRID_MAX: usize = 64;
+/// Elements of one weight at most: 2^34 floats are 64 GiB.
+const ELEMENTS_MAX: usize = 1 << 34;
+/// A refractory time longer than a day is a mistake.
+const REFRACTORY_MAX_S: f64 = 86_400.0;
+
+/// The token layouts that exist.
+pub const LAYOUTS: [&str; 2] = ["dstproact", "proassist"];
+
+/// The value lies in its range, or an error with the key and the range.
+fn within(key: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Model(format!("{key}: found {value}, expected {} to {}", range.start(), range.end())))
+}
+
+/// The product of two sizes stays within one weight's budget.
+fn product(key: &str, a: usize, b: usize) -> Result<usize> {
+    a.checked_mul(b).filter(|&n| n <= ELEMENTS_MAX).ok_or_else(|| {
+        Error::Model(format!("{key}: {a} x {b} elements, expected at most {ELEMENTS_MAX}"))
+    })
+}
+
+/// A finite number that is not below `low`.
+fn at_least(key: &str, value: f64, low: f64) -> Result<()> {
+    if value.is_finite() && value >= low {
+        return Ok(());
+    }
+    Err(Error::Model(format!("{key}: found {value}, expected a finite number of at least {low}")))
+}
+
+/// The epsilon of a norm: above 0, below 1.
+fn epsilon(key: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value < 1.0 {
+        return Ok(());
+    }
+    Err(Error::Model(format!("{key}: found {value}, expected above 0 and below 1")))
+}
+
+/// SigLIP's picture tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisionConfig {
+    /// Side of the square picture, in pixels: S.
+    pub image_size: usize,
+    /// Side of a patch, in pixels; a remainder at the right and lower edge is not looked at.
+    pub patch_size: usize,
+    /// Width of the tower and of a feature: Dv.
+    pub embedding_length: usize,
+    /// Width of the feed-forward's hidden layer.
+    pub feed_forward_length: usize,
+    /// Transformer blocks.
+    pub block_count: usize,
+    /// Attention heads.
+    pub head_count: usize,
+    /// Epsilon of every LayerNorm.
+    pub layer_norm_eps: f64,
+    /// Mean taken off each of red, green, blue (of values in [0, 1]).
+    pub mean: [f32; 3],
+    /// What each of red, green, blue is then divided by.
+    pub std: [f32; 3],
+    /// The attention-pooling head: its token comes first.
+    pub pool_head: bool,
+    /// Sides of the pooled patch grids that follow it, in this order; 2 gives 2x2 tokens.
+    pub patch_grids: Vec<usize>,
+}
+
+impl VisionConfig {
+    /// Patches along one side.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+
+    /// Patches in all: P.
+    pub fn patches(&self) -> usize {
+        self.grid() * self.grid()
+    }
+
+    /// Vision tokens a frame: V.
+    pub fn tokens_per_frame(&self) -> usize {
+        usize::from(self.pool_head) + self.patch_grids.iter().map(|n| n * n).sum::<usize>()
+    }
+
+    /// Checks every size against its bounds and against the others.
+    ///
+    /// # Errors
+    /// Names the key, what was found and what is expected.
+    pub fn validate(&self) -> Result<()> {
+        within("clip.vision.image_size", self.image_size, 1..=IMAGE_SIZE_MAX)?;
+        within("clip.vision.patch_size", self.patch_size, 1..=self.image_size)?;
+        within("clip.vision.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
+        within("clip.vision.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within("clip.vision.block_count", self.block_count, 1..=BLOCKS_MAX)?;
+        within("clip.vision.attention.head_count", self.head_count, 1..=self.embedding_length)?;
+        divides("clip.vision.attention.head_count", self.head_count, "embedding_length", self.embedding_length)?;
+        epsilon("clip.vision.attention.layer_norm_epsilon", self.layer_norm_eps)?;
+        product("clip.vision.feed_forward_length", self.feed_forward_length, self.embedding_length)?;
+        product("clip.vision.image_size", self.patches(), self.embedding_length)?;
+        for (mean, std) in self.mean.iter().zip(&self.std) {
+            at_least("clip.vision.image_mean", f64::from(*mean), -1e3)?;
+            at_least("clip.vision.image_std", f64::from(*std), 1e-6)?;
+        }
+        if self.patch_grids.len() > GRID_MAX {
+            return Err(Error::Model(format!("clip.vision.patch_grids: found {} grids, expected at most {GRID_MAX}", self.patch_grids.len())));
+        }
+        for &n in &self.patch_grids {
+            within("clip.vision.patch_grids", n, 1..=GRID_MAX.min(self.grid()))?;
+        }
+        within("clip.vision: tokens per frame", self.tokens_per_frame(), 1..=GRID_MAX * GRID_MAX)
+    }
+}
+
+/// SigLIP's text tower; it is used in training only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextConfig {
+    /// Rows of its token table.
+    pub vocab_size: usize,
+    /// Tokens of a text, padding included.
+    pub context_length: usize,
+    /// Width of the tower.
+    pub embedding_length: usize,
+    /// Width of the feed-forward's hidden layer.
+    pub feed_forward_length: usize,
+    /// Transformer blocks.
+    pub block_count: usize,
+    /// Attention heads.
+    pub head_count: usize,
+    /// Epsilon of every LayerNorm.
+    pub layer_norm_eps: f64,
+    /// Width of what it gives out: Dv of the picture tower.
+    pub projection_length: usize,
+}
+
+impl TextConfig {
+    /// Checks every size against its bounds and against the others.
+    ///
+    /// # Errors
+    /// Names the key, what was found and what is expected.
+    pub fn validate(&self) -> Result<()> {
+        within("text.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
+        within("text.context_length", self.context_length, 1..=CONTEXT_MAX)?;
+        within("text.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
+        within("text.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within("text.block_count", self.block_count, 1..=BLOCKS_MAX)?;
+        within("text.projection_length", self.projection_length, 1..=WIDTH_MAX)?;
+        within("text.head_count", self.head_count, 1..=self.embedding_length)?;
+        divides("text.head_count", self.head_count, "embedding_length", self.embedding_length)?;
+        epsilon("text.layer_norm_eps", self.layer_norm_eps)?;
+        product("text.vocab_size", self.vocab_size, self.embedding_length)?;
+        product("text.context_length", self.context_length, self.embedding_length)?;
+        product("text.feed_forward_length", self.feed_forward_length, self.embedding_length).map(|_| ())
+    }
+}
+
+/// The Llama backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneConfig {
+    /// Transformer blocks.
+    pub block_count: usize,
+    /// Width: D.
+    pub embedding_length: usize,
+    /// Width of the feed-forward's hidden layer.
+    pub feed_forward_length: usize,
+    /// Query heads: H.
+    pub head_count: usize,
+    /// Key and value heads; each serves `head_count / head_count_kv` query heads.
+    pub head_count_kv: usize,
+    /// Width of a head: Hd; even.
+    pub key_length: usize,
+    /// Positions that the model was trained for.
+    pub context_length: usize,
+    /// Base of the rotary frequencies.
+    pub rope_freq_base: f64,
+    /// There is a tensor `rope_freqs.weight` `[Hd/2]` that divides the rotary frequencies (Llama-3 scaling).
+    pub rope_factors: bool,
+    /// Epsilon of every RMSNorm.
+    pub rms_eps: f64,
+    /// Rows of the token table.
+    pub vocab_size: usize,
+    /// The output matrix is the token table.
+    pub tied_output: bool,
+}
+
+impl BackboneConfig {
+    /// Checks every size against its bounds and against the others.
+    ///
+    /// # Errors
+    /// Names the key, what was found and what is expected.
+    pub fn validate(&self) -> Result<()> {
+        within("dstproact.block_count", self.block_count, 1..=BLOCKS_MAX)?;
+        within("dstproact.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
+        within("dstproact.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within("dstproact.attention.head_count", self.head_count, 1..=WIDTH_MAX)?;
+        within("dstproact.attention.head_count_kv", self.head_count_kv, 1..=self.head_count)?;
+        divides("dstproact.attention.head_count_kv", self.head_count_kv, "head_count", self.head_count)?;
+        within("dstproact.attention.key_length", self.key_length, 2..=WIDTH_MAX)?;
+        if !self.key_length.is_multiple_of(2) {
+            return Err(Error::Model(format!("dstproact.attention.key_length: found {}, expected an even number (rotary pairs)", self.key_length)));
+        }
+        within("dstproact.context_length", self.context_length, 1..=CONTEXT_MAX)?;
+        at_least("dstproact.rope.freq_base", self.rope_freq_base, 1.0)?;
+        epsilon("dstproact.attention.layer_norm_rms_epsilon", self.rms_eps)?;
+        within("dstproact.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
+        product("dstproact.vocab_size", self.vocab_size, self.embedding_length)?;
+        product("dstproact.feed_forward_length", self.feed_forward_length, self.embedding_length)?;
+        let heads = product("dstproact.attention.key_length", self.head_count, self.key_length)?;
+        within("dstproact.attention: head_count x key_length", heads, 1..=WIDTH_MAX)?;
+        product("dstproact.attention.head_count", heads, self.embedding_length).map(|_| ())
+    }
+}
+
+fn divides(key: &str, part: usize, whole_key: &str, whole: usize) -> Result<()> {
+    if part != 0 && whole.is_multiple_of(part) {
+        return Ok(());
+    }
+    Err(Error::Model(format!("{key}: found {part}, expected a divisor of {whole_key} = {whole}")))
+}
+
+/// What a decision head is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadKind {
+    /// One linear layer, D -> 1.
+    Linear,
+    /// D -> D/2 -> GELU -> 1.
+    Mlp,
+    /// No heads: both gates read a token's probability.
+    None,
+}
+
+/// Where a gate takes its probability from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateKind {
+    /// Sigmoid of the decision head.
+    Head,
+    /// Softmax probability of the gate's token.
+    Token,
+}
+
+/// One gate's settings as stored in the model file.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateConfig {
+    /// Head or token.
+    pub kind: GateKind,
+    /// Fires at this probability.
+    pub threshold: Threshold,
+    /// Once fired, it must fall this far below the threshold before it can fire again.
+    pub hysteresis: f32,
+    /// After firing it rests for this long, in seconds of the recording.
+    pub refractory_s: f64,
+}
+
+impl GateConfig {
+    fn validate(&self, name: &str) -> Result<()> {
+        let unit = 0.0..=1.0f32;
+        if !unit.contains(&self.threshold.0) {
+            return Err(Error::Model(format!("dstproact.gate.{name}.threshold: found {}, expected 0 to 1", self.threshold.0)));
+        }
+        if !unit.contains(&self.hysteresis) {
+            return Err(Error::Model(format!("dstproact.gate.{name}.hysteresis: found {}, expected 0 to 1", self.hysteresis)));
+        }
+        if !(0.0..=REFRACTORY_MAX_S).contains(&self.refractory_s) {
+            return Err(Error::Model(format!("dstproact.gate.{name}.refractory_s: found {}, expected 0 to {REFRACTORY_MAX_S}", self.refractory_s)));
+        }
+        Ok(())
+    }
+}
+
+/// Both gates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gates {
+    /// Speak now?
+    pub speak: GateConfig,
+    /// Update the task state now?
+    pub dst_update: GateConfig,
+}
+
+/// Ids of the tokens that have a meaning of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenIds {
+    /// Start of the sequence.
+    pub bos: Option<TokenId>,
+    /// End of a turn.
+    pub eot: TokenId,
+    /// Place of a frame's features; its row is never read.
+    pub image: TokenId,
+    /// Opens a state update.
+    pub dst: TokenId,
+    /// Opens an utterance.
+    pub asst: TokenId,
+}
+
+/// The vision file that the assistant was trained with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisionRef {
+    /// Its name, beside the assistant file: a bare file name.
+    pub file: String,
+    /// SHA-256 of its bytes, 64 lower-case hex digits.
+    pub sha256: String,
+}
+
+impl VisionRef {
+    fn validate(&self) -> Result<()> {
+        let bare = !self.file.is_empty()
+            && self.file != "."
+            && self.file != ".."
+            && !self.file.contains(['/', '\\', '\0', ':']);
+        if !bare {
+            return Err(Error::Model(format!("dstproact.vision.file: found {:?}, expected a bare file name", self.file)));
+        }
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
+            return Err(Error::Model(format!("dstproact.vision.sha256: found {:?}, expected 64 lower-case hex digits", self.sha256)));
+        }
+        Ok(())
+    }
+}
+
+/// The whole assistant: backbone, projector, heads, gates, layout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssistantConfig {
+    /// The Llama.
+    pub backbone: BackboneConfig,
+    /// Width of a feature: Dv.
+    pub vision_length: usize,
+    /// Vision tokens a frame: V.
+    pub tokens_per_frame: usize,
+    /// Width of the projector's hidden layer.
+    pub projector_length: usize,
+    /// What the decision heads are made of.
+    pub heads: HeadKind,
+    /// Gate settings.
+    pub gates: Gates,
+    /// Special tokens.
+    pub tokens: TokenIds,
+    /// Name of the token layout, one of [`LAYOUTS`].
+    pub layout: String,
+    /// The vision file; absent in a checkpoint that has none yet.
+    pub vision: Option<VisionRef>,
+}
+
+impl AssistantConfig {
+    /// Checks every size against its bounds and against the others.
+    ///
+    /// # Errors
+    /// Names the key, what was found and what is expected.
+    pub fn validate(&self) -> Result<()> {
+        self.backbone.validate()?;
+        within("dstproact.vision.embedding_length", self.vision_length, 1..=WIDTH_MAX)?;
+        within("dstproact.vision.tokens_per_frame", self.tokens_per_frame, 1..=GRID_MAX * GRID_MAX)?;
+        within("dstproact.projector.feed_forward_length", self.projector_length, 1..=WIDTH_MAX)?;
+        if self.heads == HeadKind::Mlp {
+            within("dstproact.embedding_length (heads of kind mlp halve it)", self.backbone.embedding_length, 2..=WIDTH_MAX)?;
+        }
+        for (name, gate) in [("speak", self.gates.speak), ("dst_update", self.gates.dst_update)] {
+            gate.validate(name)?;
+            if self.heads == HeadKind::None && gate.kind == GateKind::Head {
+                return Err(Error::Model(format!("dstproact.gate.{name}.kind: found head, expected token (dstproact.heads is none)")));
+            }
+        }
+        self.validate_tokens()?;
+        if !LAYOUTS.contains(&self.layout.as_str()) {
+            return Err(Error::Model(format!("dstproact.layout: found {:?}, expected one of {LAYOUTS:?}", self.layout)));
+        }
+        self.vision.as_ref().map_or(Ok(()), VisionRef::validate)
+    }
+
+    fn validate_tokens(&self) -> Result<()> {
+        let t = &self.tokens;
+        let last = self.backbone.vocab_size - 1;
+        for (key, id) in [("image", t.image), ("dst", t.dst), ("asst", t.asst), ("eot", t.eot)] {
+            within(&format!("dstproact.token.{key}"), id.0 as usize, 0..=last)?;
+        }
+        if let Some(bos) = t.bos {
+            within("tokenizer.ggml.bos_token_id", bos.0 as usize, 0..=last)?;
+        }
+        let mut own = [t.image, t.dst, t.asst, t.eot];
+        own.sort_by_key(|id| id.0);
+        if own.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::Model(format!("dstproact.token: found {own:?}, expected four different ids for image, dst, asst and eot")));
+        }
+        Ok(())
+    }
+
+    /// Reads `config.json` and checks it.
+    ///
+    /// # Errors
+    /// Not JSON, an unknown or missing key, a value out of its range.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let config: Self = serde_json::from_str(text).map_err(|e| Error::Model(format!("config.json: {e}")))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Writes `config.json`.
+    ///
+    /// # Errors
+    /// The configuration is not valid.
+    pub fn to_json(&self) -> Result<String> {
+        self.validate()?;
+        serde_json::to_string_pretty(self).map_err(|e| Error::Model(format!("config.json: {e}")))
+    }
+}

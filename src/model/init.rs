@@ -1,0 +1,85 @@
+//! First values of trainable tensors: a pure function of seed and name, so that no order of loading changes them.
+
+use candle_core::{Device, Tensor};
+
+use crate::error::Result;
+
+/// How a new tensor is filled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// The same number everywhere: 1 for norms, 0 for biases.
+    Constant(f64),
+    /// Normal with this standard deviation.
+    Normal(f64),
+    /// Normal with standard deviation `gain / sqrt(fan in)`; fan in is the product of all but the first dimension.
+    FanIn(f64),
+}
+
+/// A new tensor.
+pub(super) fn fresh(seed: u64, name: &str, shape: &[usize], init: Init, device: &Device) -> Result<Tensor> {
+    let count: usize = shape.iter().product();
+    let std = match init {
+        Init::Constant(value) => return Ok(Tensor::from_vec(vec![value as f32; count], shape, device)?),
+        Init::Normal(std) => std,
+        Init::FanIn(gain) => gain / (shape.iter().skip(1).product::<usize>().max(1) as f64).sqrt(),
+    };
+    let mut random = SplitMix64(seed ^ fnv1a(name));
+    let mut values = Vec::with_capacity(count + 1);
+    while values.len() < count {
+        let (a, b) = random.normal_pair();
+        values.push((a * std) as f32);
+        values.push((b * std) as f32);
+    }
+    values.truncate(count);
+    Ok(Tensor::from_vec(values, shape, device)?)
+}
+
+/// FNV-1a, 64 bits: spreads names over seeds.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in (0, 1]: 53 bits.
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Two independent standard normals (Box and Muller, 1958).
+    fn normal_pair(&mut self) -> (f64, f64) {
+        let radius = (-2.0 * self.unit().ln()).sqrt();
+        let angle = std::f64::consts::TAU * self.unit();
+        (radius * angle.cos(), radius * angle.sin())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_follow_from_seed_and_name_alone() -> Result<()> {
+        let draw = |seed, name| -> Result<Vec<f32>> {
+            Ok(fresh(seed, name, &[64, 65], Init::Normal(0.5), &Device::Cpu)?.flatten_all()?.to_vec1()?)
+        };
+        let a = draw(1, "blk.0.attn_q.weight")?;
+        assert_eq!(a, draw(1, "blk.0.attn_q.weight")?);
+        assert_ne!(a, draw(2, "blk.0.attn_q.weight")?);
+        assert_ne!(a, draw(1, "blk.1.attn_q.weight")?);
+        let mean = a.iter().sum::<f32>() / a.len() as f32;
+        let std = (a.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / a.len() as f32).sqrt();
+        assert!(mean.abs() < 0.03 && (std - 0.5).abs() < 0.02, "mean {mean}, std {std}");
+        Ok(())
+    }
+}
