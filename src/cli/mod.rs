@@ -5,6 +5,7 @@ mod demo;
 mod drive;
 mod encode;
 mod engine;
+mod eval;
 mod exit;
 mod flags;
 mod load;
@@ -45,6 +46,8 @@ enum Verb {
     Replay(replay::Args),
     /// Turn frames into features, so that they need not be encoded again
     Encode(encode::Args),
+    /// Score event logs against an annotation
+    Eval(eval::Args),
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Encode(args) => encode::run(args),
+        Verb::Eval(args) => eval::run(args),
     })
 }
 

@@ -1,6 +1,9 @@
 //! The one event stream: what happened, as facts. One JSON object a line in the event log.
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{Error as _, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
+use serde_json::Value;
 
 use crate::dialogue::task::{StepState, Transition};
 use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
@@ -75,8 +78,10 @@ pub enum SourceState {
 }
 
 /// Something that happened in a session. Keys are written in the order of the fields.
+///
+/// `remote = "Self"` makes the derived code inherent, so that reading can go through [`Plain`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", remote = "Self")]
 pub enum Event {
     /// First event: what this session is.
     Session {
@@ -204,4 +209,107 @@ pub enum Event {
         /// Final states.
         steps: Vec<StepInfo>,
     },
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The inherent function that the derive made.
+        Event::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Event::deserialize(Plain(value)).map_err(D::Error::custom)
+    }
+}
+
+/// A JSON value whose numbers are plain numbers.
+///
+/// gguf-rs switches serde_json's `arbitrary_precision` on for the whole build, and with it serde hands each number of
+/// an internally tagged enum on as a map, which nothing reads back as a number.
+struct Plain(Value);
+
+impl<'de> Deserializer<'de> for Plain {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(b) => visitor.visit_bool(b),
+            Value::String(s) => visitor.visit_string(s),
+            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Plain))),
+            Value::Object(map) => {
+                visitor.visit_map(MapDeserializer::new(map.into_iter().map(|(key, value)| (key, Plain(value)))))
+            }
+            Value::Number(n) => {
+                if let Some(whole) = n.as_u64() {
+                    visitor.visit_u64(whole)
+                } else if let Some(whole) = n.as_i64() {
+                    visitor.visit_i64(whole)
+                } else if let Some(number) = n.as_f64().filter(|f| f.is_finite()) {
+                    visitor.visit_f64(number)
+                } else {
+                    Err(Self::Error::custom(format!("number {n} is out of range")))
+                }
+            }
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, serde::de::value::Error> for Plain {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let lines = [
+            r#"{"type":"session","schema":1,"model":"ab","vision":"","goal":"tea","steps":[{"id":"S1","name":"Boil","state":"not_started"}],"fps":2.0,"gates":{"speak":{"kind":"head","threshold":0.5,"hysteresis":0.1,"refractory_s":0.0},"dst_update":{"kind":"off","threshold":1.0,"hysteresis":0.0,"refractory_s":1.5}},"context":"drop_middle"}"#,
+            r#"{"type":"frame","frame":12,"at":6.0,"speak":0.031,"dst_update":0.912}"#,
+            r#"{"type":"transition","frame":12,"at":6.0,"step":"S1","transition":"complete","prob":0.91}"#,
+            r#"{"type":"rejected","frame":12,"at":6.5,"text":"S9->start","why":"no step S9"}"#,
+            r#"{"type":"warning","frame":12,"at":6.0,"kind":"out_of_order","step":"S4","missing":["S3"]}"#,
+            r#"{"type":"utterance","frame":12,"at":6.0,"text":"\"Well\" done","prob":0.84}"#,
+            r#"{"type":"user","at":0.1,"text":"hm"}"#,
+            r#"{"type":"mark","at":2.0,"step":"S1","state":"in_progress"}"#,
+            r#"{"type":"dropped","at":6.0,"count":2}"#,
+            r#"{"type":"context","at":6.0,"policy":"refresh","tokens_before":3584,"tokens_after":212}"#,
+            r#"{"type":"source","at":6.0,"state":"lost"}"#,
+            r#"{"type":"end","frames":12,"steps":[{"id":"S1","state":"completed"}]}"#,
+        ];
+        for line in lines {
+            let event: Event = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for bad in [
+            "12",
+            "{}",
+            r#"{"type":"dance"}"#,
+            r#"{"type":"user","at":"1","text":"hm"}"#,
+            r#"{"type":"user","at":1e999,"text":"hm"}"#,
+            r#"{"type":"user","at":1.0}"#,
+            r#"{"type":"dropped","at":1.0,"count":-1}"#,
+            r#"{"type":"dropped","at":1.0,"count":1.5}"#,
+        ] {
+            assert!(serde_json::from_str::<Event>(bad).is_err(), "{bad}");
+        }
+    }
 }

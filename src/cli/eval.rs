@@ -1,0 +1,360 @@
+//! `proact eval`: scores event logs against annotations, beside trivial baselines.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::dialogue::task::Task;
+use crate::eval::baseline::{self, Averages, Clip};
+use crate::eval::change::{self, Detector};
+use crate::eval::{EXPLAIN, Log, Options, Reference, Report, log, speech::Lexical, table};
+use crate::stream::Event;
+use crate::units::MediaTime;
+
+/// Scores event logs against annotations.
+///
+/// A log belongs to the recording of its name: ID.jsonl, or ID/events.jsonl. One log and one recording belong together
+/// whatever their names. A folder stands for the logs in it; those of other recordings are passed over.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Event logs, or folders of them
+    #[arg(value_name = "LOG")]
+    logs: Vec<PathBuf>,
+    /// Annotation: a file, an episode's folder, or a folder of episodes DIR/ID/annotation.jsonl (as `synth` writes)
+    #[arg(long, value_name = "ANN", required_unless_present = "explain", num_args = 1..)]
+    reference: Vec<PathBuf>,
+    /// Task file for annotation files that have no task.toml beside them
+    #[arg(long, value_name = "FILE")]
+    task: Option<PathBuf>,
+    /// Another system: a name for the table, and its logs; may be repeated
+    #[arg(long, value_name = "NAME=DIR")]
+    system: Vec<String>,
+    /// Also score a system that does not look: silent, clock (needs --train-reference) or change (needs --features)
+    #[arg(long, value_enum, value_name = "KIND")]
+    baseline: Vec<Baseline>,
+    /// Annotations that the clock takes its average times from; never those that are scored
+    #[arg(long, value_name = "ANN", num_args = 1..)]
+    train_reference: Vec<PathBuf>,
+    /// Folder of DIR/ID.safetensors with `cls` features, for the change detector
+    #[arg(long, value_name = "DIR")]
+    features: Option<PathBuf>,
+    /// Change detector: standard deviations above the mean at which a difference counts
+    #[arg(long, value_name = "K", default_value_t = Detector::default().above_sd)]
+    change_above: f64,
+    /// Change detector: seconds of video after a change in which there is no other
+    #[arg(long, value_name = "S", default_value_t = Detector::default().refractory_s)]
+    change_refractory: f64,
+    /// Writes the baselines' logs to DIR/KIND/ID.jsonl
+    #[arg(long, value_name = "DIR")]
+    write_logs: Option<PathBuf>,
+    /// Tolerance for transitions in seconds of video, instead of 1, 2, 5 and 10; may be repeated
+    #[arg(long, value_name = "S")]
+    tolerance: Vec<f64>,
+    /// Seconds of the reference before and after a sentence in which it can match, instead of the data set's own
+    #[arg(long, value_name = "L,R", allow_hyphen_values = true)]
+    window: Option<String>,
+    /// Scores only the recordings that have a log; without it a missing log is an error
+    #[arg(long)]
+    partial: bool,
+    /// Also prints a row for each recording
+    #[arg(long)]
+    per_recording: bool,
+    /// Writes the scores as JSON: {"set", "recordings"}, or one such object per name where there are several systems
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Prints what each number means
+    #[arg(long)]
+    explain: bool,
+}
+
+/// A system that does not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Baseline {
+    /// Says and does nothing
+    Silent,
+    /// Moves the steps by the average times of training recordings
+    Clock,
+    /// Moves the steps when the picture changes much
+    Change,
+}
+
+impl Baseline {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Clock => "clock",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// A row of the table: logs by the place of their recording among the references.
+struct System {
+    name: String,
+    logs: BTreeMap<usize, Log>,
+}
+
+/// Scores and prints.
+///
+/// # Errors
+/// Unreadable or malformed files, a log without its recording or the other way round, odd options.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    if args.explain {
+        print!("{EXPLAIN}");
+        if args.reference.is_empty() {
+            return Ok(());
+        }
+        println!();
+    }
+    let task = args.task.as_deref().map(Task::read).transpose()?;
+    let references = read_references(&args.reference, task.as_ref())?;
+    let options = options(&args)?;
+    let systems = systems(&args, &references)?;
+    let mut reports = Vec::new();
+    for system in &systems {
+        let report = report(system, &references, &options, args.partial)?;
+        reports.push((system.name.as_str(), report));
+    }
+    print_reports(&reports, args.per_recording);
+    if let Some(path) = &args.json {
+        write_json(path, &reports)?;
+    }
+    Ok(())
+}
+
+fn read_references(paths: &[PathBuf], task: Option<&Task>) -> anyhow::Result<Vec<Reference>> {
+    let mut all: Vec<Reference> = Vec::new();
+    for path in paths {
+        all.extend(Reference::read(path, task)?);
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for reference in &all {
+        ensure!(
+            ids.insert(reference.id.as_str()),
+            "two annotations of recording `{}`; a log could not tell which is meant",
+            reference.id
+        );
+    }
+    Ok(all)
+}
+
+fn options(args: &Args) -> anyhow::Result<Options> {
+    let mut options = Options::default();
+    if !args.tolerance.is_empty() {
+        options.tolerances_s.clone_from(&args.tolerance);
+        options.tolerances_s.sort_by(f64::total_cmp);
+        options.tolerances_s.dedup();
+    }
+    if let Some(window) = &args.window {
+        let sides = window.split_once(',').and_then(|(l, r)| Some((l.trim().parse().ok()?, r.trim().parse().ok()?)));
+        options.window_s = Some(sides.with_context(|| format!("--window {window}: expected L,R in seconds, as -2.5,2.5"))?);
+    }
+    options.check()?;
+    Ok(options)
+}
+
+fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<Vec<System>> {
+    let mut systems = Vec::new();
+    if !args.logs.is_empty() {
+        systems.push(read_system("log", &args.logs, references)?);
+    }
+    for given in &args.system {
+        let (name, path) = given.split_once('=').with_context(|| format!("--system {given}: expected NAME=DIR"))?;
+        systems.push(read_system(name, &[PathBuf::from(path)], references)?);
+    }
+    for kind in &args.baseline {
+        systems.push(run_baseline(*kind, args, references)?);
+    }
+    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND");
+    for (i, system) in systems.iter().enumerate() {
+        let twice = systems[..i].iter().any(|s| s.name == system.name);
+        ensure!(!twice, "two systems are named `{}`", system.name);
+    }
+    Ok(systems)
+}
+
+/// The log's name for its recording: the file's stem, or the folder of `events.jsonl`.
+fn log_id(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = path.parent().and_then(Path::file_name).map(|f| f.to_string_lossy().into_owned());
+    match folder {
+        Some(folder) if stem == "events" => folder,
+        _ => stem,
+    }
+}
+
+fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
+    let place = |id: &str| references.iter().position(|r| r.id == id);
+    let mut logs = BTreeMap::new();
+    let mut add = |place: usize, path: &Path| -> anyhow::Result<()> {
+        let log = Log::read(path)?;
+        if !log.ended {
+            eprintln!("note: {}: no `end` event; the session was cut off", path.display());
+        }
+        ensure!(logs.insert(place, log).is_none(), "{}: a second log of recording `{}`", path.display(), references[place].id);
+        Ok(())
+    };
+    for path in paths {
+        if path.is_dir() {
+            for file in logs_in(path)? {
+                if let Some(place) = place(&log_id(&file)) {
+                    add(place, &file)?;
+                }
+            }
+        } else if let ([_], [_]) = (paths, references) {
+            add(0, path)?;
+        } else {
+            let id = log_id(path);
+            let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
+            add(place, path)?;
+        }
+    }
+    Ok(System { name: name.to_owned(), logs })
+}
+
+/// `DIR/ID.jsonl` and `DIR/ID/events.jsonl`, in order.
+fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        let inside = path.join("events.jsonl");
+        if path.is_file() && path.extension().is_some_and(|e| e == "jsonl") {
+            files.push(path);
+        } else if inside.is_file() {
+            files.push(inside);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn run_baseline(kind: Baseline, args: &Args, references: &[Reference]) -> anyhow::Result<System> {
+    let averages = match kind {
+        Baseline::Clock => Some(averages(args, references)?),
+        Baseline::Silent | Baseline::Change => None,
+    };
+    let mut logs = BTreeMap::new();
+    for (i, reference) in references.iter().enumerate() {
+        let clip = Clip::from(reference);
+        let events = match (kind, &averages) {
+            (Baseline::Clock, Some(averages)) => baseline::clock(&clip, averages)?,
+            (Baseline::Change, _) => baseline::change(&clip, &moments(args, reference)?)?,
+            _ => baseline::silent(&clip)?,
+        };
+        if let Some(folder) = &args.write_logs {
+            write_log(&folder.join(kind.name()), &reference.id, &events)?;
+        }
+        logs.insert(i, Log::from_events(&events)?);
+    }
+    Ok(System { name: kind.name().to_owned(), logs })
+}
+
+fn averages(args: &Args, references: &[Reference]) -> anyhow::Result<Averages> {
+    ensure!(!args.train_reference.is_empty(), "--baseline clock: --train-reference must name what it learns its times from");
+    let training = read_references(&args.train_reference, None)?;
+    for reference in &training {
+        let seen = references.iter().any(|r| r.id == reference.id);
+        ensure!(!seen, "--train-reference: recording `{}` is among those that are scored", reference.id);
+    }
+    Ok(Averages::learn(&training)?)
+}
+
+fn moments(args: &Args, reference: &Reference) -> anyhow::Result<Vec<MediaTime>> {
+    let folder = args.features.as_ref().context("--baseline change: --features must name the folder of the feature files")?;
+    let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
+    let signal = change_of_file(&path, reference)?;
+    let detector = Detector { above_sd: args.change_above, refractory_s: args.change_refractory };
+    Ok(change::peaks(&signal, &detector))
+}
+
+/// Change between the frames of a feature file; frame k is at `k / fps` of the file.
+fn change_of_file(path: &Path, reference: &Reference) -> anyhow::Result<Vec<(MediaTime, f32)>> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).with_context(|| path.display().to_string())?;
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)?;
+    let fps = match header.metadata().as_ref().and_then(|m| m.get("fps")) {
+        Some(text) => text.parse::<f64>().ok().filter(|f| f.is_finite() && *f > 0.0),
+        None => Some(reference.fps),
+    };
+    let fps = fps.with_context(|| format!("{}: metadata fps: expected frames a second", path.display()))?;
+    let cls = file.tensor("cls").with_context(|| format!("{}: expected a tensor `cls`", path.display()))?;
+    let values: Vec<f32> = match cls.dtype() {
+        safetensors::Dtype::F16 => {
+            cls.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
+        safetensors::Dtype::F32 => {
+            cls.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+        other => bail!("{}: cls is {other:?}, expected F16 or F32", path.display()),
+    };
+    let width: usize = cls.shape().iter().skip(1).product();
+    let signal = change::change_signal(&values, width).with_context(|| path.display().to_string())?;
+    Ok(signal.into_iter().enumerate().map(|(k, v)| (MediaTime(k as f64 / fps), v)).collect())
+}
+
+/// An id that can be a file's name and nothing else.
+fn plain_name(id: &str) -> anyhow::Result<&str> {
+    let plain = Path::new(id).file_name().is_some_and(|f| f == id) && !id.contains(['/', '\\']);
+    ensure!(plain, "recording id `{id}` cannot be a file's name");
+    Ok(id)
+}
+
+fn write_log(folder: &Path, id: &str, events: &[Event]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    log::write(&folder.join(format!("{}.jsonl", plain_name(id)?)), events)?;
+    Ok(())
+}
+
+fn report(system: &System, references: &[Reference], options: &Options, partial: bool) -> anyhow::Result<Report> {
+    let lacking: Vec<&str> =
+        references.iter().enumerate().filter(|(i, _)| !system.logs.contains_key(i)).map(|(_, r)| r.id.as_str()).collect();
+    if !lacking.is_empty() {
+        let some = lacking.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+        let why = format!("{}: no log of {} of {} recordings ({some})", system.name, lacking.len(), references.len());
+        ensure!(partial, "{why}; --partial scores the others");
+        eprintln!("note: {why}; they are not scored");
+    }
+    let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i]));
+    Report::of(pairs, options, &Lexical).with_context(|| system.name.clone())
+}
+
+fn print_reports(reports: &[(&str, Report)], per_recording: bool) {
+    if let Some((_, first)) = reports.first() {
+        let set = &first.set;
+        println!(
+            "{} recordings, {:.2} h of video, speed {}, speech by {} in {} s",
+            first.recordings.len(),
+            set.duration_s / 3600.0,
+            json(&set.speed),
+            set.speech.similarity,
+            json(&set.speech.window_s),
+        );
+    }
+    print!("{}", table::render(reports.iter().map(|(name, r)| (*name, &r.set))));
+    if per_recording {
+        for (name, report) in reports {
+            println!("\n{name}");
+            print!("{}", table::render(report.recordings.iter().map(|r| (r.id.as_str(), &r.scores))));
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn write_json(path: &Path, reports: &[(&str, Report)]) -> anyhow::Result<()> {
+    let mut text = match reports {
+        [(_, one)] => serde_json::to_string_pretty(one)?,
+        all => {
+            let mut map = serde_json::Map::new();
+            for (name, report) in all {
+                map.insert((*name).to_owned(), serde_json::to_value(report)?);
+            }
+            serde_json::to_string_pretty(&map)?
+        }
+    };
+    text.push('\n');
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
