@@ -17,10 +17,11 @@ use super::outputs::{Face, Outputs};
 use super::pace::Pace;
 use super::plain::{self, Figures, Plain};
 use super::timing::{Lines, Shared};
+use super::tokens::TokenFile;
 use super::{log, signals};
 use crate::dialogue::task::Task;
 use crate::session::Session;
-use crate::stream::Source;
+use crate::stream::{Sink, Source};
 use crate::tui::{self, Board, Controls, Mode, ScreenSink};
 
 /// Opens the source once the model is known.
@@ -58,8 +59,8 @@ struct Done {
 /// Whatever stopped it; [`Interrupted`] when a signal did.
 pub fn run(job: Job) -> anyhow::Result<()> {
     let screen = !job.flags.headless && has_screen();
+    load::set_threads(job.settings.threads);
     let held = log::start(&job.settings.log, screen)?;
-    load::set_threads(job.settings.threads)?;
     let controls = Controls::new();
     signals::watch(&controls)?;
     let result = if screen { on_screen(job, &controls) } else { in_lines(job, &controls) };
@@ -78,9 +79,9 @@ fn in_lines(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
     let meter = Shared::default();
     let plain = Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone());
     let mut face = Face::Lines(plain);
-    let done = drive(job, None, controls, &meter, &mut face)?;
+    let Done { figures, .. } = drive(job, None, controls, &meter, &mut face)?;
     if let Face::Lines(plain) = &mut face {
-        plain.summary(&meter.lock(), &done.figures)?;
+        plain.summary(&meter.lock(), &figures)?;
     }
     Ok(())
 }
@@ -148,8 +149,9 @@ fn drive(
         },
     )?;
     let mut outputs = Outputs::create(&job.flags, face, controls)?;
-    if let Some(tap) = outputs.token_tap(&job.flags)? {
-        session.set_tap(tap);
+    let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
+    if let Some(tokens) = &tokens {
+        session.set_tap(tokens.tap());
     }
     let mut run = Drive {
         controls: controls.clone(),
@@ -164,7 +166,7 @@ fn drive(
     };
     let ended = run.run(&mut *source, &mut session, &mut outputs);
     // Whatever happened, what was told so far reaches the disk.
-    let closed = crate::stream::Sink::close(&mut outputs);
+    let closed = outputs.close().and(tokens.map_or(Ok(()), |tokens| tokens.close()));
     let ended = ended?;
     closed?;
     let status = session.status();

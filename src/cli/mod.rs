@@ -18,6 +18,7 @@ mod process;
 mod replay;
 mod signals;
 mod timing;
+mod tokens;
 
 use std::process::ExitCode;
 
