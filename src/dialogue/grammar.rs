@@ -229,12 +229,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dialogue::layout::TextCodec;
-    use crate::dialogue::layout::fake::{Bytes, VOCAB};
+    use crate::dialogue::layout::{Bytes, TextCodec};
     use crate::dialogue::task::{StepState, Task};
     use crate::units::StepId;
 
     const EOT: TokenId = TokenId(257);
+    const VOCAB: usize = Bytes::VOCAB;
 
     fn steps(n: usize) -> TaskState {
         let step = "[[step]]\nname = \"x\"\n".repeat(n);

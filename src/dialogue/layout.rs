@@ -8,13 +8,13 @@
 //! The session asks [`Layout`] for its prompt, turns and notes and generates the rest;
 //! training asks it for whole [`Episode`]s. A golden test holds that both give the same slots.
 
+mod bytes;
 mod clip;
 mod episode;
-#[cfg(test)]
-pub(crate) mod fake;
 
 use std::fmt::Write as _;
 
+pub use bytes::Bytes;
 pub use clip::{Clip, ClipOptions};
 pub use episode::{Episode, EpisodeOptions, Fault, FrameScript, HeadRead, Script, Target};
 
@@ -236,7 +236,6 @@ fn system_text(task: Option<&Task>, state: &TaskState) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fake::{render, Bytes};
     use super::*;
 
     fn tea() -> Task {
@@ -244,7 +243,7 @@ mod tests {
     }
 
     fn text(tokens: &[TokenId]) -> String {
-        render(&tokens.iter().map(|t| Slot::Token(*t)).collect::<Vec<_>>())
+        Bytes.render(&tokens.iter().map(|t| Slot::Token(*t)).collect::<Vec<_>>())
     }
 
     #[test]

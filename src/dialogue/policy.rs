@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(fired(&mut gate(0.6, 0.0, 0.0), &probs), ".!!!!.!.!");
         assert_eq!(fired(&mut gate(0.6, 0.2, 0.0), &probs), ".!....!..");
         assert_eq!(fired(&mut gate(0.6, 0.0, 2.0), &probs), ".!.!..!.!");
-        assert_eq!(fired(&mut gate(0.6, 0.2, 6.0), &probs), ".!.......");
+        assert_eq!(fired(&mut gate(0.6, 0.2, 6.0), &probs), ".!......!");
     }
 
     #[test]

@@ -115,8 +115,7 @@ impl Episode {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fake::{Bytes, render};
-    use super::super::{HeadRead, Slot, Target};
+    use super::super::{Bytes, HeadRead, Slot, Target};
     use super::*;
     use crate::dialogue::annotation::TurnKind;
     use crate::dialogue::task::Update;
@@ -154,7 +153,7 @@ mod tests {
         let (clips, faults) = cut(prompt_len() + 40, 2, 10).unwrap();
         assert_eq!(faults, []);
         let second = &clips[1];
-        let text = render(&second.episode.slots);
+        let text = Bytes.render(&second.episode.slots);
         assert!(text.contains("S1 [in_progress] Boil"), "{text}");
         let stream = text.split_once("<eot>").unwrap().1;
         assert!(stream.starts_with("<0.0><0.1><1.0><1.1><2.0><2.1>"), "{stream}");

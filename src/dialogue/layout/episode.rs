@@ -245,8 +245,7 @@ impl Episode {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{Bytes, render};
-    use super::super::Layout;
+    use super::super::Bytes;
     use super::*;
 
     fn tea() -> Task {
@@ -281,7 +280,7 @@ mod tests {
     fn show(episode: &Episode) -> String {
         let mut text = String::new();
         for (i, slot) in episode.slots.iter().enumerate() {
-            text.push_str(&render(&[*slot]));
+            text.push_str(&Bytes.render(&[*slot]));
             for read in episode.heads.iter().filter(|h| h.slot == i) {
                 text.push_str(match (read.dst_update, read.speak) {
                     (Some(true), None) => "^D",
@@ -333,7 +332,7 @@ mod tests {
             let episode = layout.episode(Some(&task), &TaskState::new(&task), &times(1), &turns, options).unwrap();
             let of = |target| {
                 let slots = episode.slots.iter().zip(&episode.targets);
-                render(&slots.filter(|(_, t)| **t == target).map(|(s, _)| *s).collect::<Vec<_>>())
+                Bytes.render(&slots.filter(|(_, t)| **t == target).map(|(s, _)| *s).collect::<Vec<_>>())
             };
             let open = |text| if gate_tokens_are_targets { text } else { "" };
             assert_eq!(of(Target::Dst), format!("{}S1->start<eot>", open("[DST]")));

@@ -1,0 +1,152 @@
+//! What can be chosen about a session: limits, gates, context policy. Each number with its unit and default.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialogue::policy::GateConfig;
+use crate::error::{Error, Result};
+use crate::stream::{ContextPolicyName, GateInfo, GatesInfo};
+use crate::units::Prob;
+
+/// Both gates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gates {
+    /// Speak now?
+    pub speak: GateConfig,
+    /// Update the task state now?
+    pub dst_update: GateConfig,
+}
+
+/// Choices of a session. The last three fields come from the model's files, not from a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// Frames looked at per second of the recording; told in the log, the source does the sampling.
+    pub fps: f64,
+    /// The gates.
+    pub gates: Gates,
+    /// What to drop when memory is full.
+    pub context: ContextPolicyName,
+    /// Frames seen again behind the new prompt of the policy `refresh`: K.
+    pub frames_kept: usize,
+    /// Updates of the task state in one frame at most.
+    pub updates_per_frame_max: usize,
+    /// An update is refused when the model gives less than this probability to all the allowed tokens
+    /// together, at a place where more than one is allowed; 0 takes what the grammar leaves.
+    pub update_mass_min: Prob,
+    /// Tokens of one sentence at most.
+    pub utterance_tokens_max: usize,
+    /// Tokens of the person's words that may wait for one frame at most.
+    pub user_tokens_max: usize,
+    /// Inputs that may wait at most.
+    pub queue_inputs_max: usize,
+    /// Positions read in one piece of work while a prompt is read, at most (a frame is never split).
+    pub prefill_tokens_max: usize,
+    /// Vision tokens a frame: V. From the model file.
+    #[serde(skip)]
+    pub tokens_per_frame: usize,
+    /// SHA-256 of the assistant file, in hex.
+    #[serde(skip)]
+    pub model_sha256: String,
+    /// SHA-256 of the vision file, in hex; empty when features are given.
+    #[serde(skip)]
+    pub vision_sha256: String,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            // What the gates were trained at, as in ProAssist.
+            fps: 2.0,
+            gates: Gates::default(),
+            context: ContextPolicyName::Refresh,
+            // Four seconds: enough to see a movement go on.
+            frames_kept: 8,
+            // A step change is two; parallel steps that end together are a few more.
+            updates_per_frame_max: 8,
+            update_mass_min: Prob(0.0),
+            // Three long sentences.
+            utterance_tokens_max: 96,
+            user_tokens_max: 256,
+            // Half a minute of frames at 2 a second.
+            queue_inputs_max: 64,
+            prefill_tokens_max: 128,
+            tokens_per_frame: 1,
+            model_sha256: String::new(),
+            vision_sha256: String::new(),
+        }
+    }
+}
+
+impl SessionConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the key, its value and what is expected.
+    pub fn check(&self) -> Result<()> {
+        if !(self.fps.is_finite() && self.fps > 0.0) {
+            return Err(Error::Invalid(format!("session: fps = {}, expected more than 0", self.fps)));
+        }
+        let Prob(mass) = self.update_mass_min;
+        if !(0.0..=1.0).contains(&mass) {
+            return Err(Error::Invalid(format!("session: update_mass_min = {mass}, expected 0 to 1")));
+        }
+        let at_least_one = [
+            ("updates_per_frame_max", self.updates_per_frame_max),
+            ("utterance_tokens_max", self.utterance_tokens_max),
+            ("queue_inputs_max", self.queue_inputs_max),
+            ("prefill_tokens_max", self.prefill_tokens_max),
+            ("tokens_per_frame", self.tokens_per_frame),
+        ];
+        if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Invalid(format!("session: {key} = 0, expected 1 or more")));
+        }
+        self.gates.speak.check("speak")?;
+        self.gates.dst_update.check("dst_update")
+    }
+
+    /// The gates as the event log tells them.
+    pub(super) fn gates_info(&self) -> GatesInfo {
+        GatesInfo { speak: info(&self.gates.speak), dst_update: info(&self.gates.dst_update) }
+    }
+}
+
+fn info(gate: &GateConfig) -> GateInfo {
+    GateInfo {
+        kind: gate.kind.word().to_owned(),
+        threshold: gate.threshold,
+        hysteresis: gate.hysteresis,
+        refractory_s: gate.refractory_s,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_and_round_trip_through_toml() {
+        let config = SessionConfig::default();
+        config.check().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<SessionConfig>(&text).unwrap(), config);
+        assert_eq!(toml::from_str::<SessionConfig>("").unwrap(), config);
+    }
+
+    #[test]
+    fn bad_values_and_unknown_keys_are_named() {
+        for (text, key) in [
+            ("fps = 0.0", "fps"),
+            ("fps = nan", "fps"),
+            ("update_mass_min = 1.5", "update_mass_min"),
+            ("utterance_tokens_max = 0", "utterance_tokens_max"),
+            ("[gates.speak]\nthreshold = 2.0", "speak"),
+        ] {
+            let why = toml::from_str::<SessionConfig>(text).unwrap().check().unwrap_err().to_string();
+            assert!(why.contains(key), "{why}");
+        }
+        for text in ["frames_keept = 3", "context = \"forget\"", "[gates.speak]\nkind = \"maybe\"", "model_sha256 = \"x\""] {
+            assert!(toml::from_str::<SessionConfig>(text).is_err(), "{text}");
+        }
+    }
+}

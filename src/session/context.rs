@@ -1,0 +1,121 @@
+//! What is dropped when memory may be too small for the next frame, and how much a frame can need.
+//!
+//! `refresh` and `drop_all` begin anew with a prompt for the present state (so goal and progress are
+//! never lost), with and without the last K frames. `drop_middle` keeps the first prompt and drops the
+//! oldest frames with their turns; states that the prompt does not tell are told again in a note.
+
+use super::frame::Moment;
+use super::tape::Seen;
+use super::{Flow, Session, SessionConfig, Stage, Work};
+use crate::dialogue::layout::Layout;
+use crate::dialogue::policy::GateKind;
+use crate::dialogue::task::{StepState, Task, TaskState};
+use crate::error::{Error, Result};
+use crate::model::{Backbone, Perceiver};
+use crate::stream::{ContextPolicyName, Event, Sink};
+use crate::units::TokenId;
+
+/// `drop_middle` keeps one part in this many of the room behind the prompt, so that it acts seldom.
+const DROP_MIDDLE_KEEPS_ONE_IN: usize = 2;
+/// `[ASST]` and `<eot>` around a sentence.
+const SPEECH_ENDS_TOKENS: usize = 2;
+/// Start and complete: changes of one step at most.
+const UPDATES_PER_STEP: usize = 2;
+
+/// Positions that the updates and the sentence of one frame can take at most.
+pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &SessionConfig) -> Result<usize> {
+    let updates = match task.filter(|_| config.gates.dst_update.kind != GateKind::Off) {
+        Some(task) => {
+            let count = config.updates_per_frame_max.min(task.steps.len() * UPDATES_PER_STEP);
+            count.saturating_mul(layout.update_tokens_max(task)?)
+        }
+        None => 0,
+    };
+    let speech = match config.gates.speak.kind {
+        GateKind::Off => 0,
+        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS),
+    };
+    Ok(updates.saturating_add(speech))
+}
+
+/// Checks that a fresh prompt, what the policy keeps, the person's words and one frame fit.
+pub(super) fn check_capacity(
+    layout: &Layout<'_>,
+    task: Option<&Task>,
+    config: &SessionConfig,
+    reserve_tokens: usize,
+    capacity: usize,
+) -> Result<()> {
+    let mut prompt = layout.prompt(task, &TaskState::default())?.len();
+    if let Some(task) = task {
+        // The words for the states differ in length; the longest are among these.
+        for word in [StepState::NotStarted, StepState::InProgress, StepState::Completed] {
+            let mut state = TaskState::new(task);
+            for (step, _) in task.iter() {
+                state.set(step, word);
+            }
+            prompt = prompt.max(layout.prompt(Some(task), &state)?.len());
+        }
+    }
+    let kept = match config.context {
+        ContextPolicyName::Refresh => config.frames_kept.saturating_mul(config.tokens_per_frame),
+        _ => 0,
+    };
+    let parts = [prompt, kept, config.user_tokens_max, config.tokens_per_frame, reserve_tokens];
+    let needed = parts.iter().fold(0usize, |sum, part| sum.saturating_add(*part));
+    if needed > capacity {
+        return Err(Error::Invalid(format!(
+            "memory of {capacity} tokens is too small: prompt {prompt} + kept frames {kept} + the person's words {} + \
+             a frame {} + its updates and sentence {reserve_tokens} = {needed}; lower frames_kept, user_tokens_max, \
+             updates_per_frame_max or utterance_tokens_max, or take a model with more memory",
+            config.user_tokens_max, config.tokens_per_frame
+        )));
+    }
+    Ok(())
+}
+
+impl<P: Perceiver, B: Backbone> Session<P, B> {
+    /// Tokens that go before the next frame: what the person said, and states set by hand.
+    pub(super) fn words_before_frame(&self) -> Result<Vec<TokenId>> {
+        let mut tokens = self.said.clone();
+        let untold = self.tracker.untold();
+        if !untold.is_empty() {
+            tokens.extend(self.layout().state_note(&untold)?);
+        }
+        Ok(tokens)
+    }
+
+    /// Positions that a frame can need with `words` before it.
+    pub(super) fn frame_needs(&self, words: &[TokenId]) -> usize {
+        words.len() + self.config.tokens_per_frame + self.reserve_tokens
+    }
+
+    /// Lets the policy act for a frame that may not fit, once; then the frame is looked at again.
+    pub(super) fn make_room(&mut self, needed: usize, moment: Moment, seen: Seen, sink: &mut dyn Sink) -> Result<Flow> {
+        let (held, capacity) = (self.tape.len(), self.tape.capacity());
+        let full = Error::MemoryFull { tokens: held, needed, capacity };
+        let policy = self.config.context;
+        let tokens_after = match policy {
+            ContextPolicyName::None => return Err(full),
+            ContextPolicyName::Refresh => self.begin_anew(self.recent.iter().cloned().collect())?,
+            ContextPolicyName::DropAll => self.begin_anew(Vec::new())?,
+            ContextPolicyName::DropMiddle => {
+                let prompt = self.tape.prompt_tokens();
+                let share = prompt + (capacity - prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
+                self.tape.evict_oldest(share.min(capacity.saturating_sub(needed)))?;
+                self.tracker.forget_told();
+                self.tape.len()
+            }
+        };
+        sink.emit(&Event::Context { at: moment.at, policy, tokens_before: held, tokens_after })?;
+        self.stage = Stage::Look { moment, seen, made_room: true };
+        Ok(Flow::Working(Work::Context))
+    }
+
+    /// Prompt for the present state, and frames seen again behind it.
+    fn begin_anew(&mut self, frames: Vec<Seen>) -> Result<usize> {
+        let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
+        self.tracker.tell_in_prompt();
+        self.tape.restart(&prompt, frames)
+    }
+}

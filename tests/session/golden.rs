@@ -1,0 +1,164 @@
+//! Training and session feed the backbone the same: one dialogue through both, and a golden of it.
+
+use std::path::PathBuf;
+
+use proact::dialogue::annotation::{Turn, TurnKind};
+use proact::dialogue::layout::{Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, TextCodec};
+use proact::dialogue::task::{TaskState, Update};
+use proact::session::SessionConfig;
+use proact::stream::Event;
+use proact::units::{FrameIdx, MediaTime};
+
+use super::fake::{Fake, Scene};
+use super::{Bench, FRAME_S, ROOMY, config, frame, tea, user};
+
+const FRAMES: u64 = 14;
+
+fn dialogue() -> Vec<Turn> {
+    let turn = |at: f64, kind| Turn { at: Some(MediaTime(at)), kind };
+    let dst = |at, updates: &[&str]| turn(at, TurnKind::Dst(updates.iter().map(|u| Update::parse(u).unwrap()).collect()));
+    let says = |at, text: &str| turn(at, TurnKind::Assistant { text: text.into(), labels: String::new() });
+    vec![
+        turn(0.0, TurnKind::User("I want tea.".into())),
+        says(0.0, "First, boil water."),
+        dst(1.2, &["S1->start"]),
+        turn(2.0, TurnKind::User("How much?".into())),
+        turn(2.0, TurnKind::User("A litre?".into())),
+        says(2.3, "Half a litre."),
+        dst(3.5, &["S1->complete", "S2->start"]),
+        says(3.5, "Now pour it."),
+        dst(5.0, &["S2->complete"]),
+        dst(5.5, &["S3->start", "S3->complete"]),
+    ]
+}
+
+fn times() -> Vec<MediaTime> {
+    (0..FRAMES).map(|i| MediaTime(i as f64 * FRAME_S)).collect()
+}
+
+/// What a perfect model does on the dialogue.
+fn script() -> Vec<Scene> {
+    let scripts = Script::new(&TaskState::new(&tea()), &times(), &dialogue()).unwrap();
+    scripts
+        .frames
+        .iter()
+        .map(|f| {
+            let updates: Vec<String> = f.updates.iter().map(Update::to_string).collect();
+            Scene { updates, sentence: Bytes.encode(&f.speech.join(" "), false).unwrap(), ..Scene::default() }
+        })
+        .collect()
+}
+
+/// Feeds all frames, and the person's words at their times (before a frame of the same time).
+fn play(bench: &mut Bench) {
+    let words: Vec<(f64, String)> = dialogue()
+        .into_iter()
+        .filter_map(|turn| match turn.kind {
+            TurnKind::User(text) => Some((turn.at.unwrap().0, text)),
+            _ => None,
+        })
+        .collect();
+    let mut words = words.into_iter().peekable();
+    for i in 0..FRAMES {
+        while let Some((at, text)) = words.next_if(|(at, _)| *at <= i as f64 * FRAME_S) {
+            bench.feed([user(at, &text)]);
+        }
+        bench.feed([frame(i)]);
+    }
+}
+
+#[test]
+fn the_session_feeds_exactly_what_training_does() {
+    let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), config());
+    play(&mut bench);
+    bench.finish();
+    let task = tea();
+    let episode = Layout::new(&Bytes, 2)
+        .episode(Some(&task), &TaskState::new(&task), &times(), &dialogue(), EpisodeOptions::default())
+        .unwrap();
+    assert_eq!(episode.faults, []);
+    let stream = bench.stream.lock().unwrap().clone();
+    assert_eq!(Bytes.render(&stream), Bytes.render(&episode.slots));
+    assert_eq!(stream, episode.slots);
+    let trained: Vec<usize> = episode.heads.iter().map(|h| h.slot).collect();
+    assert_eq!(*bench.model.heads_read.lock().unwrap(), trained, "the heads are read where training supervises them");
+
+    let mut text = Bytes.render(&stream).replace("<eot>", "<eot>\n");
+    text.push_str("\n\n");
+    for event in &bench.events {
+        text.push_str(&serde_json::to_string(event).unwrap());
+        text.push('\n');
+    }
+    hold("tea.txt", &text);
+}
+
+#[test]
+fn the_memory_after_refresh_is_a_clip_of_training() {
+    let task = tea();
+    let kept = 3;
+    let small = SessionConfig {
+        frames_kept: kept,
+        user_tokens_max: 40,
+        utterance_tokens_max: 24,
+        updates_per_frame_max: 2,
+        ..config()
+    };
+    let prompt = Layout::new(&Bytes, 2).prompt(Some(&task), &TaskState::new(&task)).unwrap().len();
+    let mut bench = Bench::new(Fake::new(prompt + 160, script()), Some(tea()), small);
+    play(&mut bench);
+    bench.finish();
+    let tape = bench.tape();
+    let parts: Vec<&str> = tape.split("\n<rewind to 0>").collect();
+    assert!(parts.len() > 1, "memory was never full");
+    let cuts: Vec<FrameIdx> = bench
+        .events
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [Event::Context { .. }, Event::Frame { frame, .. }] => Some(*frame),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(cuts.len(), parts.len() - 1);
+    for (part, cut) in parts[1..].iter().zip(&cuts) {
+        let cut = cut.0 as usize;
+        let clip = clip_from(cut, kept);
+        let shift = |slot: &Slot| match *slot {
+            Slot::Image { frame, part } => Slot::Image { frame: frame + clip.frames.start, part },
+            token => token,
+        };
+        let expected = Bytes.render(&clip.episode.slots.iter().map(shift).collect::<Vec<_>>());
+        let common = expected.len().min(part.len());
+        assert_eq!(part[..common], expected[..common]);
+        assert!(common > prompt, "the comparison reaches into the stream");
+    }
+}
+
+/// The clip of the dialogue that begins with frame `first_new`.
+fn clip_from(first_new: usize, frames_kept: usize) -> proact::dialogue::layout::Clip {
+    let task = tea();
+    let layout = Layout::new(&Bytes, 2);
+    (0..ROOMY)
+        .filter_map(|tokens_max| {
+            let options = ClipOptions { tokens_max, frames_kept, episode: EpisodeOptions::default() };
+            layout.clips(Some(&task), &TaskState::new(&task), &times(), &dialogue(), &options).ok()
+        })
+        .flat_map(|(clips, _)| clips)
+        .find(|clip| clip.first_new == first_new)
+        .unwrap_or_else(|| panic!("no room cuts at frame {first_new}"))
+}
+
+/// Compares with `tests/data/session/<name>`. Only `UPDATE_GOLDEN=1` writes it; what differs lies beside it as `.new`.
+fn hold(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/session").join(name);
+    if std::env::var("UPDATE_GOLDEN").is_ok_and(|v| v == "1") {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    if golden != text {
+        let new = path.with_extension("txt.new");
+        std::fs::write(&new, text).unwrap();
+        panic!("{} is missing or differs from {}", path.display(), new.display());
+    }
+}
