@@ -1,3 +1,5 @@
 //! Entry point: parse, call the verb, turn an error into words on stderr and an exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    proact::cli::main()
+}

@@ -1,2 +1,75 @@
-//! (in work)
-pub mod eval;
+//! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall clock.
+
+mod config;
+mod demo;
+mod drive;
+mod encode;
+mod engine;
+mod eval;
+mod exit;
+mod flags;
+mod load;
+mod locate;
+mod log;
+mod outputs;
+mod pace;
+mod plain;
+mod process;
+mod replay;
+mod signals;
+mod timing;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Watches a task through a camera, keeps track of its steps, and speaks up by itself.
+///
+/// proact looks at a few frames a second, and decides at each of them: did a step begin or end? is there
+/// something to say now? All of it runs on this machine; nothing is sent anywhere.
+#[derive(Parser, Debug)]
+#[command(name = "proact", version, max_term_width = 100, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER: &str = "\
+Start with:  proact demo
+Exit codes:  0 done, 1 failed, 2 usage, 3 source lost for good, 130 interrupted";
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Play the clip and the model that ship
+    Demo(demo::Args),
+    /// Play a recording: video, folder of pictures, or feature file
+    Replay(replay::Args),
+    /// Turn frames into features, so that they need not be encoded again
+    Encode(encode::Args),
+    /// Score event logs against an annotation
+    Eval(eval::Args),
+}
+
+/// Parses the command line, runs the verb, and says how it went.
+pub fn main() -> ExitCode {
+    exit::quiet_when_unread();
+    let verb = Cli::parse().verb;
+    exit::report(match verb {
+        Verb::Demo(args) => demo::run(args),
+        Verb::Replay(args) => replay::run(args),
+        Verb::Encode(args) => encode::run(args),
+        Verb::Eval(args) => eval::run(args),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,1 +1,20 @@
-//! (in work)
+//! The terminal screen: reads the event stream, draws it, and never makes the engine wait.
+//!
+//! The engine thread folds events into a [`Board`] (a short lock around plain data); the screen thread
+//! takes a snapshot when something changed, at most [`screen::FRAMES_PER_S_MAX`] times a second. What the
+//! person wants goes back through [`Controls`]. [`terminal`] puts the terminal back, whatever happens.
+
+pub mod app;
+pub mod board;
+pub mod keys;
+mod panels;
+#[cfg(test)]
+mod sample;
+pub mod screen;
+pub mod terminal;
+pub mod theme;
+mod wrap;
+
+pub use app::{App, Mode, Stage, Status};
+pub use board::{Board, Controls, ScreenSink};
+pub use screen::{Options, run};

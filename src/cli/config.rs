@@ -1,0 +1,282 @@
+//! Settings in three layers: flag over file over built-in default. What comes out has no holes left.
+//!
+//! `configs/default.toml` spells the defaults out; a test holds it to [`Settings::default`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::dialogue::policy::{GateConfig, GateKind};
+use crate::error::Error;
+use crate::session::{self, SessionConfig};
+use crate::stream::ContextPolicyName;
+use crate::units::{Prob, Threshold};
+
+/// How a run behaves, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Frames looked at per second of the recording.
+    pub fps: f64,
+    /// What to drop when memory is full.
+    pub context: ContextPolicyName,
+    /// Threads of the arithmetic; 0 is as many as the machine has cores.
+    pub threads: usize,
+    /// What goes to stderr: a level, or `target=level,…`.
+    pub log: String,
+    /// Playing speed of the demo on the screen, relative to the recording.
+    pub demo_speed: f64,
+    /// Seconds of the recording between two lines about the gates in plain output; 0 for none.
+    pub gate_lines_every_s: f64,
+    /// Limits of the session.
+    pub session: Limits,
+    /// Changes to the speak gate of the model file.
+    pub speak: GateOverride,
+    /// Changes to the state-update gate of the model file.
+    pub dst_update: GateOverride,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let session = SessionConfig::default();
+        Self {
+            fps: session.fps,
+            context: session.context,
+            threads: 0,
+            log: "warn".into(),
+            demo_speed: 4.0,
+            gate_lines_every_s: 15.0,
+            session: Limits::default(),
+            speak: GateOverride::default(),
+            dst_update: GateOverride::default(),
+        }
+    }
+}
+
+/// Limits of a session, as [`SessionConfig`] explains them; no flag sets these.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    frames_kept: usize,
+    updates_per_frame_max: usize,
+    update_mass_min: Prob,
+    utterance_tokens_max: usize,
+    user_tokens_max: usize,
+    queue_inputs_max: usize,
+    prefill_tokens_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let session = SessionConfig::default();
+        Self {
+            frames_kept: session.frames_kept,
+            updates_per_frame_max: session.updates_per_frame_max,
+            update_mass_min: session.update_mass_min,
+            utterance_tokens_max: session.utterance_tokens_max,
+            user_tokens_max: session.user_tokens_max,
+            queue_inputs_max: session.queue_inputs_max,
+            prefill_tokens_max: session.prefill_tokens_max,
+        }
+    }
+}
+
+/// Parts of a gate that replace those of the model file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateOverride {
+    /// `head`, `token` or `off`.
+    pub kind: Option<GateKind>,
+    /// Fires at or above this.
+    pub threshold: Option<Threshold>,
+    /// Has to fall this far below the threshold before it can fire again.
+    pub hysteresis: Option<f32>,
+    /// Rests this long after firing, in seconds of the recording.
+    pub refractory_s: Option<f64>,
+}
+
+impl GateOverride {
+    /// The gate of the model file with these parts replaced; the ranges are checked where it is used.
+    pub fn over(&self, base: GateConfig) -> GateConfig {
+        GateConfig {
+            kind: self.kind.unwrap_or(base.kind),
+            threshold: self.threshold.unwrap_or(base.threshold),
+            hysteresis: self.hysteresis.unwrap_or(base.hysteresis),
+            refractory_s: self.refractory_s.unwrap_or(base.refractory_s),
+        }
+    }
+}
+
+/// A configuration file: the same keys, each of which may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    fps: Option<f64>,
+    context: Option<ContextPolicyName>,
+    threads: Option<usize>,
+    log: Option<String>,
+    demo_speed: Option<f64>,
+    gate_lines_every_s: Option<f64>,
+    #[serde(default)]
+    session: Limits,
+    #[serde(default)]
+    gate: Gates,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gates {
+    #[serde(default)]
+    speak: GateOverride,
+    #[serde(default)]
+    dst_update: GateOverride,
+}
+
+impl File {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Unreadable file, unknown key, value of another type.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path)).context("cannot read --config")?;
+        Ok(toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?)
+    }
+}
+
+/// Those settings that a flag can set.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--fps`.
+    pub fps: Option<f64>,
+    /// `--context`.
+    pub context: Option<ContextPolicyName>,
+    /// `--threads`.
+    pub threads: Option<usize>,
+    /// `--log`.
+    pub log: Option<String>,
+    /// `--speed`.
+    pub demo_speed: Option<f64>,
+}
+
+impl Settings {
+    /// Lays flag over file over default, and checks the ranges.
+    ///
+    /// # Errors
+    /// The file cannot be read or has another form; a value is out of its range.
+    pub fn resolve(flags: Flags) -> anyhow::Result<Self> {
+        let file = flags.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let settings = Self::layer(flags, file);
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn layer(flags: Flags, file: File) -> Self {
+        let default = Self::default();
+        Self {
+            fps: pick(flags.fps, file.fps, default.fps),
+            context: pick(flags.context, file.context, default.context),
+            threads: pick(flags.threads, file.threads, default.threads),
+            log: pick(flags.log, file.log, default.log),
+            demo_speed: pick(flags.demo_speed, file.demo_speed, default.demo_speed),
+            gate_lines_every_s: pick(None, file.gate_lines_every_s, default.gate_lines_every_s),
+            session: file.session,
+            speak: file.gate.speak,
+            dst_update: file.gate.dst_update,
+        }
+    }
+
+    /// The session's configuration for a model with these gates; what comes from the model's files is left
+    /// at its default.
+    pub fn session_config(&self, gates: session::Gates) -> SessionConfig {
+        let limits = self.session;
+        SessionConfig {
+            fps: self.fps,
+            context: self.context,
+            gates: session::Gates {
+                speak: self.speak.over(gates.speak),
+                dst_update: self.dst_update.over(gates.dst_update),
+            },
+            frames_kept: limits.frames_kept,
+            updates_per_frame_max: limits.updates_per_frame_max,
+            update_mass_min: limits.update_mass_min,
+            utterance_tokens_max: limits.utterance_tokens_max,
+            user_tokens_max: limits.user_tokens_max,
+            queue_inputs_max: limits.queue_inputs_max,
+            prefill_tokens_max: limits.prefill_tokens_max,
+            ..SessionConfig::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let positive = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!("{name} is {value}: expected a number above 0"))),
+        };
+        positive("fps", self.fps)?;
+        positive("demo_speed", self.demo_speed)?;
+        if !self.gate_lines_every_s.is_finite() || self.gate_lines_every_s < 0.0 {
+            let value = self.gate_lines_every_s;
+            return Err(Error::Invalid(format!("gate_lines_every_s is {value}: expected 0 or more")));
+        }
+        Ok(())
+    }
+}
+
+fn pick<T>(flag: Option<T>, file: Option<T>, default: T) -> T {
+    flag.or(file).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<File, String> {
+        toml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_default_file_equals_the_defaults_and_names_every_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
+        let file = File::read(&path).unwrap();
+        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, session: _, gate: _ } = &file;
+        let all = fps.is_some() && context.is_some() && threads.is_some() && log.is_some();
+        assert!(all && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
+        assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+        let written: toml::Table = toml::from_str(&text).unwrap();
+        let limits = toml::Table::try_from(Limits::default()).unwrap();
+        assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let file = parse("fps = 5.0\nthreads = 3\n[gate.speak]\nthreshold = 0.7").unwrap();
+        let flags = Flags { fps: Some(1.0), ..Flags::default() };
+        let settings = Settings::layer(flags, file);
+        assert_eq!((settings.fps, settings.threads, settings.context), (1.0, 3, ContextPolicyName::Refresh));
+        let gate = settings.speak.over(GateConfig::default());
+        assert_eq!(gate, GateConfig { threshold: Threshold(0.7), ..GateConfig::default() });
+    }
+
+    #[test]
+    fn unknown_keys_and_values_are_errors_that_name_them() {
+        for (text, word) in [
+            ("fsp = 2", "fsp"),
+            ("context = \"forget\"", "forget"),
+            ("[gate.talk]\nthreshold = 0.5", "talk"),
+            ("[session]\nframes_keept = 3", "frames_keept"),
+            ("[gate.speak]\nkind = \"heads\"", "heads"),
+            ("[gate.speak]\ntreshold = 0.5", "treshold"),
+        ] {
+            let why = parse(text).unwrap_err();
+            assert!(why.contains(word), "{why}");
+        }
+        for file in ["fps = 0.0", "fps = nan", "demo_speed = -1.0", "gate_lines_every_s = -1.0"] {
+            let settings = Settings::layer(Flags::default(), parse(file).unwrap());
+            assert!(settings.check().is_err(), "{file}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `proact demo`: the model and the clip that ship, played on the screen or told in lines.
+
+use std::time::Instant;
+
+use super::config::Settings;
+use super::engine::{self, Job};
+use super::flags::RunFlags;
+use super::{locate, replay};
+use crate::tui::Mode;
+
+/// Plays the clip that ships with the model that ships.
+///
+/// On a terminal this is a screen: q quits, space pauses, + and - change the speed, ? lists all keys.
+/// Otherwise, or with --headless, the same facts come as lines of text, as fast as the machine goes.
+///
+/// Examples:
+///   proact demo
+///   proact demo --speed 1
+///   proact demo --headless --events events.jsonl | tail -20
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Playing speed on the screen, relative to the recording [default: 4]
+    #[arg(long, value_name = "X", help_heading = "Behaviour")]
+    speed: Option<f64>,
+
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+/// Plays the demo.
+///
+/// # Errors
+/// The demo's files are not found; whatever stops a run.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut flags = args.flags;
+    let settings = Settings::resolve(super::config::Flags { demo_speed: args.speed, ..flags.settings() })?;
+    let demo = locate::demo()?;
+    flags.task.get_or_insert(demo.task);
+    let input = flags.input.clone();
+    let clip = demo.clip;
+    engine::run(Job {
+        mode: Mode::Demo,
+        source_name: replay::name_of(&clip),
+        model: flags.model.clone().unwrap_or(demo.assistant),
+        open: Box::new(move |settings, loaded| replay::open(&clip, input.as_deref(), settings, loaded)),
+        screen_speed: Some(settings.demo_speed),
+        flags,
+        settings,
+        started,
+    })
+}

@@ -1,0 +1,289 @@
+//! `proact encode`: frames to features, once; training and replay then skip the encoder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::config::{self, Settings};
+use super::exit::Usage;
+use super::load::{self, LoadedVision};
+use super::locate;
+use crate::features::{FeatureFile, Grid};
+use crate::model::Perceiver;
+use crate::model::config::VisionConfig;
+use crate::model::preprocess::PREPROCESS_NAME;
+use crate::sources::{self, OpenOptions};
+use crate::stream::{Content, Input, Poll};
+
+/// Ending of a feature file.
+const ENDING: &str = "safetensors";
+
+/// Name of the video in an episode's folder, as `proact synth` writes it.
+const EPISODE_VIDEO: &str = "video.mp4";
+
+/// Turns frames into features, so that they need not be encoded again.
+///
+/// One SOURCE is written to the file FILE.safetensors; several, or a folder of episodes
+/// DIR/ID/video.mp4 (as `proact synth` writes them), go to the folder -o as ID.safetensors.
+/// What is there already and was made by the same encoder at the same rate is left alone, so an
+/// interrupted run goes on where it was; each file is written whole or not at all.
+///
+/// Examples:
+///   proact encode clip.mp4 -o clip.safetensors
+///   proact encode episodes/ -o features/
+///   proact encode episodes/ -o features/ --shard 0/4     (and 1/4, 2/4, 3/4 on other machines)
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Videos, folders of pictures, or folders of episodes
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<PathBuf>,
+
+    /// Feature file for one source, otherwise a folder
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Vision model (GGUF) [default: the one that ships]
+    #[arg(long, value_name = "FILE")]
+    vision: Option<PathBuf>,
+
+    /// Frames to look at per second of the recording [default: 2]
+    #[arg(long, value_name = "N")]
+    fps: Option<f64>,
+
+    /// Take only every n-th source, beginning with number i: one share of the work
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+
+    /// Threads of the arithmetic; 0 is one a core [default: 0]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Share `i` of `n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, count)) if index < count => Ok(Self { index, count }),
+            _ => Err("expected I/N with I from 0 to N-1, for example 0/4".into()),
+        }
+    }
+}
+
+/// One source and its feature file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Piece {
+    source: PathBuf,
+    output: PathBuf,
+}
+
+/// Encodes.
+///
+/// # Errors
+/// The model or a source cannot be opened, or a file cannot be written.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let flags = config::Flags { fps: args.fps, threads: args.threads, ..config::Flags::default() };
+    let settings = Settings::resolve(flags)?;
+    load::set_threads(settings.threads);
+    let pieces = plan(&args.sources, &args.output)?;
+    let all = pieces.len();
+    let pieces: Vec<Piece> = match args.shard {
+        Some(Shard { index, count }) => pieces.into_iter().skip(index).step_by(count).collect(),
+        None => pieces,
+    };
+    let vision = match args.vision {
+        Some(path) => path,
+        None => load::vision_of(&locate::demo()?.assistant)?,
+    };
+    let loaded = load::open_vision(&vision)?;
+    println!("{} of {all} sources, {} frames/s, {}", pieces.len(), settings.fps, vision.display());
+    for (i, piece) in pieces.iter().enumerate() {
+        let lead = format!("{:>4}/{} {}", i + 1, pieces.len(), piece.output.display());
+        if is_done(piece, &loaded, settings.fps) {
+            println!("{lead}: there already");
+            continue;
+        }
+        let frames = encode(piece, &loaded, settings.fps).with_context(|| piece.source.display().to_string())?;
+        println!("{lead}: {frames} frames");
+    }
+    Ok(())
+}
+
+/// Which source goes to which file.
+fn plan(sources: &[PathBuf], output: &Path) -> anyhow::Result<Vec<Piece>> {
+    let mut found = Vec::new();
+    for source in sources {
+        let episodes = episodes(source)?;
+        if episodes.is_empty() { found.push(source.clone()) } else { found.extend(episodes) }
+    }
+    let to_file = output.extension().is_some_and(|ending| ending == ENDING);
+    if to_file {
+        return match found.as_slice() {
+            [source] => Ok(vec![Piece { source: source.clone(), output: output.to_path_buf() }]),
+            _ => Err(Usage(format!("{} sources do not fit into one file; -o has to be a folder", found.len())).into()),
+        };
+    }
+    let mut by_output = BTreeMap::new();
+    for source in found {
+        let file = output.join(format!("{}.{ENDING}", id_of(&source)));
+        if let Some(other) = by_output.insert(file.clone(), source.clone()) {
+            let (a, b) = (other.display(), source.display());
+            return Err(Usage(format!("{a} and {b} would both be written to {}", file.display())).into());
+        }
+    }
+    Ok(by_output.into_iter().map(|(output, source)| Piece { source, output }).collect())
+}
+
+/// Videos of the episodes in a folder, sorted by name; none when it is no such folder.
+fn episodes(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let own = folder.join(EPISODE_VIDEO);
+    if own.is_file() {
+        return Ok(vec![own]);
+    }
+    let mut videos = Vec::new();
+    let name = || folder.display().to_string();
+    for entry in std::fs::read_dir(folder).with_context(name)? {
+        let video = entry.with_context(name)?.path().join(EPISODE_VIDEO);
+        if video.is_file() {
+            videos.push(video);
+        }
+    }
+    videos.sort();
+    Ok(videos)
+}
+
+/// An episode is called by its folder, anything else by its own name.
+fn id_of(source: &Path) -> String {
+    let is_episode = source.file_name().is_some_and(|name| name == EPISODE_VIDEO);
+    let named = if is_episode { source.parent().and_then(Path::file_name) } else { source.file_stem() };
+    named.map_or_else(|| "features".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The file is there, whole, and from this encoder.
+fn is_done(piece: &Piece, loaded: &LoadedVision, fps: f64) -> bool {
+    if !piece.output.is_file() {
+        return false;
+    }
+    let found = FeatureFile::read(&piece.output, fps);
+    found.is_ok_and(|f| f.encoder_sha256 == loaded.sha256 && f.fps == fps && f.preprocess == PREPROCESS_NAME)
+}
+
+/// Encodes one source; gives its number of frames.
+fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64) -> anyhow::Result<usize> {
+    let mut source = sources::open(&piece.source, &OpenOptions { fps, ..OpenOptions::default() })?;
+    let expected = source.duration().map(|d| (d.seconds() * fps).ceil() as u64);
+    let bar = ProgressBar::new(expected.unwrap_or(0));
+    let style = "{wide_bar} {pos}/{len} frames, {per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).context("progress bar")?);
+    let mut rows = Rows::new(loaded.vision.config(), loaded.vision.width())?;
+    let mut times = Vec::new();
+    loop {
+        let frame = match source.next()? {
+            Poll::Ready(Input::Frame(frame)) => frame,
+            Poll::Ready(_) | Poll::Pending => continue,
+            Poll::End => break,
+        };
+        let Content::Picture(picture) = &frame.content else { bail!("holds features already") };
+        rows.push(&loaded.vision.encode(&picture.rgb, picture.width, picture.height)?);
+        times.push(frame.at.seconds());
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if times.is_empty() {
+        bail!("no frames");
+    }
+    if let Some(folder) = piece.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let frames = times.len();
+    let file = FeatureFile {
+        encoder_sha256: loaded.sha256.clone(),
+        preprocess: PREPROCESS_NAME.into(),
+        fps,
+        at: Some(times),
+        dim: rows.dim,
+        cls: rows.cls,
+        grids: rows.grids.into_iter().collect(),
+    };
+    file.write(&piece.output)?;
+    Ok(frames)
+}
+
+/// Features of all frames, split as the file keeps them.
+struct Rows {
+    dim: usize,
+    cls: Vec<f32>,
+    grids: Vec<(Grid, Vec<f32>)>,
+}
+
+impl Rows {
+    /// The encoder gives the pooled token first, then each grid in the configuration's order.
+    fn new(config: &VisionConfig, dim: usize) -> anyhow::Result<Self> {
+        if !config.pool_head {
+            bail!("this vision model has no attention-pooling head, and a feature file needs its token");
+        }
+        let grid = |side: &usize| {
+            let known = Grid::ALL.into_iter().find(|grid| grid.side() == *side);
+            known.map(|grid| (grid, Vec::new())).with_context(|| format!("a feature file has no {side}x{side} grid"))
+        };
+        let grids = config.patch_grids.iter().map(grid).collect::<anyhow::Result<_>>()?;
+        Ok(Self { dim, cls: Vec::new(), grids })
+    }
+
+    /// `[V,Dv]` of one frame.
+    fn push(&mut self, features: &[f32]) {
+        let (cls, mut rest) = features.split_at(self.dim);
+        self.cls.extend_from_slice(cls);
+        for (grid, values) in &mut self.grids {
+            let (own, after) = rest.split_at(grid.vectors() * self.dim);
+            values.extend_from_slice(own);
+            rest = after;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_one_share_of_the_work() {
+        assert_eq!(Shard::parse("1/4"), Ok(Shard { index: 1, count: 4 }));
+        for bad in ["4/4", "1", "-1/4", "0/0", "1/4/2", ""] {
+            assert!(Shard::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn episodes_are_called_by_their_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        for id in ["ep10", "ep9"] {
+            std::fs::create_dir(dir.path().join(id)).unwrap();
+            std::fs::write(dir.path().join(id).join(EPISODE_VIDEO), b"x").unwrap();
+        }
+        let pieces = plan(&[dir.path().to_path_buf(), "clip.mp4".into()], Path::new("out")).unwrap();
+        let outputs: Vec<_> = pieces.iter().map(|p| p.output.to_string_lossy().into_owned()).collect();
+        assert_eq!(outputs, ["out/clip.safetensors", "out/ep10.safetensors", "out/ep9.safetensors"]);
+        let one = plan(&[dir.path().join("ep9")], Path::new("x.safetensors")).unwrap();
+        assert_eq!(one[0].source, dir.path().join("ep9").join(EPISODE_VIDEO));
+    }
+
+    #[test]
+    fn outputs_never_overwrite_each_other() {
+        let two = ["a/clip.mp4".into(), "b/clip.mp4".into()];
+        assert!(plan(&two, Path::new("out")).unwrap_err().to_string().contains("both"));
+        assert!(plan(&two, Path::new("out.safetensors")).unwrap_err().is::<Usage>());
+    }
+}

@@ -1,0 +1,100 @@
+//! Flags that every verb with a model running has in common.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::config;
+use crate::stream::ContextPolicyName;
+
+/// Flags of a run: what to load, what to write, how to behave.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct RunFlags {
+    /// Assistant model (GGUF)
+    #[arg(long, value_name = "FILE", help_heading = "Model and task")]
+    pub model: Option<PathBuf>,
+
+    /// Vision model (GGUF); otherwise the file that the assistant names, in the same folder
+    #[arg(long, value_name = "FILE", help_heading = "Model and task")]
+    pub vision: Option<PathBuf>,
+
+    /// Task to follow (TOML): goal and steps. Without one the assistant only speaks
+    #[arg(long, value_name = "FILE", help_heading = "Model and task")]
+    pub task: Option<PathBuf>,
+
+    /// Settings (TOML), see configs/default.toml; a flag beats the file
+    #[arg(long, value_name = "FILE", help_heading = "Behaviour")]
+    pub config: Option<PathBuf>,
+
+    /// Frames to look at per second of the recording [default: 2]
+    #[arg(long, value_name = "N", help_heading = "Behaviour")]
+    pub fps: Option<f64>,
+
+    /// What to forget when the model's memory is full [default: refresh]
+    #[arg(long, value_name = "POLICY", help_heading = "Behaviour", value_parser = policy_parser())]
+    pub context: Option<ContextPolicyName>,
+
+    /// Threads of the arithmetic; 0 is one a core [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Behaviour")]
+    pub threads: Option<usize>,
+
+    /// Lines of text even on a terminal
+    #[arg(long, help_heading = "Behaviour")]
+    pub headless: bool,
+
+    /// Timed words of the person and hands on the state to play (JSONL)
+    #[arg(long, value_name = "FILE", help_heading = "Behaviour")]
+    pub input: Option<PathBuf>,
+
+    /// Write the event log (JSONL); the same input gives the same bytes
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub events: Option<PathBuf>,
+
+    /// Write the time of each stage, one record a frame (JSONL)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub timing: Option<PathBuf>,
+
+    /// Write what was said as WebVTT subtitles
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub vtt: Option<PathBuf>,
+
+    /// Write what was said as SubRip subtitles
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub srt: Option<PathBuf>,
+
+    /// Speak aloud with this command; it gets the sentence as its last argument
+    #[arg(long, value_name = "CMD", help_heading = "Output")]
+    pub speak_cmd: Option<String>,
+
+    /// Write what the backbone was fed (JSONL): token ids, and "image" for a frame's token
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub tokens: Option<PathBuf>,
+
+    /// What to log on stderr: a level, or target=level,… [default: warn]
+    #[arg(long, value_name = "LEVEL", help_heading = "Output")]
+    pub log: Option<String>,
+}
+
+impl RunFlags {
+    /// Those that a configuration file can set too.
+    pub fn settings(&self) -> config::Flags {
+        config::Flags {
+            config: self.config.clone(),
+            fps: self.fps,
+            context: self.context,
+            threads: self.threads,
+            log: self.log.clone(),
+            demo_speed: None,
+        }
+    }
+}
+
+/// The policies by the names that files use for them.
+fn policy_parser() -> impl TypedValueParser<Value = ContextPolicyName> {
+    PossibleValuesParser::new(["refresh", "drop_all", "drop_middle", "none"]).map(|word| match word.as_str() {
+        "drop_all" => ContextPolicyName::DropAll,
+        "drop_middle" => ContextPolicyName::DropMiddle,
+        "none" => ContextPolicyName::None,
+        _ => ContextPolicyName::Refresh,
+    })
+}

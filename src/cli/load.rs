@@ -1,0 +1,215 @@
+//! From two GGUF files to a model that a session can use: open, check, build.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context, bail};
+use candle_core::Device;
+
+use super::timing::{Shared, Timed};
+use crate::dialogue::layout::{SpecialTokens, TextCodec};
+use crate::dialogue::policy;
+use crate::error::{Error, Result};
+use crate::model::Perceiver;
+use crate::model::assistant::Assistant;
+use crate::model::config::{self, AssistantConfig, VisionConfig};
+use crate::model::encoder::Vision;
+use crate::model::gguf::GgufFile;
+use crate::model::metadata::MetaValue;
+use crate::model::tokenizer::Tokenizer;
+use crate::model::weights::Weights;
+use crate::session::{Gates, SharedCodec};
+use crate::units::TokenId;
+
+/// Key of the whole `tokenizer.json`.
+const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
+/// Environment variable that candle and rayon read.
+const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
+/// Key of the chat template.
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+
+/// A model, ready for a session.
+pub struct Loaded {
+    /// Encoder; every call is timed.
+    pub vision: Option<Arc<Timed<Vision>>>,
+    /// Backbone, projector and heads; every call is timed.
+    pub assistant: Arc<Timed<Assistant>>,
+    /// Words to tokens and back.
+    pub codec: SharedCodec,
+    /// The gates as the file has them.
+    pub gates: Gates,
+    /// Vision tokens a frame.
+    pub tokens_per_frame: usize,
+    /// SHA-256 of the assistant file, in hex.
+    pub model_sha256: String,
+    /// SHA-256 of the vision file, in hex.
+    pub vision_sha256: String,
+}
+
+/// A vision model by itself, for `encode`.
+pub struct LoadedVision {
+    /// The encoder.
+    pub vision: Vision,
+    /// SHA-256 of its file, in hex.
+    pub sha256: String,
+}
+
+/// Opens an assistant and the vision model that belongs to it.
+///
+/// # Errors
+/// A file is missing, broken, of another architecture, or not the one that the assistant was trained with.
+pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::Result<Loaded> {
+    let (file, config) = open_assistant(assistant)?;
+    let vision_path = match vision {
+        Some(path) => path.to_path_buf(),
+        None => beside(assistant, &config)?,
+    };
+    // Hashing reads every byte of both files: the second core takes one of them.
+    let (model_sha256, vision) = thread::scope(|scope| {
+        let hash = scope.spawn(|| file.sha256());
+        let vision = open_vision(&vision_path);
+        (hash.join(), vision)
+    });
+    let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
+    let vision = vision?;
+    check_pair(assistant, &config, &vision_path, &vision)?;
+    let codec = open_codec(&file, &config)?;
+    let weights = Weights::new(file, &Device::Cpu);
+    let model = Assistant::new(&config, &weights).with_context(|| assistant.display().to_string())?;
+    Ok(Loaded {
+        vision: Some(Arc::new(Timed::new(vision.vision, meter))),
+        assistant: Arc::new(Timed::new(model, meter)),
+        codec: Arc::new(codec),
+        gates: Gates { speak: gate(&config.gates.speak), dst_update: gate(&config.gates.dst_update) },
+        tokens_per_frame: config.tokens_per_frame,
+        model_sha256,
+        vision_sha256: vision.sha256,
+    })
+}
+
+/// The header of an assistant file and what it says.
+fn open_assistant(path: &Path) -> anyhow::Result<(GgufFile, AssistantConfig)> {
+    let file = open_file(path, "--model")?;
+    let config = AssistantConfig::from_metadata(&|key| file.metadata(key).cloned())
+        .with_context(|| path.display().to_string())?;
+    Ok((file, config))
+}
+
+/// The vision file has to be the one that the assistant was trained with.
+fn check_pair(assistant: &Path, config: &AssistantConfig, path: &Path, vision: &LoadedVision) -> Result<()> {
+    let name = assistant.display();
+    if let Some(wanted) = config.vision.as_ref().map(|v| &v.sha256).filter(|wanted| **wanted != vision.sha256) {
+        let found = &vision.sha256;
+        let why = format!("found SHA-256 {found}, expected {wanted}: {name} was trained with another vision model");
+        return Err(Error::format(path, why));
+    }
+    let (given, read) = (vision.vision.tokens_per_frame(), config.tokens_per_frame);
+    let (width, read_width) = (vision.vision.width(), config.vision_length);
+    if (given, width) != (read, read_width) {
+        let why = format!("gives {given} tokens of width {width} a frame, {name} reads {read} of width {read_width}");
+        return Err(Error::format(path, why));
+    }
+    Ok(())
+}
+
+/// Opens a vision model.
+///
+/// # Errors
+/// The file is missing, broken, or no vision model.
+pub fn open_vision(path: &Path) -> anyhow::Result<LoadedVision> {
+    let file = open_file(path, "--vision")?;
+    let name = || path.display().to_string();
+    let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
+    let sha256 = file.sha256();
+    let weights = Weights::new(file, &Device::Cpu);
+    let vision = Vision::new(&config, &weights).with_context(name)?;
+    weights.finish().with_context(name)?;
+    Ok(LoadedVision { vision, sha256 })
+}
+
+/// The vision file that an assistant names: a neighbour of the assistant's own file.
+///
+/// # Errors
+/// The assistant cannot be read, or names none.
+pub fn vision_of(assistant: &Path) -> anyhow::Result<PathBuf> {
+    beside(assistant, &open_assistant(assistant)?.1)
+}
+
+/// That the name is a bare one was checked when the configuration was read.
+fn beside(assistant: &Path, config: &AssistantConfig) -> anyhow::Result<PathBuf> {
+    match &config.vision {
+        Some(vision) => Ok(assistant.with_file_name(&vision.file)),
+        None => bail!("{}: names no vision model; give one with --vision FILE", assistant.display()),
+    }
+}
+
+fn open_file(path: &Path, flag: &str) -> anyhow::Result<GgufFile> {
+    if !path.exists() {
+        bail!("{}: no such file; name the model file with {flag} FILE", path.display());
+    }
+    Ok(GgufFile::open(path)?)
+}
+
+fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Codec> {
+    let text = |key: &str| match file.metadata(key) {
+        Some(MetaValue::String(text)) => Ok(Some(text.as_str())),
+        None => Ok(None),
+        Some(other) => Err(Error::format(file.path(), format!("{key}: found {}, expected a string", other.kind()))),
+    };
+    let Some(json) = text(TOKENIZER_KEY)? else {
+        bail!(Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")));
+    };
+    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?
+        .with_tokens(&config.tokens, config.backbone.vocab_size)
+        .with_context(|| file.path().display().to_string())?;
+    let ids = &config.tokens;
+    let special = SpecialTokens { bos: ids.bos, eot: ids.eot, image: ids.image, dst: ids.dst, asst: ids.asst };
+    Ok(Codec { tokenizer, special })
+}
+
+/// The model's tokenizer as the layout needs it.
+struct Codec {
+    tokenizer: Tokenizer,
+    special: SpecialTokens,
+}
+
+impl TextCodec for Codec {
+    fn special(&self) -> SpecialTokens {
+        self.special
+    }
+
+    fn encode(&self, text: &str, allow_special: bool) -> Result<Vec<TokenId>> {
+        self.tokenizer.encode(text, allow_special)
+    }
+
+    fn decode(&self, tokens: &[TokenId]) -> Result<String> {
+        self.tokenizer.decode(tokens)
+    }
+
+    fn turn(&self, role: &str, content: &str) -> Result<Vec<TokenId>> {
+        self.tokenizer.turn(role, content)
+    }
+}
+
+fn gate(gate: &config::GateConfig) -> policy::GateConfig {
+    policy::GateConfig {
+        kind: match gate.kind {
+            config::GateKind::Head => policy::GateKind::Head,
+            config::GateKind::Token => policy::GateKind::Token,
+        },
+        threshold: gate.threshold,
+        hysteresis: gate.hysteresis,
+        refractory_s: gate.refractory_s,
+    }
+}
+
+/// Sets the threads of the arithmetic; 0 leaves it at one a core. Call it before any thread is started.
+pub fn set_threads(threads: usize) {
+    if threads > 0 {
+        // SAFETY: changing the environment is sound while nobody else can read it. This runs on the main
+        // thread before any other is started. There is no other way: candle and rayon both read this
+        // variable on first use, and candle takes no number.
+        unsafe { std::env::set_var(THREADS_VARIABLE, threads.to_string()) };
+    }
+}

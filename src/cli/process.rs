@@ -1,0 +1,40 @@
+//! What the system says about this process: its memory now and at its peak.
+
+/// Resident memory of this process in bytes; `None` where the system does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Now.
+    pub resident: Option<u64>,
+    /// The most so far.
+    pub peak: Option<u64>,
+}
+
+impl ProcessMemory {
+    /// Asks the system.
+    pub fn read() -> Self {
+        // Linux only; elsewhere the file is missing and the numbers are left out, not guessed.
+        std::fs::read_to_string("/proc/self/status").map(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    /// Reads `VmRSS` and `VmHWM` (both in units of 1024 bytes) from `/proc/PID/status`.
+    fn parse(text: &str) -> Self {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+            let kib: u64 = line.strip_prefix(':')?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            kib.checked_mul(1024)
+        };
+        Self { resident: field("VmRSS"), peak: field("VmHWM") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_file_is_read_in_its_units() {
+        let memory = ProcessMemory::parse("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t  1024 kB\n");
+        assert_eq!(memory, ProcessMemory { resident: Some(1 << 20), peak: Some(2 << 20) });
+        assert_eq!(ProcessMemory::parse("VmRSS: lots\n"), ProcessMemory::default());
+    }
+}

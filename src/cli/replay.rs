@@ -1,0 +1,111 @@
+//! `proact replay`: a recording instead of a camera; the same input gives the same event log.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::config::Settings;
+use super::engine::{self, Job};
+use super::flags::RunFlags;
+use super::load::Loaded;
+use super::locate;
+use crate::sources::{self, Merged, OpenOptions, Paced};
+use crate::stream::Source;
+use crate::tui::Mode;
+
+/// A frame this much too late is dropped with --realtime, in seconds: a camera would have it overwritten.
+const LATE_S: f64 = 1.0;
+
+/// Plays a recording through the model.
+///
+/// SOURCE is an MP4 file, a folder of pictures (in natural order), or a feature file (safetensors,
+/// or ProAssist's Arrow); anything else goes through `ffmpeg` where there is one.
+/// Without --model the model that ships is used.
+///
+/// Examples:
+///   proact replay clip.mp4 --task task.toml
+///   proact replay clip.mp4 --task task.toml --headless --events events.jsonl --vtt said.vtt
+///   proact replay frames/ --fps 1 --realtime
+///   proact replay features.safetensors --input words.jsonl
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Video, folder of pictures, or feature file
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+
+    /// Keep to the clock as a camera does: what comes too late is dropped, and said so
+    #[arg(long, help_heading = "Behaviour", conflicts_with = "speed")]
+    realtime: bool,
+
+    /// Playing speed on the screen, relative to the recording; otherwise as fast as it goes
+    #[arg(long, value_name = "X", help_heading = "Behaviour")]
+    speed: Option<f64>,
+
+    /// Rate at which a folder's pictures were taken; otherwise every picture is a frame
+    #[arg(long, value_name = "N", help_heading = "Behaviour")]
+    images_fps: Option<f64>,
+
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+/// Plays a recording.
+///
+/// # Errors
+/// The source cannot be opened; whatever stops a run.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let flags = args.flags;
+    let settings = Settings::resolve(flags.settings())?;
+    if let Some(speed) = args.speed.filter(|s| !(s.is_finite() && *s > 0.0)) {
+        anyhow::bail!("--speed {speed}: expected a number above 0");
+    }
+    let model = match flags.model.clone() {
+        Some(model) => model,
+        None => locate::demo()?.assistant,
+    };
+    let (input, source) = (flags.input.clone(), args.source);
+    engine::run(Job {
+        mode: Mode::Replay,
+        source_name: name_of(&source),
+        model,
+        open: Box::new(move |settings, loaded| {
+            let opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
+            if !args.realtime {
+                return Ok(opened);
+            }
+            let start = Instant::now();
+            Ok(Box::new(Paced::new(opened, LATE_S, move || start.elapsed().as_secs_f64())))
+        }),
+        screen_speed: args.speed,
+        flags,
+        settings,
+        started,
+    })
+}
+
+/// Opens a recording, with the person's words among its frames.
+///
+/// # Errors
+/// The source or the words cannot be read.
+pub fn open(path: &Path, input: Option<&Path>, settings: &Settings, loaded: &Loaded) -> anyhow::Result<Box<dyn Source>> {
+    open_at(path, None, input, settings, loaded)
+}
+
+fn open_at(
+    path: &Path,
+    images_fps: Option<f64>,
+    input: Option<&Path>,
+    settings: &Settings,
+    loaded: &Loaded,
+) -> anyhow::Result<Box<dyn Source>> {
+    let options = OpenOptions { fps: settings.fps, images_fps, tokens_per_frame: loaded.tokens_per_frame };
+    let source = sources::open(path, &options)?;
+    let Some(input) = input else { return Ok(source) };
+    Ok(Box::new(Merged::new(source, sources::read_inputs(input)?)))
+}
+
+/// What the header calls a source: the name, not the path.
+pub fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,23 @@
+//! Ctrl-C and its relatives: the first asks for an orderly end, the second does not wait for it.
+
+use std::sync::Arc;
+
+use super::exit;
+use crate::tui::{Controls, terminal};
+
+/// From now on SIGINT, SIGTERM and SIGHUP ask the run to end. It then flushes and leaves with 130.
+/// A second one leaves at once; the terminal is given back in any case.
+///
+/// # Errors
+/// A handler is already installed, or the system refused one.
+pub fn watch(controls: &Arc<Controls>) -> anyhow::Result<()> {
+    let controls = controls.clone();
+    ctrlc::set_handler(move || {
+        if controls.interrupted() {
+            terminal::restore();
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+        controls.interrupt();
+    })?;
+    Ok(())
+}

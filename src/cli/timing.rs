@@ -1,0 +1,302 @@
+//! The wall clock: how long each stage of a frame took. Nothing that a model or session sees.
+//!
+//! [`Timed`] stands in front of the model's two traits and measures every call; the engine reads the
+//! [`Meter`] once a frame for `--timing`, the screen and the summary.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
+use crate::tui::Stage;
+use crate::units::{FrameIdx, MediaTime};
+
+/// Frames that the moving means look back on: five seconds at two frames a second.
+const RECENT_FRAMES: usize = 10;
+
+/// Time by stage, summed over one frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stages {
+    /// The source made the picture.
+    pub decode: Duration,
+    /// The encoder looked at it.
+    pub encode: Duration,
+    /// The backbone read frames and prompts.
+    pub extend: Duration,
+    /// The backbone wrote: one token at a time, with the scores of the vocabulary.
+    pub generate: Duration,
+}
+
+impl Stages {
+    /// All of them.
+    pub fn total(&self) -> Duration {
+        self.decode + self.encode + self.extend + self.generate
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.decode += other.decode;
+        self.encode += other.encode;
+        self.extend += other.extend;
+        self.generate += other.generate;
+    }
+}
+
+/// One record of `--timing`.
+#[derive(Serialize)]
+struct Record {
+    frame: FrameIdx,
+    at: MediaTime,
+    decode_ms: f64,
+    encode_ms: f64,
+    extend_ms: f64,
+    generate_ms: f64,
+    total_ms: f64,
+}
+
+/// Sums times by stage; the present frame, the recent ones and all of them.
+#[derive(Default)]
+pub struct Meter {
+    now: Stages,
+    all: Stages,
+    recent: VecDeque<(MediaTime, Stages)>,
+    frames: u64,
+    first_at: Option<MediaTime>,
+    last_at: MediaTime,
+}
+
+/// The meter that the source's, the encoder's and the backbone's calls all report to.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<Mutex<Meter>>);
+
+impl Shared {
+    /// The meter. It holds plain sums, so a panic elsewhere does not spoil it.
+    pub fn lock(&self) -> MutexGuard<'_, Meter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter {
+    /// The source took this long.
+    pub fn decoded(&mut self, took: Duration) {
+        self.now.decode += took;
+    }
+
+    /// The frame is decided on: its times go to the file and into the means.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn end_frame(&mut self, frame: FrameIdx, at: MediaTime, out: Option<&mut Lines>) -> Result<()> {
+        let stages = std::mem::take(&mut self.now);
+        self.all.add(&stages);
+        self.frames += 1;
+        self.first_at.get_or_insert(at);
+        self.last_at = at;
+        if self.recent.len() >= RECENT_FRAMES {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, stages));
+        let Some(out) = out else { return Ok(()) };
+        out.write(&Record {
+            frame,
+            at,
+            decode_ms: ms(stages.decode),
+            encode_ms: ms(stages.encode),
+            extend_ms: ms(stages.extend),
+            generate_ms: ms(stages.generate),
+            total_ms: ms(stages.total()),
+        })
+    }
+
+    /// Frames decided on.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Work on all frames so far.
+    pub fn all(&self) -> Stages {
+        self.all
+    }
+
+    /// Frames per second of work, over the recent frames.
+    pub fn frames_per_s(&self) -> f64 {
+        let busy: Duration = self.recent.iter().map(|(_, s)| s.total()).sum();
+        ratio(self.recent.len() as f64, busy)
+    }
+
+    /// Seconds of the recording per second of work, over all frames.
+    pub fn realtime_factor(&self) -> f64 {
+        let Some(first) = self.first_at else { return 0.0 };
+        ratio(self.last_at.seconds() - first.seconds(), self.all.total())
+    }
+
+    /// Mean milliseconds by stage over the recent frames.
+    pub fn recent_stages(&self) -> Vec<Stage> {
+        let mut sum = Stages::default();
+        self.recent.iter().for_each(|(_, s)| sum.add(s));
+        means(&sum, self.recent.len() as u64)
+    }
+
+    /// Mean milliseconds by stage over all frames.
+    pub fn mean_stages(&self) -> Vec<Stage> {
+        means(&self.all, self.frames)
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    // Microseconds are finer than what can be trusted.
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn ratio(amount: f64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { amount / time.as_secs_f64() }
+}
+
+fn means(sum: &Stages, frames: u64) -> Vec<Stage> {
+    let mean = |time: Duration| if frames == 0 { 0.0 } else { time.as_secs_f64() * 1e3 / frames as f64 };
+    let stage = |name, time| Stage { name, mean_ms: mean(time) };
+    vec![
+        stage("decode", sum.decode),
+        stage("encode", sum.encode),
+        stage("extend", sum.extend),
+        stage("generate", sum.generate),
+    ]
+}
+
+/// A model behind the meter.
+pub struct Timed<M> {
+    model: M,
+    meter: Shared,
+}
+
+impl<M> Timed<M> {
+    /// Measures every call of `model`.
+    pub fn new(model: M, meter: &Shared) -> Self {
+        Self { model, meter: meter.clone() }
+    }
+}
+
+impl<P: Perceiver> Perceiver for Timed<P> {
+    fn tokens_per_frame(&self) -> usize {
+        self.model.tokens_per_frame()
+    }
+
+    fn width(&self) -> usize {
+        self.model.width()
+    }
+
+    fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>> {
+        let start = Instant::now();
+        let features = self.model.encode(rgb, width, height);
+        self.meter.lock().now.encode += start.elapsed();
+        features
+    }
+}
+
+impl<B: Backbone> Backbone for Timed<B> {
+    type Memory = B::Memory;
+
+    fn new_memory(&self) -> Result<Self::Memory> {
+        self.model.new_memory()
+    }
+
+    fn extend(&self, pieces: &[Piece<'_>], memory: &mut Self::Memory) -> Result<Hidden> {
+        let start = Instant::now();
+        let hidden = self.model.extend(pieces, memory);
+        let took = start.elapsed();
+        let mut meter = self.meter.lock();
+        // A lone token is one that was just written; frames and prompts come with company or features.
+        match pieces {
+            [Piece::Token(_)] => meter.now.generate += took,
+            _ => meter.now.extend += took,
+        }
+        hidden
+    }
+
+    fn heads(&self, hidden: &Hidden) -> Result<HeadLogits> {
+        let start = Instant::now();
+        let logits = self.model.heads(hidden);
+        self.meter.lock().now.extend += start.elapsed();
+        logits
+    }
+
+    fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+        let start = Instant::now();
+        let logits = self.model.lm_logits(hidden);
+        self.meter.lock().now.generate += start.elapsed();
+        logits
+    }
+}
+
+/// A file of JSON, one record a line.
+pub struct Lines {
+    path: PathBuf,
+    out: BufWriter<File>,
+}
+
+impl Lines {
+    /// Creates the file.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(Error::io(path))?;
+        Ok(Self { path: path.to_path_buf(), out: BufWriter::new(file) })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
+        let fail = |source: std::io::Error| Error::Io { path: self.path.clone(), source };
+        serde_json::to_writer(&mut self.out, record).map_err(|e| fail(e.into()))?;
+        self.out.write_all(b"\n").map_err(fail)
+    }
+
+    /// Writes what is still held back.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn close(&mut self) -> Result<()> {
+        self.out.flush().map_err(Error::io(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_over_recent_frames_and_the_factor_over_all() {
+        let mut meter = Meter::default();
+        for i in 0..30u64 {
+            meter.now.encode = Duration::from_millis(if i < 20 { 100 } else { 50 });
+            meter.end_frame(FrameIdx(i), MediaTime(i as f64 / 2.0), None).unwrap();
+        }
+        assert_eq!(meter.recent_stages()[1], Stage { name: "encode", mean_ms: 50.0 });
+        assert!((meter.frames_per_s() - 20.0).abs() < 1e-9);
+        // 14.5 seconds of recording in 2.5 seconds of work.
+        assert!((meter.realtime_factor() - 5.8).abs() < 1e-9);
+        assert_eq!(meter.now, Stages::default());
+    }
+
+    #[test]
+    fn the_timing_file_has_one_record_a_frame_in_a_fixed_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("timing.jsonl");
+        let mut lines = Lines::create(&path).unwrap();
+        let mut meter = Meter::default();
+        meter.now.decode = Duration::from_micros(1500);
+        meter.end_frame(FrameIdx(7), MediaTime(3.5), Some(&mut lines)).unwrap();
+        lines.close().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let wanted = "{\"frame\":7,\"at\":3.5,\"decode_ms\":1.5,\"encode_ms\":0.0,\"extend_ms\":0.0,\"generate_ms\":0.0,\"total_ms\":1.5}\n";
+        assert_eq!(text, wanted);
+    }
+}

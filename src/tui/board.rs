@@ -1,0 +1,167 @@
+//! Between the engine's thread and the screen's: what is shown, and what the person wants.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::app::{App, Status};
+use crate::error::Result;
+use crate::stream::{Event, Picture, Sink};
+
+/// Playing speed is doubled or halved at most this often.
+const SPEED_STEPS_MAX: i32 = 6;
+
+/// The state on show. Writers hold the lock for the time of one fold; nobody draws under it.
+#[derive(Default)]
+pub struct Board {
+    app: Mutex<App>,
+    revision: AtomicU64,
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Folds an event in.
+    pub fn event(&self, event: &Event) {
+        self.lock().update(event);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Replaces the run's own measurements.
+    pub fn status(&self, status: Status) {
+        self.lock().status = status;
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Shows another picture, or none.
+    pub fn picture(&self, picture: Option<Arc<Picture>>) {
+        self.lock().picture = picture;
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes with every change of the board.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// A copy to draw from.
+    pub fn snapshot(&self) -> App {
+        self.lock().clone()
+    }
+
+    /// A panic elsewhere must not blank the screen: the data is plain and stays readable.
+    fn lock(&self) -> MutexGuard<'_, App> {
+        self.app.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the person wants, for the engine to look at between two pieces of work.
+#[derive(Debug, Default)]
+pub struct Controls {
+    quit: AtomicBool,
+    interrupted: AtomicBool,
+    paused: AtomicBool,
+    muted: AtomicBool,
+    speed_steps: AtomicI32,
+}
+
+impl Controls {
+    /// Nothing wanted yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Asks everyone to stop.
+    pub fn quit(&self) {
+        self.quit.store(true, Ordering::Release);
+    }
+
+    /// Asks everyone to stop, because a signal said so.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        self.quit();
+    }
+
+    /// Whether a signal, or the key that stands for it, ended the run.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
+    /// Whether to stop.
+    pub fn quitting(&self) -> bool {
+        self.quit.load(Ordering::Acquire)
+    }
+
+    /// Whether no frame shall be taken in.
+    pub fn paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Pauses or goes on.
+    pub fn toggle_pause(&self) {
+        self.paused.fetch_xor(true, Ordering::AcqRel);
+    }
+
+    /// Whether nothing shall be spoken aloud.
+    pub fn muted(&self) -> bool {
+        self.muted.load(Ordering::Acquire)
+    }
+
+    /// Mutes or speaks again.
+    pub fn toggle_mute(&self) {
+        self.muted.fetch_xor(true, Ordering::AcqRel);
+    }
+
+    /// Factor on the playing speed: a power of two, 1 at first.
+    pub fn speed_factor(&self) -> f64 {
+        f64::from(self.speed_steps.load(Ordering::Acquire)).exp2()
+    }
+
+    /// Doubles (`1`) or halves (`-1`) the playing speed.
+    pub fn change_speed(&self, steps: i32) {
+        let new = (self.speed_steps.load(Ordering::Acquire) + steps).clamp(-SPEED_STEPS_MAX, SPEED_STEPS_MAX);
+        self.speed_steps.store(new, Ordering::Release);
+    }
+}
+
+/// The screen as one sink among the others.
+pub struct ScreenSink(pub Arc<Board>);
+
+impl Sink for ScreenSink {
+    fn emit(&mut self, event: &Event) -> Result<()> {
+        self.0.event(event);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::sample;
+
+    #[test]
+    fn every_change_is_told_and_seen() {
+        let board = Board::new();
+        let before = board.revision();
+        ScreenSink(board.clone()).emit(&sample::session()).unwrap();
+        assert_ne!(board.revision(), before);
+        assert_eq!(board.snapshot().steps.len(), sample::STEPS.len());
+    }
+
+    #[test]
+    fn the_speed_has_bounds() {
+        let controls = Controls::default();
+        for _ in 0..100 {
+            controls.change_speed(1);
+        }
+        assert_eq!(controls.speed_factor(), 64.0);
+        controls.change_speed(-1);
+        assert_eq!(controls.speed_factor(), 32.0);
+    }
+}

@@ -1,0 +1,9 @@
+//! The panels: one file each, all with `draw(canvas, area, app, …)`; none keeps facts of its own.
+
+pub mod dialogue;
+pub mod gates;
+pub mod header;
+pub mod help;
+pub mod picture;
+pub mod pipeline;
+pub mod steps;
