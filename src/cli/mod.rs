@@ -19,6 +19,7 @@ mod replay;
 mod signals;
 mod timing;
 mod tokens;
+mod train;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Verb {
     Replay(replay::Args),
     /// Turn frames into features, so that they need not be encoded again
     Encode(encode::Args),
+    /// Train the models, from simulated episodes to quantized files
+    Train(train::Args),
     /// Score event logs against an annotation
     Eval(eval::Args),
 }
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Encode(args) => encode::run(args),
+        Verb::Train(args) => train::run(args),
         Verb::Eval(args) => eval::run(args),
     })
 }
