@@ -186,11 +186,11 @@ fn log_id(path: &Path) -> String {
 
 fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
     let place = |id: &str| references.iter().position(|r| r.id == id);
-    let mut logs = BTreeMap::new();
+    let (mut logs, mut cut) = (BTreeMap::new(), Vec::new());
     let mut add = |place: usize, path: &Path| -> anyhow::Result<()> {
         let log = Log::read(path)?;
         if !log.ended {
-            eprintln!("note: {}: no `end` event; the session was cut off", path.display());
+            cut.push(path.display().to_string());
         }
         ensure!(logs.insert(place, log).is_none(), "{}: a second log of recording `{}`", path.display(), references[place].id);
         Ok(())
@@ -209,6 +209,9 @@ fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyho
             let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
             add(place, path)?;
         }
+    }
+    if let Some(first) = cut.first() {
+        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({first})", cut.len(), logs.len());
     }
     Ok(System { name: name.to_owned(), logs })
 }
