@@ -358,3 +358,148 @@ fn write_json(path: &Path, reports: &[(&str, Report)]) -> anyhow::Result<()> {
     text.push('\n');
     std::fs::write(path, text).with_context(|| path.display().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::dialogue::annotation::{self, Recording, Turn, TurnKind};
+    use crate::dialogue::task::Update;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Two episodes, `a` and `b`, and one to train on, in `ref/` and `train/`.
+    fn house() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (set, id, offset) in [("ref", "a", 0.0), ("ref", "b", 4.0), ("train", "c", 2.0)] {
+            let episode = dir.path().join(set).join(id);
+            std::fs::create_dir_all(&episode).unwrap();
+            let turn = |at: f64, kind| Turn { at: Some(MediaTime(at + offset)), kind };
+            let dst = |words: &str| TurnKind::Dst(words.split(' ').map(|u| Update::parse(u).unwrap()).collect());
+            let say = |text: &str| TurnKind::Assistant { text: text.into(), labels: String::new() };
+            let recording = Recording {
+                id: id.into(),
+                dataset: "synth".into(),
+                fps: 2.0,
+                goal: "tea".into(),
+                speed: Some(4.0),
+                end_s: 60.0,
+                turns: vec![
+                    turn(0.0, say("First: Boil water.")),
+                    turn(10.0, dst("S1->start")),
+                    turn(20.0, dst("S1->complete S2->start")),
+                    turn(20.0, say("Well done. Next: Pour the milk.")),
+                    turn(40.0, dst("S2->complete")),
+                ],
+                ..Recording::default()
+            };
+            annotation::write(&episode.join("annotation.jsonl"), &[recording]).unwrap();
+            let task = "goal = \"tea\"\n[[step]]\nname = \"Boil water\"\n[[step]]\nname = \"Pour the milk\"\n";
+            std::fs::write(episode.join("task.toml"), task).unwrap();
+        }
+        dir
+    }
+
+    /// Runs `eval` with `@` for the folder; the JSON that it wrote, or its error with all causes.
+    fn eval(dir: &Path, line: &str) -> Result<serde_json::Value, String> {
+        let json = dir.join("out.json");
+        let line = format!("eval {line} --json @/out.json").replace('@', &dir.display().to_string());
+        let args = Line::try_parse_from(line.split(' ')).map_err(|e| e.to_string())?.args;
+        run(args).map_err(|e| format!("{e:#}"))?;
+        Ok(serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap())
+    }
+
+    fn number(json: &serde_json::Value, pointer: &str) -> f64 {
+        json.pointer(pointer).and_then(serde_json::Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {json:#}"))
+    }
+
+    #[test]
+    fn baselines_are_scored_and_written_as_logs_that_score_the_same() {
+        let dir = house();
+        let line = "--reference @/ref --train-reference @/train --baseline silent --baseline clock --write-logs @/logs";
+        let both = eval(dir.path(), line).unwrap();
+        // The clock starts at 12, completes at 22, 42: off by 2 in both; silence is right for 10 and 14 of 60 s.
+        assert_eq!(number(&both, "/clock/set/transitions/2s/f1"), 1.0);
+        assert_eq!(number(&both, "/clock/set/transitions/1s/f1"), 0.0);
+        assert!((number(&both, "/silent/set/joint_state_accuracy") - 24.0 / 120.0).abs() < 1e-9);
+        // Wrong for 3 times 2 s in each of the recordings.
+        assert!((number(&both, "/clock/set/joint_state_accuracy") - 108.0 / 120.0).abs() < 1e-9);
+        // Two of three sentences; where the third says goodbye, the reference is silent.
+        assert_eq!(number(&both, "/clock/set/speech/fit"), 4.0 / 6.0);
+        assert_eq!(number(&both, "/clock/set/speed"), 4.0);
+        let from_logs = eval(dir.path(), "@/logs/clock --reference @/ref").unwrap();
+        assert_eq!(from_logs, both["clock"]);
+        let named = eval(dir.path(), "--system x=@/logs/clock --system y=@/logs/silent --reference @/ref --per-recording");
+        assert_eq!(named.unwrap()["y"], both["silent"]);
+        // One log and one recording belong together, whatever their names; a folder's other logs are passed over.
+        let one = eval(dir.path(), "@/logs/clock/b.jsonl --reference @/ref/a").unwrap();
+        assert_eq!(one["recordings"][0]["id"], "a");
+        assert_eq!(eval(dir.path(), "@/logs/clock --reference @/ref/a").unwrap()["recordings"].as_array().unwrap().len(), 1);
+        // ID/events.jsonl is found as well.
+        std::fs::create_dir_all(dir.path().join("runs/a")).unwrap();
+        std::fs::copy(dir.path().join("logs/clock/a.jsonl"), dir.path().join("runs/a/events.jsonl")).unwrap();
+        assert!(eval(dir.path(), "@/runs --reference @/ref").unwrap_err().contains("no log of 1 of 2 recordings (b)"));
+        assert_eq!(eval(dir.path(), "@/runs --reference @/ref --partial").unwrap()["recordings"][0]["id"], "a");
+    }
+
+    #[test]
+    fn the_change_detector_reads_features() {
+        let dir = house();
+        std::fs::create_dir(dir.path().join("features")).unwrap();
+        // Features turn at frames 20, 40 and 80 of 120: at 10, 20 and 40 s.
+        let turned = |k: usize| [20, 40, 80].iter().filter(|t| k >= **t).count() % 2;
+        let values: Vec<u8> = (0..120).flat_map(|k| if turned(k) == 0 { [1f32, 0.0] } else { [0.0, 1.0] }).flat_map(f32::to_le_bytes).collect();
+        let write = |name: &str, shape: Vec<usize>, values: &[u8]| {
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, values).unwrap();
+            let path = dir.path().join("features").join(name);
+            std::fs::write(path, safetensors::serialize([("cls", view)], None).unwrap()).unwrap();
+        };
+        write("a.safetensors", vec![120, 1, 2], &values);
+        let got = eval(dir.path(), "--reference @/ref/a --features @/features --baseline change").unwrap();
+        assert_eq!(number(&got, "/set/transitions/1s/f1"), 1.0);
+        let why = eval(dir.path(), "--reference @/ref --features @/features --baseline change").unwrap_err();
+        assert!(why.contains("b.safetensors"), "{why}");
+        std::fs::write(dir.path().join("features/b.safetensors"), [0xff; 40]).unwrap();
+        assert!(eval(dir.path(), "--reference @/ref --features @/features --baseline change").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_scored_is_an_error_that_says_why() {
+        let dir = house();
+        eval(dir.path(), "--reference @/ref --baseline silent --write-logs @/logs").unwrap();
+        std::fs::copy(dir.path().join("logs/silent/a.jsonl"), dir.path().join("z.jsonl")).unwrap();
+        let cases = [
+            ("--reference @/ref", "nothing to score"),
+            ("@/z.jsonl --reference @/ref", "no recording `z`"),
+            ("@/missing.jsonl --reference @/ref/a", "missing.jsonl"),
+            ("@/logs/silent @/logs/silent/a.jsonl --reference @/ref", "a second log of recording `a`"),
+            ("@/logs/silent --reference @/ref @/ref/a", "two annotations of recording `a`"),
+            ("--reference @/ref --baseline clock", "--train-reference"),
+            ("--reference @/ref --baseline clock --train-reference @/ref/b", "recording `b` is among those"),
+            ("--reference @/ref --baseline change", "--features"),
+            ("--reference @/ref --baseline silent --baseline silent", "two systems are named `silent`"),
+            ("--reference @/ref --system x", "expected NAME=DIR"),
+            ("--reference @/ref --baseline silent --window 3", "expected L,R"),
+            ("--reference @/ref --baseline silent --tolerance nan", "tolerances"),
+            ("--baseline silent", "--reference"),
+        ];
+        for (line, word) in cases {
+            let why = eval(dir.path(), line).unwrap_err();
+            assert!(why.contains(word), "{line}: {why}");
+        }
+        assert!(eval(dir.path(), "--reference @/ref --baseline silent --window -1,2 --tolerance 3").unwrap()["set"]["transitions"]["3s"].is_object());
+    }
+
+    #[test]
+    fn an_id_is_a_files_name_and_nothing_else() {
+        assert!(plain_name("1_7").is_ok());
+        for bad in ["", ".", "..", "a/b", "../a", "/a", "a\\b", "a/"] {
+            assert!(plain_name(bad).is_err(), "{bad}");
+        }
+    }
+}

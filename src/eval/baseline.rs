@@ -142,7 +142,7 @@ fn words_at(task: &Task, state: &[StepState], first: bool, moved: &[Update]) -> 
     match (next.and_then(|i| task.steps.get(i)), first, completed) {
         (Some(step), true, _) => Some(format!("First: {}.", step.name)),
         (Some(step), false, true) => Some(format!("Well done. Next: {}.", step.name)),
-        (None, _, true) => Some("Well done. That was the last step.".into()),
+        (None, _, true) => Some(format!("Well done. That was the last step, enjoy your {}!", task.goal)),
         _ => None,
     }
 }
@@ -309,7 +309,7 @@ mod tests {
             (14.0, "Well done. Next: b."),
             (16.0, "S2->start"),
             (36.0, "S2->complete"),
-            (36.0, "Well done. That was the last step."),
+            (36.0, "Well done. That was the last step, enjoy your test!"),
         ];
         assert_eq!(told(&events), expected.map(|(t, s)| (t, s.to_owned())));
         Log::from_events(&events).unwrap();
@@ -344,7 +344,7 @@ mod tests {
             (20.0, "S2->start"),
             (20.0, "Well done. Next: b."),
             (30.0, "S2->complete"),
-            (30.0, "Well done. That was the last step."),
+            (30.0, "Well done. That was the last step, enjoy your test!"),
         ];
         assert_eq!(told(&change(&Clip::from(&reference), &at).unwrap()), expected.map(|(t, s)| (t, s.to_owned())));
     }

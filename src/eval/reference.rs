@@ -51,7 +51,8 @@ impl Reference {
         if task.is_none() && !updates.is_empty() {
             return Err(bad(format!("it has state changes, but there is no {TASK_FILE} beside it that names the steps")));
         }
-        if !(recording.end_s > recording.start_s) {
+        let length_s = recording.end_s - recording.start_s;
+        if !length_s.is_finite() || length_s <= 0.0 {
             return Err(bad(format!("from {} s to {} s; nothing to score", recording.start_s, recording.end_s)));
         }
         let task = task.unwrap_or_else(|| Task { goal: recording.goal.clone(), ..Task::default() });

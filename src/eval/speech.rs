@@ -102,8 +102,8 @@ pub fn words(text: &str) -> Vec<String> {
 /// Words that say little about which step is meant, without apostrophes.
 pub const FUNCTION_WORDS: [&str; 68] = [
     "a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "done", "first", "for", "from", "go", "good",
-    "great", "have", "i", "if", "in", "into", "is", "it", "its", "job", "just", "lets", "ll", "move", "need", "nice",
-    "next", "now", "of", "off", "ok", "okay", "on", "onto", "or", "out", "over", "please", "right", "should", "so",
+    "great", "have", "i", "if", "in", "into", "is", "it", "its", "job", "just", "lets", "ll", "move", "need", "next", "nice",
+    "now", "of", "off", "ok", "okay", "on", "onto", "or", "out", "over", "please", "right", "should", "so",
     "start", "step", "that", "the", "then", "there", "this", "to", "up", "want", "we", "well", "what", "will", "with",
     "work", "yes", "you", "your", "youre",
 ];
@@ -267,8 +267,9 @@ pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity:
         let (l, r) = window_s;
         return Err(Error::Invalid(format!("speech window {l},{r}: expected -{WINDOW_MAX_S} to 0 and 0 to {WINDOW_MAX_S} s")));
     }
-    if !(fps > 0.0) || reference.end.seconds() * fps > FRAMES_MAX {
-        return Err(Error::Invalid(format!("recording `{}`: more than {FRAMES_MAX} frames", reference.id)));
+    let frames = reference.end.seconds() * fps;
+    if !(fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
+        return Err(Error::Invalid(format!("recording `{}`: {frames} frames, expected at most {FRAMES_MAX}", reference.id)));
     }
     let start = frame_at(reference.start.seconds(), fps);
     let expected = by_frame(&reference.utterances, fps, start);
@@ -306,4 +307,134 @@ fn by_frame(said: &[(MediaTime, String)], fps: f64, start: usize) -> BTreeMap<us
         all.push_str(text.trim());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::tests_log as log;
+    use super::super::reference::sample;
+    use super::*;
+
+    /// 1 for equal texts, the number after a `~` for one that ends so, 0 else.
+    struct Told;
+
+    impl Similarity for Told {
+        fn name(&self) -> &str {
+            "told"
+        }
+
+        fn score(&self, a: &str, b: &str) -> f32 {
+            let told = a.split_once('~').filter(|(stem, _)| b.starts_with(stem));
+            told.map_or(f32::from(u8::from(a == b)), |(_, score)| score.parse().unwrap())
+        }
+    }
+
+    fn grid(list: &[(usize, &str)]) -> BTreeMap<usize, String> {
+        list.iter().map(|(i, t)| (*i, (*t).to_owned())).collect()
+    }
+
+    fn of(generated: &[(usize, &str)], reference: &[(usize, &str)]) -> SpeechMatch {
+        match_frames(&grid(generated), &grid(reference), 20, (-5, 5), &Told).unwrap()
+    }
+
+    #[test]
+    fn a_hand_worked_dialogue() {
+        let got = of(&[(2, "a~0.9"), (9, "b~0.25"), (15, "d~0.75")], &[(3, "a"), (9, "b"), (12, "c")]);
+        // Frame 2 to 3: 1 - 0.9 + 0.3 (1/5)^1.5 = 0.12683, cheaper than a silent frame, 1.
+        // Frame 9 to 9: 0.75. Frame 15 to 12 would cost 1 + 0.3 (3/5)^1.5 = 1.139; silent frame 15 costs 1: redundant.
+        assert_eq!(got.matched.len(), 2);
+        assert_eq!((got.matched[0].generated, got.matched[0].reference), (2, 3));
+        assert!((got.matched[0].cost - (0.1 + 0.3 * 0.2f64.powf(1.5))).abs() < 1e-6);
+        assert_eq!((got.missed, got.redundant), (vec![12], vec![15]));
+        // M0 = 2 of which 1 is above 0.5, Mi = 1, R = 1: P 1/3, R 1/3, J 1/4, missing 1/3, redundant 1/3; apart 1 frame.
+        let tally = tally(
+            &log(0, &[], &[(1.0, "a~0.9"), (4.5, "b~0.25"), (7.5, "d~0.75")]),
+            &sample(&[], 10.0, &[], &[(1.5, "a"), (4.5, "b"), (6.0, "c")]),
+            (-2.5, 2.5),
+            &Told,
+        );
+        let got = tally.unwrap().scores();
+        let third = Some(1.0 / 3.0);
+        assert_eq!((got.precision, got.recall, got.f1, got.jaccard), (third, third, third, Some(0.25)));
+        assert_eq!((got.missing_rate, got.redundant_rate, got.time_diff_s), (third, third, Some(0.5)));
+        assert!((got.semantic_score.unwrap() - 0.9).abs() < 1e-6);
+        assert_eq!((got.correct, got.mismatched, got.missed, got.redundant), (1, 1, 1, 1));
+    }
+
+    #[test]
+    fn one_reference_is_not_matched_twice() {
+        // Both say it; the exact time wins, and the other finds a silent frame.
+        let got = of(&[(9, "a~0.9"), (10, "a")], &[(10, "a")]);
+        assert_eq!((got.matched[0].generated, got.redundant), (10, vec![9]));
+        // The words of another frame: the window ends at 5 frames.
+        assert!(of(&[(4, "a")], &[(10, "a")]).matched.is_empty());
+        assert_eq!(of(&[(5, "a")], &[(10, "a")]).matched.len(), 1);
+    }
+
+    #[test]
+    fn corner_cases_follow_the_definition() {
+        // The same words at the same frame cost 0 and are the best match.
+        let same = of(&[(3, "a")], &[(3, "a")]);
+        assert_eq!((same.matched[0].cost, same.matched[0].score), (0.0, 1.0));
+        assert_eq!(of(&[], &[(3, "a")]), SpeechMatch { missed: vec![3], ..SpeechMatch::default() });
+        assert_eq!(of(&[(3, "a")], &[]), SpeechMatch { redundant: vec![3], ..SpeechMatch::default() });
+        assert_eq!(of(&[(3, "a"), (99, "b")], &[]).redundant, [3, 99]);
+        // A window of one frame.
+        let one = match_frames(&grid(&[(3, "a"), (4, "b")]), &grid(&[(3, "a"), (5, "b")]), 9, (0, 0), &Told).unwrap();
+        assert_eq!((one.matched.len(), one.redundant), (1, vec![4]));
+        assert!(match_frames(&grid(&[]), &grid(&[]), 9, (1, 2), &Told).is_err());
+        // Both silent: no share has a meaning. Only the prediction silent: recall 0.
+        assert_eq!(SpeechTally::default().scores().f1, None);
+        let reference = sample(&[], 10.0, &[], &[(1.5, "a"), (1.6, "a"), (99.0, "late")]);
+        let silent = tally(&log(0, &[], &[(1.0, "  ")]), &reference, (-2.5, 2.5), &Told).unwrap().scores();
+        assert_eq!((silent.precision, silent.recall, silent.missed), (None, Some(0.0), 2));
+        // A frame that says a twice in the reference is one sentence, "a a".
+        let twice = tally(&log(0, &[], &[(1.5, "a a")]), &reference, (-2.5, 2.5), &Told).unwrap().scores();
+        assert_eq!(twice.correct, 1);
+    }
+
+    #[test]
+    fn upstreams_own_program_finds_the_same() {
+        let cases: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../tests/data/speech_match.json")).unwrap();
+        assert_eq!(cases.len(), 24);
+        for (n, case) in cases.iter().enumerate() {
+            let texts = |key: &str| -> BTreeMap<usize, String> {
+                let one = |v: &serde_json::Value| (v[0].as_u64().unwrap() as usize, v[1].as_str().unwrap().to_owned());
+                case[key].as_array().unwrap().iter().map(one).collect()
+            };
+            let places = |v: &serde_json::Value| -> Vec<usize> {
+                v.as_array().unwrap().iter().map(|i| i.as_u64().unwrap() as usize).collect()
+            };
+            let numbers = |key: &str| -> Vec<f64> {
+                case[key].as_array().unwrap().iter().map(|i| i.as_f64().unwrap()).collect()
+            };
+            let window = (case["window"][0].as_i64().unwrap(), case["window"][1].as_i64().unwrap());
+            let frames = case["frames"].as_u64().unwrap() as usize;
+            let got = match_frames(&texts("generated"), &texts("reference"), frames, window, &Lexical).unwrap();
+            let pairs: Vec<Vec<usize>> = got.matched.iter().map(|p| vec![p.generated, p.reference]).collect();
+            let expected: Vec<Vec<usize>> = case["matched"].as_array().unwrap().iter().map(places).collect();
+            assert_eq!(pairs, expected, "case {n}");
+            assert_eq!((got.missed, got.redundant), (places(&case["missed"]), places(&case["redundant"])), "case {n}");
+            for ((pair, score), cost) in got.matched.iter().zip(numbers("scores")).zip(numbers("costs")) {
+                assert!((pair.score - score).abs() < 2e-6 && (pair.cost - cost).abs() < 2e-6, "case {n}: {pair:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn likeness_is_a_cosine_of_words() {
+        // "pour the milk" (1, .2, 1) and "pour milk" (1, 0, 1): 2 / sqrt(2.04 * 2).
+        let close = f64::from(Lexical.score("Pour the milk!", "pour milk"));
+        assert!((close - 2.0 / (2.04f64 * 2.0).sqrt()).abs() < 1e-6);
+        assert_eq!(Lexical.score("Pour milk", "pour MILK."), 1.0);
+        assert_eq!(Lexical.score("Pour milk", "boil water"), 0.0);
+        assert_eq!(Lexical.score("", "boil water"), 0.0);
+        // Praise alone makes no match: .2 each against content words.
+        assert!(Lexical.score("Well done. Next: pour milk.", "Well done. Next: boil water.") < 0.2);
+        let mut sorted = FUNCTION_WORDS.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted, FUNCTION_WORDS);
+        assert_eq!(words("Let's go: 6-oz. ramekin"), ["lets", "go", "6", "oz", "ramekin"]);
+    }
 }

@@ -9,6 +9,7 @@ pub mod assistant;
 pub mod backbone;
 pub mod config;
 pub mod encoder;
+pub mod gguf;
 pub mod heads;
 mod init;
 pub mod memory;

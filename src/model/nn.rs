@@ -3,6 +3,7 @@
 //! Candle's fused operations and its quantized product give no gradients, silently. So each operation is one
 //! function of [`ops`] with a [`Mode`], and every model text above this file has no branch for training.
 
+mod bound;
 pub mod ops;
 
 use std::sync::Arc;

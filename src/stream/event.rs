@@ -79,7 +79,7 @@ pub enum SourceState {
 
 /// Something that happened in a session. Keys are written in the order of the fields.
 ///
-/// `remote = "Self"` makes the derived code inherent, so that reading can go through [`Plain`].
+/// `remote = "Self"` makes the derived code inherent, so that reading can go through `Plain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", remote = "Self")]
 pub enum Event {

@@ -3,10 +3,11 @@
 
 use candle_core::{D, DType, Tensor};
 
-use super::{Mode, RopeTable};
+use super::{Mode, RopeTable, bound};
 use crate::error::Result;
 
-/// Query rows that attention looks at in one go without gradients: bounds the scores to `H x 128 x S` floats.
+/// Query rows that attention looks at in one go: bounds the scores to `H x 128 x S` floats, and leaves out the half that
+/// no query may look at.
 const QUERY_ROWS: usize = 128;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension.
@@ -14,6 +15,9 @@ const QUERY_ROWS: usize = 128;
 /// # Errors
 /// The weight has another width.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, mode: Mode) -> Result<Tensor> {
+    if bound::fits(x) {
+        return Ok(bound::rms_norm(x, weight, eps as f32)?);
+    }
     match mode {
         Mode::Fused => Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?),
         Mode::Differentiable => {
@@ -28,6 +32,9 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, mode: Mode) -> Result<Ten
 /// # Errors
 /// Weight or bias have another width.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, mode: Mode) -> Result<Tensor> {
+    if bound::fits(x) {
+        return Ok(bound::layer_norm(x, weight, bias, eps as f32)?);
+    }
     match mode {
         Mode::Fused => Ok(candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, eps as f32)?),
         Mode::Differentiable => {
@@ -44,6 +51,9 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, mode: Mo
 /// # Errors
 /// The arithmetic failed.
 pub fn gelu_tanh(x: &Tensor, _mode: Mode) -> Result<Tensor> {
+    if bound::fits(x) {
+        return Ok(bound::gelu_tanh(x)?);
+    }
     Ok(x.gelu()?)
 }
 
@@ -60,6 +70,9 @@ pub fn gelu_erf(x: &Tensor, _mode: Mode) -> Result<Tensor> {
 /// # Errors
 /// The shapes differ.
 pub fn silu_gate(gate: &Tensor, up: &Tensor, _mode: Mode) -> Result<Tensor> {
+    if bound::fits(gate) {
+        return Ok(bound::silu_gate(gate, up)?);
+    }
     Ok((gate.silu()? * up)?)
 }
 
@@ -68,6 +81,9 @@ pub fn silu_gate(gate: &Tensor, up: &Tensor, _mode: Mode) -> Result<Tensor> {
 /// # Errors
 /// The table has another width or fewer rows.
 pub fn rope(x: &Tensor, table: &RopeTable, mode: Mode) -> Result<Tensor> {
+    if bound::fits(x) {
+        return Ok(bound::rope(x, &table.cos, &table.sin)?);
+    }
     match mode {
         Mode::Fused => Ok(candle_nn::rotary_emb::rope_i(&x.contiguous()?, &table.cos, &table.sin)?),
         Mode::Differentiable => Ok(candle_nn::rotary_emb::rope_i_slow(x, &table.cos, &table.sin)?),
@@ -110,7 +126,7 @@ pub enum Sight {
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Result<Tensor> {
     let t = q.dim(2)?;
     match sight {
-        Sight::Causal { past } if mode == Mode::Fused && t > QUERY_ROWS => {
+        Sight::Causal { past } if t > QUERY_ROWS => {
             let part = |start: usize| {
                 let rows = QUERY_ROWS.min(t - start);
                 let seen = past + start + rows;
@@ -129,9 +145,16 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Resul
     let (b, h, t, hd) = q.dims4()?;
     let (_, hkv, s, _) = k.dims4()?;
     let group = h / hkv.max(1);
+    let scale = (hd as f64).powf(-0.5);
     // The query heads of one key head stand behind each other: [B,H,T,Hd] -> [B,Hkv,group*T,Hd].
-    let q = (q.contiguous()? * (hd as f64).powf(-0.5))?.reshape((b, hkv, group * t, hd))?;
+    let q = q.contiguous()?.reshape((b, hkv, group * t, hd))?;
     let mut scores = q.matmul(&k.t()?)?;
+    if bound::fits(&scores) {
+        let causal = matches!(sight, Sight::Causal { .. });
+        let weights = bound::softmax(&scores.reshape((b, h, t, s))?, scale as f32, causal)?;
+        return Ok(weights.reshape((b, hkv, group * t, s))?.matmul(v)?.reshape((b, h, t, hd))?);
+    }
+    scores = (scores * scale)?;
     if let Sight::Causal { past } = sight
         && t > 1
     {

@@ -1,0 +1,301 @@
+//! Trains projector, backbone and both heads on cached features, in the layout that the session uses.
+
+use candle_core::{Device, Tensor, Var};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Result;
+use crate::model::assistant::Assistant;
+use crate::model::nn::Linear;
+use crate::model::weights::Weights;
+use crate::train::examples::Example;
+use crate::train::loss;
+use crate::train::optimizer::OptimizerConfig;
+use crate::train::parallel::{Scored, gradients};
+use crate::train::rng::Rng;
+use crate::train::run::{StepResult, number};
+
+/// Settings of the training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssistantTraining {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Clips a step.
+    pub batch: usize,
+    /// Tokens in a clip at most; also the context that the model is made for.
+    pub tokens_max: usize,
+    /// Frames that a later clip sees again behind its prompt.
+    pub frames_kept: usize,
+    /// Share of events that the dialogue reacts to late, so that the model learns to catch up.
+    pub late_share: f32,
+    /// A late event is up to this many frames late.
+    pub late_frames_max: usize,
+    /// Frames this long before an event are no negatives.
+    pub ambiguous_before_s: f64,
+    /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's negative frame
+    /// sub-sampling).
+    pub negative_share: f32,
+    /// Weights of the losses.
+    pub weights: LossWeights,
+    /// Optimizer.
+    pub optimizer: OptimizerConfig,
+}
+
+/// Weights of the losses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossWeights {
+    /// Cross-entropy of update text.
+    pub dst_text: f64,
+    /// Cross-entropy of spoken text.
+    pub speech_text: f64,
+    /// Balanced binary loss of the update head.
+    pub dst_head: f64,
+    /// Balanced binary loss of the speak head.
+    pub speak_head: f64,
+    /// Cross-entropy of the step in view, told by pointing at its line in the prompt. Its parameters serve training
+    /// only and are not part of the model.
+    pub step_in_view: f64,
+}
+
+/// Points from a frame at the line of the step in view; used in training only.
+pub struct StepPointer {
+    query: Linear,
+    key: Linear,
+    idle: Linear,
+    width: usize,
+}
+
+/// Names of the pointer's tensors begin with this; they are left out of the exported model.
+pub const TRAINING_ONLY: &str = "train.";
+
+impl StepPointer {
+    /// Takes its tensors from trainable weights.
+    ///
+    /// # Errors
+    /// A tensor has another shape.
+    pub fn new(width: usize, weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0)?,
+            key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0)?,
+            idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0)?,
+            width,
+        })
+    }
+
+    /// Loss on hidden states `[T,D]`, and how many frames point right.
+    fn loss(&self, hidden: &Tensor, example: &Example) -> Result<Option<(Tensor, usize)>> {
+        if example.lines.is_empty() || example.in_view.is_empty() {
+            return Ok(None);
+        }
+        let end = example.lines.last().map_or(0, |(first, count)| (first + count) as usize);
+        let mut mean = vec![0f32; example.lines.len() * end];
+        for (row, (first, count)) in mean.chunks_exact_mut(end).zip(&example.lines) {
+            row[*first as usize..(first + count) as usize].fill(1.0 / *count as f32);
+        }
+        let mean = Tensor::from_vec(mean, (example.lines.len(), end), hidden.device())?;
+        let keys = self.key.forward(&mean.matmul(&hidden.narrow(0, 0, end)?)?)?; // [S,D]
+        let (places, steps): (Vec<u32>, Vec<u32>) = example.in_view.iter().copied().unzip();
+        let frames = rows(hidden, &places)?; // [F,D]
+        let scores = (self.query.forward(&frames)?.matmul(&keys.t()?)? / (self.width as f64).sqrt())?;
+        let scores = Tensor::cat(&[self.idle.forward(&frames)?, scores], 1)?; // [F,1+S]
+        let best = scores.detach().argmax(1)?.to_vec1::<u32>()?;
+        let right = best.iter().zip(&steps).filter(|(a, b)| a == b).count();
+        Ok(Some((loss::cross_entropy(&scores, &steps)?, right)))
+    }
+}
+
+/// Counts of a head's answers at probability 0.5.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    hits: usize,
+    false_alarms: usize,
+    misses: usize,
+}
+
+impl Counts {
+    fn add(&mut self, logits: &[f32], positive: &[bool]) {
+        for (logit, positive) in logits.iter().zip(positive) {
+            match (*logit > 0.0, *positive) {
+                (true, true) => self.hits += 1,
+                (true, false) => self.false_alarms += 1,
+                (false, true) => self.misses += 1,
+                (false, false) => {}
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.false_alarms += other.false_alarms;
+        self.misses += other.misses;
+    }
+
+    fn write(self, head: &str, into: &mut Map<String, Value>) {
+        let share = |n: usize, of: usize| if of == 0 { 0.0 } else { n as f64 / of as f64 };
+        let precision = share(self.hits, self.hits + self.false_alarms);
+        let recall = share(self.hits, self.hits + self.misses);
+        let f1 = share(2 * self.hits, 2 * self.hits + self.false_alarms + self.misses);
+        for (name, value) in [("precision", precision), ("recall", recall), ("f1", f1)] {
+            into.insert(format!("{head}_{name}"), number(value));
+        }
+    }
+}
+
+/// What an example tells of itself.
+#[derive(Clone, Debug, Default)]
+struct Stats {
+    /// Sum and number of examples for each loss, in the order of [`LOSSES`].
+    losses: [(f64, usize); LOSSES.len()],
+    dst: Counts,
+    speak: Counts,
+    view_right: usize,
+    view_all: usize,
+}
+
+/// Names of the losses in the records.
+const LOSSES: [&str; 5] = ["loss_dst_text", "loss_speech_text", "loss_dst_head", "loss_speak_head", "loss_step_in_view"];
+
+impl Stats {
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.losses.iter_mut().zip(&other.losses) {
+            mine.0 += theirs.0;
+            mine.1 += theirs.1;
+        }
+        self.dst.merge(other.dst);
+        self.speak.merge(other.speak);
+        self.view_right += other.view_right;
+        self.view_all += other.view_all;
+    }
+
+    fn write(&self, prefix: &str, into: &mut Map<String, Value>) {
+        for (name, (sum, count)) in LOSSES.iter().zip(self.losses) {
+            into.insert(format!("{prefix}{name}"), number(sum / count.max(1) as f64));
+        }
+        self.dst.write(&format!("{prefix}dst_head"), into);
+        self.speak.write(&format!("{prefix}speak_head"), into);
+        into.insert(format!("{prefix}step_in_view_accuracy"), number(self.view_right as f64 / self.view_all.max(1) as f64));
+    }
+}
+
+/// Everything a step needs.
+pub struct AssistantTrainer<'a> {
+    /// The model, trainable.
+    pub assistant: &'a Assistant,
+    /// The pointer, trainable.
+    pub pointer: &'a StepPointer,
+    /// Settings.
+    pub settings: &'a AssistantTraining,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Threads; results do not depend on it.
+    pub threads: usize,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+/// The chosen rows of `x [T,D]`.
+fn rows(x: &Tensor, places: &[u32]) -> Result<Tensor> {
+    Ok(x.index_select(&Tensor::from_slice(places, places.len(), x.device())?, 0)?)
+}
+
+impl AssistantTrainer<'_> {
+    /// Gradients over the examples of one step.
+    ///
+    /// # Errors
+    /// The examples do not fit the model.
+    pub fn step(&self, at: usize, examples: &[&Example], vars: &[Var]) -> Result<StepResult> {
+        let numbered: Vec<(usize, &Example)> = examples.iter().copied().enumerate().collect();
+        let (gradients, stats) = gradients(&numbered, vars, self.threads, |(i, example)| {
+            let mut draw = Rng::of(&[self.seed, 3, at as u64, *i as u64]);
+            let (loss, stats) = self.score(example, Some(&mut draw))?;
+            Ok(loss.map(|loss| (loss / examples.len() as f64).map(|loss| Scored { loss, stats })).transpose()?)
+        })?;
+        let mut total = Stats::default();
+        stats.iter().for_each(|s| total.merge(s));
+        let mut numbers = Map::new();
+        total.write("", &mut numbers);
+        Ok(StepResult { gradients, numbers })
+    }
+
+    /// Losses and answers on validation examples, every negative counted.
+    ///
+    /// # Errors
+    /// The examples do not fit the model.
+    pub fn evaluate(&self, examples: &[Example]) -> Result<Map<String, Value>> {
+        let mut total = Stats::default();
+        let (_, stats) = gradients(examples, &[], self.threads, |example| {
+            let (_, stats) = self.score(example, None)?;
+            Ok(Some(Scored { loss: Tensor::zeros((), candle_core::DType::F32, self.device)?, stats }))
+        })?;
+        stats.iter().for_each(|s| total.merge(s));
+        let mut numbers = Map::new();
+        total.write("validation_", &mut numbers);
+        Ok(numbers)
+    }
+
+    /// Hidden states `[T,D]` of an example.
+    ///
+    /// # Errors
+    /// The example does not fit the model.
+    pub fn hidden(&self, example: &Example) -> Result<Tensor> {
+        let tokens = self.assistant.embed(&example.tokens)?;
+        let width = self.assistant.config().vision_length;
+        let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
+        let all = Tensor::cat(&[tokens, self.assistant.project(&features)?], 0)?;
+        Ok(self.assistant.forward(&rows(&all, &example.order)?.unsqueeze(0)?)?.squeeze(0)?)
+    }
+
+    /// The weighted loss; negatives are sub-sampled by `draw`, or all counted without one.
+    fn score(&self, example: &Example, mut draw: Option<&mut Rng>) -> Result<(Option<Tensor>, Stats)> {
+        let hidden = self.hidden(example)?;
+        let mut stats = Stats::default();
+        let w = &self.settings.weights;
+        let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();
+        for (part, (places, tokens)) in parts.iter_mut().zip([&example.dst_text, &example.speech_text]) {
+            if !places.is_empty() {
+                let logits = self.assistant.lm_logits_tensor(&rows(&hidden, places)?)?;
+                *part = Some(loss::cross_entropy(&logits, tokens)?);
+            }
+        }
+        for (n, reads) in [&example.dst_reads, &example.speak_reads].into_iter().enumerate() {
+            let kept = match draw.as_deref_mut() {
+                Some(draw) => self.subsample(reads, draw),
+                None => reads.clone(),
+            };
+            if kept.is_empty() {
+                continue;
+            }
+            let (places, positive): (Vec<u32>, Vec<bool>) = kept.into_iter().unzip();
+            let (speak, dst) = self.assistant.head_logits_tensor(&rows(&hidden, &places)?)?;
+            let (logits, counts) = if n == 0 { (dst, &mut stats.dst) } else { (speak, &mut stats.speak) };
+            counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
+            parts[2 + n] = loss::balanced_binary(&logits, &positive)?;
+        }
+        if let Some((loss, right)) = self.pointer.loss(&hidden, example)? {
+            stats.view_right = right;
+            stats.view_all = example.in_view.len();
+            parts[4] = Some(loss);
+        }
+        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view];
+        let mut total: Option<Tensor> = None;
+        for ((part, weight), stat) in parts.iter().zip(weights).zip(&mut stats.losses) {
+            let Some(part) = part else { continue };
+            *stat = (loss::number(part)?, 1);
+            let weighted = (part * weight)?;
+            total = Some(match total {
+                Some(total) => (total + weighted)?,
+                None => weighted,
+            });
+        }
+        Ok((total, stats))
+    }
+
+    fn subsample(&self, reads: &[(u32, bool)], draw: &mut Rng) -> Vec<(u32, bool)> {
+        let negatives: Vec<(u32, bool)> = reads.iter().copied().filter(|r| !r.1).collect();
+        let count = (negatives.len() as f32 * self.settings.negative_share).ceil() as usize;
+        let kept = draw.choose(&negatives, count);
+        reads.iter().copied().filter(|r| r.1).chain(kept).collect()
+    }
+}

@@ -1,0 +1,270 @@
+//! The training file (TOML): data, sizes, schedules. Every key is named; unknown keys are errors.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::config::{
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig,
+};
+use crate::train::assistant::AssistantTraining;
+use crate::train::vision::VisionTraining;
+use crate::units::Threshold;
+
+/// A whole training: from episodes to quantized files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Folder of episodes, as `proact synth` writes them.
+    pub episodes: PathBuf,
+    /// Folder for caches, checkpoints and the log; made when missing.
+    pub work: PathBuf,
+    /// Folder for the finished files.
+    pub output: PathBuf,
+    /// Frames looked at per second of video.
+    pub fps: f64,
+    /// Which recordings are kept out of training.
+    pub split: Split,
+    /// Tokens that the tokenizer has, about.
+    pub vocab: usize,
+    /// Sizes of the picture tower.
+    pub vision_model: TowerSizes,
+    /// Sizes of the text tower, which serves training only.
+    pub text_model: TextSizes,
+    /// Training of both towers.
+    pub vision_training: VisionTraining,
+    /// Sizes of the assistant.
+    pub assistant_model: AssistantSizes,
+    /// Training of the assistant.
+    pub assistant_training: AssistantTraining,
+    /// The gates' settings besides their thresholds, which are found on the validation split.
+    pub gates: GateSettings,
+    /// Recipes of the finished files.
+    pub quantize: Recipes,
+    /// What the finished files say of themselves.
+    pub card: Card,
+}
+
+/// Recordings by the person in them: whoever is named is never trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// People whose recordings find the thresholds.
+    pub validation_people: Vec<String>,
+    /// People whose recordings are kept for the final scores.
+    pub test_people: Vec<String>,
+}
+
+/// Sizes of the picture tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TowerSizes {
+    /// Side of the square picture, in pixels.
+    pub image_size: usize,
+    /// Side of a patch, in pixels.
+    pub patch_size: usize,
+    /// Width; also of a feature.
+    pub embedding_length: usize,
+    /// Width of the hidden layer.
+    pub feed_forward_length: usize,
+    /// Blocks.
+    pub block_count: usize,
+    /// Attention heads.
+    pub head_count: usize,
+}
+
+/// Sizes of the text tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSizes {
+    /// Tokens of a caption; longer ones are cut.
+    pub context_length: usize,
+    /// Width.
+    pub embedding_length: usize,
+    /// Width of the hidden layer.
+    pub feed_forward_length: usize,
+    /// Blocks.
+    pub block_count: usize,
+    /// Attention heads.
+    pub head_count: usize,
+}
+
+/// Sizes of the assistant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssistantSizes {
+    /// Blocks.
+    pub block_count: usize,
+    /// Width.
+    pub embedding_length: usize,
+    /// Width of the hidden layer.
+    pub feed_forward_length: usize,
+    /// Query heads.
+    pub head_count: usize,
+    /// Key and value heads.
+    pub head_count_kv: usize,
+    /// Base of the rotary frequencies.
+    pub rope_freq_base: f64,
+    /// Width of the projector's hidden layer.
+    pub projector_length: usize,
+    /// What the decision heads are made of: `linear` or `mlp`.
+    pub heads: HeadKind,
+}
+
+/// The gates' settings besides their thresholds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateSettings {
+    /// Thresholds that are tried for the update gate.
+    pub dst_update_thresholds: Vec<f32>,
+    /// Thresholds that are tried for the speak gate.
+    pub speak_thresholds: Vec<f32>,
+    /// Once fired, a gate must fall this far below its threshold before it can fire again.
+    pub hysteresis: f32,
+    /// Rest of the update gate after firing, in seconds.
+    pub dst_update_refractory_s: f64,
+    /// Rest of the speak gate after firing, in seconds.
+    pub speak_refractory_s: f64,
+}
+
+/// Quantization recipes, by the names of files in `quantize/` or by path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipes {
+    /// Of the vision file.
+    pub vision: String,
+    /// Of the assistant file.
+    pub assistant: String,
+}
+
+/// What a model file says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Name of the model.
+    pub name: String,
+    /// Licence, as an SPDX expression.
+    pub license: String,
+    /// What it was trained on.
+    pub data: String,
+}
+
+/// Epsilon of every norm in the models trained here.
+const NORM_EPS: f64 = 1e-6;
+/// Threshold before one is found on the validation split.
+const THRESHOLD_UNTUNED: f32 = 0.5;
+
+impl TrainConfig {
+    /// Reads a training file. Relative folders in it are relative to the current directory.
+    ///
+    /// # Errors
+    /// Unreadable, unknown or missing keys, values out of range.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let config: Self = toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
+        config.check().map_err(|why| Error::format(path, why))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive: [(&str, f64); 8] = [
+            ("fps", self.fps),
+            ("vocab", self.vocab as f64),
+            ("vision_training.steps", self.vision_training.steps as f64),
+            ("vision_training.batch", self.vision_training.batch as f64),
+            ("vision_training.captions", self.vision_training.captions as f64),
+            ("assistant_training.steps", self.assistant_training.steps as f64),
+            ("assistant_training.batch", self.assistant_training.batch as f64),
+            ("assistant_training.tokens_max", self.assistant_training.tokens_max as f64),
+        ];
+        if let Some((key, value)) = positive.iter().find(|(_, v)| !v.is_finite() || *v <= 0.0) {
+            return Err(format!("{key} = {value}: expected a number above 0"));
+        }
+        let shares = [
+            ("vision_training.idle_share", self.vision_training.idle_share),
+            ("assistant_training.late_share", self.assistant_training.late_share),
+            ("assistant_training.negative_share", self.assistant_training.negative_share),
+        ];
+        if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
+            return Err(format!("{key} = {value}: expected a share from 0 to 1"));
+        }
+        let gates = &self.gates;
+        for (key, list) in [("dst_update_thresholds", &gates.dst_update_thresholds), ("speak_thresholds", &gates.speak_thresholds)] {
+            if list.is_empty() || list.iter().any(|t| !(0.0..=1.0).contains(t)) {
+                return Err(format!("gates.{key}: expected at least one number, each from 0 to 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The picture tower's hyper-parameters.
+    pub fn vision(&self) -> VisionConfig {
+        let m = &self.vision_model;
+        VisionConfig {
+            image_size: m.image_size,
+            patch_size: m.patch_size,
+            embedding_length: m.embedding_length,
+            feed_forward_length: m.feed_forward_length,
+            block_count: m.block_count,
+            head_count: m.head_count,
+            layer_norm_eps: NORM_EPS,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            pool_head: true,
+            patch_grids: Vec::new(),
+        }
+    }
+
+    /// The text tower's hyper-parameters.
+    pub fn text(&self, vocab_size: usize) -> TextConfig {
+        let m = &self.text_model;
+        TextConfig {
+            vocab_size,
+            context_length: m.context_length,
+            embedding_length: m.embedding_length,
+            feed_forward_length: m.feed_forward_length,
+            block_count: m.block_count,
+            head_count: m.head_count,
+            layer_norm_eps: NORM_EPS,
+            projection_length: self.vision_model.embedding_length,
+        }
+    }
+
+    /// The assistant's hyper-parameters.
+    pub fn assistant(&self, vocab_size: usize, tokens: TokenIds) -> AssistantConfig {
+        let m = &self.assistant_model;
+        let gate = |refractory_s| GateConfig {
+            kind: GateKind::Head,
+            threshold: Threshold(THRESHOLD_UNTUNED),
+            hysteresis: self.gates.hysteresis,
+            refractory_s,
+        };
+        AssistantConfig {
+            backbone: BackboneConfig {
+                block_count: m.block_count,
+                embedding_length: m.embedding_length,
+                feed_forward_length: m.feed_forward_length,
+                head_count: m.head_count,
+                head_count_kv: m.head_count_kv,
+                key_length: m.embedding_length / m.head_count.max(1),
+                context_length: self.assistant_training.tokens_max,
+                rope_freq_base: m.rope_freq_base,
+                rope_factors: false,
+                rms_eps: NORM_EPS,
+                vocab_size,
+                tied_output: true,
+            },
+            vision_length: self.vision_model.embedding_length,
+            tokens_per_frame: 1,
+            projector_length: m.projector_length,
+            heads: m.heads,
+            gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
+            tokens,
+            layout: "dstproact".to_owned(),
+            vision: None,
+        }
+    }
+}

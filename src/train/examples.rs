@@ -1,0 +1,232 @@
+//! Recordings as training examples: slots to embed, text to predict, heads to answer, and the step in view.
+
+use std::sync::Arc;
+
+use crate::dialogue::annotation::{Recording, Turn, TurnKind};
+use crate::dialogue::layout::{Clip, ClipOptions, Layout, Slot, Target};
+use crate::dialogue::task::{Task, TaskState, Transition};
+use crate::error::{Error, Result};
+use crate::train::rng::Rng;
+use crate::units::{MediaTime, StepId};
+
+/// A recording with its features, ready to be cut into clips.
+pub struct Source {
+    /// Annotation.
+    pub recording: Recording,
+    /// Its task.
+    pub task: Task,
+    /// Times of the sampled frames.
+    pub frames: Vec<MediaTime>,
+    /// Features `[T, V*Dv]`, row-major.
+    pub features: Arc<[f32]>,
+    /// V * Dv.
+    pub frame_width: usize,
+}
+
+/// How examples are made.
+#[derive(Clone, Copy, Debug)]
+pub struct ExampleOptions {
+    /// How recordings are cut.
+    pub clip: ClipOptions,
+    /// Share of events that the dialogue reacts to late, so that the model learns to catch up.
+    pub late_share: f32,
+    /// A late event is up to this many frames late.
+    pub late_frames_max: usize,
+    /// Frames this long before an event are no negatives: what announces it may be in view.
+    pub ambiguous_before_s: f64,
+}
+
+/// One sequence to learn from.
+pub struct Example {
+    /// Token ids in the order of the token slots.
+    pub tokens: Vec<u32>,
+    /// Features `[F, V*Dv]` of the frames in the clip.
+    pub features: Vec<f32>,
+    /// For each slot its row in `[tokens; V rows a frame]`.
+    pub order: Vec<u32>,
+    /// Positions that predict update text, and the tokens they predict.
+    pub dst_text: (Vec<u32>, Vec<u32>),
+    /// Positions that predict spoken text, and the tokens they predict.
+    pub speech_text: (Vec<u32>, Vec<u32>),
+    /// Positions where the dst head is read, and the answers.
+    pub dst_reads: Vec<(u32, bool)>,
+    /// Positions where the speak head is read, and the answers.
+    pub speak_reads: Vec<(u32, bool)>,
+    /// Positions of each step's line in the prompt (first, length); empty when they could not be told.
+    pub lines: Vec<(u32, u32)>,
+    /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
+    pub in_view: Vec<(u32, u32)>,
+}
+
+/// A group of turns that stand at one time, and how many frames late they are.
+struct Late {
+    from: f64,
+    frames: usize,
+}
+
+/// The examples of a recording. `draw` decides which events are late; the same draws give the same examples.
+///
+/// # Errors
+/// The annotation does not fit the task or the frames.
+pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+    let start = TaskState::new(&source.task);
+    let (turns, late) = delayed(source, options, draw);
+    let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &turns, &options.clip)?;
+    // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
+    if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
+        return Err(Error::Invalid(format!("recording {}: {}", source.recording.id, fault.why)));
+    }
+    let events: Vec<f64> = source.recording.transitions().iter().map(|(at, _)| at.0).collect();
+    clips.iter().map(|clip| example(source, layout, options, clip, &late, &events)).collect()
+}
+
+/// The turns with some groups moved to later frames, and which.
+fn delayed(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> (Vec<Turn>, Vec<Late>) {
+    let mut turns: Vec<Turn> =
+        source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_))).cloned().collect();
+    let period = match source.frames.as_slice() {
+        [a, b, ..] => b.0 - a.0,
+        _ => return (turns, Vec::new()),
+    };
+    let mut late = Vec::new();
+    let mut i = 0;
+    while i < turns.len() {
+        let at = turns[i].at.unwrap_or_default().0;
+        let end = turns[i..].iter().position(|t| t.at.unwrap_or_default().0 > at).map_or(turns.len(), |n| i + n);
+        let moves_state = turns[i..end].iter().any(|t| matches!(t.kind, TurnKind::Dst(_)));
+        // Never past the next turn: their order is part of the dialogue.
+        let room = turns.get(end).map_or(f64::INFINITY, |t| t.at.unwrap_or_default().0 - at);
+        let most = options.late_frames_max.min((room / period - 1.0).max(0.0) as usize);
+        if moves_state && draw.unit() < options.late_share && most > 0 {
+            let frames = 1 + draw.below(most);
+            for turn in &mut turns[i..end] {
+                turn.at = Some(MediaTime(at + frames as f64 * period));
+            }
+            late.push(Late { from: at, frames });
+        }
+        i = end;
+    }
+    (turns, late)
+}
+
+fn example(
+    source: &Source,
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    clip: &Clip,
+    late: &[Late],
+    events: &[f64],
+) -> Result<Example> {
+    let episode = &clip.episode;
+    let tokens: Vec<u32> = episode.slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
+    let per_frame = layout.tokens_per_frame();
+    let mut seen = 0u32;
+    let order = episode.slots.iter().map(|slot| match slot {
+        Slot::Token(_) => {
+            seen += 1;
+            seen - 1
+        }
+        Slot::Image { frame, part } => (tokens.len() + frame * per_frame + part) as u32,
+    });
+    let order: Vec<u32> = order.collect();
+    let width = source.frame_width;
+    let features = source
+        .features
+        .get(clip.frames.start * width..clip.frames.end * width)
+        .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
+    let text = |kind: Target| -> (Vec<u32>, Vec<u32>) {
+        let slots = episode.slots.iter().zip(&episode.targets).enumerate();
+        slots
+            .filter_map(|(p, (slot, target))| match slot {
+                Slot::Token(t) if *target == kind && p > 0 => Some((p as u32 - 1, t.0)),
+                _ => None,
+            })
+            .unzip()
+    };
+    let mut made = Example {
+        features: features.to_vec(),
+        dst_text: text(Target::Dst),
+        speech_text: text(Target::Speech),
+        dst_reads: Vec::new(),
+        speak_reads: Vec::new(),
+        lines: step_lines(layout, &source.task, &tokens)?,
+        in_view: Vec::new(),
+        tokens,
+        order,
+    };
+    answers(&mut made, source, options, clip, late, events);
+    Ok(made)
+}
+
+/// Fills in what the heads should say and which step is in view.
+fn answers(made: &mut Example, source: &Source, options: &ExampleOptions, clip: &Clip, late: &[Late], events: &[f64]) {
+    for read in &clip.episode.heads {
+        let at = source.frames[clip.frames.start + read.frame].0;
+        let slot = read.slot as u32;
+        let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
+        let overdue = on_image && late.iter().any(|l| l.from <= at && at < l.from + l.frames as f64 * period(source) - 1e-6);
+        let announced = events.iter().any(|e| at < *e && *e <= at + options.ambiguous_before_s);
+        match read.dst_update {
+            Some(true) => made.dst_reads.push((slot, true)),
+            Some(false) if overdue => made.dst_reads.push((slot, true)),
+            Some(false) if on_image && announced => {}
+            Some(false) => made.dst_reads.push((slot, false)),
+            None => {}
+        }
+        match read.speak {
+            Some(false) if overdue || (on_image && announced) => {}
+            Some(speak) => made.speak_reads.push((slot, speak)),
+            None => {}
+        }
+    }
+    if made.lines.is_empty() {
+        return;
+    }
+    let mut frames_done = None;
+    for read in clip.episode.heads.iter().filter(|r| matches!(clip.episode.slots[r.slot], Slot::Image { .. })) {
+        if frames_done == Some(read.frame) {
+            continue;
+        }
+        frames_done = Some(read.frame);
+        let at = source.frames[clip.frames.start + read.frame];
+        let step = step_in_view(&source.recording, at).map_or(0, |s| u32::from(s.0) + 1);
+        made.in_view.push((read.slot as u32, step));
+    }
+}
+
+fn period(source: &Source) -> f64 {
+    match source.frames.as_slice() {
+        [a, b, ..] => b.0 - a.0,
+        _ => 0.0,
+    }
+}
+
+/// The step that the person is at, by the annotation: the last one started and not completed.
+pub fn step_in_view(recording: &Recording, at: MediaTime) -> Option<StepId> {
+    let mut open: Vec<StepId> = Vec::new();
+    for (_, update) in recording.transitions().into_iter().take_while(|(t, _)| *t <= at) {
+        match update.transition {
+            Transition::Start => open.push(update.step),
+            Transition::Complete => open.retain(|s| *s != update.step),
+        }
+    }
+    open.last().copied()
+}
+
+/// Where each step's line stands among the prompt's tokens: from its id to the next id. Empty when the tokenizer does
+/// not keep the ids apart.
+fn step_lines(layout: &Layout<'_>, task: &Task, tokens: &[u32]) -> Result<Vec<(u32, u32)>> {
+    let mut starts = Vec::with_capacity(task.steps.len() + 1);
+    let mut from = 0;
+    for (id, _) in task.iter() {
+        let wanted = layout.codec().encode(&id.to_string(), false)?;
+        let found = tokens[from..].windows(wanted.len()).position(|w| w.iter().zip(&wanted).all(|(a, b)| *a == b.0));
+        let Some(found) = found else { return Ok(Vec::new()) };
+        starts.push(from + found);
+        from += found + wanted.len();
+    }
+    let eot = layout.special().eot.0;
+    let end = tokens[from..].iter().position(|t| *t == eot).map_or(tokens.len(), |n| from + n);
+    starts.push(end);
+    Ok(starts.windows(2).map(|w| (w[0] as u32, (w[1] - w[0]) as u32)).collect())
+}
