@@ -1,1 +1,27 @@
-//! (in work)
+//! Where frames and words come from: video, folders of pictures, feature files, scripts.
+//!
+//! [`open`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
+//! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
+//! frames, [`Paced`] holds a recording to a clock.
+
+mod decoder;
+mod features;
+mod ffmpeg;
+mod h264;
+mod images;
+mod mp4;
+mod open;
+mod paced;
+mod picture;
+mod sampler;
+mod script;
+mod video;
+
+pub use features::FeatureSource;
+pub use ffmpeg::FfmpegSource;
+pub use images::{ImageSource, natural, read_picture};
+pub use open::{OpenOptions, open};
+pub use paced::Paced;
+pub use sampler::{FPS_MAX, Sampler};
+pub use script::{Merged, ScriptSource, at, parse_inputs, read_inputs};
+pub use video::VideoSource;

@@ -1,0 +1,225 @@
+//! Any other video through the `ffmpeg` command, when it is on the PATH.
+//!
+//! ffmpeg decodes, turns and resamples (`-vf fps=…`) and writes PPM pictures into a pipe; frame `k` is
+//! at `k / fps`. Resampling repeats pictures across gaps, unlike the in-process decoder. Only local
+//! files are opened: the protocols are limited to `file` and `pipe`, so a playlist cannot reach out.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::sampler::Sampler;
+use crate::error::{Error, Result};
+use crate::stream::{Content, Frame, Input, Picture, Poll, Source};
+use crate::units::{FrameIdx, MediaTime};
+
+/// How much of what ffmpeg last said is kept, in bytes.
+const LAST_WORDS_BYTES: usize = 2048;
+/// Longest side of a picture.
+const SIDE_MAX: u32 = 16_384;
+/// Most bytes of one picture.
+const PICTURE_BYTES_MAX: u64 = 512 << 20;
+
+/// What to do where there is no ffmpeg.
+pub(super) const INSTALL: &str = "install ffmpeg so that it is on the PATH (Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; Windows: `winget install ffmpeg`)";
+
+/// A command that makes a file which plays without ffmpeg.
+pub(super) fn convert_command(path: &Path) -> String {
+    format!("ffmpeg -i '{}' -an -vf format=yuv420p -c:v libx264 converted.mp4", path.display())
+}
+
+/// A running ffmpeg; killed and reaped when dropped.
+#[derive(Debug)]
+pub struct FfmpegSource {
+    child: Child,
+    pictures: BufReader<ChildStdout>,
+    last_words: Option<JoinHandle<Vec<u8>>>,
+    path: std::path::PathBuf,
+    fps: f64,
+    frames: u64,
+    duration: Option<MediaTime>,
+    ended: bool,
+}
+
+impl FfmpegSource {
+    /// Starts ffmpeg on a file. `Ok(None)`: there is no ffmpeg on the PATH.
+    ///
+    /// # Errors
+    /// A rate out of range; ffmpeg is there but does not start.
+    pub fn open(path: &Path, fps: f64) -> Result<Option<Self>> {
+        Self::open_with("ffmpeg", path, fps)
+    }
+
+    fn open_with(program: &str, path: &Path, fps: f64) -> Result<Option<Self>> {
+        Sampler::new(fps)?;
+        let mut input = std::ffi::OsString::from("file:");
+        input.push(path);
+        let spawned = Command::new(program)
+            .args(["-nostdin", "-hide_banner", "-v", "error", "-protocol_whitelist", "file,pipe", "-i"])
+            .arg(&input)
+            .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf"])
+            .arg(format!("fps=fps={fps}:start_time=0"))
+            .args(["-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::Source(format!("{program} does not start: {e}"))),
+        };
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Error::Source(format!("{program}: no pipe")));
+        };
+        let last_words = std::thread::spawn(move || tail(stderr));
+        Ok(Some(Self {
+            child,
+            pictures: BufReader::with_capacity(1 << 16, stdout),
+            last_words: Some(last_words),
+            path: path.to_path_buf(),
+            fps,
+            frames: 0,
+            duration: probe_duration(&input),
+            ended: false,
+        }))
+    }
+
+    /// ffmpeg closed its output: well or not?
+    fn finish(&mut self) -> Result<Poll> {
+        self.ended = true;
+        let status = self.child.wait().map_err(|e| Error::Source(format!("ffmpeg: {e}")))?;
+        let said = self.last_words.take().and_then(|t| t.join().ok()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        if !status.success() || self.frames == 0 {
+            return Err(Error::format(&self.path, format!("ffmpeg could not read it ({status}): {}", said.trim())));
+        }
+        if !said.trim().is_empty() {
+            tracing::warn!(file = %self.path.display(), "ffmpeg: {}", said.trim());
+        }
+        Ok(Poll::End)
+    }
+}
+
+impl Source for FfmpegSource {
+    fn next(&mut self) -> Result<Poll> {
+        if self.ended {
+            return Ok(Poll::End);
+        }
+        match read_ppm(&mut self.pictures) {
+            Ok(Some(picture)) => {
+                let at = MediaTime(self.frames as f64 / self.fps);
+                let frame = Frame { idx: FrameIdx(self.frames), at, content: Content::Picture(Arc::new(picture)) };
+                self.frames += 1;
+                Ok(Poll::Ready(Input::Frame(frame)))
+            }
+            Ok(None) => self.finish(),
+            Err(why) => {
+                self.ended = true;
+                Err(Error::Source(format!("{}: from ffmpeg: {why}", self.path.display())))
+            }
+        }
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        self.duration
+    }
+}
+
+impl Drop for FfmpegSource {
+    fn drop(&mut self) {
+        // Fails only where the child has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Length of the file from `ffprobe`, which comes with ffmpeg; only for progress.
+fn probe_duration(input: &std::ffi::OsStr) -> Option<MediaTime> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-show_entries", "format=duration", "-of", "csv=p=0", "-i"])
+        .arg(input)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let seconds: f64 = std::str::from_utf8(&output.stdout).ok()?.trim().parse().ok()?;
+    (seconds.is_finite() && seconds > 0.0).then_some(MediaTime(seconds))
+}
+
+/// Reads to the end and keeps the last bytes.
+fn tail(mut from: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut chunk = [0u8; 1024];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return kept,
+            Ok(n) => kept.extend(&chunk[..n]),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return kept,
+        }
+        kept.drain(..kept.len().saturating_sub(LAST_WORDS_BYTES));
+    }
+}
+
+/// One binary PPM picture; `None` at the end.
+fn read_ppm(from: &mut impl BufRead) -> Result<Option<Picture>, String> {
+    if from.fill_buf().map_err(|e| e.to_string())?.is_empty() {
+        return Ok(None);
+    }
+    let mut word = || -> Result<String, String> {
+        let mut word = Vec::new();
+        let mut byte = [0u8];
+        while word.len() < 16 {
+            from.read_exact(&mut byte).map_err(|e| e.to_string())?;
+            if byte[0].is_ascii_whitespace() {
+                return String::from_utf8(word).map_err(|_| "not a PPM picture".into());
+            }
+            word.push(byte[0]);
+        }
+        Err("not a PPM picture".into())
+    };
+    if word()? != "P6" {
+        return Err("not a PPM picture".into());
+    }
+    let mut number = || word()?.parse::<u32>().map_err(|_| "not a PPM picture".to_owned());
+    let (width, height, depth) = (number()?, number()?, number()?);
+    let bytes = u64::from(width) * u64::from(height) * 3;
+    if depth != 255 || width == 0 || height == 0 || width.max(height) > SIDE_MAX || bytes > PICTURE_BYTES_MAX {
+        return Err(format!("a picture of {width}x{height} with {depth} levels"));
+    }
+    let mut rgb = vec![0; bytes as usize];
+    from.read_exact(&mut rgb).map_err(|e| e.to_string())?;
+    Ok(Some(Picture { width, height, rgb }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_read_from_a_pipe() {
+        let mut bytes: &[u8] = b"P6\n2 1\n255\nabcdefP6\n1 1\n255\nxyz";
+        let first = read_ppm(&mut bytes).unwrap().unwrap();
+        assert_eq!((first.width, first.height, &first.rgb[..]), (2, 1, &b"abcdef"[..]));
+        assert_eq!(read_ppm(&mut bytes).unwrap().unwrap().rgb, b"xyz");
+        assert!(read_ppm(&mut bytes).unwrap().is_none());
+        for bad in [&b"P5\n1 1\n255\nx"[..], b"P6\n1 1\n255\nxy", b"P6\n0 1\n255\n", b"P6\n99999 99999\n255\n", b"P6\n1", b"\xff\xff\xff", b"P6\n1 1\n65535\nxxxxxx"] {
+            assert!(read_ppm(&mut &bad[..]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_not_an_error_here() {
+        assert!(FfmpegSource::open_with("proact-no-such-program", Path::new("x.mkv"), 2.0).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_last_words_are_bounded() {
+        let said = [b"x".repeat(10_000), b"the end".to_vec()].concat();
+        let kept = tail(&said[..]);
+        assert!(kept.len() <= LAST_WORDS_BYTES && kept.ends_with(b"the end"));
+    }
+}

@@ -1,0 +1,145 @@
+//! MP4 demuxer for one H.264 track: strict about sizes, tolerant of a file cut short.
+//!
+//! Written here because the file is untrusted: every table is checked against the bytes that are
+//! there before anything is allocated for it. Times follow the edit list: an empty edit delays the
+//! start, one media edit cuts both ends.
+
+mod boxes;
+mod fragments;
+mod table;
+mod track;
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use self::boxes::show;
+pub(crate) use self::track::TrackInfo;
+use crate::error::{Error, Result};
+
+/// Most bytes of `moov` and `moof` boxes together.
+const HEADERS_BYTES_MAX: u64 = 256 << 20;
+/// Largest access unit that is read.
+const SAMPLE_BYTES_MAX: u32 = 32 << 20;
+/// Most top-level boxes (a fragmented recording has two for every second or so).
+const BOXES_MAX: usize = 1 << 20;
+
+/// Why a file cannot be played here.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// Sound, but of a kind that this decoder does not do: ffmpeg may.
+    Unsupported(String),
+    /// The file breaks its format.
+    Broken(String),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self::Broken(why)
+    }
+}
+
+/// The boxes that describe the media, in memory.
+#[derive(Default)]
+struct Headers {
+    moov: Option<Vec<u8>>,
+    /// Fragments: offset of the `moof` box in the file, and its payload.
+    moofs: Vec<(u64, Vec<u8>)>,
+}
+
+/// An opened H.264 track.
+#[derive(Debug)]
+pub(crate) struct Track {
+    path: PathBuf,
+    file: File,
+    file_bytes: u64,
+    /// What the headers say.
+    pub info: TrackInfo,
+}
+
+impl Track {
+    /// Opens the first video track. The outer error is the system's; the inner one is about the content.
+    pub fn open(path: &Path) -> Result<Result<Self, Fault>> {
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        let file_bytes = file.metadata().map_err(Error::io(path))?.len();
+        let headers = read_headers(&mut file, file_bytes).map_err(Error::io(path))?;
+        let info = headers.and_then(|h| track::parse(&h)).and_then(|info| {
+            let whole = |s: &table::Sample| s.offset.saturating_add(u64::from(s.size)) <= file_bytes;
+            match info.samples.iter().any(whole) {
+                true => Ok(info),
+                false => Err(Fault::Broken("no picture lies inside the file; it was cut short".into())),
+            }
+        });
+        Ok(info.map(|info| Self { path: path.to_path_buf(), file, file_bytes, info }))
+    }
+
+    /// Reads one sample's bytes into `into`. `false` when it lies outside the file or is absurdly large.
+    ///
+    /// # Errors
+    /// The system could not read.
+    pub fn read(&mut self, sample: usize, into: &mut Vec<u8>) -> Result<bool> {
+        into.clear();
+        let Some(s) = self.info.samples.get(sample) else { return Ok(false) };
+        let inside = s.offset.checked_add(u64::from(s.size)).is_some_and(|end| end <= self.file_bytes);
+        if !inside || s.size > SAMPLE_BYTES_MAX {
+            return Ok(false);
+        }
+        into.resize(s.size as usize, 0);
+        self.file.seek(SeekFrom::Start(s.offset)).map_err(Error::io(&self.path))?;
+        match self.file.read_exact(into) {
+            Ok(()) => Ok(true),
+            // The file shrank since it was opened.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(e) => Err(Error::io(&self.path)(e)),
+        }
+    }
+}
+
+/// Walks the top level and reads `moov` and every `moof`. A last box that is cut short is left out.
+fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Headers, Fault>> {
+    let mut headers = Headers::default();
+    let mut at = 0u64;
+    let mut read_bytes = 0u64;
+    for _ in 0..BOXES_MAX {
+        if file_bytes.saturating_sub(at) < 8 {
+            return Ok(Ok(headers));
+        }
+        file.seek(SeekFrom::Start(at))?;
+        let mut head = [0u8; 16];
+        file.read_exact(&mut head[..8])?;
+        let name = [head[4], head[5], head[6], head[7]];
+        let (header_bytes, size) = match u32::from_be_bytes([head[0], head[1], head[2], head[3]]) {
+            0 => (8, file_bytes - at),
+            1 if file_bytes - at >= 16 => {
+                file.read_exact(&mut head[8..])?;
+                (16, u64::from_be_bytes(head[8..].try_into().unwrap_or_default()))
+            }
+            1 => return Ok(Ok(headers)),
+            size => (8, u64::from(size)),
+        };
+        if size < header_bytes {
+            return Ok(Err(Fault::Broken(format!("box `{}` at byte {at} claims {size} bytes", show(name)))));
+        }
+        let end = at.checked_add(size);
+        let whole = end.is_some_and(|end| end <= file_bytes);
+        if matches!(&name, b"moov" | b"moof") && whole {
+            let payload_bytes = size - header_bytes;
+            read_bytes = read_bytes.saturating_add(payload_bytes);
+            if read_bytes > HEADERS_BYTES_MAX {
+                return Ok(Err(Fault::Broken(format!("headers are larger than {HEADERS_BYTES_MAX} bytes"))));
+            }
+            let mut payload = vec![0; payload_bytes as usize];
+            file.read_exact(&mut payload)?;
+            match &name {
+                b"moov" if headers.moov.is_none() => headers.moov = Some(payload),
+                b"moof" => headers.moofs.push((at, payload)),
+                _ => {}
+            }
+        }
+        match end {
+            Some(end) if whole => at = end,
+            _ => return Ok(Ok(headers)),
+        }
+    }
+    Ok(Err(Fault::Broken(format!("more than {BOXES_MAX} boxes"))))
+}

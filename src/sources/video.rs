@@ -1,0 +1,280 @@
+//! A video file as a source: H.264 in MP4, decoded in process, sampled by time stamps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::decoder::Decoder;
+use super::h264::{Matrix, Sps};
+use super::mp4::{Fault, Track};
+use super::picture::{to_rgb, turned};
+use super::sampler::Sampler;
+use crate::error::{Error, Result};
+use crate::stream::{Content, Frame, Input, Picture, Poll, Source};
+use crate::units::{FrameIdx, MediaTime};
+
+/// Most pictures that wait for an earlier one. A file in which more do is out of order beyond H.264's
+/// own bound of 16 pictures.
+const WAITING_MAX: usize = 16;
+
+/// One picture that the sampler wants, in presentation order.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    sample: usize,
+    at_s: f64,
+}
+
+/// An MP4 file with an H.264 track.
+///
+/// Which samples are wanted is known from the headers alone; samples that nothing wanted depends on
+/// are not decoded. Where the data is corrupt, decoding goes on at the next IDR picture and what was
+/// lost in between is told as [`Input::Dropped`].
+pub struct VideoSource {
+    track: Track,
+    wanted: Vec<Wanted>,
+    /// Wanted samples in decoding order.
+    to_decode: Vec<usize>,
+    /// Samples where a decoder may start, in decoding order.
+    sync: Vec<usize>,
+    /// Next of `wanted` to hand out.
+    next_out: usize,
+    /// Next sample to decode.
+    next_sample: usize,
+    /// Frames handed out.
+    frames: u64,
+    ready: BTreeMap<usize, Arc<Picture>>,
+    lost: BTreeSet<usize>,
+    decoder: Option<Decoder>,
+    /// Skip until a sample with an IDR picture.
+    needs_idr: bool,
+    sps: Option<Sps>,
+    sample_bytes: Vec<u8>,
+    stream: Vec<u8>,
+}
+
+impl std::fmt::Debug for VideoSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VideoSource({} samples, {} wanted)", self.track.info.samples.len(), self.wanted.len())
+    }
+}
+
+impl VideoSource {
+    /// Opens an MP4 file with H.264 without asking ffmpeg for what is not supported here.
+    ///
+    /// # Errors
+    /// A rate out of range, an unreadable or broken file, a kind of video that is not decoded in process.
+    pub fn in_process(path: &Path, fps: f64) -> Result<Self> {
+        Self::open(path, fps)?.map_err(|fault| match fault {
+            Fault::Broken(why) => Error::format(path, format!("broken MP4: {why}")),
+            Fault::Unsupported(what) => Error::format(path, format!("{what} is not decoded in process")),
+        })
+    }
+
+    /// Opens a file; the inner error says what is wrong with its content.
+    pub(super) fn open(path: &Path, fps: f64) -> Result<Result<Self, Fault>> {
+        let mut sampler = Sampler::new(fps)?;
+        let track = match Track::open(path)? {
+            Ok(track) => track,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut shown: Vec<Wanted> = track.info.shown_at_s.iter().enumerate().filter_map(|(sample, at)| Some(Wanted { sample, at_s: (*at)? })).collect();
+        shown.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        let wanted: Vec<Wanted> = shown.into_iter().filter(|w| sampler.take(w.at_s)).collect();
+        let mut to_decode: Vec<usize> = wanted.iter().map(|w| w.sample).collect();
+        to_decode.sort_unstable();
+        let sync = track.info.samples.iter().enumerate().filter(|(_, s)| s.sync).map(|(i, _)| i).collect();
+        let sps = track.info.avc.sps;
+        Ok(Ok(Self {
+            track,
+            wanted,
+            to_decode,
+            sync,
+            next_out: 0,
+            next_sample: 0,
+            frames: 0,
+            ready: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            decoder: None,
+            needs_idr: true,
+            sps,
+            sample_bytes: Vec::new(),
+            stream: Vec::new(),
+        }))
+    }
+
+    /// Columns and rows of the upright picture, as far as the headers tell.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        use super::picture::Turn::{Half, Left, None, Right};
+        let sps = self.sps?;
+        Some(match self.track.info.turn {
+            None | Half => (sps.width, sps.height),
+            Left | Right => (sps.height, sps.width),
+        })
+    }
+
+    /// How many frames are going to come if nothing is lost.
+    pub fn expected_frames(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Wanted samples from `self.next_sample` on, up to but not including `end`, are lost.
+    fn lose_until(&mut self, end: usize) {
+        let from = self.to_decode.partition_point(|s| *s < self.next_sample);
+        let to = self.to_decode.partition_point(|s| *s < end);
+        self.lost.extend(&self.to_decode[from..to.max(from)]);
+        self.next_sample = self.next_sample.max(end);
+    }
+
+    /// Moves `next_sample` to the last start of decoding from which the next wanted sample can be reached.
+    fn skip_ahead(&mut self) -> Result<()> {
+        let Some(target) = self.to_decode.get(self.to_decode.partition_point(|s| *s < self.next_sample)) else {
+            self.next_sample = self.track.info.samples.len();
+            return Ok(());
+        };
+        let target = *target;
+        let samples = &self.track.info.samples;
+        let candidates = &self.sync[..self.sync.partition_point(|s| *s <= target)];
+        // A picture shown before the sync picture that it follows may need what stands before that.
+        let start = candidates.iter().rev().take(2).find(|s| samples[**s].composition <= samples[target].composition);
+        let Some(start) = start.copied().filter(|s| *s > self.next_sample) else { return Ok(()) };
+        if self.track.read(start, &mut self.sample_bytes)?
+            && self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream).is_ok_and(|kind| kind.idr)
+        {
+            self.next_sample = start;
+        }
+        Ok(())
+    }
+
+    /// Decodes one sample, or passes it by.
+    fn step(&mut self) -> Result<()> {
+        self.skip_ahead()?;
+        let sample = self.next_sample;
+        if sample >= self.track.info.samples.len() {
+            self.finish();
+            return Ok(());
+        }
+        let kind = match self.track.read(sample, &mut self.sample_bytes)? {
+            true => self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream),
+            false => Err(Fault::Broken("it lies outside the file".into())),
+        };
+        let Ok(kind) = kind else {
+            self.give_up();
+            return Ok(());
+        };
+        let is_wanted = self.to_decode.binary_search(&sample).is_ok();
+        if self.needs_idr && !kind.idr || !kind.picture {
+            self.lose_until(sample + 1);
+            return Ok(());
+        }
+        if !is_wanted && !kind.reference {
+            self.next_sample = sample + 1;
+            return Ok(());
+        }
+        self.sps = kind.sps.or(self.sps);
+        if self.needs_idr {
+            let mut stream = self.track.info.avc.parameter_sets.clone();
+            stream.append(&mut self.stream);
+            self.stream = stream;
+        }
+        self.decode(sample)
+    }
+
+    fn decode(&mut self, sample: usize) -> Result<()> {
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None => Decoder::new().map_err(|why| Error::Source(format!("the H.264 decoder does not start: {why}")))?,
+        };
+        let stream = std::mem::take(&mut self.stream);
+        let result = decoder.decode(&stream, sample, &mut |sample, planes| self.keep(sample, planes));
+        self.stream = stream;
+        self.decoder = Some(decoder);
+        match result {
+            Ok(()) => {
+                self.needs_idr = false;
+                self.next_sample = sample + 1;
+            }
+            Err(_) => self.give_up(),
+        }
+        Ok(())
+    }
+
+    /// Keeps a picture if it is wanted.
+    fn keep(&mut self, sample: usize, planes: &super::picture::Planes<'_>) {
+        if self.to_decode.binary_search(&sample).is_err() || self.lost.contains(&sample) {
+            return;
+        }
+        let (matrix, full) = self.colour();
+        if let Some(picture) = to_rgb(planes, matrix, full) {
+            self.ready.insert(sample, Arc::new(turned(picture, self.track.info.turn)));
+        }
+    }
+
+    /// The stream's own word on colour, else the container's, else the defaults of H.273's readers.
+    fn colour(&self) -> (Matrix, bool) {
+        let container = self.track.info.colour;
+        let matrix = self.sps.and_then(|s| s.matrix).or(container.map(|c| c.0)).unwrap_or_default();
+        let full = self.sps.and_then(|s| s.full_range).or(container.map(|c| c.1)).unwrap_or_default();
+        (matrix, full)
+    }
+
+    /// The current sample is corrupt: this decoder ends here, the next one starts at an IDR picture.
+    fn give_up(&mut self) {
+        self.retire_decoder();
+        self.needs_idr = true;
+        self.lose_until(self.next_sample + 1);
+    }
+
+    /// Everything is decoded: what is wanted and has not come is lost.
+    fn finish(&mut self) {
+        self.retire_decoder();
+        let missing = self.wanted[self.next_out..].iter().map(|w| w.sample).filter(|s| !self.ready.contains_key(s));
+        self.lost.extend(missing);
+    }
+
+    /// Takes the decoder's held-back pictures and ends it. What it never gave is lost.
+    fn retire_decoder(&mut self) {
+        if let Some(mut decoder) = self.decoder.take() {
+            decoder.drain(&mut |sample, planes| self.keep(sample, planes));
+        }
+        let behind = self.wanted[self.next_out..].iter().map(|w| w.sample);
+        let missing = behind.filter(|s| *s < self.next_sample && !self.ready.contains_key(s));
+        self.lost.extend(missing);
+    }
+
+    /// Wanted frames at the head of the line that are lost: one `Dropped` for all of them.
+    fn dropped(&mut self) -> Option<Input> {
+        let first = self.wanted.get(self.next_out)?;
+        let mut count = 0u64;
+        while self.wanted.get(self.next_out).is_some_and(|w| self.lost.remove(&w.sample)) {
+            self.next_out += 1;
+            count += 1;
+        }
+        (count > 0).then_some(Input::Dropped { at: MediaTime(first.at_s), count })
+    }
+}
+
+impl Source for VideoSource {
+    fn next(&mut self) -> Result<Poll> {
+        loop {
+            if let Some(dropped) = self.dropped() {
+                return Ok(Poll::Ready(dropped));
+            }
+            let Some(wanted) = self.wanted.get(self.next_out).copied() else { return Ok(Poll::End) };
+            if let Some(picture) = self.ready.remove(&wanted.sample) {
+                self.next_out += 1;
+                let frame = Frame { idx: FrameIdx(self.frames), at: MediaTime(wanted.at_s), content: Content::Picture(picture) };
+                self.frames += 1;
+                return Ok(Poll::Ready(Input::Frame(frame)));
+            }
+            if self.ready.len() > WAITING_MAX {
+                self.lost.insert(wanted.sample);
+                continue;
+            }
+            self.step()?;
+        }
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        Some(MediaTime(self.track.info.duration_s))
+    }
+}
