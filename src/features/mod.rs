@@ -156,7 +156,10 @@ impl FeatureFile {
             let width = vectors * self.dim;
             let start = frame.checked_mul(width);
             match start.and_then(|start| values.get(start..start.checked_add(width)?)) {
-                Some(row) if self.dim > 0 => Ok(out.extend_from_slice(row)),
+                Some(row) if self.dim > 0 => {
+                    out.extend_from_slice(row);
+                    Ok(())
+                }
                 _ => Err(Error::Invalid(format!("frame {frame} of {} in the feature file", self.frames()))),
             }
         };

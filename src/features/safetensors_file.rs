@@ -164,7 +164,8 @@ mod tests {
     fn what_does_not_fit_is_refused_before_anything_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.safetensors");
-        let breaks: [(&str, fn(&mut FeatureFile)); 7] = [
+        type Break = fn(&mut FeatureFile);
+        let breaks: [(&str, Break); 7] = [
             ("f16", |f| f.cls[3] = 1e6),
             ("NaN", |f| f.cls[3] = f32::NAN),
             ("2x2", |f| f.grids.get_mut(&Grid::Two).unwrap().truncate(79)),

@@ -1,6 +1,6 @@
 //! Where frames and words come from: video, folders of pictures, feature files, scripts.
 //!
-//! [`open`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
+//! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
 //! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
 //! frames, [`Paced`] holds a recording to a clock.
 
