@@ -13,7 +13,7 @@ use super::drive::{Drive, Ended};
 use super::exit::Interrupted;
 use super::flags::RunFlags;
 use super::load::{self, Loaded};
-use super::outputs::{Face, Outputs};
+use super::outputs::{self, Face};
 use super::pace::Pace;
 use super::plain::{self, Figures, Plain};
 use super::timing::{Lines, Shared};
@@ -142,7 +142,7 @@ fn drive(
             ..job.settings.session_config(loaded.gates)
         },
     )?;
-    let mut outputs = Outputs::create(&job.flags, face, controls)?;
+    let mut outputs = outputs::open(&job.flags, face, controls)?;
     let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
