@@ -9,8 +9,8 @@ use crate::units::{Prob, TokenId};
 
 /// A sentence is refused when one run of tokens stands this many times in a row at its end.
 pub const REPEATS_MAX: usize = 4;
-/// Longest run of tokens that is looked for, in tokens.
-pub const REPEAT_TOKENS_MAX: usize = 8;
+/// Longest run that is looked for, in tokens: a short sentence that is said again and again.
+pub const REPEAT_TOKENS_MAX: usize = 16;
 
 /// The updates that may be written now, as a trie over their tokens.
 ///

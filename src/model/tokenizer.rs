@@ -94,6 +94,13 @@ impl Tokenizer {
         self.locked(|t| t.id_to_token(id.0)).ok().flatten()
     }
 
+    /// Ids of all special tokens, ascending.
+    pub fn special_ids(&self) -> Vec<TokenId> {
+        let mut ids: Vec<TokenId> = self.special_texts.iter().filter_map(|text| self.id(text)).collect();
+        ids.sort();
+        ids
+    }
+
     /// Tokens with an id, special ones included.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ pub(super) fn check_capacity(
     capacity: usize,
 ) -> Result<()> {
     let mut prompt = layout.prompt(task, &TaskState::default())?.len();
+    let mut note = 0;
     if let Some(task) = task {
         // The words for the states differ in length; the longest are among these.
         for word in [StepState::NotStarted, StepState::InProgress, StepState::Completed] {
@@ -55,17 +56,20 @@ pub(super) fn check_capacity(
                 state.set(step, word);
             }
             prompt = prompt.max(layout.prompt(Some(task), &state)?.len());
+            note = note.max(layout.state_note(&state.iter().collect::<Vec<_>>())?.len());
         }
     }
+    // A new prompt tells the states itself; behind an old one they are told in a note.
     let kept = match config.context {
         ContextPolicyName::Refresh => config.frames_kept.saturating_mul(config.tokens_per_frame),
-        _ => 0,
+        ContextPolicyName::DropAll => 0,
+        ContextPolicyName::DropMiddle | ContextPolicyName::None => note,
     };
     let parts = [prompt, kept, config.user_tokens_max, config.tokens_per_frame, reserve_tokens];
     let needed = parts.iter().fold(0usize, |sum, part| sum.saturating_add(*part));
     if needed > capacity {
         return Err(Error::Invalid(format!(
-            "memory of {capacity} tokens is too small: prompt {prompt} + kept frames {kept} + the person's words {} + \
+            "memory of {capacity} tokens is too small: prompt {prompt} + kept frames or note {kept} + the person's words {} + \
              a frame {} + its updates and sentence {reserve_tokens} = {needed}; lower frames_kept, user_tokens_max, \
              updates_per_frame_max or utterance_tokens_max, or take a model with more memory",
             config.user_tokens_max, config.tokens_per_frame
@@ -100,10 +104,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             ContextPolicyName::Refresh => self.begin_anew(self.recent.iter().cloned().collect())?,
             ContextPolicyName::DropAll => self.begin_anew(Vec::new())?,
             ContextPolicyName::DropMiddle => {
+                self.tracker.forget_told();
+                let needed = self.frame_needs(&self.words_before_frame()?);
                 let prompt = self.tape.prompt_tokens();
                 let share = prompt + (capacity - prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
                 self.tape.evict_oldest(share.min(capacity.saturating_sub(needed)))?;
-                self.tracker.forget_told();
                 self.tape.len()
             }
         };

@@ -136,7 +136,7 @@ impl Intake {
     fn check_features(&self, idx: FrameIdx, values: &[f32], tokens_per_frame: usize) -> Result<()> {
         let fits = match self.feature_values {
             Some(expected) => values.len() == expected,
-            None => !values.is_empty() && values.len() % tokens_per_frame == 0,
+            None => !values.is_empty() && values.len().is_multiple_of(tokens_per_frame),
         };
         if !fits {
             let expected = match self.feature_values {

@@ -5,6 +5,7 @@
 //! token. What was refused is forgotten as if it had never been written. Before a frame for which memory
 //! may be too small, the context policy acts (`context.rs`). No thread, no clock, no screen.
 
+mod codec;
 mod config;
 mod context;
 mod frame;
@@ -15,6 +16,7 @@ mod tracker;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use codec::TokenizerCodec;
 pub use config::{Gates, SessionConfig};
 pub use tape::{Fed, Tap};
 
