@@ -5,7 +5,7 @@ use candle_core::{D, Device, Tensor};
 use super::config::BackboneConfig;
 use super::memory::{KvMemory, MemorySizes};
 use super::nn::ops::{self, Sight};
-use super::nn::{Embedding, Linear, Mode, RmsNorm, Rope, RopeTable};
+use super::nn::{Embedding, Linear, Mode, RmsNorm, Rope, RopeTable, Rows};
 use super::weights::{Init, Weights};
 use super::Memory as _;
 use crate::error::{Error, Result};
@@ -33,14 +33,14 @@ impl Block {
         let residual_gain = (2.0 * c.block_count as f64).sqrt().recip();
         Ok(Self {
             attn_norm: weights.rms_norm(&name("attn_norm"), d, c.rms_eps)?,
-            q: weights.linear(&name("attn_q"), (queries, d), 1.0)?,
-            k: weights.linear(&name("attn_k"), (keys, d), 1.0)?,
-            v: weights.linear(&name("attn_v"), (keys, d), 1.0)?,
-            out: weights.linear(&name("attn_output"), (d, queries), residual_gain)?,
+            q: weights.linear(&name("attn_q"), (queries, d), 1.0, Rows::Few)?,
+            k: weights.linear(&name("attn_k"), (keys, d), 1.0, Rows::Few)?,
+            v: weights.linear(&name("attn_v"), (keys, d), 1.0, Rows::Few)?,
+            out: weights.linear(&name("attn_output"), (d, queries), residual_gain, Rows::Few)?,
             ffn_norm: weights.rms_norm(&name("ffn_norm"), d, c.rms_eps)?,
-            gate: weights.linear(&name("ffn_gate"), (f, d), 1.0)?,
-            up: weights.linear(&name("ffn_up"), (f, d), 1.0)?,
-            down: weights.linear(&name("ffn_down"), (d, f), residual_gain)?,
+            gate: weights.linear(&name("ffn_gate"), (f, d), 1.0, Rows::Few)?,
+            up: weights.linear(&name("ffn_up"), (f, d), 1.0, Rows::Few)?,
+            down: weights.linear(&name("ffn_down"), (d, f), residual_gain, Rows::Few)?,
         })
     }
 }
@@ -78,7 +78,7 @@ impl Llama {
         let tokens = weights.embedding("token_embd", c.vocab_size, c.embedding_length, table)?;
         let output = match c.tied_output {
             true => Linear::tied(&tokens)?,
-            false => weights.linear("output", (c.vocab_size, c.embedding_length), 1.0)?,
+            false => weights.linear("output", (c.vocab_size, c.embedding_length), 1.0, Rows::Few)?,
         };
         let factors = match c.rope_factors {
             true => Some(weights.constant("rope_freqs.weight", &[c.key_length / 2])?.to_vec1::<f32>()?),

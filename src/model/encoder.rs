@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::Perceiver;
 use super::config::VisionConfig;
-use super::nn::{LayerNorm, Linear};
+use super::nn::{LayerNorm, Linear, Rows};
 use super::preprocess;
 use super::tower::{Attention, Mlp, Sizes, Tower};
 use super::weights::{Init, Stored, Weights};
@@ -117,7 +117,7 @@ impl Vision {
     /// The pixels have another shape.
     pub fn patches_watched(&self, pixels: &Tensor, watch: &mut dyn FnMut(usize, &Tensor)) -> Result<Tensor> {
         // Reshaped here, not when loaded: the product then follows a variable that training changes.
-        let patch = Linear::new(Stored::Dense(self.kernel.flatten_from(1)?), Some(self.kernel_bias.clone()))?;
+        let patch = Linear::new(Stored::Dense(self.kernel.flatten_from(1)?), Some(self.kernel_bias.clone()), Rows::Many)?;
         let x = patch.forward(&self.unfold(pixels)?)?.broadcast_add(&self.position)?;
         self.tower.forward(x, watch)
     }

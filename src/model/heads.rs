@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::config::{AssistantConfig, HeadKind};
-use super::nn::{Linear, Mode, ops};
+use super::nn::{Linear, Mode, Rows, ops};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 
@@ -18,10 +18,10 @@ impl Head {
     fn new(name: &str, kind: HeadKind, width: usize, weights: &Weights) -> Result<Option<Self>> {
         Ok(match kind {
             HeadKind::None => None,
-            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(name, (1, width), 1.0)?)),
+            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(name, (1, width), 1.0, Rows::Few)?)),
             HeadKind::Mlp => Some(Self::Mlp {
-                up: weights.linear_bias(&format!("{name}.0"), (width / 2, width), 1.0)?,
-                down: weights.linear_bias(&format!("{name}.2"), (1, width / 2), 1.0)?,
+                up: weights.linear_bias(&format!("{name}.0"), (width / 2, width), 1.0, Rows::Few)?,
+                down: weights.linear_bias(&format!("{name}.2"), (1, width / 2), 1.0, Rows::Few)?,
                 mode: weights.mode(),
             }),
         })

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::config::AssistantConfig;
-use super::nn::{Linear, Mode, ops};
+use super::nn::{Linear, Mode, Rows, ops};
 use super::weights::Weights;
 use crate::error::Result;
 
@@ -23,8 +23,8 @@ impl Projector {
     pub fn new(config: &AssistantConfig, weights: &Weights) -> Result<Self> {
         let width = config.backbone.embedding_length;
         Ok(Self {
-            up: weights.linear_bias("mm.0", (config.projector_length, config.vision_length), 1.0)?,
-            down: weights.linear_bias("mm.2", (width, config.projector_length), 1.0)?,
+            up: weights.linear_bias("mm.0", (config.projector_length, config.vision_length), 1.0, Rows::Few)?,
+            down: weights.linear_bias("mm.2", (width, config.projector_length), 1.0, Rows::Few)?,
             mode: weights.mode(),
         })
     }

@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::config::TextConfig;
-use super::nn::{Embedding, Linear};
+use super::nn::{Embedding, Linear, Rows};
 use super::tower::{Sizes, Tower};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl TextTower {
             tokens: weights.embedding("t.token_embd", config.vocab_size, width, table)?,
             position: weights.tensor("t.position_embd.weight", &[config.context_length, width], table)?,
             tower: Tower::new("t", &sizes, weights)?,
-            head: weights.linear_bias("t.head", (config.projection_length, width), 1.0)?,
+            head: weights.linear_bias("t.head", (config.projection_length, width), 1.0, Rows::Few)?,
             logit_scale: weights.tensor("logit_scale", &[1], Init::Constant(SCALE_INIT))?,
             logit_bias: weights.tensor("logit_bias", &[1], Init::Constant(BIAS_INIT))?,
             config: config.clone(),

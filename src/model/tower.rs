@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::nn::ops::{self, Sight};
-use super::nn::{LayerNorm, Linear, Mode};
+use super::nn::{LayerNorm, Linear, Mode, Rows};
 use super::weights::Weights;
 use crate::error::Result;
 
@@ -39,10 +39,10 @@ impl Attention {
     pub fn new(prefix: &str, sizes: &Sizes, weights: &Weights) -> Result<Self> {
         let square = (sizes.width, sizes.width);
         Ok(Self {
-            q: weights.linear_bias(&format!("{prefix}.attn_q"), square, 1.0)?,
-            k: weights.linear_bias(&format!("{prefix}.attn_k"), square, 1.0)?,
-            v: weights.linear_bias(&format!("{prefix}.attn_v"), square, 1.0)?,
-            out: weights.linear_bias(&format!("{prefix}.attn_out"), square, sizes.residual_gain())?,
+            q: weights.linear_bias(&format!("{prefix}.attn_q"), square, 1.0, Rows::Many)?,
+            k: weights.linear_bias(&format!("{prefix}.attn_k"), square, 1.0, Rows::Many)?,
+            v: weights.linear_bias(&format!("{prefix}.attn_v"), square, 1.0, Rows::Many)?,
+            out: weights.linear_bias(&format!("{prefix}.attn_out"), square, sizes.residual_gain(), Rows::Many)?,
             heads: sizes.heads,
             mode: weights.mode(),
         })
@@ -82,8 +82,8 @@ impl Mlp {
             std::mem::swap(&mut up, &mut down);
         }
         Ok(Self {
-            up: weights.linear_bias(&up, (sizes.hidden, sizes.width), 1.0)?,
-            down: weights.linear_bias(&down, (sizes.width, sizes.hidden), sizes.residual_gain())?,
+            up: weights.linear_bias(&up, (sizes.hidden, sizes.width), 1.0, Rows::Many)?,
+            down: weights.linear_bias(&down, (sizes.width, sizes.hidden), sizes.residual_gain(), Rows::Many)?,
             mode: weights.mode(),
         })
     }

@@ -14,7 +14,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 pub use super::init::Init;
 use super::init::fresh;
-use super::nn::{Embedding, LayerNorm, Linear, Mode, RmsNorm, to_dense};
+use super::nn::{Embedding, LayerNorm, Linear, Mode, RmsNorm, Rows, to_dense};
 use crate::error::{Error, Result};
 
 /// A tensor as its file keeps it.
@@ -251,13 +251,18 @@ impl Weights {
     /// # Errors
     /// It is missing or has another shape.
     pub fn stored(&self, name: &str, shape: &[usize], init: Init) -> Result<Stored> {
+        self.take(name, shape, init, self.dtype)
+    }
+
+    /// A tensor; of the plain floats, dense ones in `dtype`.
+    fn take(&self, name: &str, shape: &[usize], init: Init, dtype: DType) -> Result<Stored> {
         if let Some(taken) = self.taken.borrow().get(name) {
             return again(taken, name, shape);
         }
         let taken = match &self.training {
             Some(training) => self.train(training, name, shape, init)?,
             None => Taken::Plain(match self.read(name, shape)?.ok_or_else(|| missing(name))? {
-                Stored::Dense(t) => Stored::Dense(t.to_dtype(self.dtype)?),
+                Stored::Dense(t) => Stored::Dense(t.to_dtype(dtype)?),
                 quantized => quantized,
             }),
         };
@@ -270,7 +275,8 @@ impl Weights {
     /// # Errors
     /// It is missing or has another shape.
     pub fn tensor(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        to_dense_keeping_graph(self.stored(name, shape, init)?)
+        // Of f32 already, it stays the variable itself: gradients find it.
+        to_dense(self.take(name, shape, init, DType::F32)?)
     }
 
     /// A tensor in f32 that is never trained and never created.
@@ -288,18 +294,19 @@ impl Weights {
     ///
     /// # Errors
     /// It is missing or has another shape.
-    pub fn linear(&self, name: &str, shape: (usize, usize), gain: f64) -> Result<Linear> {
+    pub fn linear(&self, name: &str, shape: (usize, usize), gain: f64, rows: Rows) -> Result<Linear> {
         let weight = self.stored(&format!("{name}.weight"), &[shape.0, shape.1], Init::FanIn(gain))?;
-        Linear::new(weight, None)
+        Linear::new(weight, None, rows)
     }
 
     /// `{name}.weight` `[out, in]` and `{name}.bias` `[out]`.
     ///
     /// # Errors
     /// One is missing or has another shape.
-    pub fn linear_bias(&self, name: &str, shape: (usize, usize), gain: f64) -> Result<Linear> {
+    pub fn linear_bias(&self, name: &str, shape: (usize, usize), gain: f64, rows: Rows) -> Result<Linear> {
         let weight = self.stored(&format!("{name}.weight"), &[shape.0, shape.1], Init::FanIn(gain))?;
-        Linear::new(weight, Some(self.tensor(&format!("{name}.bias"), &[shape.0], Init::Constant(0.0))?))
+        let bias = self.tensor(&format!("{name}.bias"), &[shape.0], Init::Constant(0.0))?;
+        Linear::new(weight, Some(bias), rows)
     }
 
     /// `{name}.weight` `[rows, width]`.
@@ -381,11 +388,6 @@ fn again(taken: &Taken, name: &str, shape: &[usize]) -> Result<Stored> {
         return Err(Error::Model(format!("tensor {name}: found shape {:?}, expected {shape:?}", stored.dims())));
     }
     Ok(stored)
-}
-
-/// f32, and still the variable itself where it is one: `to_dtype` of the same type is the identity.
-fn to_dense_keeping_graph(stored: Stored) -> Result<Tensor> {
-    to_dense(stored)
 }
 
 /// Rows of a query or key weight `[heads * Hd, in]` from Hugging Face's order (first all first halves of the
