@@ -235,7 +235,8 @@ impl BackboneConfig {
         Ok(config)
     }
 
-    fn write(&self, pairs: &mut Pairs, prefix: &str) -> Result<()> {
+    /// Appends its keys under a prefix: `dstproact`, or `llama` for a Llama alone.
+    pub(crate) fn write(&self, pairs: &mut Pairs, prefix: &str) -> Result<()> {
         push_sizes(pairs, prefix, &[
             ("block_count", self.block_count),
             ("context_length", self.context_length),

@@ -1,0 +1,216 @@
+//! What kind of model a folder holds, and its tensors: this project's checkpoints and Hugging Face's Llama, DSTProAct,
+//! SigLIP, and a PEFT adapter on its base.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::adapter::Adapter;
+use super::names::{self, Slot};
+use super::shards::Shards;
+use super::source::{Change, Entry, Origin, Source, Store};
+use super::vocabulary::{Vocabulary, read_json};
+use super::{llama, siglip};
+use crate::error::{Error, Result};
+use crate::model::config::{AssistantConfig, VisionConfig};
+use crate::model::gguf::{GgufFile, MetaValue};
+
+type Pairs = Vec<(String, MetaValue)>;
+
+/// Tensors of a vision checkpoint that only its training needs: the text tower.
+const TRAINING_ONLY: &[&str] = &["t.", "logit_scale", "logit_bias"];
+/// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is not used.
+const NOT_NEEDED: &[&str] = &["text_model.", "logit_scale", "logit_bias"];
+/// The same, by the end of their names.
+const NOT_NEEDED_ENDS: &[&str] = &["rotary_emb.inv_freq", "embeddings.position_ids"];
+
+impl Source {
+    /// Opens a GGUF file, a checkpoint folder, or a Hugging Face folder. `base` is the folder of the model under a PEFT
+    /// adapter; without one it stays unused.
+    ///
+    /// # Errors
+    /// The path holds none of these, or one that is not whole: the message names file, key or tensor.
+    pub fn open(path: impl AsRef<Path>, base: Option<&Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_file() {
+            return Ok(Self::of_gguf(GgufFile::open(path)?));
+        }
+        if path.join("adapter_config.json").exists() {
+            let base = base.ok_or_else(|| {
+                Error::format(
+                    path.join("adapter_config.json"),
+                    "a PEFT adapter: the folder of its base model is needed (--base)",
+                )
+            })?;
+            return adapted(path, base);
+        }
+        let config_path = path.join("config.json");
+        let text = std::fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
+        let config: Value = serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e.to_string()))?;
+        let model_type = config["model_type"].as_str().unwrap_or_default();
+        match model_type {
+            _ if config.get("backbone").is_some() => assistant_checkpoint(path, &text),
+            _ if config.get("patch_grids").is_some() => vision_checkpoint(path, &config),
+            _ if config["vision"].get("patch_grids").is_some() => vision_checkpoint(path, &config["vision"]),
+            "siglip" | "siglip_vision_model" => hf_vision(path, &config),
+            _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => hf_llama(path, &config),
+            _ => Err(Error::format(
+                &config_path,
+                format!(
+                    "model_type: found {model_type:?}, expected llama, siglip, siglip_vision_model or a checkpoint of proact"
+                ),
+            )),
+        }
+    }
+}
+
+fn assistant_checkpoint(path: &Path, config: &str) -> Result<Source> {
+    let config = AssistantConfig::from_json(config)?;
+    let shards = Shards::open(path, "model")?;
+    let mut slots = names::assistant(&config);
+    if config.backbone.rope_factors {
+        slots.push(names::rope_freqs(&config.backbone));
+    }
+    let entries = entries(&shards, slots, |slot| slot.gguf.clone(), false, &[])?;
+    let mut metadata = config.to_metadata()?;
+    name_it(&mut metadata, path, "model");
+    metadata.extend(Vocabulary::open(path)?.metadata(config.backbone.vocab_size)?);
+    metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(config.tokens.eot.0)));
+    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+}
+
+fn vision_checkpoint(path: &Path, config: &Value) -> Result<Source> {
+    let config: VisionConfig =
+        serde_json::from_value(config.clone()).map_err(|e| Error::format(path.join("config.json"), e.to_string()))?;
+    config.validate()?;
+    let shards = Shards::open(path, "model")?;
+    let entries = entries(&shards, names::vision(&config), |slot| slot.gguf.clone(), false, TRAINING_ONLY)?;
+    let mut metadata = config.to_metadata()?;
+    name_it(&mut metadata, path, "mmproj");
+    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+}
+
+fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
+    let config = siglip::config(path, config)?;
+    let shards = Shards::open(path, "model")?;
+    let hf = |slot: &Slot| format!("vision_model.{}", slot.hf);
+    let entries = entries(&shards, names::vision(&config), hf, true, NOT_NEEDED)?;
+    let mut metadata = config.to_metadata()?;
+    name_it(&mut metadata, path, "mmproj");
+    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+}
+
+fn hf_llama(path: &Path, config: &Value) -> Result<Source> {
+    let shards = open_hf_shards(path)?;
+    let vocabulary = Vocabulary::open(path)?;
+    let model = llama::read(path, config, &|name| shards.info(name).map(|(shape, _)| shape.to_vec()), &vocabulary)?;
+    // A tied output may be stored all the same.
+    let unused: &[&str] = if model.backbone().tied_output { &["lm_head.weight"] } else { &[] };
+    let mut entries = entries(&shards, model.slots(), |slot| slot.hf.clone(), true, unused)?;
+    entries.extend(model.rope_entry());
+    let mut metadata = model.metadata()?;
+    name_it(&mut metadata, path, "model");
+    metadata.extend(vocabulary.metadata(model.backbone().vocab_size)?);
+    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+}
+
+/// PEFT saves what it trained; everything else is the base model's.
+fn adapted(path: &Path, base: &Path) -> Result<Source> {
+    let adapter = Adapter::open(path)?;
+    let shards = open_hf_shards(base)?;
+    // The adapter's own configuration and tokenizer go before the base model's.
+    let mut config = read_json(&base.join("config.json"))?;
+    if let (Value::Object(config), Value::Object(own)) = (&mut config, read_json(&path.join("config.json"))?) {
+        config.extend(own);
+    }
+    let vocabulary = Vocabulary::open(if path.join("tokenizer.json").exists() { path } else { base })?;
+    let shape = |name: &str| adapter.whole_shape(name).or_else(|| shards.info(name).map(|(shape, _)| shape.to_vec()));
+    let model = llama::read(path, &config, &shape, &vocabulary)?;
+    let mut entries = Vec::new();
+    let mut used = Vec::new();
+    for slot in model.slots() {
+        let origin = adapter.origin(&slot, &mut used)?;
+        let found = shape(&slot.hf);
+        let found = found.ok_or_else(|| missing(base, &slot.hf))?;
+        check_shape(path, &slot.hf, &found, &slot)?;
+        let stored_as = shards.info(&slot.hf).map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
+        entries.push(Entry { name: slot.gguf, shape: slot.shape, stored_as, origin });
+    }
+    adapter.refuse_unused(&used)?;
+    entries.extend(model.rope_entry());
+    let mut metadata = model.metadata()?;
+    name_it(&mut metadata, path, "model");
+    metadata.extend(vocabulary.metadata(model.backbone().vocab_size)?);
+    let store = Store::Adapted { base: Box::new(shards), adapter: Box::new(adapter.into_shards()) };
+    Ok(Source { path: path.to_path_buf(), metadata, entries, store })
+}
+
+fn open_hf_shards(path: &Path) -> Result<Shards> {
+    let bin = path.join("pytorch_model.bin");
+    if bin.exists() && !path.join("model.safetensors").exists() && !path.join("model.safetensors.index.json").exists() {
+        return Err(Error::format(
+            bin,
+            "a pickled checkpoint, which can run code: save it as safetensors first (save_pretrained with safe_serialization=True)",
+        ));
+    }
+    Shards::open(path, "model")
+}
+
+/// `general.type` and `general.name` behind `general.architecture`.
+fn name_it(metadata: &mut Pairs, path: &Path, kind: &str) {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    metadata.insert(1, ("general.type".into(), MetaValue::String(kind.into())));
+    metadata.insert(2, ("general.name".into(), MetaValue::String(name)));
+}
+
+fn missing(path: &Path, name: &str) -> Error {
+    Error::format(path, format!("tensor `{name}`: found none, expected one"))
+}
+
+/// Finds each slot's tensor, checks its shape, and refuses tensors that nobody asked for.
+fn entries(
+    shards: &Shards,
+    slots: Vec<Slot>,
+    name_of: impl Fn(&Slot) -> String,
+    changed: bool,
+    unused: &[&str],
+) -> Result<Vec<Entry>> {
+    let mut taken = std::collections::HashSet::new();
+    let mut entries = Vec::with_capacity(slots.len());
+    for mut slot in slots {
+        let name = name_of(&slot);
+        if !changed {
+            slot.change = Change::Keep;
+        }
+        let (found, dtype) = shards.info(&name).ok_or_else(|| missing(shards.path(), &name))?;
+        check_shape(shards.path(), &name, found, &slot)?;
+        taken.insert(name.clone());
+        let origin = Origin::Read { name, change: slot.change };
+        entries.push(Entry { name: slot.gguf, shape: slot.shape, stored_as: format!("{dtype:?}"), origin });
+    }
+    let known = |name: &str| {
+        taken.contains(name)
+            || unused.iter().any(|start| name.starts_with(start))
+            || NOT_NEEDED_ENDS.iter().any(|end| name.ends_with(end))
+    };
+    match shards.names().find(|name| !known(name)) {
+        Some(left) => Err(Error::format(
+            shards.path(),
+            format!("tensor `{left}`: not part of the model that config.json describes"),
+        )),
+        None => Ok(entries),
+    }
+}
+
+/// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe is `[1, 1, Dv]`).
+fn check_shape(path: &Path, name: &str, found: &[usize], slot: &Slot) -> Result<()> {
+    let mut expected = slot.shape.clone();
+    if let (Change::Part { parts, .. }, Some(first)) = (slot.change, expected.first_mut()) {
+        *first *= parts;
+    }
+    let bare = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+    if bare(found) != bare(&expected) {
+        return Err(Error::format(path, format!("tensor `{name}`: found shape {found:?}, expected {expected:?}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,558 @@
+//! Quantization end to end: folders written here in Hugging Face's and this project's formats, through recipes, into
+//! GGUF files that the model loads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use proact::model::assistant::Assistant;
+use proact::model::config::{AssistantConfig, GateKind, HeadKind, VisionConfig};
+use proact::model::encoder::Vision;
+use proact::model::gguf::{GgmlType, GgufFile, MetaValue};
+use proact::model::nn::Llama3Scaling;
+use proact::model::tokenizer::Tokenizer;
+use proact::model::weights::{Stored, Weights, hf_permute};
+use proact::quant::{Options, Recipe, Report, Source, quantize};
+use serde_json::{Value, json};
+
+const DEVICE: Device = Device::Cpu;
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Folders to read from.
+
+/// Sizes of the Llama under test: rows of D fit super-blocks of 256, rows of FF only blocks of 32.
+const D: usize = 256;
+const FF: usize = 288;
+const VOCAB: usize = 24;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const HEAD: usize = D / HEADS;
+/// Rows that fit no block.
+const DV: usize = 40;
+
+type Tensors = BTreeMap<String, Tensor>;
+
+/// Normally distributed, from a seed of the name: no test depends on another's draw.
+fn normal(name: &str, shape: &[usize]) -> Tensor {
+    let mut state =
+        name.bytes().fold(0x9e37_79b9_7f4a_7c15u64, |s, b| (s ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 11) as f64 + 1.0) / (1u64 << 53) as f64
+    };
+    let mut value = || (0.05 * (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32;
+    let count = shape.iter().product::<usize>();
+    Tensor::from_vec((0..count).map(|_| value()).collect(), shape, &DEVICE).unwrap()
+}
+
+fn add(tensors: &mut Tensors, name: impl Into<String>, shape: &[usize]) {
+    let name = name.into();
+    let tensor = normal(&name, shape);
+    tensors.insert(name, tensor);
+}
+
+fn save(folder: &Path, file: &str, tensors: &Tensors) {
+    let tensors: HashMap<String, Tensor> = tensors.clone().into_iter().collect();
+    candle_core::safetensors::save(&tensors, folder.join(file)).unwrap();
+}
+
+fn write(folder: &Path, file: &str, value: &Value) {
+    std::fs::write(folder.join(file), serde_json::to_string_pretty(value).unwrap()).unwrap();
+}
+
+fn hf_llama_tensors() -> Tensors {
+    let mut t = Tensors::new();
+    add(&mut t, "model.embed_tokens.weight", &[VOCAB, D]);
+    for n in 0..2 {
+        let mut one = |name: &str, shape: &[usize]| add(&mut t, format!("model.layers.{n}.{name}.weight"), shape);
+        one("input_layernorm", &[D]);
+        one("self_attn.q_proj", &[HEADS * HEAD, D]);
+        one("self_attn.k_proj", &[KV_HEADS * HEAD, D]);
+        one("self_attn.v_proj", &[KV_HEADS * HEAD, D]);
+        one("self_attn.o_proj", &[D, HEADS * HEAD]);
+        one("post_attention_layernorm", &[D]);
+        one("mlp.gate_proj", &[FF, D]);
+        one("mlp.up_proj", &[FF, D]);
+        one("mlp.down_proj", &[D, FF]);
+    }
+    add(&mut t, "model.norm.weight", &[D]);
+    add(&mut t, "lm_head.weight", &[VOCAB, D]);
+    t
+}
+
+fn hf_dstproact_tensors() -> Tensors {
+    let mut t = hf_llama_tensors();
+    add(&mut t, "mm_projector.0.weight", &[D, DV]);
+    add(&mut t, "mm_projector.0.bias", &[D]);
+    add(&mut t, "mm_projector.2.weight", &[D, D]);
+    add(&mut t, "mm_projector.2.bias", &[D]);
+    for head in ["speaking_decision_head", "dst_update_head"] {
+        add(&mut t, format!("{head}.weight"), &[1, D]);
+        add(&mut t, format!("{head}.bias"), &[1]);
+    }
+    t
+}
+
+fn llama_config() -> Value {
+    json!({
+        "model_type": "llama", "hidden_size": D, "intermediate_size": FF, "num_hidden_layers": 2,
+        "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5, "vocab_size": VOCAB, "tie_word_embeddings": false, "hidden_act": "silu",
+        "rope_theta": 10000.0, "bos_token_id": 3, "eos_token_id": [4, 9], "binary_threshold": 0.4,
+        "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                         "original_max_position_embeddings": 64},
+    })
+}
+
+/// A byte-level BPE of three plain tokens, with the special ones of the layout behind it.
+fn write_tokenizer(folder: &Path) {
+    let special = ["<bos>", "<eot>", "<image>", "[DST]", "[ASST]", "<pad>"];
+    let added: Vec<Value> = special
+        .iter()
+        .enumerate()
+        .map(|(i, text)| {
+            json!({"id": 3 + i, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+               "normalized": false, "special": true})
+        })
+        .collect();
+    write(
+        folder,
+        "tokenizer.json",
+        &json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                      "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+                      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]},
+        }),
+    );
+    write(folder, "tokenizer_config.json", &json!({"eos_token": "<eot>", "chat_template": "{{ messages }}"}));
+}
+
+fn hf_folder(tensors: &Tensors) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), "model.safetensors", tensors);
+    write(folder.path(), "config.json", &llama_config());
+    write_tokenizer(folder.path());
+    folder
+}
+
+/// Every tensor in F32, even those that recipes never touch: what conversion alone does.
+fn exact(folder: &Path) -> Recipe {
+    let path = folder.join("exact.toml");
+    std::fs::write(&path, "description = 'exact'\n[[tensor]]\nmatch = '*'\ntype = 'F32'\n").unwrap();
+    Recipe::open(path.to_str().unwrap()).unwrap()
+}
+
+fn convert(source: &Path, recipe: &Recipe) -> (tempfile::TempDir, PathBuf, Report) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let report = quantize(&Source::open(source, None).unwrap(), recipe, &out, &Options::default()).unwrap();
+    (folder, out, report)
+}
+
+fn load(path: &Path) -> (AssistantConfig, Assistant) {
+    let file = GgufFile::open(path).unwrap();
+    let config = AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
+    let assistant = Assistant::new(&config, &Weights::new(file, &DEVICE)).unwrap();
+    (config, assistant)
+}
+
+fn values(file: &GgufFile, name: &str) -> Vec<f32> {
+    let tensor = match file.load(name).unwrap() {
+        Stored::Dense(tensor) => tensor,
+        Stored::Quantized(blocks) => blocks.dequantize(&DEVICE).unwrap(),
+    };
+    flat(&tensor)
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What comes out.
+
+#[test]
+fn a_dstproact_folder_becomes_a_file_that_the_model_loads() {
+    let tensors = hf_dstproact_tensors();
+    let hf = hf_folder(&tensors);
+    let (_keep, out, report) = convert(hf.path(), &exact(hf.path()));
+    assert!(report.tensors.iter().all(|t| t.max_abs == 0.0 && t.ty == GgmlType::F32));
+    let file = GgufFile::open(&out).unwrap();
+    assert_eq!(values(&file, "blk.1.ffn_down.weight"), flat(&tensors["model.layers.1.mlp.down_proj.weight"]));
+    let q = &tensors["model.layers.0.self_attn.q_proj.weight"];
+    assert_eq!(values(&file, "blk.0.attn_q.weight"), flat(&hf_permute(q, HEADS).unwrap()), "llama.cpp's row order");
+    let k = &tensors["model.layers.0.self_attn.k_proj.weight"];
+    assert_eq!(values(&file, "blk.0.attn_k.weight"), flat(&hf_permute(k, KV_HEADS).unwrap()));
+    let scaling = Llama3Scaling { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 64 };
+    assert_eq!(values(&file, "rope_freqs.weight"), scaling.factors(HEAD, 1e4));
+
+    let (config, assistant) = load(&out);
+    assert_eq!(config.heads, HeadKind::Linear);
+    assert_eq!((config.gates.speak.kind, config.gates.speak.threshold.0), (GateKind::Head, 0.4));
+    assert_eq!(config.tokens.eot.0, 4, "the text in tokenizer_config.json decides, not the list");
+    assert_eq!((config.tokens.image.0, config.tokens.dst.0, config.tokens.asst.0), (5, 6, 7));
+    let hidden = assistant.forward(&assistant.embed(&[3, 0, 2]).unwrap().unsqueeze(0).unwrap()).unwrap();
+    assert!(flat(&hidden).iter().all(|v| v.is_finite()));
+
+    let text = |key: &str| match file.metadata(key) {
+        Some(MetaValue::String(text)) => text.clone(),
+        other => panic!("{key}: {other:?}"),
+    };
+    assert_eq!(text("tokenizer.chat_template"), "{{ messages }}");
+    assert_eq!((text("tokenizer.ggml.model"), text("tokenizer.ggml.pre")), ("gpt2".into(), "gpt-2".into()));
+    let tokenizer = Tokenizer::new(text("tokenizer.huggingface.json").as_bytes(), None).unwrap();
+    tokenizer.with_tokens(&config.tokens, VOCAB).unwrap();
+    let strings = |key: &str| match file.metadata(key) {
+        Some(MetaValue::Array(items)) => items.clone(),
+        other => panic!("{key}: {other:?}"),
+    };
+    let tokens = strings("tokenizer.ggml.tokens");
+    assert_eq!(tokens.len(), VOCAB);
+    let expected = ["ab", "[DST]", "[PAD9]"].map(|text| MetaValue::String(text.into()));
+    assert_eq!([&tokens[2], &tokens[6], &tokens[9]], expected.each_ref());
+    assert_eq!(strings("tokenizer.ggml.merges"), [MetaValue::String("a b".into())]);
+    let kinds = strings("tokenizer.ggml.token_type");
+    assert_eq!([&kinds[2], &kinds[6], &kinds[9]], [1, 3, 5].map(MetaValue::I32).each_ref());
+    assert_eq!(file.metadata("tokenizer.ggml.padding_token_id"), Some(&MetaValue::U32(8)));
+    assert_eq!(file.metadata("general.quantization_version"), None, "nothing is quantized");
+}
+
+/// Relative RMS error on normal weights: type, at least, at most. Both ends, so that a type that is not what its name
+/// says is noticed as well.
+const ERROR_BOUNDS: &[(&str, f64, f64)] = &[
+    ("F16", 1e-5, 4e-4),
+    ("Q8_0", 3e-3, 8e-3),
+    ("Q6_K", 1e-2, 2.5e-2),
+    ("Q5_K", 2.5e-2, 4.5e-2),
+    ("Q4_K", 5e-2, 9e-2),
+    ("Q4_0", 7e-2, 1.2e-1),
+];
+
+#[test]
+fn every_recipe_loads_and_loses_no_more_than_its_types_may() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let (_keep, exact_out, _) = convert(hf.path(), &exact(hf.path()));
+    let (_, truth) = load(&exact_out);
+    let run = |assistant: &Assistant| {
+        let hidden = assistant.forward(&assistant.embed(&[3, 0, 2, 1]).unwrap().unsqueeze(0).unwrap()).unwrap();
+        flat(&hidden)
+    };
+    let truth = run(&truth);
+    let mut sizes = Vec::new();
+    for name in Recipe::built_in() {
+        let (_keep, out, report) = convert(hf.path(), &Recipe::open(name).unwrap());
+        for t in &report.tensors {
+            if t.ty == GgmlType::F32 {
+                assert_eq!((t.rms_relative, t.max_abs), (0.0, 0.0), "{name}: {}", t.name);
+                continue;
+            }
+            let &(_, low, high) = ERROR_BOUNDS.iter().find(|(ty, ..)| *ty == t.ty.name()).unwrap();
+            assert!((low..high).contains(&t.rms_relative), "{name}: {} as {}: {}", t.name, t.ty, t.rms_relative);
+            assert!(t.max_abs > 0.0 && t.max_abs < 0.05, "{name}: {}: {}", t.name, t.max_abs);
+        }
+        let (_, assistant) = load(&out);
+        let got = run(&assistant);
+        let (dot, a, b) =
+            truth.iter().zip(&got).fold((0.0, 0.0, 0.0), |(dot, a, b), (&x, &y)| (dot + x * y, a + x * x, b + y * y));
+        let (cosine, ratio) = (dot / (a * b).sqrt(), (b / a).sqrt());
+        assert!(cosine > 0.98 && (ratio - 1.0).abs() < 0.05, "{name}: cosine {cosine}, norm ratio {ratio}");
+        let file = GgufFile::open(&out).unwrap();
+        let version = (name != "f16").then_some(&MetaValue::U32(2));
+        assert_eq!(file.metadata("general.quantization_version"), version);
+        assert_eq!(report.bytes(), file.tensors().iter().map(|t| t.len as u64).sum::<u64>());
+        sizes.push((report.bytes(), name));
+    }
+    assert!(sizes.iter().is_sorted_by(|a, b| a.0 > b.0 || b.1 == "q4_0"), "{sizes:?}");
+}
+
+#[test]
+fn fallbacks_are_reported_by_tensor() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let (_keep, _, report) = convert(hf.path(), &Recipe::open("q4_k").unwrap());
+    let of = |name: &str| report.tensors.iter().find(|t| t.name == name).unwrap();
+    let down = of("blk.0.ffn_down.weight");
+    assert_eq!((down.wanted, down.ty), (GgmlType::Q6_K, GgmlType::Q8_0), "rows of 288");
+    assert_eq!(of("mm.0.weight").ty, GgmlType::F16, "rows of 40");
+    assert_eq!(report.fallbacks().count(), 3);
+    let table = report.to_string();
+    assert!(table.contains("F32 -> F16        20480") && table.contains("rows of 40 do not fit Q6_K"), "{table}");
+    assert!(table.contains("3 fell back"), "{table}");
+}
+
+#[test]
+fn a_llama_alone_becomes_a_llama_file() {
+    let hf = hf_folder(&hf_llama_tensors());
+    let (_keep, out, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    let file = GgufFile::open(&out).unwrap();
+    assert_eq!(file.metadata("general.architecture"), Some(&MetaValue::String("llama".into())));
+    assert_eq!(file.metadata("llama.attention.head_count_kv"), Some(&MetaValue::U32(2)));
+    assert_eq!(file.metadata("tokenizer.ggml.eos_token_id"), Some(&MetaValue::U32(4)));
+    assert_eq!(file.metadata("general.file_type"), Some(&MetaValue::U32(7)), "mostly Q8_0");
+}
+
+#[test]
+fn a_file_quantized_anew_copies_what_fits_and_keeps_its_metadata() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let (_keep, first, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    let (_keep2, second, report) = convert(&first, &Recipe::open("q8_0").unwrap());
+    assert!(report.tensors.iter().all(|t| t.max_abs == 0.0));
+    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    let (_keep3, third, report) = convert(&first, &Recipe::open("q4_k").unwrap());
+    let q = report.tensors.iter().find(|t| t.name == "blk.0.attn_q.weight").unwrap();
+    assert_eq!((q.from.as_str(), q.ty), ("Q8_0", GgmlType::Q4_K));
+    load(&third);
+}
+
+#[test]
+fn this_projects_checkpoints_go_through_unchanged() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let (_keep, out, _) = convert(hf.path(), &exact(hf.path()));
+    let file = GgufFile::open(&out).unwrap();
+    let (config, _) = load(&out);
+    let checkpoint = tempfile::tempdir().unwrap();
+    let tensors: Tensors = file
+        .tensors()
+        .iter()
+        .map(|t| match file.load(&t.name).unwrap() {
+            Stored::Dense(tensor) => (t.name.clone(), tensor),
+            Stored::Quantized(_) => panic!("{} is not dense", t.name),
+        })
+        .collect();
+    save(checkpoint.path(), "model.safetensors", &tensors);
+    std::fs::write(checkpoint.path().join("config.json"), config.to_json().unwrap()).unwrap();
+    write_tokenizer(checkpoint.path());
+    std::fs::write(checkpoint.path().join("chat_template.jinja"), "{{ own }}").unwrap();
+    let (_keep2, again, _) = convert(checkpoint.path(), &exact(hf.path()));
+    let again = GgufFile::open(&again).unwrap();
+    for t in file.tensors() {
+        assert_eq!(values(&file, &t.name), values(&again, &t.name), "{}", t.name);
+    }
+    assert_eq!(again.metadata("tokenizer.chat_template"), Some(&MetaValue::String("{{ own }}".into())));
+    assert_eq!(load(again.path()).0, config);
+}
+
+fn siglip_folder() -> (tempfile::TempDir, Tensors) {
+    let (d, ff, p, patches) = (64, 96, 4, 16);
+    let mut t = Tensors::new();
+    let v = "vision_model";
+    let both = |t: &mut Tensors, name: String, out: usize, inputs: Option<usize>| {
+        add(t, format!("{name}.weight"), &std::iter::once(out).chain(inputs).collect::<Vec<_>>());
+        add(t, format!("{name}.bias"), &[out]);
+    };
+    add(&mut t, format!("{v}.embeddings.patch_embedding.weight"), &[d, 3, p, p]);
+    add(&mut t, format!("{v}.embeddings.patch_embedding.bias"), &[d]);
+    add(&mut t, format!("{v}.embeddings.position_embedding.weight"), &[patches, d]);
+    let layer = format!("{v}.encoder.layers.0");
+    for (name, out, inputs) in [
+        ("layer_norm1", d, None),
+        ("self_attn.q_proj", d, Some(d)),
+        ("self_attn.k_proj", d, Some(d)),
+        ("self_attn.v_proj", d, Some(d)),
+        ("self_attn.out_proj", d, Some(d)),
+        ("layer_norm2", d, None),
+        ("mlp.fc1", ff, Some(d)),
+        ("mlp.fc2", d, Some(ff)),
+    ] {
+        both(&mut t, format!("{layer}.{name}"), out, inputs);
+    }
+    both(&mut t, format!("{v}.post_layernorm"), d, None);
+    add(&mut t, format!("{v}.head.probe"), &[1, 1, d]);
+    add(&mut t, format!("{v}.head.attention.in_proj_weight"), &[3 * d, d]);
+    add(&mut t, format!("{v}.head.attention.in_proj_bias"), &[3 * d]);
+    both(&mut t, format!("{v}.head.attention.out_proj"), d, Some(d));
+    both(&mut t, format!("{v}.head.layernorm"), d, None);
+    both(&mut t, format!("{v}.head.mlp.fc1"), ff, Some(d));
+    both(&mut t, format!("{v}.head.mlp.fc2"), d, Some(ff));
+    add(&mut t, "text_model.embeddings.token_embedding.weight", &[8, d]);
+    add(&mut t, "logit_scale", &[1]);
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), "model.safetensors", &t);
+    write(
+        folder.path(),
+        "config.json",
+        &json!({"model_type": "siglip", "vision_config": {
+        "hidden_size": d, "intermediate_size": ff, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "image_size": 16, "patch_size": p}}),
+    );
+    (folder, t)
+}
+
+#[test]
+fn a_siglip_folder_becomes_a_vision_file_that_the_model_loads() {
+    let (hf, tensors) = siglip_folder();
+    let (_keep, out, _) = convert(hf.path(), &exact(hf.path()));
+    let file = GgufFile::open(&out).unwrap();
+    let fused = flat(&tensors["vision_model.head.attention.in_proj_weight"]);
+    let third = fused.len() / 3;
+    for (i, name) in ["v.head.attn_q.weight", "v.head.attn_k.weight", "v.head.attn_v.weight"].into_iter().enumerate() {
+        assert_eq!(values(&file, name), fused[i * third..][..third], "{name}");
+    }
+    assert!(file.tensors().iter().all(|t| t.name.starts_with("v.")), "the text tower stays behind");
+    let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
+    assert_eq!((config.patches(), config.mean, config.layer_norm_eps), (16, [0.5; 3], 1e-6));
+    let weights = Weights::new(file, &DEVICE);
+    Vision::new(&config, &weights).unwrap();
+    weights.finish().unwrap();
+}
+
+#[test]
+fn the_vision_file_is_named_with_its_hash() {
+    let (siglip, _) = siglip_folder();
+    let (_keep, eye, _) = convert(siglip.path(), &Recipe::open("q8_0").unwrap());
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let out = hf.path().join("assistant.gguf");
+    let general = vec![("general.license".to_owned(), MetaValue::String("MIT".into()))];
+    let options = Options { metadata: general, vision: Some(&eye), progress: None };
+    quantize(&Source::open(hf.path(), None).unwrap(), &Recipe::open("q8_0").unwrap(), &out, &options).unwrap();
+    let (config, _) = load(&out);
+    let vision = config.vision.unwrap();
+    assert_eq!((vision.file.as_str(), vision.sha256), ("out.gguf", GgufFile::open(&eye).unwrap().sha256()));
+    let file = GgufFile::open(&out).unwrap();
+    assert_eq!(file.metadata("general.license"), Some(&MetaValue::String("MIT".into())));
+}
+
+#[test]
+fn an_adapter_is_merged_into_its_base() {
+    let base_tensors = hf_llama_tensors();
+    let base = hf_folder(&base_tensors);
+    let trained = hf_dstproact_tensors();
+    let mut t = Tensors::new();
+    let layer = "base_model.model.model.layers.1.self_attn.q_proj";
+    add(&mut t, format!("{layer}.lora_A.weight"), &[4, D]);
+    add(&mut t, format!("{layer}.lora_B.weight"), &[D, 4]);
+    for (name, tensor) in &trained {
+        let own = ["mm_projector", "speaking_decision_head", "dst_update_head"];
+        if let Some((module, rest)) = own.iter().find_map(|m| Some((m, name.strip_prefix(m)?))) {
+            t.insert(format!("base_model.model.{module}.modules_to_save{rest}"), tensor.clone());
+        }
+    }
+    let adapter = tempfile::tempdir().unwrap();
+    let write_adapter = |t: &Tensors, config: Value| {
+        save(adapter.path(), "adapter_model.safetensors", t);
+        write(adapter.path(), "adapter_config.json", &config);
+    };
+    write_adapter(&t, json!({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "rank_pattern": {}}));
+    let message = Source::open(adapter.path(), None).unwrap_err().to_string();
+    assert!(message.contains("--base"), "{message}");
+    let out = adapter.path().join("out.gguf");
+    let source = Source::open(adapter.path(), Some(base.path())).unwrap();
+    quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
+    let file = GgufFile::open(&out).unwrap();
+    let product = t[&format!("{layer}.lora_B.weight")].matmul(&t[&format!("{layer}.lora_A.weight")]).unwrap();
+    let merged = (&base_tensors["model.layers.1.self_attn.q_proj.weight"] + (product * 2.0).unwrap()).unwrap();
+    let expected = flat(&hf_permute(&merged, HEADS).unwrap());
+    let got = values(&file, "blk.1.attn_q.weight");
+    assert!(expected.iter().zip(&got).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert_eq!(values(&file, "mm.2.weight"), flat(&trained["mm_projector.2.weight"]));
+    assert_eq!(values(&file, "blk.0.attn_v.weight"), flat(&base_tensors["model.layers.0.self_attn.v_proj.weight"]));
+    load(&out);
+
+    write_adapter(&t, json!({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "use_dora": true}));
+    assert!(Source::open(adapter.path(), Some(base.path())).unwrap_err().to_string().contains("use_dora"));
+    add(&mut t, "base_model.model.model.layers.7.mlp.up_proj.lora_A.weight", &[4, D]);
+    write_adapter(&t, json!({"peft_type": "LORA", "r": 4, "lora_alpha": 8}));
+    let message = Source::open(adapter.path(), Some(base.path())).unwrap_err().to_string();
+    assert!(message.contains("layers.7") && message.contains("fits no tensor"), "{message}");
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_named() {
+    type Spoil = fn(&Path, &mut Tensors);
+    let cases: &[(&str, Spoil)] = &[
+        ("tensor `model.layers.1.mlp.up_proj.weight`: found none", |_, t| {
+            t.remove("model.layers.1.mlp.up_proj.weight");
+        }),
+        ("tensor `dst_generation_head.weight`: not part", |_, t| add(t, "dst_generation_head.weight", &[VOCAB, D])),
+        ("tensor `model.norm.weight`: found shape [255], expected [256]", |_, t| add(t, "model.norm.weight", &[D - 1])),
+        ("tensor `lm_head.weight`: found shape", |_, t| add(t, "lm_head.weight", &[D, VOCAB])),
+        ("rope_type: found \"yarn\", expected llama3", |f, _| {
+            let mut config = llama_config();
+            config["rope_scaling"] = json!({"rope_type": "yarn", "factor": 2.0});
+            write(f, "config.json", &config);
+        }),
+        ("attention_bias", |f, _| {
+            let mut config = llama_config();
+            config["attention_bias"] = json!(true);
+            write(f, "config.json", &config);
+        }),
+        ("missing field `hidden_size`", |f, _| write(f, "config.json", &json!({"model_type": "llama"}))),
+        ("model_type: found \"bert\"", |f, _| write(f, "config.json", &json!({"model_type": "bert"}))),
+        ("attention.head_count", |f, _| {
+            let mut config = llama_config();
+            config["num_attention_heads"] = json!(0);
+            write(f, "config.json", &config);
+        }),
+        ("token `[DST]`: found none", |f, _| {
+            let text = std::fs::read_to_string(f.join("tokenizer.json")).unwrap().replace("[DST]", "[dst]");
+            std::fs::write(f.join("tokenizer.json"), text).unwrap();
+        }),
+        ("token 99 \"<pad>\", but the embedding has 24 rows", |f, _| {
+            let text = std::fs::read_to_string(f.join("tokenizer.json")).unwrap().replace("\"id\": 8", "\"id\": 99");
+            std::fs::write(f.join("tokenizer.json"), text).unwrap();
+        }),
+        ("tokenizer.json", |f, _| std::fs::remove_file(f.join("tokenizer.json")).unwrap()),
+        ("config.json", |f, _| std::fs::remove_file(f.join("config.json")).unwrap()),
+    ];
+    for (part, spoil) in cases {
+        let mut tensors = hf_dstproact_tensors();
+        let hf = hf_folder(&tensors);
+        spoil(hf.path(), &mut tensors);
+        save(hf.path(), "model.safetensors", &tensors);
+        let message = Source::open(hf.path(), None).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains(part), "expected {part:?} in {message}");
+    }
+    let hf = hf_folder(&hf_dstproact_tensors());
+    std::fs::write(hf.path().join("pytorch_model.bin"), b"PK").unwrap();
+    std::fs::write(hf.path().join("model.safetensors"), b"\xff\xff\xff\xff\xff\xff\xff\x7f{}").unwrap();
+    assert!(Source::open(hf.path(), None).unwrap_err().to_string().contains("safetensors:"));
+    std::fs::remove_file(hf.path().join("model.safetensors")).unwrap();
+    assert!(Source::open(hf.path(), None).unwrap_err().to_string().contains("pickled"));
+}
+
+#[test]
+fn weights_that_no_type_can_hold_stop_the_writing() {
+    let mut tensors = hf_dstproact_tensors();
+    let hf = hf_folder(&tensors);
+    let out = hf.path().join("out.gguf");
+    std::fs::write(&out, b"before").unwrap();
+    let mut spoil = |value: f32, recipe: &str| {
+        let spoiled = Tensor::full(value, (FF, D), &DEVICE).unwrap();
+        tensors.insert("model.layers.0.mlp.up_proj.weight".into(), spoiled);
+        save(hf.path(), "model.safetensors", &tensors);
+        let source = Source::open(hf.path(), None).unwrap();
+        let result = quantize(&source, &Recipe::open(recipe).unwrap(), &out, &Options::default());
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("tensor `blk.0.ffn_up.weight`"), "{message}");
+        message
+    };
+    assert!(spoil(f32::NAN, "q8_0").contains("expected a finite number"));
+    assert!(spoil(f32::INFINITY, "f16").contains("expected a finite number"));
+    assert!(spoil(1e5, "f16").contains("too large for F16"));
+    assert!(spoil(1e9, "q8_0").contains("too large for Q8_0"));
+    assert_eq!(std::fs::read(&out).unwrap(), b"before");
+}
+
+#[test]
+fn shards_are_found_by_their_index() {
+    let tensors = hf_dstproact_tensors();
+    let hf = hf_folder(&tensors);
+    let (_keep, whole, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    std::fs::remove_file(hf.path().join("model.safetensors")).unwrap();
+    let mut map = serde_json::Map::new();
+    let mut shards = [Tensors::new(), Tensors::new()];
+    for (i, (name, tensor)) in tensors.into_iter().enumerate() {
+        map.insert(name.clone(), json!(format!("model-{}.safetensors", i % 2)));
+        shards[i % 2].insert(name, tensor);
+    }
+    for (i, shard) in shards.iter().enumerate() {
+        save(hf.path(), &format!("model-{i}.safetensors"), shard);
+    }
+    write(hf.path(), "model.safetensors.index.json", &json!({"weight_map": map}));
+    let (_keep2, sharded, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    assert_eq!(std::fs::read(whole).unwrap(), std::fs::read(sharded).unwrap());
+    write(hf.path(), "model.safetensors.index.json", &json!({"weight_map": {"a": "../elsewhere.safetensors"}}));
+    assert!(Source::open(hf.path(), None).unwrap_err().to_string().contains("expected a bare file name"));
+}
