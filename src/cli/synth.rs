@@ -1,0 +1,151 @@
+//! `proact synth`: simulated first-person episodes from recorded or written timelines.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use crate::synth::captaincook4d;
+use crate::synth::episode::Episode;
+use crate::synth::folder::{self, Format, Outcome};
+use crate::synth::timeline::Timeline;
+use crate::synth::video;
+
+/// Renders simulated episodes: DIR/ID/{video.mp4, annotation.jsonl, task.toml}.
+///
+/// What a step looks like follows from its words; when it happens, from the timeline. The same
+/// timeline, seed and settings give the same bytes. Episodes that are complete are kept.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Folder for the episodes; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// CaptainCook4D's annotation folder (with annotation_json/ and task_graphs/)
+    #[arg(long, value_name = "FOLDER", required_unless_present = "timeline")]
+    pub captaincook4d: Option<PathBuf>,
+    /// Timelines of your own (TOML: goal, [[step]] name, after, start_s, end_s, mistake or omitted)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub timeline: Vec<PathBuf>,
+    /// Only these: ids of recordings (9_8) or recipes (coffee, "Tomato Mozzarella Salad")
+    #[arg(long, value_name = "RECIPE|ID", num_args = 1..)]
+    pub only: Vec<String>,
+    /// At most so many episodes
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Seed of all chance: words, light, sway, colours
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+    /// Plays the recording so many times faster: all times are divided by it
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub speed: f64,
+    /// Frames a second of the video
+    #[arg(long, default_value_t = 8.0, value_name = "F")]
+    pub fps: f64,
+    /// Size of the video, even numbers
+    #[arg(long, default_value = "320x240", value_name = "WxH", value_parser = parse_size)]
+    pub size: (u32, u32),
+    /// Skin and sleeves of this number instead of the recording's
+    #[arg(long, value_name = "N")]
+    pub person: Option<u64>,
+    /// Worktop and light of this number instead of the recording's
+    #[arg(long, value_name = "N")]
+    pub environment: Option<u64>,
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides.ok_or_else(|| format!("`{text}`: expected WIDTHxHEIGHT, for example 320x240"))
+}
+
+/// Letters and digits in lower case: recipes are compared by these.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
+    let wanted = |id: &str, recipe: &str| args.only.is_empty() || args.only.iter().any(|o| o == id || plain(o) == plain(recipe));
+    let mut all = Vec::new();
+    if let Some(folder) = &args.captaincook4d {
+        all.extend(captaincook4d::read(folder, &wanted)?);
+    }
+    for file in &args.timeline {
+        let timeline = Timeline::read(file)?;
+        if wanted(&timeline.id, &timeline.task.goal) {
+            all.push(timeline);
+        }
+    }
+    for only in &args.only {
+        if !all.iter().any(|t| *only == t.id || plain(only) == plain(&t.task.goal)) {
+            bail!("--only {only}: no recording and no recipe of that name");
+        }
+    }
+    let mut ids: Vec<&str> = all.iter().map(|t| t.id.as_str()).collect();
+    ids.sort_unstable();
+    if let Some(twice) = ids.windows(2).find(|w| w[0] == w[1]) {
+        bail!("two timelines are called `{}`: their folders would be the same", twice[0]);
+    }
+    all.truncate(args.limit.unwrap_or(usize::MAX));
+    for timeline in &mut all {
+        timeline.person = args.person.unwrap_or(timeline.person);
+        timeline.environment = args.environment.unwrap_or(timeline.environment);
+    }
+    Ok(all)
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Unreadable timelines, settings out of range, a folder that cannot be written, Ctrl-C.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let format = Format { width: args.size.0, height: args.size.1, fps: args.fps };
+    video::check_format(format.width, format.height, format.fps)?;
+    let timelines = timelines(&args)?;
+    if timelines.is_empty() {
+        bail!("no timelines: nothing to render");
+    }
+    let episodes = timelines.iter().map(|t| Episode::new(t, args.seed, args.speed)).collect::<Result<Vec<_>, _>>()?;
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stop);
+    ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("Ctrl-C handler")?;
+    let bar = ProgressBar::new(episodes.iter().map(|e| folder::frames(e, format)).sum());
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames  {per_sec}  {eta} left  {msg}")?);
+    let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
+    episodes.par_iter().try_for_each(|episode| -> anyhow::Result<()> {
+        let outcome = folder::write(&args.out, episode, format, &stop, &|| bar.inc(1))?;
+        counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if outcome == Outcome::Kept {
+            bar.inc(folder::frames(episode, format));
+        }
+        bar.set_message(episode.id.clone());
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    let [written, kept, stopped] = counts.map(AtomicUsize::into_inner);
+    println!("{written} written, {kept} kept, in {}", args.out.display());
+    if stopped > 0 {
+        bail!("interrupted: {stopped} episodes were not finished; the same command goes on with them");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_strictly() {
+        assert_eq!(parse_size("192x144"), Ok((192, 144)));
+        for bad in ["", "192", "192x", "x144", "192x-4", "192x144x3", "192 x 144"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn recipes_are_compared_without_spaces_and_case() {
+        assert_eq!(plain("Tomato Mozzarella Salad"), plain("tomatomozzarellasalad"));
+    }
+}
