@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::dialogue::task::Task;
 use crate::eval::baseline::{self, Averages, Clip};
 use crate::eval::change::{self, Detector};
 use crate::eval::{EXPLAIN, Log, Options, Reference, Report, log, speech::Lexical, table};
+use crate::features::FeatureFile;
 use crate::stream::Event;
 use crate::units::MediaTime;
 
@@ -36,7 +37,7 @@ pub struct Args {
     /// Annotations that the clock takes its average times from; never those that are scored
     #[arg(long, value_name = "ANN", num_args = 1..)]
     train_reference: Vec<PathBuf>,
-    /// Folder of DIR/ID.safetensors with `cls` features, for the change detector
+    /// Folder of feature files DIR/ID.safetensors, for the change detector
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
     /// Change detector: standard deviations above the mean at which a difference counts
@@ -186,11 +187,11 @@ fn log_id(path: &Path) -> String {
 
 fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
     let place = |id: &str| references.iter().position(|r| r.id == id);
-    let mut logs = BTreeMap::new();
+    let (mut logs, mut cut) = (BTreeMap::new(), Vec::new());
     let mut add = |place: usize, path: &Path| -> anyhow::Result<()> {
         let log = Log::read(path)?;
         if !log.ended {
-            eprintln!("note: {}: no `end` event; the session was cut off", path.display());
+            cut.push(path.display().to_string());
         }
         ensure!(logs.insert(place, log).is_none(), "{}: a second log of recording `{}`", path.display(), references[place].id);
         Ok(())
@@ -209,6 +210,9 @@ fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyho
             let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
             add(place, path)?;
         }
+    }
+    if let Some(first) = cut.first() {
+        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({first})", cut.len(), logs.len());
     }
     Ok(System { name: name.to_owned(), logs })
 }
@@ -268,29 +272,11 @@ fn moments(args: &Args, reference: &Reference) -> anyhow::Result<Vec<MediaTime>>
     Ok(change::peaks(&signal, &detector))
 }
 
-/// Change between the frames of a feature file; frame k is at `k / fps` of the file.
+/// Change between the frames of a feature file, at their times.
 fn change_of_file(path: &Path, reference: &Reference) -> anyhow::Result<Vec<(MediaTime, f32)>> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let file = safetensors::SafeTensors::deserialize(&bytes).with_context(|| path.display().to_string())?;
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)?;
-    let fps = match header.metadata().as_ref().and_then(|m| m.get("fps")) {
-        Some(text) => text.parse::<f64>().ok().filter(|f| f.is_finite() && *f > 0.0),
-        None => Some(reference.fps),
-    };
-    let fps = fps.with_context(|| format!("{}: metadata fps: expected frames a second", path.display()))?;
-    let cls = file.tensor("cls").with_context(|| format!("{}: expected a tensor `cls`", path.display()))?;
-    let values: Vec<f32> = match cls.dtype() {
-        safetensors::Dtype::F16 => {
-            cls.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-        }
-        safetensors::Dtype::F32 => {
-            cls.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        }
-        other => bail!("{}: cls is {other:?}, expected F16 or F32", path.display()),
-    };
-    let width: usize = cls.shape().iter().skip(1).product();
-    let signal = change::change_signal(&values, width).with_context(|| path.display().to_string())?;
-    Ok(signal.into_iter().enumerate().map(|(k, v)| (MediaTime(k as f64 / fps), v)).collect())
+    let file = FeatureFile::read(path, reference.fps)?;
+    let signal = change::change_signal(&file.cls, file.dim).with_context(|| path.display().to_string())?;
+    Ok(signal.into_iter().enumerate().map(|(k, v)| (MediaTime(file.at_s(k)), v)).collect())
 }
 
 /// An id that can be a file's name and nothing else.
@@ -453,13 +439,9 @@ mod tests {
         std::fs::create_dir(dir.path().join("features")).unwrap();
         // Features turn at frames 20, 40 and 80 of 120: at 10, 20 and 40 s.
         let turned = |k: usize| [20, 40, 80].iter().filter(|t| k >= **t).count() % 2;
-        let values: Vec<u8> = (0..120).flat_map(|k| if turned(k) == 0 { [1f32, 0.0] } else { [0.0, 1.0] }).flat_map(f32::to_le_bytes).collect();
-        let write = |name: &str, shape: Vec<usize>, values: &[u8]| {
-            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, values).unwrap();
-            let path = dir.path().join("features").join(name);
-            std::fs::write(path, safetensors::serialize([("cls", view)], None).unwrap()).unwrap();
-        };
-        write("a.safetensors", vec![120, 1, 2], &values);
+        let cls = (0..120).flat_map(|k| if turned(k) == 0 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
+        let file = FeatureFile { fps: 2.0, dim: 2, cls, ..FeatureFile::default() };
+        file.write(&dir.path().join("features/a.safetensors")).unwrap();
         let got = eval(dir.path(), "--reference @/ref/a --features @/features --baseline change").unwrap();
         assert_eq!(number(&got, "/set/transitions/1s/f1"), 1.0);
         let why = eval(dir.path(), "--reference @/ref --features @/features --baseline change").unwrap_err();

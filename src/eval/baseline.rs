@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::reference::Reference;
+use super::speech::FRAMES_MAX;
 use crate::dialogue::task::{StepState, Task, Transition, Update};
 use crate::error::{Error, Result};
 use crate::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, StepInfo};
@@ -91,9 +92,6 @@ fn unfinished<'a>(clip: &'a Clip) -> impl Iterator<Item = (StepId, StepState)> +
     let all = clip.initial.iter().enumerate().map(|(i, s)| (StepId(i as u16), *s));
     all.filter(|(_, s)| *s != StepState::Completed)
 }
-
-/// Frames at most in one clip.
-const FRAMES_MAX: f64 = 1e7;
 
 /// The log of a plan. A change happens at the first frame at or after its time; what the state does not allow
 /// (a step that is in progress at the start is not started again) is left out.

@@ -6,13 +6,15 @@ use super::log::Log;
 use super::reference::{Reference, reached};
 use super::speech::{CORRECT_ABOVE, Lexical, Similarity, words};
 use crate::dialogue::annotation::IssueKind;
-use crate::dialogue::task::{StepState, Transition};
+use crate::dialogue::task::{StepState, Task, Transition};
 use crate::units::StepId;
 
 /// How far from the sentence the reference may have the step at hand, in seconds.
 pub const FIT_WINDOW_S: f64 = 5.0;
 /// A sentence names a step without its very words when it holds at least this share of their weight.
 pub const NAMED_ABOVE: f64 = 0.6;
+/// Words of a sentence that are looked at: the log is untrusted.
+const WORDS_MAX: usize = 1000;
 
 /// What is pooled over recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -44,10 +46,10 @@ pub fn tally(log: &Log, reference: &Reference, similarity: &dyn Similarity) -> O
     if reference.task.steps.is_empty() {
         return None;
     }
-    let names: Vec<Vec<String>> = reference.task.steps.iter().map(|s| words(&s.name)).collect();
+    let names = Names::new(&reference.task);
     let mut out = FitTally::default();
     for (at, text) in log.utterances.iter().filter(|(_, text)| !text.trim().is_empty()) {
-        let named = named(&names, text);
+        let named = names.in_words(text);
         let fits = if named.is_empty() {
             fits_without_name(reference, &names, at.seconds(), text, similarity)
         } else {
@@ -61,40 +63,64 @@ pub fn tally(log: &Log, reference: &Reference, similarity: &dyn Similarity) -> O
     Some(out)
 }
 
-/// The steps that a sentence names; each entry holds the steps of one name.
-///
-/// A step is named by its very words in a row (case and punctuation aside); a name within a longer named one does not
-/// count. Without any such, the step is named whose words' weight is held best, from [`NAMED_ABOVE`] on.
-pub fn named(names: &[Vec<String>], text: &str) -> Vec<Vec<StepId>> {
-    let text = words(text);
-    let mut spans: Vec<(usize, usize, StepId)> = Vec::new();
-    for (i, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-        let starts = text.windows(name.len()).enumerate().filter(|(_, w)| *w == name.as_slice());
-        spans.extend(starts.map(|(at, _)| (at, at + name.len(), StepId(i as u16))));
-    }
-    let within = |a: &(usize, usize, StepId), b: &(usize, usize, StepId)| {
-        b.0 <= a.0 && a.1 <= b.1 && b.1 - b.0 > a.1 - a.0
-    };
-    let longest: Vec<_> = spans.iter().filter(|a| !spans.iter().any(|b| within(a, b))).collect();
-    let mut out: Vec<Vec<StepId>> = Vec::new();
-    for &&(from, to, _) in &longest {
-        let same: Vec<StepId> = longest.iter().filter(|s| s.0 == from && s.1 == to).map(|s| s.2).collect();
-        if !out.contains(&same) {
-            out.push(same);
-        }
-    }
-    if out.is_empty() { by_weight(names, &text).into_iter().collect() } else { out }
+/// The words that steps and goal of a task go by.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    steps: Vec<Vec<String>>,
+    goal: Vec<String>,
 }
 
-fn by_weight(names: &[Vec<String>], text: &[String]) -> Option<Vec<StepId>> {
-    let held = |name: &Vec<String>| {
-        let all = weight(name.iter());
-        if all > 0.0 { weight(name.iter().filter(|w| text.contains(w))) / all } else { 0.0 }
-    };
-    let held: Vec<f64> = names.iter().map(held).collect();
-    let best = held.iter().copied().fold(0.0, f64::max);
-    let same = held.iter().enumerate().filter(|(_, h)| **h == best).map(|(i, _)| StepId(i as u16)).collect();
-    (best >= NAMED_ABOVE).then_some(same)
+impl Names {
+    /// The words of a task.
+    pub fn new(task: &Task) -> Self {
+        Self { steps: task.steps.iter().map(|s| words(&s.name)).collect(), goal: words(&task.goal) }
+    }
+
+    /// The steps that a sentence names; each entry holds the steps of one name.
+    ///
+    /// A step is named by its very words in a row (case and punctuation aside); a name within a longer named one does
+    /// not count. Without any such, the step is named whose words' weight is held best, from [`NAMED_ABOVE`] on; the
+    /// goal's very words do not count there ("Enjoy your pan fried tofu!" is not "Flip tofu on the pan").
+    pub fn in_words(&self, text: &str) -> Vec<Vec<StepId>> {
+        let mut text = words(text);
+        text.truncate(WORDS_MAX);
+        let mut spans: Vec<(usize, usize, StepId)> = Vec::new();
+        for (i, name) in self.steps.iter().enumerate() {
+            spans.extend(places(&text, name).map(|at| (at, at + name.len(), StepId(i as u16))));
+        }
+        let within = |a: &(usize, usize, StepId), b: &(usize, usize, StepId)| {
+            b.0 <= a.0 && a.1 <= b.1 && b.1 - b.0 > a.1 - a.0
+        };
+        let longest: Vec<_> = spans.iter().filter(|a| !spans.iter().any(|b| within(a, b))).collect();
+        let mut out: Vec<Vec<StepId>> = Vec::new();
+        for &&(from, to, _) in &longest {
+            let same: Vec<StepId> = longest.iter().filter(|s| s.0 == from && s.1 == to).map(|s| s.2).collect();
+            if !out.contains(&same) {
+                out.push(same);
+            }
+        }
+        if out.is_empty() { self.by_weight(&text).into_iter().collect() } else { out }
+    }
+
+    fn by_weight(&self, text: &[String]) -> Option<Vec<StepId>> {
+        let goal: Vec<usize> = places(text, &self.goal).collect();
+        let of_goal = |i: usize| goal.iter().any(|at| (*at..at + self.goal.len()).contains(&i));
+        let text: Vec<&String> = text.iter().enumerate().filter(|(i, _)| !of_goal(*i)).map(|(_, word)| word).collect();
+        let held = |name: &Vec<String>| {
+            let all = weight(name.iter());
+            if all > 0.0 { weight(name.iter().filter(|w| text.contains(w))) / all } else { 0.0 }
+        };
+        let held: Vec<f64> = self.steps.iter().map(held).collect();
+        let best = held.iter().copied().fold(0.0, f64::max);
+        let same = held.iter().enumerate().filter(|(_, h)| **h == best).map(|(i, _)| StepId(i as u16)).collect();
+        (best >= NAMED_ABOVE).then_some(same)
+    }
+}
+
+/// Where `wanted` stands in `text`, word for word; nowhere if it is empty.
+fn places<'a>(text: &'a [String], wanted: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+    let windows = text.windows(wanted.len().max(1)).enumerate();
+    windows.filter(move |(_, w)| *w == wanted).map(|(at, _)| at)
 }
 
 fn weight<'a>(words: impl Iterator<Item = &'a String>) -> f64 {
@@ -150,14 +176,14 @@ fn moment(reference: &Reference, state: &[StepState], seen: usize, completed: Op
 /// (similarity above [`CORRECT_ABOVE`]) or something that names no step either.
 fn fits_without_name(
     reference: &Reference,
-    names: &[Vec<String>],
+    names: &Names,
     at_s: f64,
     text: &str,
     similarity: &dyn Similarity,
 ) -> bool {
     let near = reference.utterances.iter().filter(|(t, _)| (t.seconds() - at_s).abs() <= FIT_WINDOW_S);
     near.into_iter().any(|(_, said)| {
-        f64::from(similarity.score(text, said)).abs() > CORRECT_ABOVE || named(names, said).is_empty()
+        f64::from(similarity.score(text, said)).abs() > CORRECT_ABOVE || names.in_words(said).is_empty()
     })
 }
 
@@ -167,14 +193,11 @@ mod tests {
     use super::super::reference::sample;
     use super::*;
 
-    fn names(list: &[&str]) -> Vec<Vec<String>> {
-        list.iter().map(|n| words(n)).collect()
-    }
-
     #[test]
     fn a_sentence_names_steps_by_their_words() {
-        let names = names(&["Boil water", "Boil water in the pan", "Pour the milk", "Boil water"]);
-        let of = |text| named(&names, text);
+        let steps = ["Boil water", "Boil water in the pan", "Pour the milk", "Boil water"].map(words).to_vec();
+        let names = Names { steps, goal: words("Milk the pour") };
+        let of = |text| names.in_words(text);
         // The longest name at a place counts, not those within it.
         assert_eq!(of("Next: boil water in the pan."), [vec![StepId(1)]]);
         // Two names, and one name that two steps have.
@@ -183,6 +206,9 @@ mod tests {
         assert_eq!(of("Now pour some milk"), [vec![StepId(2)]]);
         // "milk" alone is 1.0 of 2.2, below the bound.
         assert!(of("Milk?").is_empty() && of("Well done.").is_empty());
+        // The goal's own words, odd as they are here, name no step.
+        assert!(of("Enjoy your milk the pour!").is_empty());
+        assert!(Names::default().in_words("Anything").is_empty());
     }
 
     #[test]

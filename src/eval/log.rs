@@ -307,4 +307,16 @@ mod tests {
         assert_eq!(log, Log::from_events(&[event, start]).unwrap());
         assert!(!log.ended);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_log_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.jsonl");
+            let text = [HEAD.as_bytes(), b"\n", &bytes].concat();
+            std::fs::write(&path, text).unwrap();
+            let blank = bytes.iter().all(u8::is_ascii_whitespace);
+            proptest::prop_assert_eq!(Log::read(&path).is_ok(), blank);
+        }
+    }
 }

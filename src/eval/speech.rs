@@ -29,8 +29,8 @@ pub const FACTOR: f64 = 0.3;
 pub const POWER: f64 = 1.5;
 /// A match counts as correct above this similarity (upstream's `match_semantic_score_threshold`).
 pub const CORRECT_ABOVE: f64 = 0.5;
-/// Frames at most in one recording: beyond this the annotation is not one (11 days at 20 frames a second).
-pub const FRAMES_MAX: f64 = 2e7;
+/// Frames at most in one recording (11 days at 2 frames a second): the annotation is untrusted.
+pub const FRAMES_MAX: f64 = 2e6;
 /// Longest window on either side, in seconds.
 pub const WINDOW_MAX_S: f64 = 3600.0;
 

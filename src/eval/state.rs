@@ -177,4 +177,36 @@ mod tests {
         assert_eq!(levenshtein(b"kitten", b"sitting"), 3);
         assert_eq!(StateTally::default().order(), None);
     }
+
+    use proptest::prelude::*;
+
+    /// Changes of two steps at whole seconds, in order of time.
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        let state = prop_oneof![Just(StepState::NotStarted), Just(StepState::InProgress), Just(StepState::Completed)];
+        prop::collection::vec((0u8..25, 0u16..2, state), 0..8).prop_map(|mut list| {
+            list.sort_by_key(|c| c.0);
+            list.into_iter().map(|(t, step, state)| (MediaTime(f64::from(t)), StepId(step), state)).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_integral_equals_looking_once_a_second(a in changes(), b in changes()) {
+            let start = vec![StepState::NotStarted; 2];
+            let at = |changes: &[Change], t: f64| {
+                let mut now = start.clone();
+                for c in changes.iter().filter(|c| c.0.0 <= t) {
+                    now[usize::from(c.1.0)] = c.2;
+                }
+                now
+            };
+            let (mut joint_s, mut step_s) = (0.0, 0.0);
+            for second in 3..20 {
+                let (x, y) = (at(&a, f64::from(second) + 0.5), at(&b, f64::from(second) + 0.5));
+                step_s += x.iter().zip(&y).filter(|(x, y)| x == y).count() as f64;
+                joint_s += f64::from(u8::from(x == y));
+            }
+            prop_assert_eq!(agreement(start.clone(), &a, start.clone(), &b, 3.0, 20.0), (joint_s, step_s));
+        }
+    }
 }

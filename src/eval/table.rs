@@ -3,7 +3,7 @@
 use super::score::Scores;
 
 const COLUMNS: [&str; 14] = [
-    "", "F1@2s", "F1@5s", "P@5s", "R@5s", "state", "steps", "speech F1", "redund.", "missing", "fit", "late s", "p90 s",
+    "", "F1@2s", "F1@5s", "P@5s", "R@5s", "JSA", "step acc", "speech F1", "redund.", "missing", "fit", "late s", "p90 s",
     "false/h",
 ];
 
@@ -60,9 +60,9 @@ mod tests {
         let of = |log| Tally::of(&log, &reference, &Options::default(), &Lexical).unwrap().scores();
         let model = of(log(1, &[(11.0, "S1->start"), (43.0, "S1->complete")], &[]));
         let silent = of(log(1, &[], &[]));
-        let expected = "        F1@2s  F1@5s   P@5s   R@5s  state  steps  speech F1  redund.  missing  fit  late s  p90 s  false/h
-model   0.500  1.000  1.000  1.000  0.960  0.960          -        -        -    -    +2.0   +2.8      0.0
-silent  0.000  0.000      -  0.000  0.100  0.100          -        -        -    -       -      -      0.0
+        let expected = "        F1@2s  F1@5s   P@5s   R@5s    JSA  step acc  speech F1  redund.  missing  fit  late s  p90 s  false/h
+model   0.500  1.000  1.000  1.000  0.960     0.960          -        -        -    -    +2.0   +2.8      0.0
+silent  0.000  0.000      -  0.000  0.100     0.100          -        -        -    -       -      -      0.0
 ";
         assert_eq!(render([("model", &model), ("silent", &silent)]), expected);
     }
