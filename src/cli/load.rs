@@ -1,11 +1,12 @@
 //! From two GGUF files to a model that a session can use: open, check, build.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, bail};
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 
 use super::timing::{Shared, Timed};
 use crate::dialogue::layout::{SpecialTokens, TextCodec};
@@ -13,12 +14,12 @@ use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
 use crate::model::assistant::Assistant;
-use crate::model::config::{self, AssistantConfig, VisionConfig};
+use crate::model::config::{self, AssistantConfig, TokenIds, VisionConfig};
 use crate::model::encoder::Vision;
-use crate::model::gguf::GgufFile;
+use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
 use crate::model::tokenizer::Tokenizer;
-use crate::model::weights::Weights;
+use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec};
 use crate::units::TokenId;
 
@@ -37,8 +38,10 @@ pub struct Loaded {
     pub assistant: Arc<Timed<Assistant>>,
     /// Words to tokens and back.
     pub codec: SharedCodec,
-    /// The gates as the file has them.
+    /// The gates as the file has them, as a session takes them.
     pub gates: Gates,
+    /// The gates as the file has them.
+    pub stored_gates: config::Gates,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -81,7 +84,8 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
-        gates: Gates { speak: gate(&config.gates.speak), dst_update: gate(&config.gates.dst_update) },
+        gates: session_gates(&config.gates),
+        stored_gates: config.gates,
         tokens_per_frame: config.tokens_per_frame,
         model_sha256,
         vision_sha256: vision.sha256,
@@ -128,6 +132,26 @@ pub fn open_vision(path: &Path) -> anyhow::Result<LoadedVision> {
     Ok(LoadedVision { vision, sha256 })
 }
 
+/// Opens a vision model with its weights as plain f32: for encoding many pictures at once.
+///
+/// # Errors
+/// As [`open_vision`].
+pub fn open_dense_vision(path: &Path, device: &Device) -> anyhow::Result<LoadedVision> {
+    let file = open_file(path, "--vision")?;
+    let name = || path.display().to_string();
+    let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
+    let dense = |tensor: &TensorInfo| -> anyhow::Result<(String, Tensor)> {
+        let values = match file.load(&tensor.name)? {
+            Stored::Dense(t) => t.to_dtype(DType::F32)?.to_device(device)?,
+            Stored::Quantized(t) => t.dequantize(device)?,
+        };
+        Ok((tensor.name.clone(), values))
+    };
+    let tensors: HashMap<String, Tensor> = file.tensors().iter().map(dense).collect::<anyhow::Result<_>>().with_context(name)?;
+    let vision = Vision::new(&config, &Weights::new(tensors, device)).with_context(name)?;
+    Ok(LoadedVision { vision, sha256: file.sha256() })
+}
+
 /// The vision file that an assistant names: a neighbour of the assistant's own file.
 ///
 /// # Errors
@@ -163,20 +187,36 @@ fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Codec
     let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?
         .with_tokens(&config.tokens, config.backbone.vocab_size)
         .with_context(|| file.path().display().to_string())?;
-    let ids = &config.tokens;
-    let special = SpecialTokens { bos: ids.bos, eot: ids.eot, image: ids.image, dst: ids.dst, asst: ids.asst };
-    Ok(Codec { tokenizer, special })
+    Ok(Codec::new(tokenizer, &config.tokens))
 }
 
 /// The model's tokenizer as the layout needs it.
-struct Codec {
+pub struct Codec {
     tokenizer: Tokenizer,
-    special: SpecialTokens,
+    ids: TokenIds,
+}
+
+impl Codec {
+    /// A tokenizer whose tokens were checked with [`Tokenizer::with_tokens`].
+    pub fn new(tokenizer: Tokenizer, ids: &TokenIds) -> Self {
+        Self { tokenizer, ids: *ids }
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Ids of the layout's tokens.
+    pub fn ids(&self) -> TokenIds {
+        self.ids
+    }
 }
 
 impl TextCodec for Codec {
     fn special(&self) -> SpecialTokens {
-        self.special
+        let ids = &self.ids;
+        SpecialTokens { bos: ids.bos, eot: ids.eot, image: ids.image, dst: ids.dst, asst: ids.asst }
     }
 
     fn encode(&self, text: &str, allow_special: bool) -> Result<Vec<TokenId>> {
@@ -190,6 +230,11 @@ impl TextCodec for Codec {
     fn turn(&self, role: &str, content: &str) -> Result<Vec<TokenId>> {
         self.tokenizer.turn(role, content)
     }
+}
+
+/// A model file's gates as a session takes them.
+pub fn session_gates(gates: &config::Gates) -> Gates {
+    Gates { speak: gate(&gates.speak), dst_update: gate(&gates.dst_update) }
 }
 
 fn gate(gate: &config::GateConfig) -> policy::GateConfig {

@@ -22,6 +22,7 @@ mod signals;
 mod synth;
 mod timing;
 mod tokens;
+mod train;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,8 @@ enum Verb {
     Replay(replay::Args),
     /// Turn frames into features, so that they need not be encoded again
     Encode(encode::Args),
+    /// Train the models, from simulated episodes to quantized files
+    Train(train::Args),
     /// Pack trained weights into a small GGUF file
     Quantize(quantize::Args),
     /// Score event logs against an annotation
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Encode(args) => encode::run(args),
+        Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Synth(args) => synth::run(args),

@@ -31,6 +31,8 @@ pub struct AssistantTraining {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
+    /// Share of recordings in which what the person says is left out.
+    pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.
     pub ambiguous_before_s: f64,
     /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's negative frame

@@ -32,6 +32,8 @@ pub struct ExampleOptions {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
+    /// Share of recordings in which what the person says is left out: a replay has no microphone.
+    pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
     pub ambiguous_before_s: f64,
 }
@@ -84,6 +86,9 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
 fn delayed(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> (Vec<Turn>, Vec<Late>) {
     let mut turns: Vec<Turn> =
         source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_))).cloned().collect();
+    if draw.unit() < options.silent_user_share {
+        turns.retain(|t| !matches!(t.kind, TurnKind::User(_)));
+    }
     let period = match source.frames.as_slice() {
         [a, b, ..] => b.0 - a.0,
         _ => return (turns, Vec::new()),

@@ -1,0 +1,295 @@
+//! The stages that learn: tokenizer, towers, assistant.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+
+use super::data::{Episode, Episodes, Part};
+use super::progress::Progress;
+use crate::cli::load::Codec;
+use crate::dialogue::annotation::TurnKind;
+use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA};
+use crate::model::assistant::Assistant;
+use crate::model::config::{AssistantConfig, TokenIds};
+use crate::model::encoder::Vision;
+use crate::model::text::TextTower;
+use crate::model::tokenizer::Tokenizer;
+use crate::model::weights::Weights;
+use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
+use crate::train::checkpoint::{write_atomic, write_tensors};
+use crate::train::config::TrainConfig;
+use crate::train::examples::{Example, ExampleOptions, Source, examples, step_in_view};
+use crate::train::optimizer::AdamW;
+use crate::train::pixels::Pixels;
+use crate::train::rng::Rng;
+use crate::train::run::{Outcome, Run};
+use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
+use crate::train::vision::{Album, Caption, IDLE_CAPTION, VisionTrainer};
+use crate::units::TokenId;
+
+/// Steps between two checkpoints.
+const SAVE_EVERY_STEPS: usize = 50;
+/// Steps between two looks at the validation split.
+const EVAL_EVERY_STEPS: usize = 200;
+/// A step is in its pictures from this long after its start; before, hands may still be on their way.
+const CAPTION_AFTER_START_S: f64 = 0.4;
+/// Pictures this close to a start or an end are not called idle.
+const IDLE_MARGIN_S: f64 = 1.0;
+
+/// What every stage needs to know.
+pub struct Job<'a> {
+    /// The training file.
+    pub config: &'a TrainConfig,
+    /// Examples side by side.
+    pub threads: usize,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+impl Job<'_> {
+    /// Folder of a part's finished checkpoint.
+    pub fn folder(&self, part: &str) -> PathBuf {
+        self.config.work.join(part)
+    }
+
+    /// The finished vision file.
+    pub fn vision_gguf(&self) -> PathBuf {
+        self.config.output.join("vision.gguf")
+    }
+
+    /// The finished assistant file.
+    pub fn assistant_gguf(&self) -> PathBuf {
+        self.config.output.join("assistant.gguf")
+    }
+
+    fn checkpoint(&self, stage: &str) -> PathBuf {
+        self.config.work.join(format!("{stage}.checkpoint.safetensors"))
+    }
+
+    fn finished(&self, part: &str) -> bool {
+        self.folder(part).join("model.safetensors").exists()
+    }
+
+    /// Writes a part's weights with its configuration, as `proact quantize` reads them.
+    fn finish(&self, part: &str, config_json: &str, weights: &[(String, Tensor)]) -> anyhow::Result<()> {
+        let folder = self.folder(part);
+        write_atomic(&folder.join("config.json"), config_json.as_bytes())?;
+        write_tensors(&folder.join("model.safetensors"), weights, HashMap::new())?;
+        Ok(())
+    }
+}
+
+/// The tokenizer as the layout needs it: trained on the training episodes' words, or taken from an earlier run.
+///
+/// # Errors
+/// It cannot be trained or written.
+pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Codec> {
+    let folder = job.folder("assistant");
+    let file = folder.join("tokenizer.json");
+    if !file.exists() {
+        let mut texts = vec![PERSONA.to_owned(), IDLE_CAPTION.to_owned()];
+        for episode in episodes.of(Part::Train) {
+            texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
+            texts.extend(episode.task.steps.iter().map(|s| format!(" {}\n", s.name)));
+            texts.extend(episode.recording.turns.iter().filter_map(|t| match &t.kind {
+                TurnKind::User(text) | TurnKind::Assistant { text, .. } => Some(text.clone()),
+                _ => None,
+            }));
+        }
+        write_atomic(&file, tokenizer::train(&texts, job.config.vocab)?.as_bytes())?;
+        write_atomic(&folder.join("chat_template.jinja"), CHAT_TEMPLATE.as_bytes())?;
+    }
+    let json = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    let inner = Tokenizer::new(&json, Some(CHAT_TEMPLATE))?;
+    let id = |text: &str| inner.id(text).with_context(|| format!("{}: no token {text}", file.display()));
+    let [_, bos, _, eot, image, dst, asst] = SPECIALS;
+    let tokens = TokenIds { bos: Some(id(bos)?), eot: id(eot)?, image: id(image)?, dst: id(dst)?, asst: id(asst)? };
+    let vocab = inner.vocab_size()?;
+    Ok(Codec::new(inner.with_tokens(&tokens, vocab)?, &tokens))
+}
+
+/// Trains both towers and keeps the picture tower.
+///
+/// # Errors
+/// The pictures cannot be read, or the training failed.
+pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &Codec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+    if job.finished("vision") {
+        return Ok(Outcome::Finished);
+    }
+    let names = caption_names(episodes);
+    let album = |part| album(job, episodes.of(part), &names, codec);
+    let (train, validation) = (album(Part::Train)?, album(Part::Validation)?);
+    let weights = Weights::trainable(job.config.seed, job.device);
+    let config = job.config.vision();
+    let picture_tower = Vision::new(&config, &weights)?;
+    let own: Vec<String> = weights.vars().into_iter().map(|(name, _)| name).collect();
+    let text_tower = TextTower::new(&job.config.text(codec.tokenizer().vocab_size()?), &weights)?;
+    let settings = &job.config.vision_training;
+    let mut optimizer = AdamW::new(settings.optimizer.clone(), &weights.vars())?;
+    let vars = optimizer.vars();
+    let trainer = VisionTrainer {
+        vision: &picture_tower,
+        text: &text_tower,
+        album: &train,
+        validation: &validation,
+        settings,
+        seed: job.config.seed,
+        threads: job.threads,
+        device: job.device,
+    };
+    let checkpoint = job.checkpoint("towers");
+    let run = run("towers", &checkpoint, settings.steps);
+    let outcome = run.go(&mut optimizer, job.device, progress, &|at| trainer.step(at, &vars), &|| trainer.evaluate())?;
+    if outcome == Outcome::Finished {
+        let tensors: Vec<(String, Tensor)> =
+            weights.vars().into_iter().filter(|(n, _)| own.contains(n)).map(|(n, v)| (n, v.as_tensor().clone())).collect();
+        job.finish("vision", &serde_json::to_string_pretty(&config)?, &tensors)?;
+    }
+    Ok(outcome)
+}
+
+fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
+    Run { stage, checkpoint, steps, save_every_steps: SAVE_EVERY_STEPS, eval_every_steps: EVAL_EVERY_STEPS }
+}
+
+/// Every step name of the training episodes, with its caption's number; 0 is the idle caption.
+fn caption_names(episodes: &Episodes) -> BTreeMap<String, usize> {
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for episode in episodes.of(Part::Train) {
+        names.extend(episode.task.steps.iter().map(|s| (s.name.clone(), 0)));
+    }
+    for (i, number) in names.values_mut().enumerate() {
+        *number = i + 1;
+    }
+    names
+}
+
+fn album<'a>(
+    job: &Job<'_>,
+    episodes: impl Iterator<Item = &'a Episode>,
+    names: &BTreeMap<String, usize>,
+    codec: &Codec,
+) -> anyhow::Result<Album> {
+    let length = job.config.text_model.context_length;
+    let tokens = |text: &str| -> anyhow::Result<Vec<u32>> {
+        let mut ids: Vec<u32> = codec.tokenizer().encode(&format!(" {text}"), false)?.iter().map(|t| t.0).collect();
+        ids.resize(length, codec.tokenizer().id(SPECIALS[0]).unwrap_or(TokenId(0)).0);
+        Ok(ids)
+    };
+    let mut captions = vec![Caption { tokens: tokens(IDLE_CAPTION)?, pictures: Vec::new() }];
+    for name in names.keys() {
+        captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
+    }
+    let mut pixels = Vec::new();
+    for episode in episodes {
+        let file = Pixels::open(&episode.pixel_file(job.config), job.config.vision_model.image_size)?;
+        let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
+        let recording = pixels.len() as u32;
+        for (frame, at) in file.at().iter().enumerate() {
+            let before = crate::units::MediaTime(at.0 - CAPTION_AFTER_START_S);
+            let caption = match (step_in_view(&episode.recording, *at), step_in_view(&episode.recording, before)) {
+                (Some(step), Some(same)) if step == same => {
+                    episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied()
+                }
+                (None, None) => events.iter().all(|e| (e - at.0).abs() > IDLE_MARGIN_S).then_some(0),
+                _ => None,
+            };
+            if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
+                caption.pictures.push((recording, frame as u32));
+            }
+        }
+        pixels.push(file);
+    }
+    Ok(Album { pixels, captions, length })
+}
+
+/// Trains projector, backbone and heads, and keeps them.
+///
+/// # Errors
+/// The features cannot be read, or the training failed.
+pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Codec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+    if job.finished("assistant") {
+        return Ok(Outcome::Finished);
+    }
+    let settings = &job.config.assistant_training;
+    let config = assistant_config(job, codec)?;
+    let weights = Weights::trainable(job.config.seed, job.device);
+    let model = Assistant::new(&config, &weights)?;
+    let pointer = StepPointer::new(config.backbone.embedding_length, &weights)?;
+    let mut optimizer = AdamW::new(settings.optimizer.clone(), &weights.vars())?;
+    let vars = optimizer.vars();
+    let trainer = AssistantTrainer {
+        assistant: &model,
+        pointer: &pointer,
+        settings,
+        seed: job.config.seed,
+        threads: job.threads,
+        device: job.device,
+    };
+    let read = |part| episodes.of(part).map(|e| e.source(job.config)).collect::<anyhow::Result<Vec<Source>>>();
+    let (train, validation) = (read(Part::Train)?, read(Part::Validation)?);
+    let layout = Layout::new(codec, config.tokens_per_frame);
+    let held_out = validation_examples(job, &validation, &layout)?;
+    let checkpoint = job.checkpoint("assistant");
+    let run = run("assistant", &checkpoint, settings.steps);
+    let step = |at: usize| {
+        let batch = draw_batch(job, &train, &layout, at)?;
+        trainer.step(at, &batch.iter().collect::<Vec<_>>(), &vars)
+    };
+    let outcome = run.go(&mut optimizer, job.device, progress, &step, &|| trainer.evaluate(&held_out))?;
+    if outcome == Outcome::Finished {
+        let tensors: Vec<(String, Tensor)> = weights
+            .vars()
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with(TRAINING_ONLY))
+            .map(|(name, var)| (name, var.as_tensor().clone()))
+            .collect();
+        job.finish("assistant", &config.to_json()?, &tensors)?;
+    }
+    Ok(outcome)
+}
+
+fn assistant_config(job: &Job<'_>, codec: &Codec) -> anyhow::Result<AssistantConfig> {
+    let config = job.config.assistant(codec.tokenizer().vocab_size()?, codec.ids());
+    config.validate()?;
+    Ok(config)
+}
+
+fn options(job: &Job<'_>, late_share: f32, silent_user_share: f32) -> ExampleOptions {
+    let s = &job.config.assistant_training;
+    ExampleOptions {
+        clip: ClipOptions { tokens_max: s.tokens_max, frames_kept: s.frames_kept, episode: EpisodeOptions::default() },
+        late_share,
+        silent_user_share,
+        late_frames_max: s.late_frames_max,
+        ambiguous_before_s: s.ambiguous_before_s,
+    }
+}
+
+fn validation_examples(job: &Job<'_>, sources: &[Source], layout: &Layout<'_>) -> anyhow::Result<Vec<Example>> {
+    let mut all = Vec::new();
+    for (i, source) in sources.iter().enumerate() {
+        all.extend(examples(source, layout, &options(job, 0.0, 1.0), &mut Rng::of(&[job.config.seed, 6, i as u64]))?);
+    }
+    Ok(all)
+}
+
+/// The clips of a step: recordings in a new order each epoch, one clip of each at a time.
+fn draw_batch(job: &Job<'_>, train: &[Source], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
+    let settings = &job.config.assistant_training;
+    let mut batch = Vec::with_capacity(settings.batch);
+    for place in at * settings.batch..(at + 1) * settings.batch {
+        let epoch = (place / train.len()) as u64;
+        let mut order: Vec<usize> = (0..train.len()).collect();
+        Rng::of(&[job.config.seed, 4, epoch]).shuffle(&mut order);
+        let chosen = order[place % train.len()];
+        let mut draw = Rng::of(&[job.config.seed, 5, epoch, chosen as u64]);
+        let mut clips = examples(&train[chosen], layout, &options(job, settings.late_share, settings.silent_user_share), &mut draw)?;
+        if !clips.is_empty() {
+            batch.push(clips.swap_remove(draw.below(clips.len())));
+        }
+    }
+    Ok(batch)
+}
