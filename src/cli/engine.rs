@@ -13,7 +13,7 @@ use super::drive::{Drive, Ended};
 use super::exit::Interrupted;
 use super::flags::RunFlags;
 use super::load::{self, Loaded};
-use super::outputs::{Face, Outputs};
+use super::outputs::{self, Face};
 use super::pace::Pace;
 use super::plain::{self, Figures, Plain};
 use super::timing::{Lines, Shared};
@@ -47,12 +47,6 @@ pub struct Job {
     pub started: Instant,
 }
 
-/// What is left of a run for its summary.
-struct Done {
-    ended: Ended,
-    figures: Figures,
-}
-
 /// Runs a job to its end.
 ///
 /// # Errors
@@ -79,7 +73,7 @@ fn in_lines(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
     let meter = Shared::default();
     let plain = Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone());
     let mut face = Face::Lines(plain);
-    let Done { figures, .. } = drive(job, None, controls, &meter, &mut face)?;
+    let figures = drive(job, None, controls, &meter, &mut face)?;
     if let Face::Lines(plain) = &mut face {
         plain.summary(&meter.lock(), &figures)?;
     }
@@ -91,7 +85,7 @@ fn on_screen(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
     let board = Board::new();
     let meter = Shared::default();
     let options = tui::Options { no_color: no_color(), ask_graphics: likely_graphics() };
-    let done = thread::scope(|scope| -> anyhow::Result<Done> {
+    let figures = thread::scope(|scope| -> anyhow::Result<Figures> {
         let engine = thread::Builder::new().name("engine".into()).spawn_scoped(scope, || {
             let _bell = QuitOnFailure(controls);
             let mut face: Face<Stdout> = Face::Screen(ScreenSink(board.clone()));
@@ -107,7 +101,7 @@ fn on_screen(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
         shown?;
         done
     })?;
-    Ok(plain::print_summary(stdout(), &board.snapshot(), &meter.lock(), &done.figures)?)
+    Ok(plain::print_summary(stdout(), &board.snapshot(), &meter.lock(), &figures)?)
 }
 
 /// A panicking engine must not leave a screen that waits for it.
@@ -128,7 +122,7 @@ fn drive(
     controls: &Arc<Controls>,
     meter: &Shared,
     face: &mut Face<Stdout>,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<Figures> {
     let begun = Instant::now();
     if let Some(board) = &board {
         board.status(tui::Status { mode: job.mode, source: job.source_name.clone(), ..tui::Status::default() });
@@ -148,7 +142,7 @@ fn drive(
             ..job.settings.session_config(loaded.gates)
         },
     )?;
-    let mut outputs = Outputs::create(&job.flags, face, controls)?;
+    let mut outputs = outputs::open(&job.flags, face, controls)?;
     let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
@@ -170,13 +164,13 @@ fn drive(
     let ended = ended?;
     closed?;
     let status = session.status();
-    let figures = Figures {
+    Ok(Figures {
+        stopped: ended == Ended::Quit,
         memory_tokens: status.memory_tokens,
         memory_capacity: status.memory_capacity,
         ready_s: run.ready_s.unwrap_or_default(),
         wall_s: begun.elapsed().as_secs_f64(),
-    };
-    Ok(Done { ended, figures })
+    })
 }
 
 /// <https://no-color.org>: set and not empty.

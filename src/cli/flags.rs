@@ -62,7 +62,7 @@ pub struct RunFlags {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub srt: Option<PathBuf>,
 
-    /// Speak aloud with this command; it gets the sentence as its last argument
+    /// Speak aloud with this command; it gets the sentence for {text}, or as its last word
     #[arg(long, value_name = "CMD", help_heading = "Output")]
     pub speak_cmd: Option<String>,
 

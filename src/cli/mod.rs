@@ -8,6 +8,7 @@ mod engine;
 mod eval;
 mod exit;
 mod flags;
+mod inspect;
 mod load;
 mod locate;
 mod log;
@@ -15,8 +16,10 @@ mod outputs;
 mod pace;
 mod plain;
 mod process;
+mod quantize;
 mod replay;
 mod signals;
+mod synth;
 mod timing;
 mod tokens;
 mod train;
@@ -50,8 +53,14 @@ enum Verb {
     Encode(encode::Args),
     /// Train the models, from simulated episodes to quantized files
     Train(train::Args),
+    /// Pack trained weights into a small GGUF file
+    Quantize(quantize::Args),
     /// Score event logs against an annotation
     Eval(eval::Args),
+    /// Render simulated episodes from recorded task timelines
+    Synth(synth::Args),
+    /// Show what is in a model, feature file or event log, and check it
+    Inspect(inspect::Args),
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -63,7 +72,10 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::run(args),
         Verb::Encode(args) => encode::run(args),
         Verb::Train(args) => train::run(args),
+        Verb::Quantize(args) => quantize::run(args),
         Verb::Eval(args) => eval::run(args),
+        Verb::Synth(args) => synth::run(args),
+        Verb::Inspect(args) => inspect::run(args),
     })
 }
 

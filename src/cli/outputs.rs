@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::flags::RunFlags;
 use super::plain::Plain;
 use crate::error::Result;
-use crate::sinks;
+use crate::sinks::{JsonlSink, Output, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
 use crate::stream::{Event, Sink};
 use crate::tui::{Controls, ScreenSink};
 
@@ -18,98 +18,64 @@ pub enum Face<W: Write> {
     Screen(ScreenSink),
 }
 
-impl<W: Write> Sink for Face<W> {
-    fn emit(&mut self, event: &Event) -> Result<()> {
-        match self {
-            Self::Lines(plain) => plain.emit(event),
-            Self::Screen(screen) => screen.emit(event),
-        }
-    }
-
-    fn close(&mut self) -> Result<()> {
-        match self {
-            Self::Lines(plain) => plain.close(),
-            Self::Screen(screen) => screen.close(),
-        }
-    }
-}
-
-/// Every sink of a run. An event reaches all of them, even when one fails; the first failure is told.
-pub struct Outputs<'a> {
-    sinks: Vec<Box<dyn Sink + 'a>>,
-}
-
-impl<'a> Outputs<'a> {
-    /// Creates the files.
-    ///
-    /// # Errors
-    /// A file cannot be created, or the voice's command cannot be understood.
-    pub fn create<W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Arc<Controls>) -> Result<Self> {
-        let mut sinks: Vec<Box<dyn Sink + 'a>> = Vec::new();
-        if let Some(path) = &flags.events {
-            sinks.push(Box::new(sinks::JsonlSink::create(path)?));
-        }
-        if let Some(path) = &flags.vtt {
-            sinks.push(Box::new(sinks::SubtitleSink::create(path, sinks::SubtitleFormat::WebVtt)?));
-        }
-        if let Some(path) = &flags.srt {
-            sinks.push(Box::new(sinks::SubtitleSink::create(path, sinks::SubtitleFormat::SubRip)?));
-        }
-        if let Some(command) = &flags.speak_cmd {
-            let voice = sinks::SpeechSink::new(command)?;
-            sinks.push(Box::new(Mutable { voice, controls: controls.clone() }));
-        }
-        sinks.push(Box::new(face));
-        Ok(Self { sinks })
-    }
-
-    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<()>) -> Result<()> {
-        let mut told = Ok(());
-        for sink in &mut self.sinks {
-            let result = act(&mut **sink);
-            if told.is_ok() {
-                told = result;
-            }
-        }
-        told
-    }
-}
-
-impl Sink for Outputs<'_> {
-    fn emit(&mut self, event: &Event) -> Result<()> {
-        self.each(|sink| sink.emit(event))
-    }
-
-    fn close(&mut self) -> Result<()> {
-        self.each(|sink| sink.close())
-    }
-}
-
+/// Lends the face out: it is needed again for the summary.
 impl<W: Write> Sink for &mut Face<W> {
     fn emit(&mut self, event: &Event) -> Result<()> {
-        (**self).emit(event)
+        match self {
+            Face::Lines(plain) => plain.emit(event),
+            Face::Screen(screen) => screen.emit(event),
+        }
     }
 
     fn close(&mut self) -> Result<()> {
-        (**self).close()
+        match self {
+            Face::Lines(plain) => plain.close(),
+            Face::Screen(screen) => screen.close(),
+        }
     }
 }
 
-/// A voice that the person can silence.
-struct Mutable<S> {
-    voice: S,
+/// Every sink of a run, the face last: what is seen has been logged.
+///
+/// # Errors
+/// A file cannot be created, or the voice's command cannot be understood.
+pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Arc<Controls>) -> Result<Tee<'a>> {
+    let mut tee = Tee::new();
+    if let Some(path) = &flags.events {
+        tee.push(JsonlSink::new(Output::create(path)?));
+    }
+    for (path, format) in [(&flags.vtt, SubtitleFormat::WebVtt), (&flags.srt, SubtitleFormat::Srt)] {
+        if let Some(path) = path {
+            tee.push(SubtitleSink::new(Output::create(path)?, format)?);
+        }
+    }
+    if let Some(command) = &flags.speak_cmd {
+        tee.push(Voice { speech: SpeechSink::new(command)?, controls: controls.clone() });
+    }
+    tee.push(face);
+    Ok(tee)
+}
+
+/// A voice that the person can silence, and that says when it failed.
+struct Voice {
+    speech: SpeechSink,
     controls: Arc<Controls>,
 }
 
-impl<S: Sink> Sink for Mutable<S> {
+impl Sink for Voice {
     fn emit(&mut self, event: &Event) -> Result<()> {
         if matches!(event, Event::Utterance { .. }) && self.controls.muted() {
             return Ok(());
         }
-        self.voice.emit(event)
+        self.speech.emit(event)
     }
 
     fn close(&mut self) -> Result<()> {
-        self.voice.close()
+        let closed = self.speech.close();
+        let report = self.speech.report();
+        if report.failed > 0 {
+            tracing::warn!("--speak-cmd failed for {} of the sentences", report.failed);
+        }
+        closed
     }
 }

@@ -140,6 +140,8 @@ impl<W: Write> Sink for Plain<W> {
 /// Numbers of the summary that no event carries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
+    /// The person asked to stop before the recording's end.
+    pub stopped: bool,
     /// Tokens in the model's memory at the end.
     pub memory_tokens: usize,
     /// Tokens it can hold.
@@ -175,7 +177,8 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
     let (frames, media) = (meter.frames(), app.now);
     out.line("")?;
     out.line(&format!(
-        "{} of {} steps done; spoke {} times; {frames} frames, {media} of the recording{}",
+        "{}{} of {} steps done; spoke {} times; {frames} frames, {media} of the recording{}",
+        if figures.stopped { "stopped early: " } else { "" },
         app.steps_done(),
         app.steps.len(),
         app.speak.count,
