@@ -416,7 +416,7 @@ fn quantized_and_half_precision_weights_come_close() -> Result<()> {
     };
     let exact = run(Weights::new(tensors.clone(), &CPU), 100)?;
     let q8 = run(Weights::new(in_blocks(&tensors, GgmlDType::Q8_0)?, &CPU), 100)?;
-    let chunked = run(Weights::new(in_blocks(&tensors, GgmlDType::Q8_0)?, &CPU), 1)?;
+    let chunked = run(Weights::new(in_blocks(&tensors, GgmlDType::Q8_0)?, &CPU), 4)?;
     let q4 = run(Weights::new(in_blocks(&tensors, GgmlDType::Q4_0)?, &CPU), 100)?;
     let f16_blocks = run(Weights::new(in_blocks(&tensors, GgmlDType::F16)?, &CPU), 100)?;
     let f16 = run(Weights::new(tensors.clone(), &CPU).dense_as(DType::F16), 100)?;
@@ -532,10 +532,12 @@ fn fingerprint() -> Result<()> {
     let frames = features(90, config.vision_length);
     let pieces = pieces(&frames);
     let mut bits = Vec::new();
-    for tensors in [tensors.clone(), in_blocks(&tensors, GgmlDType::Q8_0)?] {
+    let blocks = in_blocks(&tensors, GgmlDType::Q8_0)?;
+    // Few products of quantized weights: their pool of threads spins, which takes seconds on a busy machine.
+    for (tensors, chunks, count) in [(tensors, [200, 3], pieces.len()), (blocks, [20, 5], 20)] {
         let model = Assistant::new(&config, &Weights::new(tensors, &CPU))?;
-        for chunk in [200, 1] {
-            let hidden = read(&model, &pieces, chunk, &mut model.new_memory()?)?;
+        for chunk in chunks {
+            let hidden = read(&model, &pieces[..count], chunk, &mut model.new_memory()?)?;
             bits.extend(hidden.0.iter().chain(&model.lm_logits(&hidden)?).map(|v| v.to_bits()));
         }
     }
@@ -565,8 +567,6 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
         found.ok_or_else(|| Error::Invalid(format!("no fingerprint in {text}")))
     };
     let one = run("1")?;
-    for threads in ["2", "3"] {
-        assert_eq!(run(threads)?, one, "{threads} threads");
-    }
+    assert_eq!(run("2")?, one, "two threads");
     Ok(())
 }

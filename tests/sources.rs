@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use proact::error::Error;
-use proact::sources::VideoSource;
+use proact::sources::{FfmpegSource, OpenOptions, VideoSource, open};
 use proact::stream::{Content, Input, Picture, Poll, Source};
 
 /// A flat cell may be rounded the other way in one colour: mean of a cell, in steps of 255.
@@ -150,4 +150,38 @@ fn after_a_corrupt_picture_frames_come_again_at_the_next_key_picture() {
     assert_eq!(played.dropped, 3, "{played:?}");
     let times: Vec<f64> = played.frames.iter().map(|(at, _)| *at).collect();
     assert_eq!(times, [1.52, 2.0, 2.52]);
+}
+
+#[test]
+fn at_a_high_rate_every_picture_comes_once() {
+    for (name, pictures) in [("bframes.mp4", 75), ("baseline.mp4", 75), ("oddsize.mp4", 90), ("fragmented.mp4", 75)] {
+        let played = play(&mut VideoSource::in_process(&clip(name), 240.0).unwrap()).unwrap();
+        assert_eq!((played.frames.len(), played.dropped), (pictures, 0), "{name}");
+    }
+}
+
+#[test]
+fn the_header_tells_size_and_length() {
+    for (name, size) in [("oddsize.mp4", (70, 54)), ("rotated90.mp4", (48, 64)), ("rotated180.mp4", (64, 48))] {
+        let source = VideoSource::in_process(&clip(name), 2.0).unwrap();
+        assert_eq!(source.size(), Some(size), "{name}");
+        assert_eq!(source.expected_frames(), 6);
+        assert!((source.duration().unwrap().0 - 3.0).abs() < 0.01, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_decoded_here_goes_through_ffmpeg_or_says_so() {
+    let has_ffmpeg = FfmpegSource::open(&clip("matroska.mkv"), 2.0).unwrap().is_some();
+    for (name, frames) in [("matroska.mkv", 4), ("hevc.mp4", 1), ("tenbit.mp4", 1)] {
+        let opened = open(&clip(name), &OpenOptions::default());
+        if !has_ffmpeg {
+            let why = opened.err().unwrap().to_string();
+            assert!(why.contains("install ffmpeg") && why.contains(name), "{why}");
+            continue;
+        }
+        let played = play(opened.unwrap().as_mut()).unwrap();
+        assert_eq!(played.frames.len(), frames, "{name}");
+        assert!(played.frames.iter().enumerate().all(|(k, (at, p))| *at == k as f64 / 2.0 && (p.width, p.height) == (64, 48)));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! description = "4 bits, the output a little finer"
-//! fallback = ["Q8_0", "F16"]      # where a row is not whole blocks of the wanted type; in this order
+//! fallback = ["Q8_0", "F16"]      # optional: where a row is not whole blocks of the wanted type, in this order
 //!
 //! [[tensor]]                      # the first pattern that fits a tensor's name decides
 //! match = "token_embd.weight"     # `*` stands for any characters, `?` for one
@@ -15,6 +15,9 @@
 //!
 //! Tensors of one dimension (norms, biases, rope frequencies) and those on the `keep` list stay F32: they are small, and
 //! an error in them reaches every value behind them. A recipe may bring its own list: `keep = ["*.bias"]`.
+//!
+//! Without `fallback`, Q4_K becomes Q4_0 (as small, a little coarser), Q5_K and Q6_K become Q8_0, and what does not even
+//! fit blocks of 32 becomes F16.
 
 use std::path::Path;
 
@@ -62,7 +65,7 @@ pub struct Recipe {
     pub description: String,
     rules: Vec<(String, GgmlType)>,
     keep: Vec<String>,
-    fallback: Vec<GgmlType>,
+    fallback: Option<Vec<GgmlType>>,
 }
 
 /// What a recipe decides for one tensor.
@@ -126,8 +129,8 @@ impl Recipe {
         let rules = file.tensor.into_iter().map(|rule| Ok((rule.pattern, parse_type(&rule.ty)?)));
         let rules = rules.collect::<Result<Vec<_>, String>>()?;
         let fallback = match file.fallback {
-            Some(names) => names.iter().map(|name| parse_type(name)).collect::<Result<_, _>>()?,
-            None => vec![GgmlType::Q8_0, GgmlType::F16],
+            Some(names) => Some(names.iter().map(|name| parse_type(name)).collect::<Result<_, _>>()?),
+            None => None,
         };
         let keep = file.keep.unwrap_or_else(|| KEEP.iter().map(|&p| p.to_owned()).collect());
         Ok(Self { name: name.to_owned(), description: file.description, rules, keep, fallback })
@@ -147,7 +150,8 @@ impl Recipe {
             return Err(Error::Invalid(why));
         };
         let row = shape.last().copied().unwrap_or(0) as u64;
-        let mut types = std::iter::once(wanted).chain(self.fallback.iter().copied());
+        let fallback = self.fallback.as_deref().unwrap_or(fallback_of(wanted));
+        let mut types = std::iter::once(wanted).chain(fallback.iter().copied());
         let Some(ty) = types.find(|ty| row.is_multiple_of(ty.block_values())) else {
             let why = format!(
                 "recipe `{}`: tensor `{name}`: rows of {row} fit neither {wanted} nor its fallback; add \"F16\" to `fallback`",
@@ -156,6 +160,14 @@ impl Recipe {
             return Err(Error::Invalid(why));
         };
         Ok(Choice { wanted, ty })
+    }
+}
+
+/// What a type becomes where a row is not whole blocks of it. Chosen among the types that candle computes fast with.
+fn fallback_of(wanted: GgmlType) -> &'static [GgmlType] {
+    match wanted {
+        GgmlType::Q4_K => &[GgmlType::Q4_0, GgmlType::F16],
+        _ => &[GgmlType::Q8_0, GgmlType::F16],
     }
 }
 
@@ -228,10 +240,14 @@ mod tests {
     #[test]
     fn rows_that_are_not_whole_blocks_fall_back() {
         let recipe = Recipe::open("q4_k").unwrap();
-        let ty = |row| recipe.choose("blk.0.ffn_up.weight", &[8, row]).unwrap().ty;
+        let ty = |row| recipe.choose("v.blk.0.ffn_up.weight", &[8, row]).unwrap().ty;
         assert_eq!(ty(512), GgmlType::Q4_K);
-        assert_eq!(ty(1152), GgmlType::Q8_0, "SigLIP So400m: 4.5 blocks of 256, 36 of 32");
+        assert_eq!(ty(1152), GgmlType::Q4_0, "SigLIP So400m: 4.5 blocks of 256, 36 of 32");
         assert_eq!(ty(4304), GgmlType::F16, "its feed-forward: 134.5 blocks of 32");
+        let embedding = recipe.choose("token_embd.weight", &[8, 1152]).unwrap();
+        assert_eq!((embedding.wanted, embedding.ty), (GgmlType::Q6_K, GgmlType::Q8_0), "never coarser than 6 bits");
+        let own = "description='x'\nfallback=['Q8_0']\ntensor=[{match='*',type='Q4_K'}]";
+        assert_eq!(Recipe::parse("t", own).unwrap().choose("a", &[8, 1152]).unwrap().ty, GgmlType::Q8_0);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl FfmpegSource {
             .args(["-nostdin", "-hide_banner", "-v", "error", "-protocol_whitelist", "file,pipe", "-i"])
             .arg(&input)
             .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf"])
-            .arg(format!("fps=fps={fps}:start_time=0"))
+            .arg(format!("fps=fps={fps}:start_time=0,format=rgb24"))
             .args(["-f", "image2pipe", "-c:v", "ppm", "pipe:1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -221,5 +221,59 @@ mod tests {
         let said = [b"x".repeat(10_000), b"the end".to_vec()].concat();
         let kept = tail(&said[..]);
         assert!(kept.len() <= LAST_WORDS_BYTES && kept.ends_with(b"the end"));
+    }
+
+    /// A stand-in for ffmpeg, which tests cannot count on.
+    #[cfg(unix)]
+    fn stand_in(dir: &tempfile::TempDir, script: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.path().join("ffmpeg");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Starts it; another test's fork may hold the fresh script open for a moment.
+    #[cfg(unix)]
+    fn start(program: &str) -> FfmpegSource {
+        for _ in 0..100 {
+            match FfmpegSource::open_with(program, Path::new("clip.mkv"), 2.0) {
+                Err(e) if e.to_string().contains("busy") => std::thread::sleep(std::time::Duration::from_millis(20)),
+                other => return other.unwrap().unwrap(),
+            }
+        }
+        panic!("stays busy");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_ffmpeg_last_said_is_in_the_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = start(&stand_in(&dir, "echo 'moov atom not found' >&2; exit 1"));
+        let why = source.next().unwrap_err().to_string();
+        assert!(why.contains("clip.mkv") && why.contains("moov atom not found"), "{why}");
+        assert!(matches!(source.next(), Ok(Poll::End)), "it stays ended");
+        let mut cut = start(&stand_in(&dir, "printf 'P6\\n2 2\\n255\\nabc'"));
+        assert!(cut.next().is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_failure_after_good_pictures_is_still_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = start(&stand_in(&dir, "printf 'P6\\n1 1\\n255\\nabc'; exit 3"));
+        assert!(matches!(source.next(), Ok(Poll::Ready(Input::Frame(_)))));
+        assert!(source.next().is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_dropped_source_leaves_no_process_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = start(&stand_in(&dir, "exec sleep 1000"));
+        let process = std::path::PathBuf::from(format!("/proc/{}", source.child.id()));
+        assert!(process.exists());
+        drop(source);
+        assert!(!process.exists());
     }
 }

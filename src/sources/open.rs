@@ -15,6 +15,8 @@ use crate::stream::Source;
 
 /// Bytes at the start of a file that tell what it is.
 const HEAD_BYTES: usize = 16;
+/// Boxes that a file of the MP4 family can open with.
+const MP4_OPENINGS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
 
 /// How to open a source.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +102,7 @@ fn kind_of(path: &Path) -> Result<Kind> {
 fn kind_of_head(head: &[u8]) -> Kind {
     match head {
         // `ftyp` opens MP4 and its relatives; old QuickTime files open with one of the others.
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'v', ..] | [_, _, _, _, b'w', b'i', b'd', b'e', ..] => Kind::Mp4,
+        [_, _, _, _, name @ ..] if MP4_OPENINGS.iter().any(|opening| name.starts_with(opening.as_slice())) => Kind::Mp4,
         [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => Kind::Picture,
         _ if kind(head).is_some() => Kind::Features,
         _ => Kind::Other,

@@ -84,7 +84,7 @@ impl VideoSource {
         to_decode.sort_unstable();
         let sync = track.info.samples.iter().enumerate().filter(|(_, s)| s.sync).map(|(i, _)| i).collect();
         let sps = track.info.avc.sps;
-        Ok(Ok(Self {
+        let mut source = Self {
             track,
             wanted,
             to_decode,
@@ -99,7 +99,18 @@ impl VideoSource {
             sps,
             sample_bytes: Vec::new(),
             stream: Vec::new(),
-        }))
+        };
+        if source.starts_without_idr()? {
+            return Ok(Err(Fault::Unsupported("H.264 that does not start with an IDR picture".into())));
+        }
+        Ok(Ok(source))
+    }
+
+    /// The first sample is sound, and decoding cannot start at it.
+    fn starts_without_idr(&mut self) -> Result<bool> {
+        let sound = self.track.read(0, &mut self.sample_bytes)?;
+        let kind = self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream);
+        Ok(sound && kind.is_ok_and(|kind| kind.picture && !kind.idr))
     }
 
     /// Columns and rows of the upright picture, as far as the headers tell.
@@ -198,9 +209,12 @@ impl VideoSource {
         Ok(())
     }
 
-    /// Keeps a picture if it is wanted.
+    /// Keeps a picture if it is wanted and has not been given up already.
     fn keep(&mut self, sample: usize, planes: &super::picture::Planes<'_>) {
-        if self.to_decode.binary_search(&sample).is_err() || self.lost.contains(&sample) {
+        let Some(next) = self.wanted.get(self.next_out) else { return };
+        let shown = self.track.info.shown_at_s.get(sample).copied().flatten();
+        let too_late = shown.is_none_or(|at_s| at_s < next.at_s) || self.lost.contains(&sample);
+        if too_late || self.to_decode.binary_search(&sample).is_err() {
             return;
         }
         let (matrix, full) = self.colour();

@@ -4,6 +4,7 @@ mod fake;
 mod golden;
 mod hostile;
 mod memory;
+mod real;
 mod rules;
 
 use std::sync::{Arc, Mutex};

@@ -64,10 +64,12 @@ impl Track {
         let file_bytes = file.metadata().map_err(Error::io(path))?.len();
         let headers = read_headers(&mut file, file_bytes).map_err(Error::io(path))?;
         let info = headers.and_then(|h| track::parse(&h)).and_then(|info| {
-            let whole = |s: &table::Sample| s.offset.saturating_add(u64::from(s.size)) <= file_bytes;
-            match info.samples.iter().any(whole) {
-                true => Ok(info),
-                false => Err(Fault::Broken("no picture lies inside the file; it was cut short".into())),
+            let whole = |s: &&table::Sample| s.size > 0 && s.offset.saturating_add(u64::from(s.size)) <= file_bytes;
+            // At most 2^22 samples of less than 2^32 bytes each: fits.
+            match info.samples.iter().filter(whole).map(|s| u64::from(s.size)).sum::<u64>() {
+                0 => Err(Fault::Broken("no picture lies inside the file; it was cut short".into())),
+                bytes if bytes > file_bytes => Err(Fault::Broken("its samples are larger than the file: they overlap".into())),
+                _ => Ok(info),
             }
         });
         Ok(info.map(|info| Self { path: path.to_path_buf(), file, file_bytes, info }))
