@@ -20,7 +20,7 @@ use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Stored, Weights};
-use crate::session::{Gates, SharedCodec, TokenizerCodec};
+use crate::session::{Gates, SharedCodec};
 use crate::units::TokenId;
 
 /// Key of the whole `tokenizer.json`.
@@ -175,7 +175,7 @@ fn open_file(path: &Path, flag: &str) -> anyhow::Result<GgufFile> {
     Ok(GgufFile::open(path)?)
 }
 
-fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
+fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Codec> {
     let text = |key: &str| match file.metadata(key) {
         Some(MetaValue::String(text)) => Ok(Some(text.as_str())),
         None => Ok(None),
@@ -184,9 +184,10 @@ fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Token
     let Some(json) = text(TOKENIZER_KEY)? else {
         bail!(Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")));
     };
-    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?;
-    let codec = TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size);
-    codec.with_context(|| file.path().display().to_string())
+    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?
+        .with_tokens(&config.tokens, config.backbone.vocab_size)
+        .with_context(|| file.path().display().to_string())?;
+    Ok(Codec::new(tokenizer, &config.tokens))
 }
 
 /// The model's tokenizer as the layout needs it.
