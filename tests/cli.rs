@@ -99,7 +99,7 @@ fn a_run_writes_what_was_asked_for_and_the_same_again() {
         text(&output.stdout)
     };
     let words = go("a", "1");
-    for fact in ["goal  Make tea", "S2  Pour", "gates speak >= 0.30 (head)", "24 frames", "frames/s", "times real time", "of 512 tokens"] {
+    for fact in ["goal  Make tea", "S2  Pour", "gates speak >= 0.30 (head)", "24 frames", "frames/s", "times real time", "of 1024 tokens"] {
         assert!(words.contains(fact), "{fact}: {words}");
     }
     let log = events(&path("a-events.jsonl"));

@@ -45,6 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         source_name: replay::name_of(&clip),
         model: flags.model.clone().unwrap_or(demo.assistant),
         open: Box::new(move |settings, loaded| replay::open(&clip, input.as_deref(), settings, loaded)),
+        realtime: false,
         screen_speed: Some(settings.demo_speed),
         flags,
         settings,

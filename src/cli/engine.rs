@@ -41,6 +41,8 @@ pub struct Job {
     pub flags: RunFlags,
     /// What flags, file and defaults come to.
     pub settings: Settings,
+    /// The source keeps to the clock by itself.
+    pub realtime: bool,
     /// Playing speed on the screen; lines of text never wait.
     pub screen_speed: Option<f64>,
     /// When the program began.
@@ -142,6 +144,10 @@ fn drive(
             ..job.settings.session_config(loaded.gates)
         },
     )?;
+    if let Face::Lines(plain) = &mut *face {
+        let model = job.model.file_name().unwrap_or_default().to_string_lossy();
+        plain.note(&format!("proact {}: {} with {model}", env!("CARGO_PKG_VERSION"), job.source_name))?;
+    }
     let mut outputs = outputs::open(&job.flags, face, controls)?;
     let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
     if let Some(tokens) = &tokens {
@@ -149,7 +155,7 @@ fn drive(
     }
     let mut run = Drive {
         controls: controls.clone(),
-        pace: Pace::new(board.as_ref().and(job.screen_speed)),
+        pace: if job.realtime { Pace::live() } else { Pace::new(board.as_ref().and(job.screen_speed)) },
         board,
         meter: meter.clone(),
         timing: job.flags.timing.as_deref().map(Lines::create).transpose()?,

@@ -30,10 +30,10 @@ use clap::{Parser, Subcommand};
 
 /// Watches a task through a camera, keeps track of its steps, and speaks up by itself.
 ///
-/// proact looks at a few frames a second, and decides at each of them: did a step begin or end? is there
-/// something to say now? All of it runs on this machine; nothing is sent anywhere.
+/// proact looks at a few frames a second, and decides at each of them: did a step begin or end?
+/// is there something to say now? All of it runs on this machine; nothing is sent anywhere.
 #[derive(Parser, Debug)]
-#[command(name = "proact", version, max_term_width = 100, after_help = AFTER)]
+#[command(name = "proact", version, verbatim_doc_comment, after_help = AFTER)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -41,25 +41,27 @@ struct Cli {
 
 const AFTER: &str = "\
 Start with:  proact demo
+Learn more:  proact VERB --help
 Exit codes:  0 done, 1 failed, 2 usage, 3 source lost for good, 130 interrupted";
 
+// `about` and no doc comment: a doc comment here would hide the long help of the verb's own arguments.
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Play the clip and the model that ship
+    #[command(about = "Play the clip and the model that ship")]
     Demo(demo::Args),
-    /// Play a recording: video, folder of pictures, or feature file
+    #[command(about = "Play a recording: video, folder of pictures, or feature file")]
     Replay(replay::Args),
-    /// Turn frames into features, so that they need not be encoded again
+    #[command(about = "Turn frames into features, so that they need not be encoded again")]
     Encode(encode::Args),
-    /// Train the models, from simulated episodes to quantized files
+    #[command(about = "Train the models, from simulated episodes to quantized files")]
     Train(train::Args),
-    /// Pack trained weights into a small GGUF file
+    #[command(about = "Pack trained weights into a small GGUF file")]
     Quantize(quantize::Args),
-    /// Score event logs against an annotation
+    #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
-    /// Render simulated episodes from recorded task timelines
+    #[command(about = "Render simulated episodes from recorded task timelines")]
     Synth(synth::Args),
-    /// Show what is in a model, feature file or event log, and check it
+    #[command(about = "Show what is in a model, feature file or event log, and check it")]
     Inspect(inspect::Args),
 }
 

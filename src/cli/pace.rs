@@ -13,12 +13,19 @@ const NAP: Duration = Duration::from_millis(20);
 pub struct Pace {
     speed: Option<f64>,
     last: Option<(MediaTime, Instant)>,
+    /// First frame of a source that keeps to the clock by itself.
+    live: Option<Option<(MediaTime, Instant)>>,
 }
 
 impl Pace {
     /// `None` lets everything through at once.
     pub fn new(speed: Option<f64>) -> Self {
-        Self { speed, last: None }
+        Self { speed, last: None, live: None }
+    }
+
+    /// For a source that keeps to the clock by itself: never waits, but tells how late each frame is.
+    pub fn live() -> Self {
+        Self { speed: None, last: None, live: Some(None) }
     }
 
     /// The speed now, with what the person made of it.
@@ -31,6 +38,10 @@ impl Pace {
     pub fn wait(&mut self, at: MediaTime, controls: &Controls) -> f64 {
         let mut now = Instant::now();
         let mut late_s = 0.0;
+        if let Some(first) = &mut self.live {
+            let (first_at, first_time) = *first.get_or_insert((at, now));
+            return ((now - first_time).as_secs_f64() - (at.seconds() - first_at.seconds())).max(0.0);
+        }
         if let (Some((last_at, last_time)), true) = (self.last, self.speed.is_some()) {
             // The speed is asked again after each nap: a key acts at once, not after a long gap.
             loop {

@@ -96,6 +96,14 @@ impl<W: Write> Plain<W> {
         self.at(line.at, &words)
     }
 
+    /// A line that stands outside of the recording's time.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note(&mut self, words: &str) -> Result<()> {
+        self.out.line(words)
+    }
+
     /// The summary: steps with their times, speed, memory.
     ///
     /// # Errors

@@ -77,6 +77,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let start = Instant::now();
             Ok(Box::new(Paced::new(opened, LATE_S, move || start.elapsed().as_secs_f64())))
         }),
+        realtime: args.realtime,
         screen_speed: args.speed,
         flags,
         settings,

@@ -56,7 +56,7 @@ pub struct Status {
     pub source: String,
     /// Length of the recording where it is known.
     pub duration: Option<MediaTime>,
-    /// Frames decided on per second of the clock.
+    /// Frames decided on per second of work; waiting for a frame is no work.
     pub frames_per_s: f64,
     /// Seconds of the recording per second of work; above 1 keeps up with a camera.
     pub realtime_factor: f64,

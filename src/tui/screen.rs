@@ -37,7 +37,7 @@ use super::app::App;
 use super::board::{Board, Controls};
 use super::keys::{self, Command};
 use super::panels::{dialogue, gates, header, help, picture, pipeline, steps};
-use super::terminal::Guard;
+use super::terminal::{self, Guard};
 use super::theme::Theme;
 use super::wrap::{cut, wrap};
 
@@ -116,7 +116,7 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
     terminal.clear()?;
     let mut drawn = None;
-    while !controls.quitting() {
+    while !controls.quitting() && terminal::is_taken() {
         let touched = obey_keys(&mut terminal, &mut view, controls)?;
         let revision = board.revision();
         if touched || drawn != Some(revision) {

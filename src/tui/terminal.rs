@@ -51,6 +51,11 @@ pub fn restore() {
     let _ = out.flush();
 }
 
+/// Whether the terminal is still ours: a panic elsewhere or a second signal may have given it back.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
 /// A panic on any thread gives the terminal back first and then says its words as it always did.
 fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
@@ -71,6 +76,6 @@ mod tests {
     fn restoring_what_was_never_taken_writes_nothing() {
         // Nothing observable but the flag: an escape sequence here would garble the test's own output.
         restore();
-        assert!(!TAKEN.load(Ordering::SeqCst));
+        assert!(!is_taken());
     }
 }

@@ -80,7 +80,7 @@ fn write_assistant(path: &Path, vision: &Path) {
             head_count: 2,
             head_count_kv: 1,
             key_length: 16,
-            context_length: 512,
+            context_length: 1024,
             rope_freq_base: 10_000.0,
             rope_factors: false,
             rms_eps: 1e-5,
