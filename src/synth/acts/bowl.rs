@@ -46,7 +46,7 @@ fn stir(act: &Act, pen: &mut Pen) {
         for i in 0..3 {
             p.ring(0.0, 0.0, 0.12 + 0.11 * i as f32, 0.03, liquid.lit(if i % 2 == 0 { 1.25 } else { 0.8 }));
         }
-        if act.look.thing.is_some() && thing.shape != Shape::Puddle {
+        if act.look.thing.is_some() && !matches!(thing.shape, Shape::Puddle | Shape::Egg) {
             for i in 0..5 {
                 let (s, c) = (angle * 0.6 + i as f32 * TAU / 5.0).sin_cos();
                 let mut q = p.at(0.25 * c, 0.25 * s, 0.24, angle + i as f32);
@@ -64,7 +64,11 @@ fn stir(act: &Act, pen: &mut Pen) {
     let (s, c) = angle.sin_cos();
     let tip = (x + reach * c, y + reach * 0.8 * s);
     let hold = (0.52 + 0.5 * reach * c, 0.18 + 0.5 * reach * s);
-    let kind = if act.look.tool == Tool::Hand { Tool::Spoon } else { act.look.tool };
+    let kind = match act.look.tool {
+        Tool::Whisk | Tool::Fork | Tool::Spatula => act.look.tool,
+        _ if whisking => Tool::Whisk,
+        _ => Tool::Spoon,
+    };
     act.tool(pen, kind, hold, tip, None);
     act.right(pen, hold.0 + 0.02, hold.1, Grip::Fist);
     act.left(pen, -0.72, 0.32, Grip::Fist);
@@ -174,7 +178,7 @@ fn place(act: &Act, pen: &mut Pen) {
     if low > 0.2 {
         things::shadow(&mut p, 0.05, 0.35 + 0.3 * low, 0.4, 0.12);
     }
-    things::draw(&mut p, &thing, act.look.form);
+    act.object(&mut p, &thing);
     act.left(pen, x - 0.36, y + lift + 0.12, Grip::Open);
     act.right(pen, x + 0.46, y + lift + 0.12, Grip::Open);
 }

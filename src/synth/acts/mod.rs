@@ -119,6 +119,14 @@ impl Act<'_> {
         draw(&mut p);
     }
 
+    /// What is handled: a vessel where the words say so, or the thing.
+    fn object(&self, pen: &mut Pen, thing: &Thing) {
+        match self.look.carried {
+            Some(vessel) => vessels::draw(pen, vessel, State::default()),
+            None => things::draw(pen, thing, self.look.form),
+        }
+    }
+
     /// The thing itself, standing at the left so that it can be seen what is being used.
     fn card(&self, pen: &mut Pen, thing: &Thing, form: Form) {
         let mut p = pen.at(-0.98, 0.42 + self.from_below() * 0.6, THING_SIZE * 0.95, 0.0);
