@@ -68,7 +68,7 @@ pub enum Action {
 
 /// Verbs (as their first letters) and their actions; earlier entries win.
 #[rustfmt::skip]
-const VERBS: &[(&str, Action)] = &[
+pub(super) const VERBS: &[(&str, Action)] = &[
     ("microwav", Action::Microwave), ("spiraliz", Action::Spiralize), ("slic", Action::Slice), ("chop", Action::Chop), ("minc", Action::Chop), ("dice", Action::Chop), ("cut", Action::Cut), ("halv", Action::Cut), ("carv", Action::Cut), ("trim", Action::Cut),
     ("tear", Action::Tear), ("break", Action::Tear), ("grat", Action::Grate), ("shred", Action::Grate), ("zest", Action::Grate), ("peel", Action::Peel), ("pull", Action::Remove), ("pluck", Action::Remove),
     ("whisk", Action::Whisk), ("beat", Action::Whisk), ("stir", Action::Stir), ("mix", Action::Stir), ("combin", Action::Stir), ("toss", Action::Stir), ("fold", Action::Fold), ("prepar", Action::Fold),
@@ -412,4 +412,68 @@ fn form(words: &[String], at: usize) -> Form {
         return Form::Slices;
     }
     Form::Whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thing(noun: &str) -> Thing {
+        match lexicon::find(noun) {
+            Some(Noun::Thing(thing)) => thing,
+            other => panic!("{noun}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn looks_follow_from_the_words() {
+        #[rustfmt::skip]
+        let cases: &[(&str, Action, Option<&str>, Vessel)] = &[
+            ("Slice one tomato into about 1/2 inch thick slices", Action::Slice, Some("tomato"), Vessel::Board),
+            ("Season the tomato slices with salt", Action::Sprinkle, Some("salt"), Vessel::Plate),
+            ("Slowly pour the rest of the water over the grounds", Action::Pour, Some("water"), Vessel::Dripper),
+            ("In a bowl, add the cut cherry tomatoes", Action::Add, Some("cherry tomato"), Vessel::Bowl),
+            ("Pour 1 egg into the ramekin cup", Action::Crack, Some("egg"), Vessel::Ramekin),
+            ("Slowly pour the whisked eggs into the pan", Action::Pour, Some("egg mixture"), Vessel::Pan),
+            ("Cut 1/4 cup of cherry tomatoes into halves", Action::Cut, Some("cherry tomato"), Vessel::Board),
+            ("Melt the cheese by microwaving cup for 30 sec", Action::Microwave, Some("cheese"), Vessel::Microwave),
+            ("Turn on the heat to medium", Action::Knob, None, Vessel::Pan),
+            ("Remove from heat", Action::Lift, None, Vessel::Pan),
+            ("Open a can of tuna", Action::Open, Some("tuna"), Vessel::Worktop),
+            ("Extract lime juice from 1/3 lime", Action::Squeeze, Some("lime"), Vessel::Bowl),
+            ("Cover the noodles with water", Action::Pour, Some("water"), Vessel::Bowl),
+            ("Use scissors to cut one corner from the bag", Action::Snip, None, Vessel::Bag),
+            ("Cook for 2 minutes or until the zoodles are done", Action::Cook, Some("zoodle"), Vessel::Pan),
+        ];
+        for (name, action, noun, vessel) in cases {
+            let look = look(name);
+            assert_eq!((look.action, look.vessel), (*action, *vessel), "{name}");
+            assert_eq!(look.thing, noun.map(thing), "{name}");
+        }
+    }
+
+    #[test]
+    fn tools_forms_and_carried_vessels_are_seen() {
+        assert_eq!(look("Add 1/4 tsp salt to a bowl").tool, Tool::MeasuringSpoon);
+        assert_eq!(look("Add 1/8 cup soy sauce to the bowl").tool, Tool::MeasuringCup);
+        assert_eq!(look("In the mug, whisk one egg with a fork").tool, Tool::Fork);
+        assert_eq!(look("Add chopped shallot to the pan").form, Form::Pieces);
+        assert_eq!(look("Place avocado slices on each leaf").form, Form::Slices);
+        assert_eq!(look("Place the dripper on top of a coffee mug").carried, Some(Vessel::Dripper));
+        assert!(look("Microwave the bowl, covered, for 2 minutes").covered);
+        assert!(!look("Microwave the cup uncovered").covered);
+        let transfer = look("Transfer the grounds to the filter cone");
+        assert_eq!((transfer.vessel, transfer.target), (Vessel::Bowl, Vessel::Dripper));
+    }
+
+    #[test]
+    fn unknown_words_have_looks_of_their_own() {
+        let (a, b) = (look("Frobnicate the gizmo"), look("Frobnicate the widget"));
+        assert!(matches!(a.action, Action::Handle(_)) && a.action == b.action);
+        assert_ne!(a.thing, b.thing);
+        assert!(a.thing.is_some());
+        for odd in ["", "  ", "1 2 3", "…", "the the the"] {
+            look(odd);
+        }
+    }
 }
