@@ -109,6 +109,7 @@ fn text_config() -> TextConfig {
         head_count: 2,
         layer_norm_eps: 1e-6,
         projection_length: 24,
+            mean_pool: false,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Loaded {
     pub stored_gates: config::Gates,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
+    /// Numbers that stand for a frame: V * Dv.
+    pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
     pub model_sha256: String,
     /// SHA-256 of the vision file, in hex.
@@ -85,6 +87,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
         tokens_per_frame: config.tokens_per_frame,
+        frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,
     })

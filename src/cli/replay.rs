@@ -1,6 +1,7 @@
 //! `proact replay`: a recording instead of a camera; the same input gives the same event log.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Settings;
@@ -8,9 +9,11 @@ use super::engine::{self, Job};
 use super::flags::RunFlags;
 use super::load::Loaded;
 use super::locate;
+use crate::error::Result;
 use crate::sources::{self, Merged, OpenOptions, Paced};
-use crate::stream::Source;
+use crate::stream::{Content, Input, Poll, Source};
 use crate::tui::Mode;
+use crate::units::MediaTime;
 
 /// A frame this much too late is dropped with --realtime, in seconds: a camera would have it overwritten.
 const LATE_S: f64 = 1.0;
@@ -45,6 +48,10 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Behaviour")]
     images_fps: Option<f64>,
 
+    /// Show the model nothing: every frame's features are zeros. Tells what it knows without looking
+    #[arg(long, help_heading = "Behaviour")]
+    blind: bool,
+
     #[command(flatten)]
     flags: RunFlags,
 }
@@ -70,7 +77,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         source_name: name_of(&source),
         model,
         open: Box::new(move |settings, loaded| {
-            let opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
+            let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
+            if args.blind {
+                opened = Box::new(Blind { source: opened, nothing: vec![0.0; loaded.frame_width].into() });
+            }
             if !args.realtime {
                 return Ok(opened);
             }
@@ -83,6 +93,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         settings,
         started,
     })
+}
+
+/// A source whose frames show nothing.
+struct Blind {
+    source: Box<dyn Source>,
+    nothing: Arc<[f32]>,
+}
+
+impl Source for Blind {
+    fn next(&mut self) -> Result<Poll> {
+        let mut poll = self.source.next()?;
+        if let Poll::Ready(Input::Frame(frame)) = &mut poll {
+            frame.content = Content::Features(Arc::clone(&self.nothing));
+        }
+        Ok(poll)
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        self.source.duration()
+    }
 }
 
 /// Opens a recording, with the person's words among its frames.

@@ -153,6 +153,10 @@ pub struct TextConfig {
     pub layer_norm_eps: f64,
     /// Width of what it gives out: Dv of the picture tower.
     pub projection_length: usize,
+    /// The mean of all positions stands for a text, instead of the last one as in SigLIP. From random weights the last
+    /// position says almost the same of every text; the mean tells texts apart from the first step.
+    #[serde(default)]
+    pub mean_pool: bool,
 }
 
 impl TextConfig {

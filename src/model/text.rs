@@ -8,10 +8,11 @@ use super::tower::{Sizes, Tower};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
 
-/// SigLIP's first temperature is 10 (Zhai et al., 2023, section 3.3); stored as its logarithm.
-const SCALE_INIT: f64 = std::f64::consts::LN_10;
-/// SigLIP's first bias: most pairs do not match.
-const BIAS_INIT: f64 = -10.0;
+/// First temperature 30, stored as its logarithm. SigLIP begins at 10 and has many thousand steps to raise it; in a
+/// training of minutes that is too blunt to tell similar steps apart.
+const SCALE_INIT: f64 = 3.4;
+/// First bias: most pairs do not match. SigLIP begins at -10 for batches of thousands.
+const BIAS_INIT: f64 = -8.0;
 
 /// The text tower with its weights.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ impl TextTower {
     }
 
     /// Texts of equal length, padded: ids `[B*L]` row-major -> `[B,Dv]`. As in SigLIP the last position stands for
-    /// the text, and padding is looked at as well.
+    /// the text (or the mean of all, see [`TextConfig::mean_pool`]), and padding is looked at as well.
     ///
     /// # Errors
     /// The ids are no multiple of `length`, `length` is beyond the table of positions, or an id has no row.
@@ -65,7 +66,8 @@ impl TextTower {
         let x = rows.reshape((ids.len() / length, length, self.config.embedding_length))?;
         let x = x.broadcast_add(&self.position.narrow(0, 0, length)?)?;
         let x = self.tower.forward(x, &mut |_, _| {})?;
-        self.head.forward(&x.narrow(1, length - 1, 1)?.squeeze(1)?)
+        let pooled = if self.config.mean_pool { x.mean(1)? } else { x.narrow(1, length - 1, 1)?.squeeze(1)? };
+        self.head.forward(&pooled)
     }
 
     /// SigLIP's pair logits: images `[N,Dv]`, texts `[M,Dv]` -> `[N,M]`, of unit vectors, times the scale, plus the bias.

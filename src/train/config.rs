@@ -230,6 +230,7 @@ impl TrainConfig {
             head_count: m.head_count,
             layer_norm_eps: NORM_EPS,
             projection_length: self.vision_model.embedding_length,
+            mean_pool: true,
         }
     }
 

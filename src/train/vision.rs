@@ -1,6 +1,6 @@
 //! Trains the small SigLIP: pictures of the recordings against the words of the step in view, by its sigmoid loss.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -51,6 +51,8 @@ pub struct Album {
     pub pixels: Vec<Pixels>,
     /// All captions.
     pub captions: Vec<Caption>,
+    /// For each recording the captions of its task's steps.
+    pub tasks: Vec<Vec<usize>>,
     /// Tokens of a caption.
     pub length: usize,
 }
@@ -165,8 +167,8 @@ impl VisionTrainer<'_> {
         Ok(self.vision.forward_tensor(pixels)?.narrow(1, 0, 1)?.squeeze(1)?)
     }
 
-    /// Share of validation pictures whose own caption scores highest among all captions, and the same for pictures in
-    /// which a step is in view.
+    /// Share of validation pictures whose own caption scores highest: among all captions, and among those of its
+    /// recording's task (what the assistant has to tell apart), for pictures in which a step is in view.
     ///
     /// # Errors
     /// The data do not fit the model.
@@ -181,22 +183,27 @@ impl VisionTrainer<'_> {
             all.extend(caption.pictures.iter().map(|p| (c, *p)));
         }
         let chosen = Rng::of(&[self.seed, 2]).choose(&all, PICTURES_MAX);
-        let (mut right, mut right_steps, mut steps) = (0usize, 0usize, 0usize);
+        let (mut right, mut right_in_task, mut steps) = (0usize, 0usize, 0usize);
         for batch in chosen.chunks(BATCH) {
             let places: Vec<(u32, u32)> = batch.iter().map(|(_, p)| *p).collect();
             let still = Jitter { shift_px: 0, light: 0.0 };
             let pixels = to_tensor(&album.pictures(&places)?, album.size(), still, None, self.device)?;
             let images = loss::unit_rows(&self.pooled(&pixels)?.detach())?;
-            let best = images.matmul(&texts.t()?)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
-            for ((caption, _), best) in batch.iter().zip(best) {
-                right += usize::from(*caption == best as usize);
-                steps += usize::from(*caption > 0);
-                right_steps += usize::from(*caption > 0 && *caption == best as usize);
+            let scores = images.matmul(&texts.t()?)?.to_vec2::<f32>()?;
+            for ((caption, (recording, _)), scores) in batch.iter().zip(&scores) {
+                if *caption == 0 {
+                    continue;
+                }
+                let better = |other: usize| scores[other] > scores[*caption];
+                steps += 1;
+                right += usize::from(!(0..scores.len()).any(better));
+                let task = &album.tasks[*recording as usize];
+                right_in_task += usize::from(!better(0) && !task.iter().any(|other| better(*other)));
             }
         }
         let mut numbers = Map::new();
-        numbers.insert("caption_accuracy".into(), number(right as f64 / chosen.len().max(1) as f64));
-        numbers.insert("step_caption_accuracy".into(), number(right_steps as f64 / steps.max(1) as f64));
+        numbers.insert("caption_accuracy".into(), number(right as f64 / steps.max(1) as f64));
+        numbers.insert("task_caption_accuracy".into(), number(right_in_task as f64 / steps.max(1) as f64));
         Ok(numbers)
     }
 }

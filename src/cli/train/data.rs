@@ -132,6 +132,8 @@ impl Episodes {
     pub fn features(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
         let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
         let size = job.config.vision_model.image_size;
+        let folder = job.config.work.join("features");
+        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         each("encode", &self.all, job.threads, progress, |episode| {
             let file = episode.feature_file(job.config);
             if FeatureFile::read(&file, job.config.fps).is_ok_and(|f| f.encoder_sha256 == vision.sha256) {

@@ -182,7 +182,7 @@ fn album<'a>(
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
-    let mut pixels = Vec::new();
+    let (mut pixels, mut tasks) = (Vec::new(), Vec::new());
     for episode in episodes {
         let file = Pixels::open(&episode.pixel_file(job.config), job.config.vision_model.image_size)?;
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
@@ -201,8 +201,9 @@ fn album<'a>(
             }
         }
         pixels.push(file);
+        tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
-    Ok(Album { pixels, captions, length })
+    Ok(Album { pixels, captions, tasks, length })
 }
 
 /// Trains projector, backbone and heads, and keeps them.
