@@ -26,7 +26,7 @@ pub struct Args {
     /// CaptainCook4D's annotation folder (with annotation_json/ and task_graphs/)
     #[arg(long, value_name = "FOLDER", required_unless_present = "timeline")]
     pub captaincook4d: Option<PathBuf>,
-    /// Timelines of your own (TOML: goal, [[step]] name, after, start_s, end_s, mistake or omitted)
+    /// Timelines of your own: TOML with a goal and steps (name, after, start_s, end_s, mistake or omitted)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub timeline: Vec<PathBuf>,
     /// Only these: ids of recordings (9_8) or recipes (coffee, "Tomato Mozzarella Salad")

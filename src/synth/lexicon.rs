@@ -8,8 +8,10 @@ use super::rng::{hash_text, mix};
 /// Outline of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
-    /// A ball with a stalk: tomato, onion.
+    /// A ball with a stalk: tomato.
     Ball,
+    /// A striped bulb with a tip: onion.
+    Bulb,
     /// An egg.
     Egg,
     /// A long body: cucumber, carrot.
@@ -203,7 +205,7 @@ const THINGS: &[(&str, Shape, u32, u32)] = &[
     ("omelette", Shape::Flat, 0xF5C93A, 0xD89A20), ("omelet", Shape::Flat, 0xF5C93A, 0xD89A20),
     ("cucumber", Shape::Long, 0x2F7D32, 0xCDE8A8), ("zucchini", Shape::Long, 0x44802A, 0xE3EDB0),
     ("zoodle", Shape::Strands, 0x8FBF4D, 0xDCEB9F), ("zucchini noodle", Shape::Strands, 0x8FBF4D, 0xDCEB9F),
-    ("carrot", Shape::Long, 0xF07A18, 0x3F9A35), ("onion", Shape::Ball, 0xB4562E, 0xF3E3EA), ("shallot", Shape::Clove, 0xA24A6B, 0xF0D5E4),
+    ("carrot", Shape::Long, 0xF07A18, 0xF9AE5A), ("onion", Shape::Bulb, 0xB4662E, 0xF3E3EA), ("shallot", Shape::Clove, 0xA24A6B, 0xF0D5E4),
     ("scallion", Shape::Stalk, 0x3FA046, 0xF2F6E2), ("garlic", Shape::Clove, 0xF1EADC, 0xC9A6C4), ("garlic clove", Shape::Clove, 0xF1EADC, 0xC9A6C4),
     ("ginger", Shape::Bent, 0xC9A264, 0xEFD999), ("chilli", Shape::Bent, 0x2E9E35, 0x1B6B24), ("green chilli", Shape::Bent, 0x2E9E35, 0x1B6B24), ("chili", Shape::Bent, 0xD22B1E, 0x2E8B3A),
     ("bell pepper", Shape::Pepper, 0xD9251D, 0x2E8B3A), ("red bell pepper", Shape::Pepper, 0xD9251D, 0x2E8B3A),

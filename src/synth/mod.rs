@@ -1,4 +1,13 @@
 //! Simulated first-person episodes, from recorded or written timelines of a task.
+//!
+//! ```text
+//! captaincook4d | timeline -> Timeline -> episode (times of the video) -> script (the dialogue)
+//!                             stage (who is in front) + words, lexicon (what that looks like)
+//!                             -> scene (the picture at a time) -> video, mp4 -> folder
+//! ```
+//!
+//! What a step looks like follows from its words, when it happens from the timeline, all else from the
+//! seed: the same input gives the same bytes. Nothing is drawn that is not computed from those three.
 
 pub mod acts;
 pub mod canvas;

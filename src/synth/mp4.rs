@@ -88,14 +88,16 @@ impl Mp4Writer {
         if self.sync.first() != Some(&1) || sps.len() < 4 {
             return Err(Error::Invalid("the first frame is no key frame".into()));
         }
+        // Sizes, offsets and the duration are 32 bits in these boxes.
+        let duration = self.sizes.len() as u64 * u64::from(TICKS);
+        if u32::try_from(self.data.len() + 8).is_err() || u32::try_from(duration).is_err() {
+            return Err(too_long());
+        }
         let ftyp = boxed(b"ftyp", &[*b"isom", self.brand_version.to_be_bytes(), *b"isom", *b"iso2", *b"avc1", *b"mp41"].concat());
         // The header's length does not depend on the offset in it.
         let header = self.moov(sps, pps, 0).len();
         let offset = u32::try_from(ftyp.len() + header + 8).map_err(|_| too_long())?;
         let moov = self.moov(sps, pps, offset);
-        if u32::try_from(self.data.len() + 8).is_err() {
-            return Err(too_long());
-        }
         Ok([ftyp, moov, boxed(b"mdat", &self.data)].concat())
     }
 
@@ -177,7 +179,7 @@ impl Mp4Writer {
 }
 
 fn too_long() -> Error {
-    Error::Invalid("the video would pass 4 GiB".into())
+    Error::Invalid("the video is too long for its file: above 4 GiB or 4 million frames".into())
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

@@ -138,7 +138,7 @@ impl Scene {
         let draw = mix(self.seed ^ slot ^ 0x91A4);
         let within = (t / 3.0).fract();
         let side = if draw & 8 == 0 { 1.0 } else { -1.0 };
-        if draw % 3 == 0 { side * (within * std::f32::consts::PI).sin() } else { 0.0 }
+        if draw.is_multiple_of(3) { side * (within * std::f32::consts::PI).sin() } else { 0.0 }
     }
 
     fn play(&self, pen: &mut Pen, moment: &Moment, at_s: f64) {
@@ -215,7 +215,7 @@ impl Scene {
         let slot = (at_s / EVERY_S) as u64;
         let draw = mix(self.seed ^ slot ^ 0x0CC1);
         let within = at_s - slot as f64 * EVERY_S - (draw % 5) as f64;
-        if draw % 4 == 0 && (0.0..PASS_S).contains(&within) {
+        if draw.is_multiple_of(4) && (0.0..PASS_S).contains(&within) {
             let x = -1.5 + 3.0 * (within / PASS_S) as f32;
             hand(pen, &self.person, Hand { side: 1.0, away: 0.0 }, x * 0.6, 0.35, Grip::Open);
         }

@@ -2,7 +2,8 @@
 //!
 //! Names of steps stand in the sentences word for word. On a completion the assistant praises and
 //! names the next step: the first of the task that is not started. Starts in order are silent; a start
-//! whose prerequisites are not completed and a visible mistake are corrected.
+//! whose prerequisites are not completed and a visible mistake are corrected. What happens within one
+//! frame is taken together, as a session does: all updates first, then one utterance at most.
 
 use super::episode::Episode;
 use super::rng::Rng;
@@ -16,8 +17,6 @@ const ANNOTATION_FPS: f64 = 2.0;
 /// When the person says what they want, and when the assistant answers, in seconds.
 const GOAL_AT_S: f64 = 1.0;
 const GREETING_AT_S: f64 = 1.5;
-/// Utterances closer than this are one: the session speaks at most once a frame.
-const ONE_UTTERANCE_S: f64 = 0.5;
 /// A mistake is corrected at this part of its step, lowest and spread.
 const MISTAKE_AT: (f64, f64) = (0.52, 0.08);
 
@@ -74,12 +73,13 @@ enum Happening {
     Mistake(StepId),
 }
 
-struct Saying {
-    at_s: f64,
-    text: String,
-    labels: &'static str,
-    /// Of two at once the weightier is said.
-    weight: u8,
+/// What calls for words within a frame; the weightiest is answered.
+#[derive(Default)]
+struct Calls {
+    /// Prerequisite that a step which began still needs.
+    too_early: Option<StepId>,
+    completed: bool,
+    mistake: Option<StepId>,
 }
 
 /// Writes the dialogue of an episode.
@@ -90,45 +90,26 @@ pub fn script(episode: &Episode) -> Result<Recording> {
     let mut rng = Rng::new(episode.seed, "script");
     let mut turns = opening(episode, &mut rng);
     let mut state = TaskState::new(&episode.task);
-    let mut sayings = Vec::new();
     let mut issues = Vec::new();
-    for cue in cues(episode, &mut rng) {
-        match cue.what {
-            Happening::Update(update) => {
-                let missing = state.missing_before(&episode.task, update.step);
-                let of = |why| Error::Invalid(format!("episode `{}` at {} s: {why}", episode.id, cue.at_s));
-                state.apply(update).map_err(of)?;
-                push_update(&mut turns, cue.at_s, update);
-                if update.transition == Transition::Complete {
-                    sayings.push(on_complete(episode, &state, cue.at_s, &mut rng));
-                    push_missed(episode, &state, cue.at_s, update.step, &mut issues);
-                } else if let Some(first) = missing.first() {
-                    let text = fill(rng.pick(&TOO_EARLY), episode, Some(*first));
-                    sayings.push(Saying { at_s: cue.at_s, text, labels: "initiative|correction", weight: 2 });
-                    issues.push(Issue { step: update.step, kind: IssueKind::OutOfOrder, at: MediaTime(cue.at_s), missing, note: None });
-                }
-            }
-            Happening::Mistake(step) => {
-                let text = fill(rng.pick(&MISTAKE), episode, Some(step));
-                sayings.push(Saying { at_s: cue.at_s, text, labels: "initiative|correction", weight: 1 });
-                let note = episode.doings[usize::from(step.0)].mistake.clone();
-                issues.push(Issue { step, kind: IssueKind::Mistake, at: MediaTime(cue.at_s), missing: Vec::new(), note });
-            }
+    let frame = |cue: &Cue| (cue.at_s * ANNOTATION_FPS).floor();
+    for at_once in cues(episode, &mut rng).chunk_by(|a, b| frame(a) == frame(b)) {
+        let before = state.clone();
+        let mut calls = Calls::default();
+        for cue in at_once {
+            take(episode, cue, &mut state, &mut turns, &mut calls, &mut issues)?;
+        }
+        let at_s = at_once.last().map_or(0.0, |cue| cue.at_s);
+        if let Some((text, labels)) = answer(episode, &before, &state, &calls, &mut rng) {
+            let kind = TurnKind::Assistant { text, labels: labels.into() };
+            turns.push(Turn { at: Some(MediaTime(at_s)), kind });
         }
     }
     for (step, now) in state.iter() {
-        if now == StepState::NotStarted && !issues.iter().any(|i| i.kind == IssueKind::Missed && i.step == step) {
-            let at = MediaTime(last_end_s(episode));
-            issues.push(Issue { step, kind: IssueKind::Missed, at, missing: Vec::new(), note: None });
+        if now == StepState::NotStarted {
+            push_missed(&mut issues, step, last_end_s(episode));
         }
     }
     issues.sort_by(|a, b| a.at.0.total_cmp(&b.at.0));
-    for saying in one_at_a_time(sayings) {
-        let kind = TurnKind::Assistant { text: saying.text, labels: saying.labels.into() };
-        turns.push(Turn { at: Some(MediaTime(saying.at_s)), kind });
-    }
-    // Stable: what the assistant says stands behind the updates of the same time.
-    turns.sort_by(|a, b| a.at.map_or(-1.0, |t| t.0).total_cmp(&b.at.map_or(-1.0, |t| t.0)));
     Ok(Recording {
         id: episode.id.clone(),
         dataset: episode.dataset.clone(),
@@ -192,41 +173,77 @@ fn push_update(turns: &mut Vec<Turn>, at_s: f64, update: Update) {
     turns.push(Turn { at: Some(MediaTime(at_s)), kind: TurnKind::Dst(vec![update]) });
 }
 
-fn on_complete(episode: &Episode, state: &TaskState, at_s: f64, rng: &mut Rng) -> Saying {
-    let find = |wanted| state.iter().find(|(_, now)| *now == wanted).map(|(id, _)| id);
-    let praise = rng.pick(&PRAISE);
-    let (then, labels) = match (find(StepState::InProgress), find(StepState::NotStarted)) {
-        (Some(step), _) => (fill(rng.pick(&CARRY_ON), episode, Some(step)), "initiative|instruction,feedback"),
-        (None, Some(step)) => (fill(rng.pick(&NEXT), episode, Some(step)), "initiative|instruction,feedback"),
-        (None, None) => (fill(rng.pick(&DONE), episode, None), "initiative|feedback"),
-    };
-    Saying { at_s, text: format!("{praise} {then}"), labels, weight: 0 }
-}
-
-/// Prerequisites of a completed step that were never started are missed from now on.
-fn push_missed(episode: &Episode, state: &TaskState, at_s: f64, step: StepId, issues: &mut Vec<Issue>) {
-    for before in &episode.task.steps[usize::from(step.0)].after {
-        let never = episode.doings[usize::from(before.0)].span.is_none() && state.get(*before) == Some(StepState::NotStarted);
-        if never && !issues.iter().any(|i| i.kind == IssueKind::Missed && i.step == *before) {
-            issues.push(Issue { step: *before, kind: IssueKind::Missed, at: MediaTime(at_s), missing: Vec::new(), note: None });
-        }
-    }
-}
-
-/// Of utterances that fall together, the weightiest is said, and of equals the last.
-fn one_at_a_time(sayings: Vec<Saying>) -> Vec<Saying> {
-    let mut kept: Vec<Saying> = Vec::new();
-    for saying in sayings {
-        match kept.last_mut() {
-            Some(last) if saying.at_s - last.at_s < ONE_UTTERANCE_S => {
-                if saying.weight >= last.weight {
-                    *last = saying;
+/// Enters what happened into the state, the turns and the issues.
+fn take(
+    episode: &Episode,
+    cue: &Cue,
+    state: &mut TaskState,
+    turns: &mut Vec<Turn>,
+    calls: &mut Calls,
+    issues: &mut Vec<Issue>,
+) -> Result<()> {
+    let at = MediaTime(cue.at_s);
+    match cue.what {
+        Happening::Update(update) => {
+            let missing = state.missing_before(&episode.task, update.step);
+            let of = |why| Error::Invalid(format!("episode `{}` at {} s: {why}", episode.id, cue.at_s));
+            state.apply(update).map_err(of)?;
+            push_update(turns, cue.at_s, update);
+            if update.transition == Transition::Complete {
+                calls.completed = true;
+                // Prerequisites that were never started are missed from now on.
+                for before in &episode.task.steps[usize::from(update.step.0)].after {
+                    let never = episode.doings[usize::from(before.0)].span.is_none();
+                    if never && state.get(*before) == Some(StepState::NotStarted) {
+                        push_missed(issues, *before, cue.at_s);
+                    }
                 }
+            } else if let Some(first) = missing.first() {
+                calls.too_early = Some(*first);
+                issues.push(Issue { step: update.step, kind: IssueKind::OutOfOrder, at, missing, note: None });
             }
-            _ => kept.push(saying),
+        }
+        Happening::Mistake(step) => {
+            calls.mistake = Some(step);
+            let note = episode.doings[usize::from(step.0)].mistake.clone();
+            issues.push(Issue { step, kind: IssueKind::Mistake, at, missing: Vec::new(), note });
         }
     }
-    kept
+    Ok(())
+}
+
+fn push_missed(issues: &mut Vec<Issue>, step: StepId, at_s: f64) {
+    if !issues.iter().any(|i| i.kind == IssueKind::Missed && i.step == step) {
+        issues.push(Issue { step, kind: IssueKind::Missed, at: MediaTime(at_s), missing: Vec::new(), note: None });
+    }
+}
+
+/// What the assistant says to a frame's happenings, with its labels.
+fn answer(
+    episode: &Episode,
+    before: &TaskState,
+    now: &TaskState,
+    calls: &Calls,
+    rng: &mut Rng,
+) -> Option<(String, &'static str)> {
+    if let Some(first) = calls.too_early {
+        return Some((fill(rng.pick(&TOO_EARLY), episode, Some(first)), "initiative|correction"));
+    }
+    if calls.completed {
+        let praise = rng.pick(&PRAISE);
+        let of = |wanted| now.iter().filter(move |(_, is)| *is == wanted).map(|(id, _)| id);
+        let old = of(StepState::InProgress).find(|id| before.get(*id) == Some(StepState::InProgress));
+        // What has begun in this very frame is what comes next.
+        let next = of(StepState::InProgress).chain(of(StepState::NotStarted)).next();
+        let (then, labels) = match (old, next) {
+            (Some(step), _) => (fill(rng.pick(&CARRY_ON), episode, Some(step)), "initiative|instruction,feedback"),
+            (None, Some(step)) => (fill(rng.pick(&NEXT), episode, Some(step)), "initiative|instruction,feedback"),
+            (None, None) => (fill(rng.pick(&DONE), episode, None), "initiative|feedback"),
+        };
+        return Some((format!("{praise} {then}"), labels));
+    }
+    let step = calls.mistake?;
+    Some((fill(rng.pick(&MISTAKE), episode, Some(step)), "initiative|correction"))
 }
 
 fn fill(template: &str, episode: &Episode, step: Option<StepId>) -> String {
@@ -284,12 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_in_the_frame_of_a_completion_is_named_as_next() {
+        let timeline = Timeline::parse("tea", &TEA.replace("start_s = 60.0", "start_s = 62.01")).unwrap();
+        let episode = Episode::new(&timeline, 1, 1.0).unwrap();
+        let recording = script(&episode).unwrap();
+        let started = recording.transitions()[2];
+        assert_eq!(started.1.to_string(), "S2->start");
+        let (at, text) = recording.utterances()[1];
+        let same_frame = (recording.transitions()[1].0.0 * ANNOTATION_FPS).floor() == (started.0.0 * ANNOTATION_FPS).floor();
+        assert!(same_frame, "the test's times do not test it");
+        assert_eq!(at, started.0);
+        assert!(text.contains(": Pour the water into the mug.") && !text.contains("Carry"), "{text}");
+    }
+
+    #[test]
     fn no_two_utterances_share_a_frame() {
         let at_once = TEA.replace("start_s = 88.0\nend_s = 90.0", "start_s = 79.9\nend_s = 80.2");
         let timeline = Timeline::parse("tea", &at_once).unwrap();
         let recording = script(&Episode::new(&timeline, 3, 1.0).unwrap()).unwrap();
         let said = recording.utterances();
-        assert!(said.windows(2).all(|w| w[1].0.0 - w[0].0.0 >= ONE_UTTERANCE_S), "{said:?}");
+        let frame = |at: MediaTime| (at.0 * ANNOTATION_FPS).floor();
+        assert!(said.windows(2).all(|w| frame(w[1].0) > frame(w[0].0)), "{said:?}");
         assert_eq!(recording.transitions().len(), 6, "updates are never dropped");
     }
 }

@@ -44,7 +44,7 @@ pub fn is_package(thing: &Thing) -> bool {
 /// A pile of small pieces within `reach`.
 pub fn pieces(pen: &mut Pen, thing: &Thing, count: usize, reach: f32) {
     let content = content(thing);
-    let (one, other) = if is_package(thing) { (content, content.lit(0.9)) } else { (thing.main, thing.second) };
+    let (one, other) = if is_package(thing) { (content, content.lit(0.9)) } else { (thing.main, inside(thing)) };
     for i in 0..count {
         // Sunflower spiral: even without order.
         let r = reach * ((i as f32 + 0.5) / count as f32).sqrt();
@@ -70,15 +70,14 @@ pub fn slices(pen: &mut Pen, thing: &Thing, count: usize) {
 /// Colour of the cut face.
 fn inside(thing: &Thing) -> Ink {
     match thing.shape {
-        Shape::Ball | Shape::Balls | Shape::Pepper | Shape::Block | Shape::Bent => thing.main.blend(Ink::hex(0xFFFFFF), 0.3),
-        Shape::Mushroom => thing.second,
+        Shape::Ball | Shape::Balls | Shape::Pepper | Shape::Block | Shape::Bent | Shape::Berry => thing.main.blend(Ink::hex(0xFFFFFF), 0.3),
         _ => thing.second,
     }
 }
 
 fn whole(pen: &mut Pen, thing: &Thing) {
     match thing.shape {
-        Shape::Ball | Shape::Egg | Shape::Pepper | Shape::Berry | Shape::Half | Shape::Clove | Shape::Mushroom => fruit(pen, thing),
+        Shape::Ball | Shape::Bulb | Shape::Egg | Shape::Pepper | Shape::Berry | Shape::Half | Shape::Clove | Shape::Mushroom => fruit(pen, thing),
         Shape::Long | Shape::Bent | Shape::Stalk | Shape::Loaf | Shape::Roll => long(pen, thing),
         Shape::Leaf | Shape::Herb | Shape::Tree | Shape::Strands | Shape::Heap | Shape::Balls | Shape::Cubes => loose(pen, thing),
         Shape::Shaker | Shape::Bottle | Shape::Jar | Shape::Can | Shape::Packet | Shape::Carton | Shape::Spray => packed(pen, thing),
@@ -98,6 +97,16 @@ fn fruit(pen: &mut Pen, thing: &Thing) {
                 pen.line((0.0, -0.08), (0.17 * c, -0.08 + 0.17 * s), 0.035, b);
             }
             pen.disc(-0.2, -0.22, 0.08, SHINE);
+        }
+        Shape::Bulb => {
+            pen.ellipse(0.03, 0.1, 0.45, 0.38, 0.0, SHADOW);
+            pen.poly(&[(-0.14, -0.2), (-0.03, -0.49), (0.03, -0.49), (0.14, -0.2)], a.lit(0.9));
+            pen.ellipse(0.0, 0.05, 0.45, 0.38, 0.0, a.lit(EDGE));
+            pen.ellipse(-0.01, 0.04, 0.42, 0.35, 0.0, a);
+            for (x, wide) in [(-0.27, 0.05), (0.0, 0.06), (0.27, 0.05)] {
+                pen.ellipse(x, 0.05, wide, 0.3, -x * 0.9, b.blend(a, 0.35));
+            }
+            pen.line((-0.06, 0.42), (0.06, 0.42), 0.03, b.lit(0.7));
         }
         Shape::Egg => {
             pen.ellipse(0.03, 0.05, 0.36, 0.46, 0.3, SHADOW);

@@ -105,7 +105,7 @@ fn pour(act: &Act, pen: &mut Pen) {
     }
     // The vessel it comes from, tilted: its own bottle or jar, or a jug in its colour.
     let tilt = -2.1 * (1.0 - 0.8 * act.away);
-    let dy = act.from_below() + act.away * 0.5;
+    let dy = act.downward() + act.away * 0.5;
     let mut p = pen.at(0.44 + sway, -0.46 + dy, THING_SIZE * 1.2, tilt);
     if matches!(thing.shape, Shape::Puddle | Shape::Flat | Shape::Strands) {
         p.poly(&[(-0.3, -0.4), (0.3, -0.4), (0.38, 0.42), (-0.38, 0.42)], Ink::hex(0xD8E2E8));
@@ -147,7 +147,7 @@ fn add(act: &Act, pen: &mut Pen) {
         act.right(pen, hold.0, hold.1, Grip::Pinch);
     } else {
         if full {
-            let mut p = pen.at(at.0, at.1 + act.from_below() - 0.08, THING_SIZE * 0.85, 0.0);
+            let mut p = pen.at(at.0, at.1 + act.downward() - 0.08, THING_SIZE * 0.85, 0.0);
             things::draw(&mut p, &thing, act.look.form);
         }
         act.right(pen, at.0 + 0.16, at.1 + 0.12, Grip::Pinch);
@@ -174,7 +174,7 @@ fn place(act: &Act, pen: &mut Pen) {
     }
     let low = (act.phase(2.4) * TAU * 0.5).sin() * (1.0 - act.away);
     let lift = -0.3 * low;
-    let mut p = pen.at(x + 0.05, y + lift + act.from_below(), THING_SIZE * 1.25 * (1.0 + 0.12 * low), 0.12 * act.swing(2.4));
+    let mut p = pen.at(x + 0.05, y + lift + act.downward(), THING_SIZE * 1.25 * (1.0 + 0.12 * low), 0.12 * act.swing(2.4));
     if low > 0.2 {
         things::shadow(&mut p, 0.05, 0.35 + 0.3 * low, 0.4, 0.12);
     }
@@ -211,7 +211,7 @@ fn sprinkle(act: &Act, pen: &mut Pen) {
         }
     }
     if packed {
-        let mut p = pen.at(hand_at.0, hand_at.1 - 0.05 + act.from_below() + act.away * 0.6, THING_SIZE * 1.05, -2.5 * (1.0 - act.away));
+        let mut p = pen.at(hand_at.0, hand_at.1 - 0.05 + act.downward() + act.away * 0.6, THING_SIZE * 1.05, -2.5 * (1.0 - act.away));
         things::draw(&mut p, &thing, Form::Whole);
         act.right(pen, hand_at.0 + 0.16, hand_at.1 + 0.02, Grip::Fist);
     } else {
@@ -235,7 +235,7 @@ fn crack(act: &Act, pen: &mut Pen) {
     let apart = if act.done > 0.3 { 0.16 + 0.06 * act.swing(1.2) } else { 0.0 };
     let knock = if act.done > 0.3 { 0.0 } else { 0.12 * act.swing(0.6) };
     for side in [-1.0f32, 1.0] {
-        let mut p = pen.at(x + side * (0.13 + apart), -0.4 + knock + act.from_below() + act.away * 1.6, THING_SIZE * 1.05, side * (0.25 + apart));
+        let mut p = pen.at(x + side * (0.13 + apart), -0.4 + knock + act.downward() + act.away * 1.6, THING_SIZE * 1.05, side * (0.25 + apart));
         p.ellipse(0.0, 0.0, 0.25, 0.4, 0.0, thing.main.lit(0.8));
         p.ellipse(0.0, -0.01, 0.22, 0.37, 0.0, thing.main);
         if apart > 0.0 {
@@ -268,7 +268,7 @@ fn squeeze(act: &Act, pen: &mut Pen) {
         }
     }
     {
-        let mut p = pen.at(x, -0.32 + act.from_below() + act.away * 1.5, THING_SIZE * (1.25 - 0.12 * press), 0.0);
+        let mut p = pen.at(x, -0.32 + act.downward() + act.away * 1.5, THING_SIZE * (1.25 - 0.12 * press), 0.0);
         things::draw(&mut p, &thing, Form::Whole);
     }
     act.left(pen, x - 0.3 + 0.1 * press, -0.2, Grip::Fist);
@@ -305,7 +305,7 @@ fn measure(act: &Act, pen: &mut Pen) {
     act.vessel(pen, Vessel::Measure, x, y, 1.15, State::default());
     let level = 0.1 + 0.75 * act.done;
     {
-        let mut p = pen.at(x + act.from_left(), y, 1.15 * 1.25, 0.0);
+        let mut p = pen.at(x + act.leftward(), y, 1.15 * 1.25, 0.0);
         p.rect(0.0, 0.48 - 0.46 * level, 0.31, 0.46 * level, 0.03, 0.0, content);
         if !matches!(thing.shape, Shape::Puddle | Shape::Bottle | Shape::Carton | Shape::Jar) {
             for i in 0..(level * 30.0) as usize {
@@ -320,7 +320,7 @@ fn measure(act: &Act, pen: &mut Pen) {
     if act.away < 0.4 && act.brought > 0.8 {
         stream(pen, lip, (x + 0.02, y + 0.2), 0.05, content, act.clock_s);
     }
-    let mut p = pen.at(0.42, -0.62 + act.from_below() + act.away * 1.4, THING_SIZE * 1.1, -1.9);
+    let mut p = pen.at(0.42, -0.62 + act.downward() + act.away * 1.4, THING_SIZE * 1.1, -1.9);
     if thing.shape == Shape::Puddle {
         p.poly(&[(-0.3, -0.4), (0.3, -0.4), (0.38, 0.42), (-0.38, 0.42)], Ink::hex(0x8A9DB0));
         p.poly(&[(-0.24, -0.3), (0.24, -0.3), (0.33, 0.37), (-0.33, 0.37)], thing.main);
@@ -341,7 +341,7 @@ fn weigh(act: &Act, pen: &mut Pen) {
     });
     let near = act.swing(1.5) * 0.5 + 0.5;
     let at = (0.5 - 0.2 * near, -0.15 - 0.2 * near);
-    let mut p = pen.at(at.0 - 0.1, at.1 + act.from_below() + act.away * 1.6, THING_SIZE * 0.5, 0.0);
+    let mut p = pen.at(at.0 - 0.1, at.1 + act.downward() + act.away * 1.6, THING_SIZE * 0.5, 0.0);
     things::draw(&mut p, &thing, Form::Whole);
     act.right(pen, at.0, at.1, Grip::Pinch);
     act.left(pen, -0.85, 0.55, Grip::Open);
@@ -356,7 +356,7 @@ fn cover(act: &Act, pen: &mut Pen) {
     }
     let down = (act.done * 2.2).min(1.0);
     let hover = (1.0 - down) * (-0.75 + 0.1 * act.swing(1.0));
-    let mut p = pen.at(x + 0.05 * act.swing(1.1) * (1.0 - act.away), y + hover + act.from_below(), 1.3, 0.0);
+    let mut p = pen.at(x + 0.05 * act.swing(1.1) * (1.0 - act.away), y + hover + act.downward(), 1.3, 0.0);
     p.disc(0.0, 0.0, 0.47, Ink::hex(0x6F8796).fade(0.85));
     p.disc(0.0, 0.0, 0.42, Ink::hex(0xB9D3DF).fade(0.7));
     p.disc(0.0, 0.0, 0.09, Ink::hex(0x22262A));

@@ -128,7 +128,7 @@ fn flip(act: &Act, pen: &mut Pen) {
     let turn = (phase * TAU).cos();
     let face = if turn > 0.0 { thing.main } else { thing.main.blend(Ink::hex(0x6B3A14), 0.5) };
     let wide = 0.36;
-    let cy = y - 0.72 * air + act.from_below();
+    let cy = y - 0.72 * air + act.downward();
     pen.ellipse(x, y + 0.02, 0.3 * (1.0 - 0.5 * air), 0.1, 0.0, Ink::hex(0).fade(0.35));
     if thing.shape == Shape::Flat || thing.shape == Shape::Puddle || act.look.thing.is_none() {
         pen.ellipse(x, cy + 0.04, wide, wide * turn.abs().max(0.12), 0.2, thing.second.lit(0.7));
@@ -146,7 +146,7 @@ fn flip(act: &Act, pen: &mut Pen) {
 
 /// The hand turns a big knob; the flame above follows.
 fn knob(act: &Act, pen: &mut Pen) {
-    let dx = act.from_left();
+    let dx = act.leftward();
     {
         let mut p = pen.at(-0.5 + dx, -0.28, 0.85, 0.0);
         vessels::stove(&mut p, State { flame: act.look.flame * act.done.max(0.2), clock_s: act.clock_s, running: true });
@@ -173,11 +173,11 @@ fn lift(act: &Act, pen: &mut Pen) {
     let far = (act.done * 1.4).min(1.0);
     let (x, y) = (-0.45 + 0.55 * far, 0.1 - 0.2 * (far * PI).sin());
     if hot {
-        let mut p = pen.at(-0.5 + act.from_left(), 0.05, 1.2, 0.0);
+        let mut p = pen.at(-0.5 + act.leftward(), 0.05, 1.2, 0.0);
         vessels::stove(&mut p, State { flame: 0.15, clock_s: act.clock_s, running: false });
         p.disc(0.0, 0.0, 0.3, Ink::hex(0x8A2A1A));
     }
-    let mut p = pen.at(x + act.from_left(), y + 0.03 * act.swing(1.2), 1.0, 0.12);
+    let mut p = pen.at(x + act.leftward(), y + 0.03 * act.swing(1.2), 1.0, 0.12);
     if hot {
         p.line((0.4, 0.2), (0.95, 0.5), 0.065, Ink::hex(0x191A1C));
         p.disc(0.03, 0.1, 0.5, Ink::hex(0).fade(0.3));
@@ -221,10 +221,10 @@ fn blend(act: &Act, pen: &mut Pen) {
         act.inside(pen, vessel, x, y, 1.0, |p| things::draw(p, &thing, Form::Whole));
         let (s, c) = (act.phase(0.9) * TAU).sin_cos();
         let end = (x + 0.42 * c, -0.5 + 0.16 * s);
-        pen.line((x + act.from_left(), -0.42), (end.0 + act.from_left(), end.1), 0.05, Ink::hex(0x8A9096));
+        pen.line((x + act.leftward(), -0.42), (end.0 + act.leftward(), end.1), 0.05, Ink::hex(0x8A9096));
         act.right(pen, end.0 + 0.04, end.1 - 0.02, Grip::Fist);
         for i in 0..(act.done * 14.0) as usize {
-            pen.disc(x - 0.5 + 0.07 * i as f32 + act.from_left(), 0.78, 0.045, thing.main.lit(0.8));
+            pen.disc(x - 0.5 + 0.07 * i as f32 + act.leftward(), 0.78, 0.045, thing.main.lit(0.8));
         }
     } else {
         act.inside(pen, vessel, x, y, 1.0, |p| {

@@ -26,7 +26,7 @@ fn cut(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     let (bx, by) = BOARD_AT;
     act.vessel(pen, Vessel::Board, bx, by, 1.05, State::default());
-    let dx = bx + act.from_left();
+    let dx = bx + act.leftward();
     let chop = act.look.action == Action::Chop;
     let whole = 1.0 - 0.45 * act.done;
     {
@@ -68,12 +68,12 @@ fn peel(act: &Act, pen: &mut Pen) {
     let stroke = act.phase(1.1);
     for i in 0..(act.done * 9.0) as usize {
         let x = -0.5 + 0.14 * i as f32;
-        let mut p = pen.at(x + act.from_left(), 0.62 + 0.06 * (i as f32 * 2.0).sin(), 0.9, i as f32);
+        let mut p = pen.at(x + act.leftward(), 0.62 + 0.06 * (i as f32 * 2.0).sin(), 0.9, i as f32);
         p.line((-0.1, 0.0), (0.1, 0.03), 0.045, thing.main.lit(0.9));
         p.line((0.1, 0.03), (0.16, -0.06), 0.045, thing.main.lit(0.8));
     }
     {
-        let mut p = pen.at(-0.15 + act.from_left(), y, THING_SIZE * 1.55, 0.15 * act.swing(2.2));
+        let mut p = pen.at(-0.15 + act.leftward(), y, THING_SIZE * 1.55, 0.15 * act.swing(2.2));
         things::draw(&mut p, &thing, Form::Whole);
         // The peeled part shows the inside.
         let bare = 0.12 + 0.22 * act.done;
@@ -93,11 +93,11 @@ fn tear(act: &Act, pen: &mut Pen) {
     act.vessel(pen, act.look.vessel, 0.0, 0.05, 1.05, State::default());
     let apart = 0.14 + 0.2 * (act.swing(1.6) * 0.5 + 0.5) * (1.0 - act.away);
     {
-        let mut p = pen.at(act.from_left(), 0.25, THING_SIZE, 0.0);
+        let mut p = pen.at(act.leftward(), 0.25, THING_SIZE, 0.0);
         things::pieces(&mut p, &thing, (act.done * 16.0) as usize, 0.5);
     }
     for side in [-1.0, 1.0] {
-        let mut p = pen.at(side * apart + act.from_left(), -0.12, THING_SIZE * 0.85, side * 0.4);
+        let mut p = pen.at(side * apart + act.leftward(), -0.12, THING_SIZE * 0.85, side * 0.4);
         things::draw(&mut p, &thing, Form::Whole);
     }
     act.left(pen, -apart - 0.2, 0.0, Grip::Pinch);
@@ -108,12 +108,12 @@ fn grate(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     act.vessel(pen, act.look.vessel, 0.0, 0.05, 1.05, State::default());
     {
-        let mut p = pen.at(act.from_left(), 0.35, THING_SIZE, 0.0);
+        let mut p = pen.at(act.leftward(), 0.35, THING_SIZE, 0.0);
         things::pieces(&mut p, &thing, 4 + (act.done * 20.0) as usize, 0.5);
     }
     act.tool(pen, Tool::Grater, (-0.6, 0.1), (-0.05, -0.15), None);
     let x = 0.25 * act.swing(0.8);
-    let mut p = pen.at(x + act.from_left(), -0.2, THING_SIZE * 0.9, 0.0);
+    let mut p = pen.at(x + act.leftward(), -0.2, THING_SIZE * 0.9, 0.0);
     things::draw(&mut p, &thing, Form::Whole);
     act.left(pen, -0.65, 0.2, Grip::Fist);
     act.right(pen, x + 0.2, -0.1, Grip::Fist);
@@ -122,7 +122,7 @@ fn grate(act: &Act, pen: &mut Pen) {
 fn spiralize(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     act.vessel(pen, Vessel::Spiralizer, 0.0, 0.0, 1.0, State { running: true, ..State::default() });
-    let dx = act.from_left();
+    let dx = act.leftward();
     {
         let mut p = pen.at(dx + 0.12, -0.1, THING_SIZE * (1.1 - 0.5 * act.done), 0.2);
         things::draw(&mut p, &thing, Form::Whole);

@@ -74,12 +74,12 @@ impl Act<'_> {
     }
 
     /// Where what comes from the left is now, relative to its place.
-    fn from_left(&self) -> f32 {
+    fn leftward(&self) -> f32 {
         -2.3 * (1.0 - self.brought)
     }
 
     /// Where what comes from below is now, relative to its place.
-    fn from_below(&self) -> f32 {
+    fn downward(&self) -> f32 {
         1.7 * (1.0 - self.brought)
     }
 
@@ -89,11 +89,11 @@ impl Act<'_> {
     }
 
     fn right(&self, pen: &mut Pen, x: f32, y: f32, grip: Grip) {
-        hand(pen, self.person, Hand { side: 1.0, away: self.away }, x, y + self.from_below() * 0.5, grip);
+        hand(pen, self.person, Hand { side: 1.0, away: self.away }, x, y + self.downward() * 0.5, grip);
     }
 
     fn left(&self, pen: &mut Pen, x: f32, y: f32, grip: Grip) {
-        hand(pen, self.person, Hand { side: -1.0, away: self.away }, x, y + self.from_below() * 0.5, grip);
+        hand(pen, self.person, Hand { side: -1.0, away: self.away }, x, y + self.downward() * 0.5, grip);
     }
 
     /// A tool in the right hand; put down beside the vessel when the hands are away.
@@ -102,13 +102,13 @@ impl Act<'_> {
         let mix = |a: f32, b: f32| a + (b - a) * lie;
         let from = (mix(from.0, 1.15), mix(from.1, 0.62));
         let tip = (mix(tip.0, 0.75), mix(tip.1, 0.3));
-        let dy = self.from_below() * 0.5;
+        let dy = self.downward() * 0.5;
         tool(pen, kind, (from.0, from.1 + dy), (tip.0, tip.1 + dy), fill);
     }
 
     /// The vessel in the middle with what is in it, at (x, y), `size` times its usual size.
     fn vessel(&self, pen: &mut Pen, vessel: Vessel, x: f32, y: f32, size: f32, state: State) {
-        let mut p = pen.at(x + self.from_left(), y, VESSEL_SIZE * size, 0.0);
+        let mut p = pen.at(x + self.leftward(), y, VESSEL_SIZE * size, 0.0);
         vessels::draw(&mut p, vessel, State { clock_s: self.clock_s, ..state });
         remains(&mut p, vessel, self.before);
     }
@@ -117,7 +117,7 @@ impl Act<'_> {
     fn inside(&self, pen: &mut Pen, vessel: Vessel, x: f32, y: f32, size: f32, draw: impl FnOnce(&mut Pen)) {
         let (cx, cy, scale) = spot(vessel);
         let grown = VESSEL_SIZE * size;
-        let mut p = pen.at(x + self.from_left() + cx * grown, y + cy * grown, grown * scale, 0.0);
+        let mut p = pen.at(x + self.leftward() + cx * grown, y + cy * grown, grown * scale, 0.0);
         draw(&mut p);
     }
 
@@ -133,7 +133,7 @@ impl Act<'_> {
     fn card(&self, pen: &mut Pen, thing: &Thing, form: Form) {
         let (x, y) = (-0.9, 0.22);
         {
-            let mut p = pen.at(x, y + self.from_below(), CARD_SIZE, 0.0);
+            let mut p = pen.at(x, y + self.downward(), CARD_SIZE, 0.0);
             things::draw(&mut p, thing, form);
         }
         self.left(pen, x + 0.06, y + 0.36, Grip::Pinch);
@@ -194,15 +194,29 @@ fn steam(pen: &mut Pen, x: f32, y: f32, strength: f32, clock_s: f32) {
     }
 }
 
-/// A visible mistake: something is spilt in the thing's colour, with drops around, and the hand has slipped.
+/// Blots of a spill: place and radius.
+const BLOTS: [(f32, f32, f32); 10] = [
+    (0.0, 0.0, 0.25),
+    (0.24, 0.06, 0.16),
+    (-0.22, 0.08, 0.17),
+    (0.1, -0.17, 0.14),
+    (-0.1, 0.2, 0.12),
+    (0.4, -0.12, 0.06),
+    (-0.4, -0.06, 0.07),
+    (0.22, 0.3, 0.06),
+    (-0.3, 0.28, 0.05),
+    (0.46, 0.16, 0.05),
+];
+
+/// A visible mistake: something is spilt in the thing's colour, with drops around.
 fn spill(act: &Act, pen: &mut Pen) {
-    let thing = act.thing();
+    let ink = things::content(&act.thing());
     let mut p = pen.at(0.62, 0.62, 0.95 * act.slip.sqrt(), 0.3);
-    for (x, y, r) in [(0.0, 0.0, 0.25), (0.24, 0.06, 0.16), (-0.22, 0.08, 0.17), (0.1, -0.17, 0.14), (-0.1, 0.2, 0.12), (0.4, -0.12, 0.06), (-0.4, -0.06, 0.07), (0.22, 0.3, 0.06), (-0.3, 0.28, 0.05), (0.46, 0.16, 0.05)] {
+    for (x, y, r) in BLOTS {
         p.disc(x, y, r + 0.025, Ink::hex(0x1C1210).fade(0.55));
     }
-    for (x, y, r) in [(0.0, 0.0, 0.25), (0.24, 0.06, 0.16), (-0.22, 0.08, 0.17), (0.1, -0.17, 0.14), (-0.1, 0.2, 0.12), (0.4, -0.12, 0.06), (-0.4, -0.06, 0.07), (0.22, 0.3, 0.06), (-0.3, 0.28, 0.05), (0.46, 0.16, 0.05)] {
-        p.disc(x, y, r, thing.main);
+    for (x, y, r) in BLOTS {
+        p.disc(x, y, r, ink);
     }
     p.ellipse(-0.05, -0.06, 0.1, 0.05, -0.4, Ink::hex(0xFFFFFF).fade(0.4));
 }

@@ -43,7 +43,7 @@ fn rinse(act: &Act, pen: &mut Pen) {
     if act.brought > 0.8 && act.away < 0.6 {
         stream(pen, (x, -0.35), (x, y - 0.05), 0.085, WATER, act.clock_s * 1.5);
     }
-    let mut p = pen.at(x + sway + act.from_left(), y + 0.1, THING_SIZE * 1.25, 0.5 * act.swing(1.9));
+    let mut p = pen.at(x + sway + act.leftward(), y + 0.1, THING_SIZE * 1.25, 0.5 * act.swing(1.9));
     act.object(&mut p, &thing);
     if act.away < 0.6 {
         for i in 0..12 {
@@ -63,7 +63,7 @@ fn drain(act: &Act, pen: &mut Pen) {
         act.inside(pen, Vessel::Dripper, -0.05, 0.05, 1.1, |p| p.ellipse(0.0, 0.0, 0.44, 0.14, 0.0, thing.main));
         for i in 0..3 {
             let t = (act.clock_s * 1.3 + i as f32 * 0.33).fract();
-            pen.ellipse(-0.05 + act.from_left(), 0.22 + 0.22 * t, 0.03, 0.05, 0.0, thing.main.lit(1.4));
+            pen.ellipse(-0.05 + act.leftward(), 0.22 + 0.22 * t, 0.03, 0.05, 0.0, thing.main.lit(1.4));
         }
         act.left(pen, -0.7, 0.5, Grip::Fist);
         act.right(pen, 0.62, 0.5, Grip::Fist);
@@ -71,7 +71,7 @@ fn drain(act: &Act, pen: &mut Pen) {
     }
     act.vessel(pen, Vessel::Sink, -0.02, 0.2, 1.1, State::default());
     let tilt = -1.3 + 0.12 * act.swing(1.4);
-    let mut p = pen.at(0.22 + act.from_left(), -0.2 + act.away * 0.2, THING_SIZE * 1.25, tilt * (1.0 - act.away));
+    let mut p = pen.at(0.22 + act.leftward(), -0.2 + act.away * 0.2, THING_SIZE * 1.25, tilt * (1.0 - act.away));
     things::draw(&mut p, &thing, Form::Whole);
     if act.away < 0.4 {
         for i in 0..8 {
@@ -88,7 +88,7 @@ fn pat(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     act.vessel(pen, act.look.vessel, 0.0, 0.05, 1.0, State::default());
     let press = (act.swing(0.9) * 0.5 + 0.5) * 0.25;
-    let mut p = pen.at(-0.12 + act.from_left(), 0.1, THING_SIZE * 1.35, 0.1);
+    let mut p = pen.at(-0.12 + act.leftward(), 0.1, THING_SIZE * 1.35, 0.1);
     things::draw(&mut p, &thing, act.look.form);
     let tip = (0.12 + 0.12 * act.swing(2.3), -0.05 - press);
     act.tool(pen, Tool::Towel, (tip.0 + 0.1, tip.1 + 0.1), tip, None);
@@ -99,7 +99,7 @@ fn pat(act: &Act, pen: &mut Pen) {
 fn roll(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     act.vessel(pen, act.look.vessel, 0.0, 0.05, 1.1, State::default());
-    let dx = act.from_left();
+    let dx = act.leftward();
     let rolled = 0.15 + 0.75 * act.done;
     // What is still flat lies beyond the roll.
     let y = 0.35 - 0.55 * rolled + 0.05 * act.swing(1.2);
@@ -116,7 +116,7 @@ fn roll(act: &Act, pen: &mut Pen) {
 
 fn fold(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
-    let dx = act.from_left();
+    let dx = act.leftward();
     let over = act.swing(2.0) * 0.5 + 0.5;
     let half = 0.62 - 0.22 * act.done;
     pen.poly(&[(dx - half, 0.4), (dx - half, -0.35), (dx + half * 0.1, -0.35), (dx + half * 0.1, 0.4)], thing.main);
@@ -140,7 +140,7 @@ fn wait(act: &Act, pen: &mut Pen) {
     if act.away < 0.6 {
         steam(pen, x, y - 0.1, 0.7, act.clock_s);
     }
-    let (cx, cy) = (0.85, -0.42 + act.from_below() * -0.8);
+    let (cx, cy) = (0.85, -0.42 + act.downward() * -0.8);
     pen.disc(cx, cy, 0.34, Ink::hex(0xC0392B));
     pen.disc(cx, cy, 0.29, Ink::hex(0xFDFDF8));
     for i in 0..12 {
@@ -186,7 +186,7 @@ fn discard(act: &Act, pen: &mut Pen) {
     let fall = act.phase(1.6);
     let y = -0.62 + 0.5 * fall * fall;
     if act.away < 0.4 {
-        let mut p = pen.at(-0.03, y + act.from_below() * 0.5, THING_SIZE * (1.15 - 0.5 * fall), 2.0 * fall);
+        let mut p = pen.at(-0.03, y + act.downward() * 0.5, THING_SIZE * (1.15 - 0.5 * fall), 2.0 * fall);
         things::draw(&mut p, &thing, Form::Whole);
     }
     act.right(pen, 0.32, -0.6 + 0.1 * fall, Grip::Open);
@@ -196,7 +196,7 @@ fn take(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     let (x, y) = (-0.02 + 0.06 * act.swing(2.6), -0.1 + 0.05 * act.swing(1.7));
     act.vessel(pen, act.look.vessel, 0.0, 0.25, 0.8, State::default());
-    let mut p = pen.at(x + act.from_left() * -0.6, y, THING_SIZE * 1.7, 0.3 * act.swing(3.1));
+    let mut p = pen.at(x + act.leftward() * -0.6, y, THING_SIZE * 1.7, 0.3 * act.swing(3.1));
     act.object(&mut p, &thing);
     act.right(pen, x + 0.36, y + 0.28, Grip::Fist);
 }
@@ -205,13 +205,13 @@ fn open(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     let (x, y) = (-0.1, 0.08);
     {
-        let mut p = pen.at(x + act.from_left(), y, THING_SIZE * 1.75, 0.0);
+        let mut p = pen.at(x + act.leftward(), y, THING_SIZE * 1.75, 0.0);
         things::draw(&mut p, &thing, Form::Whole);
     }
     let (s, c) = (act.phase(1.4) * TAU).sin_cos();
     let rim = (x + 0.36 * c, y - 0.26 + 0.14 * s);
     if act.done > 0.3 {
-        let mut p = pen.at(x + act.from_left() + 0.1, y - 0.4 - 0.2 * act.done, 0.75, -0.5 * act.done);
+        let mut p = pen.at(x + act.leftward() + 0.1, y - 0.4 - 0.2 * act.done, 0.75, -0.5 * act.done);
         p.ellipse(0.0, 0.0, 0.42, 0.13, 0.0, Ink::hex(0x8A9299));
         p.ellipse(0.0, -0.01, 0.36, 0.09, 0.0, Ink::hex(0xDDE2E6));
     }
@@ -226,7 +226,7 @@ fn secure(act: &Act, pen: &mut Pen) {
     let (x, y) = AT;
     act.vessel(pen, act.look.vessel, x, y, 1.05, State::default());
     {
-        let mut p = pen.at(x + act.from_left(), y + 0.1, THING_SIZE * 1.5, 0.0);
+        let mut p = pen.at(x + act.leftward(), y + 0.1, THING_SIZE * 1.5, 0.0);
         things::draw(&mut p, &Thing { shape: Shape::Roll, ..thing }, Form::Whole);
     }
     let stab = 0.1 * (act.swing(1.0) * 0.5 + 0.5) * (1.0 - act.done);
@@ -242,7 +242,7 @@ fn seal(act: &Act, pen: &mut Pen) {
     act.inside(pen, Vessel::Bag, x, y, 1.15, |p| p.ellipse(0.0, 0.12, 0.36, 0.34, 0.0, thing.main));
     let slide = -0.42 + 0.84 * act.phase(1.9);
     let top = y - 0.43 * 1.25 * 1.15;
-    pen.line((x - 0.46 + act.from_left(), top), (x + slide + act.from_left(), top), 0.035, Ink::hex(0x1B3FA8));
+    pen.line((x - 0.46 + act.leftward(), top), (x + slide + act.leftward(), top), 0.035, Ink::hex(0x1B3FA8));
     act.right(pen, x + slide + 0.08, top + 0.02, Grip::Pinch);
     act.left(pen, x - 0.58, top + 0.05, Grip::Pinch);
 }
@@ -254,7 +254,7 @@ fn remove(act: &Act, pen: &mut Pen) {
     act.vessel(pen, act.look.vessel, x, y, 1.0, State::default());
     let out = (act.phase(2.6) * TAU * 0.5).sin() * (1.0 - act.away);
     let at = (x + 0.6 * out, y - 0.05 - 0.5 * out);
-    let mut p = pen.at(at.0 + act.from_left() * (1.0 - out), at.1, THING_SIZE * (1.05 + 0.15 * out), 0.25 * out);
+    let mut p = pen.at(at.0 + act.leftward() * (1.0 - out), at.1, THING_SIZE * (1.05 + 0.15 * out), 0.25 * out);
     things::draw(&mut p, &thing, act.look.form);
     act.right(pen, at.0 + 0.3, at.1 + 0.05, Grip::Pinch);
     act.left(pen, x - 0.55, y + 0.35, Grip::Fist);
@@ -265,11 +265,11 @@ fn invert(act: &Act, pen: &mut Pen) {
     let (x, y) = (-0.05, 0.25);
     act.vessel(pen, Vessel::Plate, x, y, 0.95, State::default());
     let up = 0.2 * (act.swing(1.4) * 0.5 + 0.5) + 0.25 * act.done;
-    let mut cake = pen.at(x + act.from_left(), y - 0.02, THING_SIZE * 1.0, 0.0);
+    let mut cake = pen.at(x + act.leftward(), y - 0.02, THING_SIZE * 1.0, 0.0);
     if act.done > 0.2 {
         things::draw(&mut cake, &thing, Form::Whole);
     }
-    let mut p = pen.at(x + act.from_left(), y - 0.3 - up, 1.05, std::f32::consts::PI);
+    let mut p = pen.at(x + act.leftward(), y - 0.3 - up, 1.05, std::f32::consts::PI);
     p.poly(&[(-0.3, -0.28), (0.3, -0.28), (0.25, 0.28), (-0.25, 0.28)], Ink::hex(0xB03A4A));
     p.ring(0.33, 0.0, 0.14, 0.07, Ink::hex(0xB03A4A));
     p.rect(0.0, -0.26, 0.3, 0.04, 0.02, 0.0, Ink::hex(0xF4E9E4));
@@ -287,7 +287,7 @@ fn handle(act: &Act, pen: &mut Pen, kind: u8) {
     let turn = if kind & 4 == 0 { 0.0 } else { 0.9 };
     let (dx, dy) = (wide.0 * act.swing(fast), wide.1 * act.swing(fast));
     {
-        let mut p = pen.at(x + dx + act.from_left(), y + dy, THING_SIZE * 1.4, turn * act.swing(fast * 1.3));
+        let mut p = pen.at(x + dx + act.leftward(), y + dy, THING_SIZE * 1.4, turn * act.swing(fast * 1.3));
         things::draw(&mut p, &thing, act.look.form);
     }
     if act.look.tool != Tool::Hand {
