@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::model::assistant::Assistant;
-use crate::model::nn::Linear;
+use crate::model::nn::{Linear, Rows};
 use crate::model::weights::Weights;
 use crate::train::examples::Example;
 use crate::train::loss;
