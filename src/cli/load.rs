@@ -9,19 +9,17 @@ use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 
 use super::timing::{Shared, Timed};
-use crate::dialogue::layout::{SpecialTokens, TextCodec};
 use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
 use crate::model::assistant::Assistant;
-use crate::model::config::{self, AssistantConfig, TokenIds, VisionConfig};
+use crate::model::config::{self, AssistantConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Stored, Weights};
-use crate::session::{Gates, SharedCodec};
-use crate::units::TokenId;
+use crate::session::{Gates, SharedCodec, TokenizerCodec};
 
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
@@ -175,7 +173,7 @@ fn open_file(path: &Path, flag: &str) -> anyhow::Result<GgufFile> {
     Ok(GgufFile::open(path)?)
 }
 
-fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Codec> {
+fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
     let text = |key: &str| match file.metadata(key) {
         Some(MetaValue::String(text)) => Ok(Some(text.as_str())),
         None => Ok(None),
@@ -184,52 +182,8 @@ fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Codec
     let Some(json) = text(TOKENIZER_KEY)? else {
         bail!(Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")));
     };
-    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?
-        .with_tokens(&config.tokens, config.backbone.vocab_size)
-        .with_context(|| file.path().display().to_string())?;
-    Ok(Codec::new(tokenizer, &config.tokens))
-}
-
-/// The model's tokenizer as the layout needs it.
-pub struct Codec {
-    tokenizer: Tokenizer,
-    ids: TokenIds,
-}
-
-impl Codec {
-    /// A tokenizer whose tokens were checked with [`Tokenizer::with_tokens`].
-    pub fn new(tokenizer: Tokenizer, ids: &TokenIds) -> Self {
-        Self { tokenizer, ids: *ids }
-    }
-
-    /// The tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
-    }
-
-    /// Ids of the layout's tokens.
-    pub fn ids(&self) -> TokenIds {
-        self.ids
-    }
-}
-
-impl TextCodec for Codec {
-    fn special(&self) -> SpecialTokens {
-        let ids = &self.ids;
-        SpecialTokens { bos: ids.bos, eot: ids.eot, image: ids.image, dst: ids.dst, asst: ids.asst }
-    }
-
-    fn encode(&self, text: &str, allow_special: bool) -> Result<Vec<TokenId>> {
-        self.tokenizer.encode(text, allow_special)
-    }
-
-    fn decode(&self, tokens: &[TokenId]) -> Result<String> {
-        self.tokenizer.decode(tokens)
-    }
-
-    fn turn(&self, role: &str, content: &str) -> Result<Vec<TokenId>> {
-        self.tokenizer.turn(role, content)
-    }
+    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?;
+    TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).with_context(|| file.path().display().to_string())
 }
 
 /// A model file's gates as a session takes them.

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::output::{Output, one_line};
-use crate::dialogue::task::{StepState, Transition};
 use crate::error::Result;
-use crate::stream::{ContextPolicyName, Event, Sink, SourceState, StepInfo, WarningKind};
+use crate::stream::{ContextPolicyName, Event, Sink, SourceState, StepInfo, StepState, Transition, WarningKind};
 use crate::units::{MediaTime, Prob, StepId};
 
 /// Writes what happens as lines. Frames are silent, unless the gates are asked for.

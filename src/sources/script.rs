@@ -14,9 +14,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::dialogue::task::StepState;
 use crate::error::{Error, Result};
-use crate::stream::{Hand, Input, Poll, Source};
+use crate::stream::{Hand, Input, Poll, Source, StepState};
 use crate::units::{MediaTime, StepId};
 
 /// Largest input file.

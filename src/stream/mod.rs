@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 pub use event::{ContextPolicyName, Event, GateInfo, GatesInfo, SourceState, StepInfo, WarningKind};
 
-use crate::dialogue::task::{StepState, Update};
+pub use crate::dialogue::task::{StepState, Transition};
+
+use crate::dialogue::task::Update;
 use crate::error::Result;
 use crate::units::{FrameIdx, MediaTime, StepId};
 

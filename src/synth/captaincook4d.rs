@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::names::clean_name;
 use super::timeline::{Doing, Span, Timeline};
-use super::words::clean_name;
 use crate::dialogue::task::{Step, Task};
 use crate::error::{Error, Result};
 use crate::units::StepId;

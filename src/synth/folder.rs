@@ -18,7 +18,7 @@ pub const ANNOTATION: &str = "annotation.jsonl";
 pub const TASK: &str = "task.toml";
 
 /// Raised whenever pictures of the same episode change: folders of another version are not taken for complete.
-pub const RENDERER_VERSION: u32 = 1;
+pub const RENDERER_VERSION: u32 = 3;
 /// Where the `ftyp` box has the version.
 const VERSION_AT: std::ops::Range<usize> = 12..16;
 

@@ -190,6 +190,11 @@ pub enum Noun {
     Tool(Tool),
 }
 
+/// Ground coffee: water poured over it goes through a dripper.
+pub const COFFEE_GROUNDS: Thing = Thing { shape: Shape::Heap, main: Ink::hex(0x3A2415), second: Ink::hex(0x54331C) };
+/// What eggs become when they are whisked.
+pub const EGG_MIXTURE: Thing = Thing { shape: Shape::Puddle, main: Ink::hex(0xF7CF3C), second: Ink::hex(0xFFE68A) };
+
 /// Nouns of things, in the singular; several words are matched before one.
 #[rustfmt::skip]
 const THINGS: &[(&str, Shape, u32, u32)] = &[

@@ -8,6 +8,7 @@ pub mod folder;
 pub mod hands;
 pub mod lexicon;
 pub mod mp4;
+pub mod names;
 pub mod rng;
 pub mod scene;
 pub mod script;

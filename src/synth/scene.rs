@@ -24,6 +24,9 @@ const SLIP_AT: f32 = 0.45;
 /// Things done before that are kept in sight.
 const SHELF_MAX: usize = 14;
 
+/// The camera's exposure: what moves meanwhile is blurred, in seconds.
+const EXPOSURE_S: f32 = 0.06;
+
 const WORKTOPS: [u32; 8] = [0xCBB391, 0x8C7B6A, 0xD9D6CF, 0x6E7277, 0xB8A99A, 0x9DB0B5, 0x7A5C43, 0xE4DCCB];
 
 /// What stays the same through an episode.
@@ -106,6 +109,8 @@ impl Scene {
             self.play(&mut pen, &moment, at_s);
             self.occlude(&mut pen, at_s);
         }
+        let blur = self.glance(at_s as f32) - self.glance(at_s as f32 - EXPOSURE_S);
+        smear(&mut canvas, (blur.abs() * 0.5 * fit) as usize);
         self.finish(&mut canvas, at_s);
         canvas.into_picture()
     }
@@ -259,6 +264,26 @@ impl Scene {
     }
 }
 
+/// Blurs along rows, as a quick turn of the head does, over `2 * reach + 1` pixels.
+fn smear(canvas: &mut Canvas, reach: usize) {
+    if reach == 0 {
+        return;
+    }
+    let width = canvas.width();
+    let mut row_before = vec![0u8; width * 3];
+    for row in canvas.pixels_mut().chunks_exact_mut(width * 3) {
+        row_before.copy_from_slice(row);
+        for x in 0..width {
+            let near = x.saturating_sub(reach)..(x + reach + 1).min(width);
+            let count = near.len() as u32;
+            for channel in 0..3 {
+                let sum: u32 = near.clone().map(|i| u32::from(row_before[i * 3 + channel])).sum();
+                row[x * 3 + channel] = (sum / count) as u8;
+            }
+        }
+    }
+}
+
 /// Brightness of the worktop at a place: speckles, planks, tiles or plain.
 fn texture(kind: usize, u: f32, v: f32) -> f32 {
     let cell = |scale: f32| {
@@ -293,4 +318,91 @@ fn jitter(mut look: Look, rng: &mut Rng) -> Look {
     look.thing.iter_mut().for_each(&mut shift);
     look.other.iter_mut().for_each(&mut shift);
     look
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timeline::Timeline;
+    use super::*;
+
+    const SIZE: (u32, u32) = (96, 72);
+    /// Least difference between the closest pictures of two steps, of the same person in the same light.
+    const APART_MIN: f64 = 3.0;
+
+    fn episode(name: &str, seed: u64) -> Episode {
+        let text = format!("goal = \"x\"\n[[step]]\nname = \"{name}\"\nstart_s = 5\nend_s = 15\n");
+        Episode::new(&Timeline::parse("t", &text).unwrap(), seed, 1.0).unwrap()
+    }
+
+    /// Pictures through the middle of the step.
+    fn frames(name: &str) -> Vec<Picture> {
+        let episode = episode(name, 1);
+        let start_s = episode.doings[0].span.unwrap().start_s;
+        let scene = Scene::new(&episode);
+        (0..6).map(|i| scene.render(start_s + 2.0 + 0.7 * f64::from(i), SIZE.0, SIZE.1)).collect()
+    }
+
+    /// Mean difference of two pictures, in steps of 255.
+    fn distance(a: &Picture, b: &Picture) -> f64 {
+        let sum: u64 = a.rgb.iter().zip(&b.rgb).map(|(x, y)| u64::from(x.abs_diff(*y))).sum();
+        sum as f64 / a.rgb.len() as f64
+    }
+
+    fn closest(a: &[Picture], b: &[Picture]) -> f64 {
+        a.iter().flat_map(|x| b.iter().map(move |y| distance(x, y))).fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn different_verbs_and_different_objects_look_different() {
+        let names = [
+            "Slice the tomato", "Peel the tomato", "Rinse the tomato", "Add the tomato to the bowl", "Cook the tomato in the pan",
+            "Microwave the tomato", "Stir the bowl", "Whisk the egg", "Pour the milk into the mug", "Wait for the coffee",
+            "Slice the cucumber", "Add the banana to the bowl", "Sprinkle salt on the plate", "Sprinkle pepper on the plate",
+            "Weigh the coffee beans", "Transfer the omelette to the plate", "Turn on the heat", "Frobnicate the gizmo",
+            "Roll the tortilla", "Discard the paper filter", "Place the lettuce on the plate", "Crack one egg into the bowl",
+        ];
+        let all: Vec<Vec<Picture>> = names.iter().map(|n| frames(n)).collect();
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate().skip(i + 1) {
+                let apart = closest(a, b);
+                assert!(apart > APART_MIN, "`{}` and `{}`: {apart}", names[i], names[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_follows_from_episode_and_time_alone() {
+        let episode = episode("Stir the bowl", 3);
+        let (a, b) = (Scene::new(&episode), Scene::new(&episode));
+        let later = b.render(9.0, SIZE.0, SIZE.1);
+        assert!(a.render(7.0, SIZE.0, SIZE.1) == b.render(7.0, SIZE.0, SIZE.1), "whatever was rendered before");
+        assert!(later != b.render(7.0, SIZE.0, SIZE.1));
+        let other = Scene::new(&self::episode("Stir the bowl", 4));
+        assert!(other.render(7.0, SIZE.0, SIZE.1) != a.render(7.0, SIZE.0, SIZE.1));
+    }
+
+    #[test]
+    fn start_and_end_are_to_be_seen() {
+        let episode = episode("Slice the tomato", 1);
+        let scene = Scene::new(&episode);
+        let span = episode.doings[0].span.unwrap();
+        let at = |t: f64| scene.render(t, SIZE.0, SIZE.1);
+        let calm = distance(&at(span.start_s + 4.0), &at(span.start_s + 4.25));
+        for (before, after) in [(span.start_s - 1.5, span.start_s), (span.end_s - 1.0, span.end_s)] {
+            let change = distance(&at(before), &at(after));
+            assert!(change > 1.5 * calm, "{before} to {after}: {change}, within the step {calm}");
+        }
+    }
+
+    #[test]
+    fn every_action_draws_at_any_moment_and_size() {
+        for (stem, _) in super::super::words::VERBS {
+            let episode = episode(&format!("{stem} the tomato in the bowl"), 2);
+            let scene = Scene::new(&episode);
+            for (i, size) in [(32, 32), (64, 48), (48, 96)].into_iter().enumerate() {
+                let at_s = episode.length_s * (i as f64 + 0.5) / 3.0;
+                assert_eq!(scene.render(at_s, size.0, size.1).rgb.len(), (size.0 * size.1 * 3) as usize);
+            }
+        }
+    }
 }

@@ -124,14 +124,70 @@ impl Stage {
 
 /// Of the steps that run, the one in front: one that has just begun, or is about to end, or in turns.
 fn front<'a>(running: &[&'a Playing], at_s: f64) -> Option<&'a Playing> {
+    let begun = |for_s: f64| {
+        let new = running.iter().filter(|p| at_s - p.from_s < for_s);
+        new.max_by(|a, b| a.from_s.total_cmp(&b.from_s))
+    };
     let ending = running.iter().filter(|p| p.to_s - at_s < OWN_S).min_by(|a, b| a.to_s.total_cmp(&b.to_s));
-    let begun = running.iter().filter(|p| at_s - p.from_s < OWN_S).max_by(|a, b| a.from_s.total_cmp(&b.from_s));
     let turn = (at_s / TURN_S) as usize % running.len().max(1);
-    begun.or(ending).or(running.get(turn)).copied()
+    begun(OWN_S * 0.5).or(ending).or_else(|| begun(OWN_S)).or(running.get(turn)).copied()
 }
 
 /// Smoothstep.
 fn ease(part: f64) -> f32 {
     let t = part.clamp(0.0, 1.0) as f32;
     t * t * (3.0 - 2.0 * t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timeline::Timeline;
+    use super::*;
+
+    fn stage(steps: &[(f64, f64)]) -> (Stage, Episode) {
+        let steps: String = steps.iter().map(|(a, b)| format!("[[step]]\nname = \"Stir\"\nstart_s = {a:.3}\nend_s = {b:.3}\n")).collect();
+        let timeline = Timeline::parse("t", &format!("goal = \"x\"\n{steps}")).unwrap();
+        let episode = Episode::new(&timeline, 0, 1.0).unwrap();
+        (Stage::new(&episode), episode)
+    }
+
+    #[test]
+    fn the_frame_at_hand_when_a_change_is_due_shows_it_at_two_frames_a_second() {
+        let (stage, episode) = stage(&[(8.0, 14.0), (20.0, 27.3)]);
+        for doing in &episode.doings {
+            let span = doing.span.unwrap();
+            let shown = (span.start_s * 2.0).floor() / 2.0;
+            let moment = stage.at(shown);
+            assert!(moment.step.is_some() && moment.clock_s >= 0.0 && moment.brought == 1.0 && moment.away == 0.0, "{moment:?}");
+            let before = stage.at(shown - 1.0);
+            assert!(before.clock_s < 0.0 || before.step.is_none(), "{before:?}");
+            let shown = (span.end_s * 2.0).floor() / 2.0;
+            let moment = stage.at(shown);
+            assert!(moment.away == 1.0 && moment.done == 1.0, "{moment:?}");
+            assert!(stage.at(shown - 1.0).away < 0.01);
+        }
+        assert_eq!(stage.at(17.0).step, None, "idle in between");
+    }
+
+    #[test]
+    fn steps_that_run_at_once_take_turns_and_each_has_its_beginning_and_its_end() {
+        let (stage, episode) = stage(&[(8.0, 40.0), (15.0, 30.0)]);
+        let (long, short) = (StepId(0), StepId(1));
+        let span = |id: StepId| episode.doings[usize::from(id.0)].span.unwrap();
+        assert_eq!(stage.at(span(short).start_s).step, Some(short));
+        assert_eq!(stage.at(span(short).end_s - CUE_LEAD_S - 0.1).step, Some(short));
+        assert_eq!(stage.at(span(short).end_s).step, Some(long));
+        let between: Vec<Option<StepId>> = (0..20).map(|i| stage.at(span(short).start_s + 3.0 + 0.5 * f64::from(i)).step).collect();
+        assert!(between.contains(&Some(long)) && between.contains(&Some(short)));
+        assert_eq!(stage.at(span(short).start_s).aside, Some(long));
+    }
+
+    #[test]
+    fn back_to_back_steps_leave_no_hole() {
+        let (stage, episode) = stage(&[(8.0, 14.0), (14.0, 20.0)]);
+        let at_s = episode.doings[1].span.unwrap().start_s;
+        assert_eq!(stage.at(at_s - CUE_LEAD_S + 0.01).step, Some(StepId(1)));
+        assert_eq!(stage.at(at_s - CUE_LEAD_S - 0.01).step, Some(StepId(0)));
+        assert_eq!(stage.over(at_s), [StepId(0)]);
+    }
 }

@@ -25,13 +25,31 @@ pub fn draw(pen: &mut Pen, thing: &Thing, form: Form) {
     }
 }
 
+/// Colour of what comes out of a thing: of its package's content, or its own.
+pub fn content(thing: &Thing) -> Ink {
+    let white = Ink::hex(0xFFFFFF);
+    match thing.shape {
+        Shape::Packet | Shape::Can | Shape::Carton => thing.main.blend(white, 0.5),
+        // A pale shaker's label tells what is in it.
+        Shape::Shaker if thing.main.rgb.iter().all(|c| *c > 0.75) => thing.second.blend(white, 0.5),
+        _ => thing.main,
+    }
+}
+
+/// Whether a thing is a package whose content is used.
+pub fn is_package(thing: &Thing) -> bool {
+    matches!(thing.shape, Shape::Packet | Shape::Can | Shape::Carton | Shape::Shaker | Shape::Jar | Shape::Bottle | Shape::Spray)
+}
+
 /// A pile of small pieces within `reach`.
 pub fn pieces(pen: &mut Pen, thing: &Thing, count: usize, reach: f32) {
+    let content = content(thing);
+    let (one, other) = if is_package(thing) { (content, content.lit(0.9)) } else { (thing.main, thing.second) };
     for i in 0..count {
         // Sunflower spiral: even without order.
         let r = reach * ((i as f32 + 0.5) / count as f32).sqrt();
         let (s, c) = (i as f32 * 2.4 + scatter(i, 1)).sin_cos();
-        let ink = if i % 3 == 2 { thing.second } else { thing.main.lit(0.85 + 0.3 * scatter(i, 2)) };
+        let ink = if i % 3 == 2 { other } else { one.lit(0.85 + 0.3 * scatter(i, 2)) };
         pen.rect(r * c + 0.01, r * s + 0.025, 0.075, 0.06, 0.015, scatter(i, 3) * PI, SHADOW);
         pen.rect(r * c, r * s, 0.075, 0.06, 0.015, scatter(i, 3) * PI, ink);
     }

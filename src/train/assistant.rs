@@ -79,9 +79,9 @@ impl StepPointer {
     /// A tensor has another shape.
     pub fn new(width: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
-            query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0, Rows::Few)?,
-            key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0, Rows::Few)?,
-            idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0, Rows::Few)?,
+            query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0, Rows::Many)?,
+            key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0, Rows::Many)?,
+            idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0, Rows::Many)?,
             width,
         })
     }

@@ -8,15 +8,15 @@ use candle_core::{Device, Tensor};
 
 use super::data::{Episode, Episodes, Part};
 use super::progress::Progress;
-use crate::cli::load::Codec;
 use crate::dialogue::annotation::TurnKind;
-use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA};
+use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TokenIds};
 use crate::model::encoder::Vision;
 use crate::model::text::TextTower;
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
+use crate::session::TokenizerCodec;
 use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
 use crate::train::checkpoint::{write_atomic, write_tensors};
 use crate::train::config::TrainConfig;
@@ -85,7 +85,7 @@ impl Job<'_> {
 ///
 /// # Errors
 /// It cannot be trained or written.
-pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Codec> {
+pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<TokenizerCodec> {
     let folder = job.folder("assistant");
     let file = folder.join("tokenizer.json");
     if !file.exists() {
@@ -107,14 +107,14 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Codec> {
     let [_, bos, _, eot, image, dst, asst] = SPECIALS;
     let tokens = TokenIds { bos: Some(id(bos)?), eot: id(eot)?, image: id(image)?, dst: id(dst)?, asst: id(asst)? };
     let vocab = inner.vocab_size()?;
-    Ok(Codec::new(inner.with_tokens(&tokens, vocab)?, &tokens))
+    Ok(TokenizerCodec::new(inner, &tokens, vocab)?)
 }
 
 /// Trains both towers and keeps the picture tower.
 ///
 /// # Errors
 /// The pictures cannot be read, or the training failed.
-pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &Codec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progress: &mut Progress) -> anyhow::Result<Outcome> {
     if job.finished("vision") {
         return Ok(Outcome::Finished);
     }
@@ -170,7 +170,7 @@ fn album<'a>(
     job: &Job<'_>,
     episodes: impl Iterator<Item = &'a Episode>,
     names: &BTreeMap<String, usize>,
-    codec: &Codec,
+    codec: &TokenizerCodec,
 ) -> anyhow::Result<Album> {
     let length = job.config.text_model.context_length;
     let tokens = |text: &str| -> anyhow::Result<Vec<u32>> {
@@ -209,7 +209,7 @@ fn album<'a>(
 ///
 /// # Errors
 /// The features cannot be read, or the training failed.
-pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Codec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progress: &mut Progress) -> anyhow::Result<Outcome> {
     if job.finished("assistant") {
         return Ok(Outcome::Finished);
     }
@@ -251,8 +251,9 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Codec, progress: &m
     Ok(outcome)
 }
 
-fn assistant_config(job: &Job<'_>, codec: &Codec) -> anyhow::Result<AssistantConfig> {
-    let config = job.config.assistant(codec.tokenizer().vocab_size()?, codec.ids());
+fn assistant_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<AssistantConfig> {
+    let SpecialTokens { bos, eot, image, dst, asst } = codec.special();
+    let config = job.config.assistant(codec.tokenizer().vocab_size()?, TokenIds { bos, eot, image, dst, asst });
     config.validate()?;
     Ok(config)
 }

@@ -46,7 +46,7 @@ fn stir(act: &Act, pen: &mut Pen) {
         for i in 0..3 {
             p.ring(0.0, 0.0, 0.12 + 0.11 * i as f32, 0.03, liquid.lit(if i % 2 == 0 { 1.25 } else { 0.8 }));
         }
-        if act.look.thing.is_some() && thing.shape != Shape::Puddle {
+        if act.look.thing.is_some() && !matches!(thing.shape, Shape::Puddle | Shape::Egg) {
             for i in 0..5 {
                 let (s, c) = (angle * 0.6 + i as f32 * TAU / 5.0).sin_cos();
                 let mut q = p.at(0.25 * c, 0.25 * s, 0.24, angle + i as f32);
@@ -64,7 +64,11 @@ fn stir(act: &Act, pen: &mut Pen) {
     let (s, c) = angle.sin_cos();
     let tip = (x + reach * c, y + reach * 0.8 * s);
     let hold = (0.52 + 0.5 * reach * c, 0.18 + 0.5 * reach * s);
-    let kind = if act.look.tool == Tool::Hand { Tool::Spoon } else { act.look.tool };
+    let kind = match act.look.tool {
+        Tool::Whisk | Tool::Fork | Tool::Spatula => act.look.tool,
+        _ if whisking => Tool::Whisk,
+        _ => Tool::Spoon,
+    };
     act.tool(pen, kind, hold, tip, None);
     act.right(pen, hold.0 + 0.02, hold.1, Grip::Fist);
     act.left(pen, -0.72, 0.32, Grip::Fist);
@@ -72,6 +76,7 @@ fn stir(act: &Act, pen: &mut Pen) {
 
 fn pour(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
+    let content = things::content(&thing);
     let thin = act.look.action == Action::Drizzle;
     let (x, y) = (-0.2, 0.2);
     let vessel = if act.look.vessel == Vessel::Blender { Vessel::Pan } else { act.look.vessel };
@@ -87,16 +92,16 @@ fn pour(act: &Act, pen: &mut Pen) {
         if thin {
             for i in 0..(act.done * 9.0) as usize {
                 let at = |i: usize| (0.34 * (i as f32 * 2.2).sin(), -0.3 + 0.07 * i as f32);
-                p.line(at(i), at(i + 1), 0.03, thing.main);
+                p.line(at(i), at(i + 1), 0.035, content);
             }
         } else {
-            p.disc(0.0, 0.0, 0.12 + 0.32 * act.done.sqrt(), thing.main.fade(0.92));
+            p.disc(0.0, 0.0, 0.12 + 0.32 * act.done.sqrt(), content.fade(0.92));
             p.ring(0.0, 0.0, 0.1 + 0.2 * act.phase(0.8), 0.02, thing.second);
         }
     });
     let lip = (0.16 + sway, -0.42);
     if act.away < 0.4 && act.brought > 0.8 {
-        stream(pen, lip, (x + 0.1 + sway, y), if thin { 0.022 } else { 0.06 }, thing.main, act.clock_s);
+        stream(pen, lip, (x + 0.1 + sway, y), if thin { 0.022 } else { 0.06 }, content, act.clock_s);
     }
     // The vessel it comes from, tilted: its own bottle or jar, or a jug in its colour.
     let tilt = -2.1 * (1.0 - 0.8 * act.away);
@@ -113,47 +118,46 @@ fn pour(act: &Act, pen: &mut Pen) {
     act.left(pen, -0.85, 0.5, Grip::Fist);
 }
 
-/// The hand carries portions from the right into the vessel.
+/// The hand carries portions from the right into the vessel; the thing itself stands at the left.
 fn add(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
-    let (x, y) = AT;
+    let (x, y) = (0.14, 0.02);
     let vessel = act.look.vessel;
-    act.vessel(pen, vessel, x, y, 1.05, running(act));
-    act.inside(pen, vessel, x, y, 1.05, |p| {
+    act.vessel(pen, vessel, x, y, 1.0, running(act));
+    act.inside(pen, vessel, x, y, 1.0, |p| {
         if let Some(other) = act.look.other {
             let mut q = p.at(0.0, 0.0, 0.8, 0.0);
             things::draw(&mut q, &other, Form::Whole);
         }
         if act.done > 0.12 {
-            let mut q = p.at(0.0, 0.06, 0.35 + 0.4 * act.done, 0.0);
-            things::pieces(&mut q, &thing, 3 + (9.0 * act.done) as usize, 0.4);
+            let mut q = p.at(0.0, 0.06, 0.5 + 0.45 * act.done, 0.0);
+            things::pieces(&mut q, &thing, 3 + (11.0 * act.done) as usize, 0.4);
         }
     });
-    let by_spoon = matches!(act.look.tool, Tool::MeasuringSpoon | Tool::MeasuringCup | Tool::Spoon);
+    act.card(pen, &thing, act.look.form);
     let phase = act.phase(1.8);
     // Out, dip, back: the portion is gone on the way back.
     let near = (phase * TAU * 0.5).sin();
-    let at = (0.78 - 0.62 * near, 0.22 - 0.36 * near);
-    let full = phase < 0.55 && act.away < 0.5;
-    if by_spoon {
-        act.card(pen, &thing, act.look.form);
-        let hold = (at.0 + 0.36, at.1 + 0.22);
-        act.tool(pen, act.look.tool, hold, at, full.then_some(thing.main));
+    let at = (0.86 - 0.56 * near, 0.22 - 0.36 * near);
+    let full = phase < 0.7 && act.away < 0.5;
+    let content = things::content(&thing);
+    if matches!(act.look.tool, Tool::MeasuringSpoon | Tool::MeasuringCup | Tool::Spoon) {
+        let hold = (at.0 + 0.32, at.1 + 0.22);
+        act.tool(pen, act.look.tool, hold, at, full.then_some(content));
         act.right(pen, hold.0, hold.1, Grip::Pinch);
     } else {
         if full {
-            let mut p = pen.at(at.0, at.1 + act.from_below() - 0.08, THING_SIZE, 0.0);
+            let mut p = pen.at(at.0, at.1 + act.from_below() - 0.08, THING_SIZE * 0.85, 0.0);
             things::draw(&mut p, &thing, act.look.form);
         }
         act.right(pen, at.0 + 0.16, at.1 + 0.12, Grip::Pinch);
     }
     if !full && act.away < 0.5 {
         for i in 0..5 {
-            let t = ((phase - 0.55) * 3.0 + 0.1 * i as f32).clamp(0.0, 1.0);
-            pen.disc(x + 0.16 - 0.06 * i as f32, y - 0.25 + 0.35 * t, 0.045, thing.main.fade(1.0 - t));
+            let t = ((phase - 0.7) * 3.3 + 0.1 * i as f32).clamp(0.0, 1.0);
+            pen.disc(x + 0.16 - 0.06 * i as f32, y - 0.25 + 0.35 * t, 0.05, content.fade(1.0 - t));
         }
     }
-    act.left(pen, -0.68, 0.45, Grip::Fist);
 }
 
 /// Both hands set the thing down, slowly, and turn it into place.
@@ -174,20 +178,18 @@ fn place(act: &Act, pen: &mut Pen) {
     if low > 0.2 {
         things::shadow(&mut p, 0.05, 0.35 + 0.3 * low, 0.4, 0.12);
     }
-    things::draw(&mut p, &thing, act.look.form);
+    act.object(&mut p, &thing);
     act.left(pen, x - 0.36, y + lift + 0.12, Grip::Open);
     act.right(pen, x + 0.46, y + lift + 0.12, Grip::Open);
 }
 
 fn sprinkle(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
-    let (x, y) = (-0.12, 0.22);
+    let packed = things::is_package(&thing);
+    let (x, y) = (if packed { -0.12 } else { 0.12 }, 0.22);
     let vessel = act.look.vessel;
     act.vessel(pen, vessel, x, y, 1.05, running(act));
-    let (rain, other) = match thing.shape {
-        Shape::Shaker | Shape::Jar => (if thing.main.rgb[0] > 0.85 && thing.main.rgb[2] > 0.8 { thing.second.blend(Ink::hex(0xFFFFFF), 0.6) } else { thing.main }, act.look.other),
-        _ => (thing.main, act.look.other),
-    };
+    let (rain, other) = (things::content(&thing), act.look.other);
     act.inside(pen, vessel, x, y, 1.05, |p| {
         if let Some(other) = other {
             let mut q = p.at(0.0, 0.0, 0.9, 0.0);
@@ -200,7 +202,7 @@ fn sprinkle(act: &Act, pen: &mut Pen) {
         }
     });
     let shake = 0.1 * act.swing(0.32);
-    let hand_at = (0.2 + shake + 0.2 * act.swing(2.3), -0.45);
+    let hand_at = (x + 0.32 + shake + 0.2 * act.swing(2.3), -0.45);
     if act.away < 0.4 && act.brought > 0.8 {
         for i in 0..22 {
             let t = (act.clock_s * 1.6 + i as f32 * 0.137).fract();
@@ -208,7 +210,6 @@ fn sprinkle(act: &Act, pen: &mut Pen) {
             pen.disc(hand_at.0 - 0.08 + spread, hand_at.1 + 0.12 + 0.6 * t, 0.024, rain);
         }
     }
-    let packed = matches!(thing.shape, Shape::Shaker | Shape::Jar | Shape::Bottle | Shape::Can | Shape::Packet);
     if packed {
         let mut p = pen.at(hand_at.0, hand_at.1 - 0.05 + act.from_below() + act.away * 0.6, THING_SIZE * 1.05, -2.5 * (1.0 - act.away));
         things::draw(&mut p, &thing, Form::Whole);
@@ -276,7 +277,7 @@ fn squeeze(act: &Act, pen: &mut Pen) {
 
 fn spread(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
-    let (x, y) = AT;
+    let (x, y) = (0.14, 0.02);
     let vessel = act.look.vessel;
     act.vessel(pen, vessel, x, y, 1.05, State::default());
     act.inside(pen, vessel, x, y, 1.05, |p| {
@@ -291,24 +292,24 @@ fn spread(act: &Act, pen: &mut Pen) {
     });
     act.card(pen, &thing, act.look.form);
     let tip = (x + 0.3 * act.swing(0.9), y - 0.2 + 0.5 * act.done.min(0.8));
-    let hold = (tip.0 + 0.42, tip.1 + 0.2);
+    let hold = (tip.0 + 0.36, tip.1 + 0.2);
     let kind = if act.look.tool == Tool::Hand { Tool::Brush } else { act.look.tool };
     act.tool(pen, kind, hold, tip, Some(thing.main));
     act.right(pen, hold.0, hold.1, Grip::Pinch);
-    act.left(pen, -0.72, 0.15, Grip::Open);
 }
 
 fn measure(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
+    let content = things::content(&thing);
     let (x, y) = (-0.15, 0.12);
     act.vessel(pen, Vessel::Measure, x, y, 1.15, State::default());
     let level = 0.1 + 0.75 * act.done;
     {
         let mut p = pen.at(x + act.from_left(), y, 1.15 * 1.25, 0.0);
-        p.rect(0.0, 0.48 - 0.46 * level, 0.31, 0.46 * level, 0.03, 0.0, thing.main);
-        if thing.shape != Shape::Puddle {
+        p.rect(0.0, 0.48 - 0.46 * level, 0.31, 0.46 * level, 0.03, 0.0, content);
+        if !matches!(thing.shape, Shape::Puddle | Shape::Bottle | Shape::Carton | Shape::Jar) {
             for i in 0..(level * 30.0) as usize {
-                p.disc(-0.25 + 0.1 * (i % 6) as f32, 0.42 - 0.13 * (i / 6) as f32, 0.045, thing.second);
+                p.disc(-0.25 + 0.1 * (i % 6) as f32, 0.42 - 0.13 * (i / 6) as f32, 0.045, content.lit(0.85));
             }
         }
         for i in 0..5 {
@@ -317,7 +318,7 @@ fn measure(act: &Act, pen: &mut Pen) {
     }
     let lip = (0.1, -0.62);
     if act.away < 0.4 && act.brought > 0.8 {
-        stream(pen, lip, (x + 0.02, y + 0.2), 0.05, thing.main, act.clock_s);
+        stream(pen, lip, (x + 0.02, y + 0.2), 0.05, content, act.clock_s);
     }
     let mut p = pen.at(0.42, -0.62 + act.from_below() + act.away * 1.4, THING_SIZE * 1.1, -1.9);
     if thing.shape == Shape::Puddle {

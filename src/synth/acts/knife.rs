@@ -28,13 +28,13 @@ fn cut(act: &Act, pen: &mut Pen) {
     act.vessel(pen, Vessel::Board, bx, by, 1.05, State::default());
     let dx = bx + act.from_left();
     let chop = act.look.action == Action::Chop;
-    let whole = 1.0 - 0.6 * act.done;
+    let whole = 1.0 - 0.45 * act.done;
     {
-        let mut p = pen.at(dx - 0.34, by + 0.05, THING_SIZE * 1.15 * whole.max(0.4), 0.0);
+        let mut p = pen.at(dx - 0.34, by + 0.05, THING_SIZE * 1.35 * whole, 0.0);
         things::draw(&mut p, &thing, act.look.form);
     }
     {
-        let mut p = pen.at(dx + 0.42, by + 0.08, THING_SIZE * 1.1, 0.0);
+        let mut p = pen.at(dx + 0.44, by + 0.06, THING_SIZE * 1.3, 0.0);
         match act.look.action {
             Action::Chop => things::pieces(&mut p, &thing, 5 + (act.done * 22.0) as usize, 0.2 + 0.26 * act.done),
             Action::Slice => things::slices(&mut p, &thing, 1 + (act.done * 5.0) as usize),

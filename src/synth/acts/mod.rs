@@ -23,6 +23,8 @@ use super::words::{Action, Form, Look};
 const VESSEL_SIZE: f32 = 1.25;
 /// Size of the thing in hand.
 const THING_SIZE: f32 = 0.6;
+/// Size of the thing that stands beside the vessel.
+const CARD_SIZE: f32 = 0.68;
 
 /// One moment of a step on stage.
 #[derive(Clone, Copy)]
@@ -119,10 +121,22 @@ impl Act<'_> {
         draw(&mut p);
     }
 
-    /// The thing itself, standing at the left so that it can be seen what is being used.
+    /// What is handled: a vessel where the words say so, or the thing.
+    fn object(&self, pen: &mut Pen, thing: &Thing) {
+        match self.look.carried {
+            Some(vessel) => vessels::draw(pen, vessel, State::default()),
+            None => things::draw(pen, thing, self.look.form),
+        }
+    }
+
+    /// The thing itself, large at the left with a hand at it, so that it can be seen what is being used.
     fn card(&self, pen: &mut Pen, thing: &Thing, form: Form) {
-        let mut p = pen.at(-0.98, 0.42 + self.from_below() * 0.6, THING_SIZE * 0.95, 0.0);
-        things::draw(&mut p, thing, form);
+        let (x, y) = (-0.9, 0.22);
+        {
+            let mut p = pen.at(x, y + self.from_below(), CARD_SIZE, 0.0);
+            things::draw(&mut p, thing, form);
+        }
+        self.left(pen, x + 0.06, y + 0.36, Grip::Pinch);
     }
 }
 

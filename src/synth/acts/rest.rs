@@ -44,7 +44,7 @@ fn rinse(act: &Act, pen: &mut Pen) {
         stream(pen, (x, -0.35), (x, y - 0.05), 0.085, WATER, act.clock_s * 1.5);
     }
     let mut p = pen.at(x + sway + act.from_left(), y + 0.1, THING_SIZE * 1.25, 0.5 * act.swing(1.9));
-    things::draw(&mut p, &thing, act.look.form);
+    act.object(&mut p, &thing);
     if act.away < 0.6 {
         for i in 0..12 {
             let t = (act.clock_s * 1.9 + i as f32 * 0.29).fract();
@@ -197,7 +197,7 @@ fn take(act: &Act, pen: &mut Pen) {
     let (x, y) = (-0.02 + 0.06 * act.swing(2.6), -0.1 + 0.05 * act.swing(1.7));
     act.vessel(pen, act.look.vessel, 0.0, 0.25, 0.8, State::default());
     let mut p = pen.at(x + act.from_left() * -0.6, y, THING_SIZE * 1.7, 0.3 * act.swing(3.1));
-    things::draw(&mut p, &thing, act.look.form);
+    act.object(&mut p, &thing);
     act.right(pen, x + 0.36, y + 0.28, Grip::Fist);
 }
 
