@@ -136,7 +136,7 @@ pub fn script(episode: &Episode) -> Result<Recording> {
         goal: episode.task.goal.clone(),
         knowledge: episode.task.knowledge.clone(),
         user_type: Some("no_talk".into()),
-        user_id: Some("no_talk_0".into()),
+        user_id: Some(format!("person_{}", episode.person)),
         speed: Some(episode.speed),
         end_s: (episode.length_s * ANNOTATION_FPS).floor() / ANNOTATION_FPS,
         turns,
