@@ -74,7 +74,7 @@ fn has_screen() -> bool {
 fn in_lines(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
     let meter = Shared::default();
     let plain = Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone());
-    let mut face = Face::Lines(plain);
+    let mut face = Face::Lines(Box::new(plain));
     let figures = drive(job, None, controls, &meter, &mut face)?;
     if let Face::Lines(plain) = &mut face {
         plain.summary(&meter.lock(), &figures)?;

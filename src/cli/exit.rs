@@ -31,7 +31,7 @@ pub struct Usage(pub String);
 pub fn quiet_when_unread() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let words = info.payload_as_str().unwrap_or_default();
+        let words = info.payload().downcast_ref::<String>().map_or("", String::as_str);
         if words.starts_with("failed printing to stdout") && words.contains("Broken pipe") {
             std::process::exit(i32::from(DONE));
         }

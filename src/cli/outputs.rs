@@ -13,7 +13,7 @@ use crate::tui::{Controls, ScreenSink};
 /// What the person sees.
 pub enum Face<W: Write> {
     /// Lines of text.
-    Lines(Plain<W>),
+    Lines(Box<Plain<W>>),
     /// The screen.
     Screen(ScreenSink),
 }

@@ -221,8 +221,13 @@ impl App {
                 self.set_step(*step, state, *at);
             }
             Event::Rejected { at, text, why, .. } => {
-                self.dst_update.fire(*at);
-                self.say(*at, Who::Notice, format!("refused the update `{text}`: {why}"));
+                // The event does not say which gate let it through; the frame's probabilities do.
+                let update = match (self.gates.back(), self.dst_update.threshold) {
+                    (Some(point), Some(threshold)) => point.dst_update.0 >= threshold.0,
+                    _ => true,
+                };
+                if update { self.dst_update.fire(*at) } else { self.speak.fire(*at) }
+                self.say(*at, Who::Notice, format!("refused `{text}`: {why}"));
             }
             Event::Warning { at, kind, step, missing, .. } => self.warn(*at, *kind, *step, missing),
             Event::Utterance { at, text, .. } => {
@@ -356,8 +361,8 @@ mod tests {
         assert_eq!(app.current_step().unwrap().id, StepId(2));
         assert_eq!(app.steps[2].warnings, ["begun before S2"]);
         assert_eq!(app.steps_done(), 1);
-        assert_eq!(app.dst_update.count, 4, "three transitions and one refused");
-        assert_eq!(app.speak.count, 2);
+        assert_eq!(app.dst_update.count, 3, "each transition");
+        assert_eq!(app.speak.count, 3, "two sentences, and one refused where only the speak gate was open");
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub fn events() -> Vec<Event> {
         let t = i as f64 / 2.0;
         // Two bumps and a slow wave: something a chart can show.
         let bump = |centre: f64| (-(t - centre).powi(2) / 4.0).exp() as f32;
-        let speak = 0.05 + 0.85 * (bump(15.0) + bump(52.0)).min(1.0);
+        let speak = 0.05 + 0.85 * (bump(15.0) + bump(40.0) + bump(52.0)).min(1.0);
         let dst_update = 0.1 + 0.8 * (bump(2.0) + bump(14.5) + bump(50.0)).min(1.0);
         events.push(Event::Frame { frame: FrameIdx(i), at: MediaTime(t), speak: Prob(speak), dst_update: Prob(dst_update) });
         match i {
@@ -73,7 +73,7 @@ pub fn events() -> Vec<Event> {
             29 => events.push(transition(t, 0, Transition::Complete)),
             30 => events.push(utterance(t, "Great, the tortilla is in place. Now spread nut butter over it, but leave half an inch free at the edges.")),
             60 => events.push(Event::User { at: MediaTime(t), text: "How thick should the butter be?".into() }),
-            80 => events.push(Event::Rejected { frame: FrameIdx(i), at: MediaTime(t), text: "S1->complete".into(), why: "S1 is completed".into() }),
+            80 => events.push(Event::Rejected { frame: FrameIdx(i), at: MediaTime(t), text: "Now now now".into(), why: "it repeats itself".into() }),
             100 => {
                 events.push(transition(t, 2, Transition::Start));
                 events.push(Event::Warning {

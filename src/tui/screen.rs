@@ -24,12 +24,14 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crossterm::event::{self, Event as TerminalEvent, KeyEventKind};
+use crossterm::event::{self, Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind};
+use crossterm::execute;
+use crossterm::terminal::{Clear, ClearType};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui::{Frame as Canvas, Terminal};
+use ratatui::{Frame as Canvas, Terminal, TerminalOptions, Viewport};
 use ratatui_image::picker::Picker;
 use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
@@ -84,8 +86,8 @@ impl View {
         Self { theme, scroll: 0, help: false, encoder: picture::Encoder::new(picker) }
     }
 
-    /// Does what a key asks for. `true` when the whole screen has to be drawn again.
-    fn obey(&mut self, command: Command, controls: &Controls) -> bool {
+    /// Does what a key asks for.
+    fn obey(&mut self, command: Command, controls: &Controls) -> Touched {
         match command {
             Command::Quit => controls.quit(),
             Command::Interrupt => controls.interrupt(),
@@ -99,9 +101,9 @@ impl View {
             Command::PageUp => self.scroll += PAGE_LINES,
             Command::PageDown => self.scroll = self.scroll.saturating_sub(PAGE_LINES),
             Command::ScrollEnd => self.scroll = 0,
-            Command::Redraw => return true,
+            Command::Redraw => return Touched::All,
         }
-        false
+        Touched::Parts
     }
 }
 
@@ -113,13 +115,15 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     let _guard = Guard::take()?;
     let picker = if options.ask_graphics && !options.no_color { ask_graphics() } else { Picker::halfblocks() };
     let mut view = View::new(Theme::pick(options.no_color), picker);
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-    terminal.clear()?;
+    let mut terminal = blank()?;
     let mut drawn = None;
     while !controls.quitting() && terminal::is_taken() {
-        let touched = obey_keys(&mut terminal, &mut view, controls)?;
+        let touched = obey_keys(&mut view, controls)?;
+        if touched == Touched::All {
+            terminal = blank()?;
+        }
         let revision = board.revision();
-        if touched || drawn != Some(revision) {
+        if touched != Touched::Nothing || drawn != Some(revision) {
             let mut app = board.snapshot();
             // The keys act at once, even while the engine is busy with a frame.
             app.status.paused = controls.paused() && !app.ended;
@@ -132,25 +136,47 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     Ok(())
 }
 
-/// Takes all keys that wait. `true` when something may look different now.
-fn obey_keys(terminal: &mut Terminal<CrosstermBackend<Stdout>>, view: &mut View, controls: &Controls) -> io::Result<bool> {
-    let mut touched = false;
+/// An empty screen of the terminal's size. The viewport is fixed, because ratatui asks the terminal for its
+/// cursor when it adapts one by itself, and a terminal that does not answer would end the run.
+fn blank() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    execute!(stdout(), Clear(ClearType::All))?;
+    let (columns, rows) = crossterm::terminal::size()?;
+    let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+    Terminal::with_options(CrosstermBackend::new(stdout()), TerminalOptions { viewport })
+}
+
+/// What keys have made of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Touched {
+    /// It looks as before.
+    Nothing,
+    /// Something may look different.
+    Parts,
+    /// Everything has to be drawn again.
+    All,
+}
+
+/// Takes all keys that wait.
+fn obey_keys(view: &mut View, controls: &Controls) -> io::Result<Touched> {
+    let mut touched = Touched::Nothing;
     while event::poll(Duration::ZERO)? {
-        match event::read()? {
-            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => {
-                let Some(command) = keys::command(key) else { continue };
-                touched = true;
-                if view.help && key.code == crossterm::event::KeyCode::Esc {
-                    view.help = false;
-                } else if view.obey(command, controls) {
-                    terminal.clear()?;
-                }
-            }
-            TerminalEvent::Resize(..) => touched = true,
-            _ => {}
-        }
+        let now = match event::read()? {
+            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => press(key, view, controls),
+            TerminalEvent::Resize(..) => Touched::All,
+            _ => Touched::Nothing,
+        };
+        touched = touched.max(now);
     }
     Ok(touched)
+}
+
+fn press(key: KeyEvent, view: &mut View, controls: &Controls) -> Touched {
+    let Some(command) = keys::command(key) else { return Touched::Nothing };
+    if view.help && key.code == KeyCode::Esc {
+        view.help = false;
+        return Touched::Parts;
+    }
+    view.obey(command, controls)
 }
 
 /// Half blocks unless the terminal says that it can do better.
@@ -313,6 +339,23 @@ mod tests {
                 assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'));
             }
         }
+    }
+
+    #[test]
+    fn keys_reach_the_engine_and_escape_closes_the_help_first() {
+        let controls = Controls::default();
+        let mut view = View::new(Theme::monochrome(), Picker::halfblocks());
+        let mut press = |code| super::press(KeyEvent::from(code), &mut view, &controls);
+        assert_eq!(press(KeyCode::Char('x')), Touched::Nothing);
+        assert_eq!(press(KeyCode::Char(' ')), Touched::Parts);
+        press(KeyCode::Char('m'));
+        press(KeyCode::Char('+'));
+        press(KeyCode::Char('?'));
+        press(KeyCode::Esc);
+        assert!(controls.paused() && controls.muted() && !controls.quitting());
+        assert_eq!(controls.speed_factor(), 2.0);
+        press(KeyCode::Esc);
+        assert!(controls.quitting() && !controls.interrupted());
     }
 
     #[test]

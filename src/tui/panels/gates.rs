@@ -20,6 +20,9 @@ const TOP: f64 = 1.06;
 /// Rows of one gate below which its chart is left out.
 const CHART_ROWS_MIN: u16 = 2;
 
+/// Columns of a gate's name and the space behind it.
+const NAME_COLUMNS: usize = 7;
+
 /// Columns from one dash of the threshold line to the next.
 const DASH_EVERY_COLUMNS: usize = 3;
 
@@ -53,7 +56,7 @@ impl Strip<'_> {
 
     /// `speak  0.03 of 0.50 ◆ fires` and how often it fired at the right.
     fn label(&self, app: &App, columns: u16, theme: &Theme) -> Line<'static> {
-        let name = Span::styled(format!("{:<7}", self.name), self.style);
+        let name = Span::styled(format!("{:<NAME_COLUMNS$}", self.name), self.style);
         let Some(threshold) = self.gate.threshold else { return Line::from(name) };
         if self.gate.kind == "off" {
             return Line::from(vec![name, Span::styled("off", theme.dim)]);
@@ -62,8 +65,10 @@ impl Strip<'_> {
         let fires = now >= f64::from(threshold.0);
         let value = format!("{now:.2}");
         let limit = format!(" {} {:.2}", if fires { "≥" } else { "<" }, threshold.0);
-        let count = format!("◆ fired {}", self.gate.count);
-        let pad = usize::from(columns).saturating_sub(7 + width(&value) + width(&limit) + width(&count));
+        let room = usize::from(columns).saturating_sub(NAME_COLUMNS + width(&value) + width(&limit));
+        let long = format!(" ◆ fired {}", self.gate.count);
+        let count = if width(&long) <= room { long } else { format!(" ◆ {}", self.gate.count) };
+        let pad = room.saturating_sub(width(&count));
         let value_style = if fires { self.style.patch(theme.title) } else { self.style };
         Line::from(vec![
             name,

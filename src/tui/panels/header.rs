@@ -12,6 +12,10 @@ use crate::units::MediaTime;
 /// Columns of the progress bar at most.
 const BAR_COLUMNS_MAX: u16 = 40;
 
+/// States that are no cause for worry.
+const RUNNING: &str = "running";
+const FINISHED: &str = "finished - q leaves";
+
 /// Draws the header on two lines: badge, state, source, time; below it the goal.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let [top, goal] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
@@ -26,7 +30,11 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let badge = format!(" proact {} ", app.status.mode.word());
     let used = width(&badge) + width(state) + 4;
     let source = cut(&app.status.source, usize::from(left.width).saturating_sub(used));
-    let state_style = if state == "running" { theme.text } else { theme.warning };
+    let state_style = match state {
+        RUNNING => theme.text,
+        FINISHED => theme.done,
+        _ => theme.warning,
+    };
     let line = Line::from(vec![
         Span::styled(badge, theme.current),
         Span::raw(" "),
@@ -51,11 +59,11 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
 
 fn state(app: &App) -> &'static str {
     match app {
-        App { ended: true, .. } => "finished - q leaves",
+        App { ended: true, .. } => FINISHED,
         App { status, .. } if status.paused => "PAUSED - space goes on",
         App { source_lost: true, .. } => "NO FRAMES",
         App { speak, .. } if speak.kind.is_empty() => "loading",
-        _ => "running",
+        _ => RUNNING,
     }
 }
 

@@ -25,7 +25,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, theme: &Theme) {
         Span::styled("✓ ", theme.done),
         Span::raw("done   "),
         Span::styled("▶ ", theme.current),
-        Span::raw(" being done   · not begun   ◆ a gate fired   "),
+        Span::raw("being done   · not begun   ◆ a gate fired   "),
         Span::styled("╌╌ ", theme.threshold),
         Span::raw("threshold"),
     ]));

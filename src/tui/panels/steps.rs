@@ -2,7 +2,6 @@
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -92,7 +91,7 @@ fn row_lines(row: &StepRow, columns: usize, theme: &Theme) -> Vec<Line<'static>>
     let lead = format!("{} {:<3} ", mark(row.state), row.id.to_string());
     let room = columns.saturating_sub(width(&lead) + width(&times) + 1);
     let style = match row.state {
-        StepState::NotStarted => theme.dim,
+        StepState::NotStarted => theme.text,
         StepState::InProgress => theme.current,
         StepState::Completed => theme.done,
     };
@@ -108,7 +107,8 @@ fn row_lines(row: &StepRow, columns: usize, theme: &Theme) -> Vec<Line<'static>>
             let times = if i == 0 { times.clone() } else { " ".repeat(width(&times)) };
             let pad = " ".repeat(room.saturating_sub(width(&name)) + 1);
             let times_style = if row.state == StepState::InProgress { style } else { theme.dim };
-            let name_style = if row.state == StepState::Completed { Style::new() } else { style };
+            // What is done steps back behind what is to come.
+            let name_style = if row.state == StepState::Completed { theme.dim } else { style };
             Line::from(vec![
                 Span::styled(lead, style),
                 Span::styled(name + &pad, name_style),
@@ -136,12 +136,13 @@ fn clamp_lines(mut lines: Vec<String>, columns: usize) -> Vec<String> {
 /// `  0:02.0 –  0:14.5`; in a narrow panel the last time only.
 fn times(row: &StepRow, columns: usize) -> String {
     let time = |t: Option<MediaTime>| format!("{:>TIME_COLUMNS$}", t.map(|t| t.to_string()).unwrap_or_default());
+    // What has no times yet leaves the room to its name.
+    if row.state == StepState::NotStarted {
+        return String::new();
+    }
     if columns < TWO_TIMES_FROM {
         return time(row.ended.or(row.started));
     }
-    match row.state {
-        StepState::NotStarted => " ".repeat(2 * TIME_COLUMNS + 3),
-        StepState::InProgress => format!("{} – {:TIME_COLUMNS$}", time(row.started), "now"),
-        StepState::Completed => format!("{} – {}", time(row.started), time(row.ended)),
-    }
+    let end = if row.state == StepState::InProgress { format!("{:TIME_COLUMNS$}", "now") } else { time(row.ended) };
+    format!("{} – {end}", time(row.started))
 }
