@@ -31,6 +31,10 @@ pub struct AssistantTraining {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
+    /// Share of events that the dialogue takes for done too early; nothing of them is learnt, but all that follows is.
+    pub early_share: f32,
+    /// An early event is up to this many frames early.
+    pub early_frames_max: usize,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.

@@ -186,6 +186,8 @@ impl TrainConfig {
         let shares = [
             ("vision_training.idle_share", self.vision_training.idle_share),
             ("assistant_training.late_share", self.assistant_training.late_share),
+            ("assistant_training.early_share", self.assistant_training.early_share),
+            ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
             ("assistant_training.negative_share", self.assistant_training.negative_share),
         ];
         if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::train::rng::Rng;
 use crate::units::{MediaTime, StepId};
 
+/// Two times closer than this are the same, as the layout has it.
+const TIME_TOLERANCE_S: f64 = 1e-6;
+
 /// A recording with its features, ready to be cut into clips.
 pub struct Source {
     /// Annotation.
@@ -32,6 +35,11 @@ pub struct ExampleOptions {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
+    /// Share of events that the dialogue takes for done too early: nothing of them is learnt, but all that follows is,
+    /// so that a wrong update does not lead to the next one.
+    pub early_share: f32,
+    /// An early event is up to this many frames early.
+    pub early_frames_max: usize,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
@@ -60,10 +68,12 @@ pub struct Example {
     pub in_view: Vec<(u32, u32)>,
 }
 
-/// A group of turns that stand at one time, and how many frames late they are.
-struct Late {
-    from: f64,
-    frames: usize,
+/// A group of turns that was moved in time.
+enum Moved {
+    /// It stands this many frames behind its time `from`.
+    Late { from: f64, frames: usize },
+    /// It stands at `to`, before its time.
+    Early { to: f64 },
 }
 
 /// The examples of a recording. `draw` decides which events are late; the same draws give the same examples.
@@ -72,46 +82,57 @@ struct Late {
 /// The annotation does not fit the task or the frames.
 pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
     let start = TaskState::new(&source.task);
-    let (turns, late) = delayed(source, options, draw);
+    let (turns, moved) = displaced(source, options, draw);
     let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &turns, &options.clip)?;
     // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
     if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
         return Err(Error::Invalid(format!("recording {}: {}", source.recording.id, fault.why)));
     }
     let events: Vec<f64> = source.recording.transitions().iter().map(|(at, _)| at.0).collect();
-    clips.iter().map(|clip| example(source, layout, options, clip, &late, &events)).collect()
+    clips.iter().map(|clip| example(source, layout, options, clip, &moved, &events)).collect()
 }
 
-/// The turns with some groups moved to later frames, and which.
-fn delayed(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> (Vec<Turn>, Vec<Late>) {
+/// The turns with some groups moved to other frames, and which.
+fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> (Vec<Turn>, Vec<Moved>) {
     let mut turns: Vec<Turn> =
         source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_))).cloned().collect();
     if draw.unit() < options.silent_user_share {
         turns.retain(|t| !matches!(t.kind, TurnKind::User(_)));
     }
-    let period = match source.frames.as_slice() {
-        [a, b, ..] => b.0 - a.0,
-        _ => return (turns, Vec::new()),
-    };
-    let mut late = Vec::new();
-    let mut i = 0;
+    let period = period(source);
+    let mut moved = Vec::new();
+    if period <= 0.0 {
+        return (turns, moved);
+    }
+    let time = |turn: &Turn| turn.at.unwrap_or_default().0;
+    let (mut i, mut before) = (0, f64::NEG_INFINITY);
     while i < turns.len() {
-        let at = turns[i].at.unwrap_or_default().0;
-        let end = turns[i..].iter().position(|t| t.at.unwrap_or_default().0 > at).map_or(turns.len(), |n| i + n);
+        let at = time(&turns[i]);
+        let end = turns[i..].iter().position(|t| time(t) > at).map_or(turns.len(), |n| i + n);
         let moves_state = turns[i..end].iter().any(|t| matches!(t.kind, TurnKind::Dst(_)));
-        // Never past the next turn: their order is part of the dialogue.
-        let room = turns.get(end).map_or(f64::INFINITY, |t| t.at.unwrap_or_default().0 - at);
-        let most = options.late_frames_max.min((room / period - 1.0).max(0.0) as usize);
-        if moves_state && draw.unit() < options.late_share && most > 0 {
-            let frames = 1 + draw.below(most);
-            for turn in &mut turns[i..end] {
-                turn.at = Some(MediaTime(at + frames as f64 * period));
-            }
-            late.push(Late { from: at, frames });
+        let (fate, far) = (draw.unit(), draw.unit());
+        // Never past the neighbouring turn: their order is part of the dialogue.
+        let frames = |room: f64, most: usize| (far * most.min((room / period - 1.0).max(0.0) as usize) as f32).ceil();
+        let after = turns.get(end).map_or(f64::INFINITY, time);
+        let shift = match () {
+            () if !moves_state => 0.0,
+            () if fate < options.late_share => frames(after - at, options.late_frames_max),
+            () if fate < options.late_share + options.early_share => -frames(at - before.max(0.0), options.early_frames_max),
+            () => 0.0,
+        };
+        let to = at + f64::from(shift) * period;
+        for turn in &mut turns[i..end] {
+            turn.at = Some(MediaTime(to));
         }
+        if shift > 0.0 {
+            moved.push(Moved::Late { from: at, frames: shift as usize });
+        } else if shift < 0.0 {
+            moved.push(Moved::Early { to });
+        }
+        before = to;
         i = end;
     }
-    (turns, late)
+    (turns, moved)
 }
 
 fn example(
@@ -119,10 +140,11 @@ fn example(
     layout: &Layout<'_>,
     options: &ExampleOptions,
     clip: &Clip,
-    late: &[Late],
+    moved: &[Moved],
     events: &[f64],
 ) -> Result<Example> {
     let episode = &clip.episode;
+    let spoilt = spoilt_frames(source, clip, moved);
     let tokens: Vec<u32> = episode.slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
     let per_frame = layout.tokens_per_frame();
     let mut seen = 0u32;
@@ -140,13 +162,19 @@ fn example(
         .get(clip.frames.start * width..clip.frames.end * width)
         .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
     let text = |kind: Target| -> (Vec<u32>, Vec<u32>) {
-        let slots = episode.slots.iter().zip(&episode.targets).enumerate();
-        slots
-            .filter_map(|(p, (slot, target))| match slot {
-                Slot::Token(t) if *target == kind && p > 0 => Some((p as u32 - 1, t.0)),
-                _ => None,
-            })
-            .unzip()
+        let mut frame = None;
+        let mut places = (Vec::new(), Vec::new());
+        for (p, (slot, target)) in episode.slots.iter().zip(&episode.targets).enumerate() {
+            match slot {
+                Slot::Image { frame: at, .. } => frame = Some(*at),
+                Slot::Token(t) if *target == kind && p > 0 && !frame.is_some_and(|f| spoilt.contains(&f)) => {
+                    places.0.push(p as u32 - 1);
+                    places.1.push(t.0);
+                }
+                Slot::Token(_) => {}
+            }
+        }
+        places
     };
     let mut made = Example {
         features: features.to_vec(),
@@ -159,17 +187,38 @@ fn example(
         tokens,
         order,
     };
-    answers(&mut made, source, options, clip, late, events);
+    answers(&mut made, source, options, clip, moved, events, &spoilt);
     Ok(made)
 }
 
+/// Frames of the clip at which an event stands before its time.
+fn spoilt_frames(source: &Source, clip: &Clip, moved: &[Moved]) -> Vec<usize> {
+    let early = moved.iter().filter_map(|m| if let Moved::Early { to } = m { Some(*to) } else { None });
+    let frame = |to: f64| source.frames.partition_point(|f| f.0 + TIME_TOLERANCE_S < to).checked_sub(clip.frames.start);
+    early.filter_map(frame).collect()
+}
+
 /// Fills in what the heads should say and which step is in view.
-fn answers(made: &mut Example, source: &Source, options: &ExampleOptions, clip: &Clip, late: &[Late], events: &[f64]) {
+fn answers(
+    made: &mut Example,
+    source: &Source,
+    options: &ExampleOptions,
+    clip: &Clip,
+    moved: &[Moved],
+    events: &[f64],
+    spoilt: &[usize],
+) {
+    let waits = |at: f64| {
+        moved.iter().any(|m| matches!(m, Moved::Late { from, frames } if *from <= at && at < from + *frames as f64 * period(source) - 1e-6))
+    };
     for read in &clip.episode.heads {
         let at = source.frames[clip.frames.start + read.frame].0;
         let slot = read.slot as u32;
         let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
-        let overdue = on_image && late.iter().any(|l| l.from <= at && at < l.from + l.frames as f64 * period(source) - 1e-6);
+        if spoilt.contains(&read.frame) {
+            continue;
+        }
+        let overdue = on_image && waits(at);
         let announced = events.iter().any(|e| at < *e && *e <= at + options.ambiguous_before_s);
         match read.dst_update {
             Some(true) => made.dst_reads.push((slot, true)),

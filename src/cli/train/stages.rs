@@ -259,12 +259,16 @@ fn assistant_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<Ass
     Ok(config)
 }
 
-fn options(job: &Job<'_>, late_share: f32, silent_user_share: f32) -> ExampleOptions {
+/// How examples are made: as the training file says, or, for validation, as the recordings are, without a word of the person.
+fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
     let s = &job.config.assistant_training;
+    let share = |of: f32, otherwise: f32| if part == Part::Train { of } else { otherwise };
     ExampleOptions {
         clip: ClipOptions { tokens_max: s.tokens_max, frames_kept: s.frames_kept, episode: EpisodeOptions::default() },
-        late_share,
-        silent_user_share,
+        late_share: share(s.late_share, 0.0),
+        early_share: share(s.early_share, 0.0),
+        early_frames_max: s.early_frames_max,
+        silent_user_share: share(s.silent_user_share, 1.0),
         late_frames_max: s.late_frames_max,
         ambiguous_before_s: s.ambiguous_before_s,
     }
@@ -273,7 +277,7 @@ fn options(job: &Job<'_>, late_share: f32, silent_user_share: f32) -> ExampleOpt
 fn validation_examples(job: &Job<'_>, sources: &[Source], layout: &Layout<'_>) -> anyhow::Result<Vec<Example>> {
     let mut all = Vec::new();
     for (i, source) in sources.iter().enumerate() {
-        all.extend(examples(source, layout, &options(job, 0.0, 1.0), &mut Rng::of(&[job.config.seed, 6, i as u64]))?);
+        all.extend(examples(source, layout, &options(job, Part::Validation), &mut Rng::of(&[job.config.seed, 6, i as u64]))?);
     }
     Ok(all)
 }
@@ -288,7 +292,7 @@ fn draw_batch(job: &Job<'_>, train: &[Source], layout: &Layout<'_>, at: usize) -
         Rng::of(&[job.config.seed, 4, epoch]).shuffle(&mut order);
         let chosen = order[place % train.len()];
         let mut draw = Rng::of(&[job.config.seed, 5, epoch, chosen as u64]);
-        let mut clips = examples(&train[chosen], layout, &options(job, settings.late_share, settings.silent_user_share), &mut draw)?;
+        let mut clips = examples(&train[chosen], layout, &options(job, Part::Train), &mut draw)?;
         if !clips.is_empty() {
             batch.push(clips.swap_remove(draw.below(clips.len())));
         }
