@@ -55,7 +55,7 @@ pub struct Job {
 /// Whatever stopped it; [`Interrupted`] when a signal did.
 pub fn run(job: Job) -> anyhow::Result<()> {
     let screen = !job.flags.headless && has_screen();
-    load::set_threads(job.settings.threads);
+    load::set_threads(load::threads_for(job.settings.threads, &job.model));
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
     signals::watch(&controls)?;

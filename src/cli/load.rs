@@ -25,6 +25,8 @@ use crate::session::{Gates, SharedCodec, TokenizerCodec};
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
 /// Environment variable that candle and rayon read.
 const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
+/// A model file below this size is computed on one thread unless asked otherwise.
+const SMALL_MODEL_BYTES: u64 = 64 << 20;
 /// Key of the chat template.
 const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
@@ -204,6 +206,13 @@ fn gate(gate: &config::GateConfig) -> policy::GateConfig {
         hysteresis: gate.hysteresis,
         refractory_s: gate.refractory_s,
     }
+}
+
+/// Threads for a model when none are asked for (0): one for a small file. Its products are too short to share out, and
+/// candle's workers spin while they wait: on a busy machine a token then takes a hundred times as long.
+pub fn threads_for(asked: usize, model: &Path) -> usize {
+    let small = model.metadata().is_ok_and(|file| file.len() < SMALL_MODEL_BYTES);
+    if asked == 0 && small { 1 } else { asked }
 }
 
 /// Sets the threads of the arithmetic; 0 leaves it at one a core. Call it before any thread is started.

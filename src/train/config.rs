@@ -187,6 +187,7 @@ impl TrainConfig {
             ("vision_training.idle_share", self.vision_training.idle_share),
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),
+            ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
             ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
             ("assistant_training.negative_share", self.assistant_training.negative_share),
         ];

@@ -40,6 +40,9 @@ pub struct ExampleOptions {
     pub early_share: f32,
     /// An early event is up to this many frames early.
     pub early_frames_max: usize,
+    /// Share of recordings whose steps are listed in a random order, in silence: which step is in view must then be told
+    /// from its words, not from its place in the list or from what was said to come next.
+    pub shuffled_share: f32,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
@@ -81,6 +84,39 @@ enum Moved {
 /// # Errors
 /// The annotation does not fit the task or the frames.
 pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+    if draw.unit() >= options.shuffled_share {
+        return in_order(source, layout, options, draw);
+    }
+    let mut made = in_order(&shuffled(source, draw), layout, options, draw)?;
+    made.iter_mut().for_each(|example| example.speak_reads.clear());
+    Ok(made)
+}
+
+/// The recording with its steps in a random order, and nothing said by the assistant.
+fn shuffled(source: &Source, draw: &mut Rng) -> Source {
+    let mut order: Vec<usize> = (0..source.task.steps.len()).collect();
+    draw.shuffle(&mut order);
+    let mut place = vec![StepId(0); order.len()];
+    for (new, old) in order.iter().enumerate() {
+        place[*old] = StepId(new as u16);
+    }
+    let moved = |step: StepId| place.get(usize::from(step.0)).copied().unwrap_or(step);
+    let mut task = source.task.clone();
+    task.steps = order.iter().map(|old| source.task.steps[*old].clone()).collect();
+    for step in &mut task.steps {
+        step.after.iter_mut().for_each(|before| *before = moved(*before));
+    }
+    let mut recording = source.recording.clone();
+    recording.turns.retain(|turn| !matches!(turn.kind, TurnKind::Assistant { .. }));
+    for turn in &mut recording.turns {
+        if let TurnKind::Dst(updates) = &mut turn.kind {
+            updates.iter_mut().for_each(|update| update.step = moved(update.step));
+        }
+    }
+    Source { recording, task, frames: source.frames.clone(), features: Arc::clone(&source.features), frame_width: source.frame_width }
+}
+
+fn in_order(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
     let start = TaskState::new(&source.task);
     let (turns, moved) = displaced(source, options, draw);
     let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &turns, &options.clip)?;

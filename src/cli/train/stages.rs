@@ -267,6 +267,7 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
         clip: ClipOptions { tokens_max: s.tokens_max, frames_kept: s.frames_kept, episode: EpisodeOptions::default() },
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),
+        shuffled_share: share(s.shuffled_share, 0.0),
         early_frames_max: s.early_frames_max,
         silent_user_share: share(s.silent_user_share, 1.0),
         late_frames_max: s.late_frames_max,

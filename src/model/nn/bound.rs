@@ -73,6 +73,11 @@ fn like(values: Vec<f32>, shape: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, shape.shape(), shape.device())
 }
 
+/// The gradient of a norm's weight, if it is trained: a frozen one gets none.
+fn weight_gradient(values: Vec<f32>, weight: &Tensor) -> Result<Option<Tensor>> {
+    weight.track_op().then(|| like(values, weight)).transpose()
+}
+
 fn output(values: Vec<f32>, layout: &Layout) -> (CpuStorage, Shape) {
     (CpuStorage::F32(values), layout.shape().clone())
 }
@@ -97,7 +102,7 @@ impl CustomOp2 for RmsNorm {
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (mut dx, mut dw) = (vec![0.0; x.elem_count()], vec![0.0; w.elem_count()]);
         with_views([x, w, dy], |[x, w, dy]| kernels::rms_norm_backward(x, w, self.eps, dy, &mut dx, &mut dw))?;
-        Ok((Some(like(dx, x)?), Some(like(dw, w)?)))
+        Ok((Some(like(dx, x)?), weight_gradient(dw, w)?))
     }
 }
 
@@ -139,7 +144,7 @@ impl CustomOp3 for LayerNorm {
         with_views([x, w, dy], |[x, w, dy]| {
             kernels::layer_norm_backward(x, w, self.eps, dy, &mut dx, &mut dw, &mut db);
         })?;
-        Ok((Some(like(dx, x)?), Some(like(dw, w)?), Some(like(db, b)?)))
+        Ok((Some(like(dx, x)?), weight_gradient(dw, w)?, weight_gradient(db, b)?))
     }
 }
 
