@@ -169,7 +169,7 @@ mod tests {
         let mut opt = AdamW::new(config, &[("w".into(), var.clone())]).unwrap();
         let g = Some(Tensor::from_slice(&[0.5f32, 0.1], (1, 2), &Device::Cpu).unwrap());
         for step in 0..2 {
-            opt.step(&[g.clone()], step, 2).unwrap();
+            opt.step(std::slice::from_ref(&g), step, 2).unwrap();
         }
         let w = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let by_hand = |w: f32| ((w * 0.998 - 0.1) * 0.998) - 0.1;

@@ -92,7 +92,7 @@ mod tests {
         };
         assert_eq!(run(1), run(2));
         assert_eq!(run(1), run(7));
-        let failed = gradients(&examples, &[w.clone()], 2, |x| {
+        let failed = gradients(&examples, std::slice::from_ref(&w), 2, |x| {
             if *x > 3.0 { Err(Error::Invalid(format!("{x}"))) } else { Ok(None::<Scored<()>>) }
         });
         assert_eq!(failed.err().unwrap().to_string(), "4");

@@ -126,7 +126,7 @@ pub struct VisionTrainer<'a> {
     pub settings: &'a VisionTraining,
     /// Seed of the draws.
     pub seed: u64,
-    /// Threads; results do not depend on it (the batch is always cut into [`PARTS`]).
+    /// Threads; results do not depend on it (the batch is always cut into two parts).
     pub threads: usize,
     /// Where to compute.
     pub device: &'a Device,

@@ -17,7 +17,7 @@ pub fn vision(job: &Job<'_>) -> anyhow::Result<()> {
     if newer(&out, &job.folder("vision").join("model.safetensors")) {
         return Ok(());
     }
-    let source = Source::open(&job.folder("vision"), None)?;
+    let source = Source::open(job.folder("vision"), None)?;
     let recipe = Recipe::open(&job.config.quantize.vision)?;
     let options = Options { metadata: card(job, "vision"), ..Options::default() };
     make_folder(job)?;

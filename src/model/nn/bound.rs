@@ -255,7 +255,7 @@ impl CustomOp3 for Rope {
 }
 
 fn check_width(x: &[f32], w: &[f32]) -> Result<()> {
-    if w.is_empty() || x.len() % w.len() != 0 {
+    if w.is_empty() || !x.len().is_multiple_of(w.len()) {
         bail!("norm: {} numbers are no rows of {}", x.len(), w.len());
     }
     Ok(())
