@@ -189,7 +189,7 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
         if figures.stopped { "stopped early: " } else { "" },
         app.steps_done(),
         app.steps.len(),
-        app.speak.count,
+        app.sentences,
         if app.dropped > 0 { format!(", {} frames dropped", app.dropped) } else { String::new() },
     ))?;
     let busy_s = meter.all().total().as_secs_f64();

@@ -183,6 +183,8 @@ pub struct App {
     pub now: MediaTime,
     /// Frames decided on.
     pub frames: u64,
+    /// Sentences said; the speak gate also fires for those that are refused.
+    pub sentences: u64,
     /// Frames lost before they could be looked at.
     pub dropped: u64,
     /// No frames come from the source.
@@ -231,6 +233,7 @@ impl App {
             }
             Event::Warning { at, kind, step, missing, .. } => self.warn(*at, *kind, *step, missing),
             Event::Utterance { at, text, .. } => {
+                self.sentences += 1;
                 self.speak.fire(*at);
                 self.say(*at, Who::Assistant, text.clone());
             }
@@ -362,6 +365,7 @@ mod tests {
         assert_eq!(app.steps[2].warnings, ["begun before S2"]);
         assert_eq!(app.steps_done(), 1);
         assert_eq!(app.dst_update.count, 3, "each transition");
+        assert_eq!(app.sentences, 2, "a refused sentence was not said");
         assert_eq!(app.speak.count, 3, "two sentences, and one refused where only the speak gate was open");
     }
 
