@@ -6,11 +6,13 @@
 
 mod data;
 mod export;
+mod free_run;
 mod progress;
 mod stages;
 mod tune;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use candle_core::Device;
@@ -75,7 +77,7 @@ fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome
     if !episodes.pixels(job, progress)? {
         return Ok(Outcome::Stopped);
     }
-    let tokenizer = stages::tokenizer(job, &episodes)?;
+    let tokenizer = Arc::new(stages::tokenizer(job, &episodes)?);
     if stages::vision(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
         return Ok(Outcome::Stopped);
     }

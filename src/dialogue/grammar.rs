@@ -29,6 +29,8 @@ pub struct Pick {
     pub token: TokenId,
     /// How much of the model's own probability lies on the allowed tokens together; 1 where only one is allowed.
     pub mass: Prob,
+    /// The token's probability among the allowed.
+    pub prob: Prob,
 }
 
 impl Grammar {
@@ -96,10 +98,12 @@ impl Grammar {
             }
             mass += (score - top).exp();
         }
-        let (token, _) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
+        let (token, high) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
         let all: f32 = if allowed.len() == 1 { mass } else { logits.iter().map(|l| (l - top).exp()).sum() };
+        let prob = if allowed.len() == 1 { 1.0 } else { (high - top).exp() / mass };
         let mass = if allowed.len() == 1 { 1.0 } else { mass / all };
-        Ok(Pick { token, mass: Prob(mass) })
+        // All that is allowed may be so unlikely that it counts as nothing: then nothing is sure.
+        Ok(Pick { token, mass: Prob(mass), prob: Prob(if prob.is_finite() { prob } else { 0.0 }) })
     }
 
     /// Candidates that begin with a prefix.
@@ -285,6 +289,7 @@ mod tests {
         let tie = g.pick(&prefix, &vec![1.0; VOCAB]).unwrap();
         assert_eq!(tie.token, TokenId(u32::from(b'1')));
         assert!((tie.mass.0 - 2.0 / VOCAB as f32).abs() < 1e-6);
+        assert!((tie.prob.0 - 0.5).abs() < 1e-6, "two are allowed: {tie:?}");
         assert_eq!(g.pick(&[], &liking(&[EOT])).unwrap().mass, Prob(1.0));
     }
 

@@ -34,6 +34,9 @@ pub struct SessionConfig {
     /// An update is refused when the model gives less than this probability to all the allowed tokens
     /// together, at a place where more than one is allowed; 0 takes what the grammar leaves.
     pub update_mass_min: Prob,
+    /// An update whose text has less than this probability among those that the state allows is refused: the frames that
+    /// follow may make the model surer.
+    pub update_prob_min: Prob,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
     /// Tokens of the person's words that may wait for one frame at most.
@@ -65,6 +68,7 @@ impl Default for SessionConfig {
             // A step change is two; parallel steps that end together are a few more.
             updates_per_frame_max: 8,
             update_mass_min: Prob(0.0),
+            update_prob_min: Prob(0.0),
             // Three long sentences.
             utterance_tokens_max: 96,
             user_tokens_max: 256,
@@ -86,6 +90,10 @@ impl SessionConfig {
     pub fn check(&self) -> Result<()> {
         if !(self.fps.is_finite() && self.fps > 0.0) {
             return Err(Error::Invalid(format!("session: fps = {}, expected more than 0", self.fps)));
+        }
+        let Prob(sure) = self.update_prob_min;
+        if !(0.0..=1.0).contains(&sure) {
+            return Err(Error::Invalid(format!("session: update_prob_min = {sure}, expected 0 to 1")));
         }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {
@@ -139,6 +147,7 @@ mod tests {
             ("fps = 0.0", "fps"),
             ("fps = nan", "fps"),
             ("update_mass_min = 1.5", "update_mass_min"),
+            ("update_prob_min = -0.5", "update_prob_min"),
             ("utterance_tokens_max = 0", "utterance_tokens_max"),
             ("[gates.speak]\nthreshold = 2.0", "speak"),
         ] {

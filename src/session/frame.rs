@@ -198,6 +198,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
         }
+        if pick.prob < self.config.update_prob_min {
+            let why = format!("the model is unsure which: the likeliest has {}", logged(pick.prob).0);
+            self.refuse_update(draft, why, sink)?;
+            return Ok(Flow::Working(Work::Update));
+        }
         let old = draft.tokens.len();
         draft.tokens.push(pick.token);
         let rest = forced(&draft.grammar, &draft.tokens);

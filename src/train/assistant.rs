@@ -1,12 +1,14 @@
 //! Trains projector, backbone and both heads on cached features, in the layout that the session uses.
 
+use std::collections::BTreeSet;
+
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::model::assistant::Assistant;
-use crate::model::nn::{Linear, Rows};
+use crate::model::nn::{Linear, RmsNorm, Rows};
 use crate::model::weights::Weights;
 use crate::train::examples::Example;
 use crate::train::loss;
@@ -37,12 +39,29 @@ pub struct AssistantTraining {
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence.
     pub shuffled_share: f32,
+    /// Share of those in which no update stands in memory either.
+    pub bare_share: f32,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.
     pub ambiguous_before_s: f64,
+    /// Steps after which the model runs freely over the training recordings; from then on it also learns from where its
+    /// own errors lead (DAgger, Ross et al. 2011). Empty: never.
+    pub own_history_steps: Vec<usize>,
+    /// Share of examples that stand behind what the model itself wrote, once there is such.
+    pub own_history_share: f32,
+    /// Thresholds of the update gate in those runs, one drawn for each recording.
+    pub own_history_dst_update_thresholds: Vec<f32>,
+    /// Thresholds of the speak gate in those runs.
+    pub own_history_speak_thresholds: Vec<f32>,
+    /// An update that such a run makes too late is made for it after a time drawn up to this.
+    pub own_history_patience_s_max: f64,
+    /// Block (from 1) behind which the loss `step_in_view` reads.
+    pub step_in_view_block: usize,
+    /// Share of wrong updates in them, made when another was asked for, that are put right.
+    pub own_history_corrected_share: f32,
     /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's negative frame
-    /// sub-sampling).
+    /// sub-sampling). Those at which an update was made that nothing asked for always are.
     pub negative_share: f32,
     /// Weights of the losses.
     pub weights: LossWeights,
@@ -65,10 +84,29 @@ pub struct LossWeights {
     /// Cross-entropy of the step in view, told by pointing at its line in the prompt. Its parameters serve training
     /// only and are not part of the model.
     pub step_in_view: f64,
+    /// Cross-entropy of the step in view among the steps' ids, told by the lm_head at every frame that shows one: the
+    /// way from picture to id that an update takes, learnt hundreds of times a clip instead of a dozen.
+    pub step_id: f64,
+    /// Cross-entropy of a step's own id, told by the lm_head behind the first block at every token of its line in the
+    /// prompt: words that know their id can be asked for it.
+    pub line_id: f64,
 }
 
-/// Points from a frame at the line of the step in view; used in training only.
+/// What a pass through the backbone gives.
+pub struct Seen {
+    /// Hidden states `[T,D]` after the final norm: what heads and lm_head read.
+    pub hidden: Tensor,
+    /// Hidden states `[T,D]` behind the first block.
+    pub first: Tensor,
+    /// Hidden states `[T,D]` behind the block at which the pointer reads.
+    pub midway: Tensor,
+}
+
+/// Points from a frame at the line of the step in view; used in training only. It reads the states behind an inner block,
+/// so that the blocks behind it can use what it made the frame know: which line it shows.
 pub struct StepPointer {
+    line_norm: RmsNorm,
+    norm: RmsNorm,
     query: Linear,
     key: Linear,
     idle: Linear,
@@ -78,6 +116,9 @@ pub struct StepPointer {
 /// Names of the pointer's tensors begin with this; they are left out of the exported model.
 pub const TRAINING_ONLY: &str = "train.";
 
+/// Added to the mean square in the pointer's norm.
+const NORM_EPS: f64 = 1e-5;
+
 impl StepPointer {
     /// Takes its tensors from trainable weights.
     ///
@@ -85,6 +126,8 @@ impl StepPointer {
     /// A tensor has another shape.
     pub fn new(width: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
+            line_norm: weights.rms_norm(&format!("{TRAINING_ONLY}line_norm"), width, NORM_EPS)?,
+            norm: weights.rms_norm(&format!("{TRAINING_ONLY}view_norm"), width, NORM_EPS)?,
             query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0, Rows::Many)?,
             key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0, Rows::Many)?,
             idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0, Rows::Many)?,
@@ -92,8 +135,9 @@ impl StepPointer {
         })
     }
 
-    /// Loss on hidden states `[T,D]`, and how many frames point right.
-    fn loss(&self, hidden: &Tensor, example: &Example) -> Result<Option<(Tensor, usize)>> {
+    /// Loss on states `[T,D]` behind a block, and how many frames point right.
+    fn loss(&self, midway: &Tensor, example: &Example) -> Result<Option<(Tensor, usize)>> {
+        let hidden = &self.norm.forward(midway)?;
         if example.lines.is_empty() || example.in_view.is_empty() {
             return Ok(None);
         }
@@ -163,7 +207,15 @@ struct Stats {
 }
 
 /// Names of the losses in the records.
-const LOSSES: [&str; 5] = ["loss_dst_text", "loss_speech_text", "loss_dst_head", "loss_speak_head", "loss_step_in_view"];
+const LOSSES: [&str; 7] = [
+    "loss_dst_text",
+    "loss_speech_text",
+    "loss_dst_head",
+    "loss_speak_head",
+    "loss_step_in_view",
+    "loss_step_id",
+    "loss_line_id",
+];
 
 impl Stats {
     fn merge(&mut self, other: &Self) {
@@ -243,21 +295,32 @@ impl AssistantTrainer<'_> {
         Ok(numbers)
     }
 
-    /// Hidden states `[T,D]` of an example.
+    /// States of an example.
     ///
     /// # Errors
     /// The example does not fit the model.
-    pub fn hidden(&self, example: &Example) -> Result<Tensor> {
+    pub fn states(&self, example: &Example) -> Result<Seen> {
         let tokens = self.assistant.embed(&example.tokens)?;
         let width = self.assistant.config().vision_length;
         let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
         let all = Tensor::cat(&[tokens, self.assistant.project(&features)?], 0)?;
-        Ok(self.assistant.forward(&rows(&all, &example.order)?.unsqueeze(0)?)?.squeeze(0)?)
+        let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
+        let (mut first, mut midway) = (None, None);
+        let hidden = self.assistant.backbone().forward_watched(&embeds, &mut |block, states| {
+            if block == 0 {
+                first = Some(states.clone());
+            }
+            if block + 1 == self.settings.step_in_view_block {
+                midway = Some(states.clone());
+            }
+        })?;
+        let inner = |states: Option<Tensor>| states.unwrap_or_else(|| hidden.clone()).squeeze(0);
+        Ok(Seen { first: inner(first)?, midway: inner(midway)?, hidden: hidden.squeeze(0)? })
     }
 
     /// The weighted loss; negatives are sub-sampled by `draw`, or all counted without one.
     fn score(&self, example: &Example, mut draw: Option<&mut Rng>) -> Result<(Option<Tensor>, Stats)> {
-        let hidden = self.hidden(example)?;
+        let Seen { hidden, first, midway } = self.states(example)?;
         let mut stats = Stats::default();
         let w = &self.settings.weights;
         let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();
@@ -267,9 +330,10 @@ impl AssistantTrainer<'_> {
                 *part = Some(loss::cross_entropy(&logits, tokens)?);
             }
         }
+        let none = BTreeSet::new();
         for (n, reads) in [&example.dst_reads, &example.speak_reads].into_iter().enumerate() {
             let kept = match draw.as_deref_mut() {
-                Some(draw) => self.subsample(reads, draw),
+                Some(draw) => self.subsample(reads, if n == 0 { &example.temptations } else { &none }, draw),
                 None => reads.clone(),
             };
             if kept.is_empty() {
@@ -281,12 +345,13 @@ impl AssistantTrainer<'_> {
             counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
             parts[2 + n] = loss::balanced_binary(&logits, &positive)?;
         }
-        if let Some((loss, right)) = self.pointer.loss(&hidden, example)? {
+        if let Some((loss, right)) = self.pointer.loss(&midway, example)? {
             stats.view_right = right;
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);
         }
-        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view];
+        (parts[5], parts[6]) = self.id_losses(&hidden, &first, example)?;
+        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view, w.step_id, w.line_id];
         let mut total: Option<Tensor> = None;
         for ((part, weight), stat) in parts.iter().zip(weights).zip(&mut stats.losses) {
             let Some(part) = part else { continue };
@@ -300,10 +365,30 @@ impl AssistantTrainer<'_> {
         Ok((total, stats))
     }
 
-    fn subsample(&self, reads: &[(u32, bool)], draw: &mut Rng) -> Vec<(u32, bool)> {
-        let negatives: Vec<(u32, bool)> = reads.iter().copied().filter(|r| !r.1).collect();
-        let count = (negatives.len() as f32 * self.settings.negative_share).ceil() as usize;
-        let kept = draw.choose(&negatives, count);
-        reads.iter().copied().filter(|r| r.1).chain(kept).collect()
+    /// How well the lm_head names the step in view at each frame that shows one, and each line's own id at its words,
+    /// among the ids of the task's steps. `None` when the tokenizer has no token of its own for each id.
+    fn id_losses(&self, hidden: &Tensor, first: &Tensor, example: &Example) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let ids: Vec<u32> = example.lines.iter().filter_map(|(first, _)| example.tokens.get(*first as usize).copied()).collect();
+        if ids.len() < 2 || ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+            return Ok((None, None));
+        }
+        let columns = Tensor::from_slice(&ids, ids.len(), self.device)?;
+        let loss = |states: &Tensor, (places, steps): (Vec<u32>, Vec<u32>)| -> Result<Option<Tensor>> {
+            if places.is_empty() {
+                return Ok(None);
+            }
+            let logits = self.assistant.lm_logits_tensor(&rows(states, &places)?)?.index_select(&columns, 1)?;
+            Ok(Some(loss::cross_entropy(&logits, &steps)?))
+        };
+        let shown = example.in_view.iter().filter(|(_, step)| *step > 0).map(|(place, step)| (*place, step - 1)).unzip();
+        let lines = example.lines.iter().zip(0u32..);
+        let words = lines.flat_map(|((first, count), step)| (*first..first + count).map(move |place| (place, step))).unzip();
+        Ok((loss(hidden, shown)?, loss(&self.pointer.line_norm.forward(first)?, words)?))
+    }
+
+    fn subsample(&self, reads: &[(u32, bool)], always: &BTreeSet<u32>, draw: &mut Rng) -> Vec<(u32, bool)> {
+        let (sure, others): (Vec<_>, Vec<_>) = reads.iter().copied().partition(|(place, positive)| *positive || always.contains(place));
+        let count = (others.len() as f32 * self.settings.negative_share).ceil() as usize;
+        sure.into_iter().chain(draw.choose(&others, count)).collect()
     }
 }

@@ -188,17 +188,34 @@ impl TrainConfig {
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),
             ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
+            ("assistant_training.bare_share", self.assistant_training.bare_share),
+            ("assistant_training.own_history_share", self.assistant_training.own_history_share),
+            ("assistant_training.own_history_corrected_share", self.assistant_training.own_history_corrected_share),
             ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
             ("assistant_training.negative_share", self.assistant_training.negative_share),
         ];
         if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
             return Err(format!("{key} = {value}: expected a share from 0 to 1"));
         }
-        let gates = &self.gates;
-        for (key, list) in [("dst_update_thresholds", &gates.dst_update_thresholds), ("speak_thresholds", &gates.speak_thresholds)] {
+        let (gates, training) = (&self.gates, &self.assistant_training);
+        let lists = [
+            ("gates.dst_update_thresholds", &gates.dst_update_thresholds),
+            ("gates.speak_thresholds", &gates.speak_thresholds),
+            ("assistant_training.own_history_dst_update_thresholds", &training.own_history_dst_update_thresholds),
+            ("assistant_training.own_history_speak_thresholds", &training.own_history_speak_thresholds),
+        ];
+        for (key, list) in lists {
             if list.is_empty() || list.iter().any(|t| !(0.0..=1.0).contains(t)) {
-                return Err(format!("gates.{key}: expected at least one number, each from 0 to 1"));
+                return Err(format!("{key}: expected at least one number, each from 0 to 1"));
             }
+        }
+        let patience_s = training.own_history_patience_s_max;
+        if !patience_s.is_finite() || patience_s < 0.0 {
+            return Err(format!("assistant_training.own_history_patience_s_max = {patience_s}: expected seconds, 0 or more"));
+        }
+        let (block, blocks) = (training.step_in_view_block, self.assistant_model.block_count);
+        if !(1..=blocks).contains(&block) {
+            return Err(format!("assistant_training.step_in_view_block = {block}: expected 1 to {blocks}, the model's blocks"));
         }
         Ok(())
     }

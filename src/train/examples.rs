@@ -1,16 +1,18 @@
 //! Recordings as training examples: slots to embed, text to predict, heads to answer, and the step in view.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::dialogue::annotation::{Recording, Turn, TurnKind};
-use crate::dialogue::layout::{Clip, ClipOptions, Layout, Slot, Target};
+use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use crate::dialogue::task::{Task, TaskState, Transition};
 use crate::error::{Error, Result};
+use crate::train::history::{self, Help, History, Truth};
 use crate::train::rng::Rng;
-use crate::units::{MediaTime, StepId};
+use crate::units::{MediaTime, StepId, TokenId};
 
 /// Two times closer than this are the same, as the layout has it.
-const TIME_TOLERANCE_S: f64 = 1e-6;
+pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
 
 /// A recording with its features, ready to be cut into clips.
 pub struct Source {
@@ -26,8 +28,18 @@ pub struct Source {
     pub frame_width: usize,
 }
 
+impl Source {
+    /// Time between two frames in seconds; 0 for less than two.
+    pub fn period_s(&self) -> f64 {
+        match self.frames.as_slice() {
+            [a, b, ..] => b.0 - a.0,
+            _ => 0.0,
+        }
+    }
+}
+
 /// How examples are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ExampleOptions {
     /// How recordings are cut.
     pub clip: ClipOptions,
@@ -35,18 +47,25 @@ pub struct ExampleOptions {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
-    /// Share of events that the dialogue takes for done too early: nothing of them is learnt, but all that follows is,
-    /// so that a wrong update does not lead to the next one.
+    /// Share of events that the dialogue takes for done too early: the head learns not to, and from all that follows, so
+    /// that a wrong update does not lead to the next one.
     pub early_share: f32,
     /// An early event is up to this many frames early.
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence: which step is in view must then be told
     /// from its words, not from its place in the list or from what was said to come next.
     pub shuffled_share: f32,
+    /// Share of those in which no update stands in memory either: only the pictures tell which step is in view, and
+    /// nothing else is learnt.
+    pub bare_share: f32,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
     pub ambiguous_before_s: f64,
+    /// Behind a free run's own history: how it is helped.
+    pub patience_s_max: f64,
+    /// Behind a free run's own history: share of wrong updates that are put right.
+    pub corrected_share: f32,
 }
 
 /// One sequence to learn from.
@@ -63,6 +82,8 @@ pub struct Example {
     pub speech_text: (Vec<u32>, Vec<u32>),
     /// Positions where the dst head is read, and the answers.
     pub dst_reads: Vec<(u32, bool)>,
+    /// Those of them at which an update was made that nothing asked for: negatives that are never left out.
+    pub temptations: BTreeSet<u32>,
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
     /// Positions of each step's line in the prompt (first, length); empty when they could not be told.
@@ -71,25 +92,37 @@ pub struct Example {
     pub in_view: Vec<(u32, u32)>,
 }
 
-/// A group of turns that was moved in time.
-enum Moved {
-    /// It stands this many frames behind its time `from`.
-    Late { from: f64, frames: usize },
-    /// It stands at `to`, before its time.
-    Early { to: f64 },
-}
-
-/// The examples of a recording. `draw` decides which events are late; the same draws give the same examples.
+/// The examples of a recording, in the dialogue that the annotation has. `draw` decides which events are late or early;
+/// the same draws give the same examples.
 ///
 /// # Errors
 /// The annotation does not fit the task or the frames.
 pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+    let displaced = |source: &Source, draw: &mut Rng| History { turns: history::displaced(source, options, draw), ..History::default() };
     if draw.unit() >= options.shuffled_share {
-        return in_order(source, layout, options, draw);
+        return cut(source, layout, options, &displaced(source, draw));
     }
-    let mut made = in_order(&shuffled(source, draw), layout, options, draw)?;
+    let source = shuffled(source, draw);
+    if draw.unit() < options.bare_share {
+        let mut made = cut(&source, layout, options, &History::default())?;
+        for example in &mut made {
+            (example.dst_reads, example.speak_reads) = (Vec::new(), Vec::new());
+        }
+        return Ok(made);
+    }
+    let mut made = cut(&source, layout, options, &displaced(&source, draw))?;
     made.iter_mut().for_each(|example| example.speak_reads.clear());
     Ok(made)
+}
+
+/// The examples of a recording behind what the model itself wrote in a free run over it.
+///
+/// # Errors
+/// As [`examples`].
+pub fn own_examples(source: &Source, wrote: &[Turn], layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+    let ExampleOptions { patience_s_max, corrected_share, ambiguous_before_s, .. } = *options;
+    let help = Help { patience_s_max, corrected_share, ambiguous_before_s };
+    cut(source, layout, options, &history::own(source, wrote, &help, draw))
 }
 
 /// The recording with its steps in a random order, and nothing said by the assistant.
@@ -116,75 +149,91 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
     Source { recording, task, frames: source.frames.clone(), features: Arc::clone(&source.features), frame_width: source.frame_width }
 }
 
-fn in_order(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+/// The clips of a recording with a history in memory, answered by what the recording asks for from the states reached.
+fn cut(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, history: &History) -> Result<Vec<Example>> {
     let start = TaskState::new(&source.task);
-    let (turns, moved) = displaced(source, options, draw);
-    let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &turns, &options.clip)?;
+    let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &history.turns, &options.clip)?;
     // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
     if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
         return Err(Error::Invalid(format!("recording {}: {}", source.recording.id, fault.why)));
     }
-    let events: Vec<f64> = source.recording.transitions().iter().map(|(at, _)| at.0).collect();
-    clips.iter().map(|clip| example(source, layout, options, clip, &moved, &events)).collect()
+    let script = Script::new(&start, &source.frames, &history.turns)?;
+    let truth = Truth::new(&source.recording);
+    let answers = |clip| answers(source, options, clip, &script, &truth, &history.own_words);
+    clips.iter().map(|clip| example(source, layout, clip, &answers(clip))).collect()
 }
 
-/// The turns with some groups moved to other frames, and which.
-fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> (Vec<Turn>, Vec<Moved>) {
-    let mut turns: Vec<Turn> =
-        source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_))).cloned().collect();
-    if draw.unit() < options.silent_user_share {
-        turns.retain(|t| !matches!(t.kind, TurnKind::User(_)));
-    }
-    let period = period(source);
-    let mut moved = Vec::new();
-    if period <= 0.0 {
-        return (turns, moved);
-    }
-    let time = |turn: &Turn| turn.at.unwrap_or_default().0;
-    let (mut i, mut before) = (0, f64::NEG_INFINITY);
-    while i < turns.len() {
-        let at = time(&turns[i]);
-        let end = turns[i..].iter().position(|t| time(t) > at).map_or(turns.len(), |n| i + n);
-        let moves_state = turns[i..end].iter().any(|t| matches!(t.kind, TurnKind::Dst(_)));
-        let (fate, far) = (draw.unit(), draw.unit());
-        // Never past the neighbouring turn: their order is part of the dialogue.
-        let frames = |room: f64, most: usize| (far * most.min((room / period - 1.0).max(0.0) as usize) as f32).ceil();
-        let after = turns.get(end).map_or(f64::INFINITY, time);
-        let shift = match () {
-            () if !moves_state => 0.0,
-            () if fate < options.late_share => frames(after - at, options.late_frames_max),
-            () if fate < options.late_share + options.early_share => -frames(at - before.max(0.0), options.early_frames_max),
-            () => 0.0,
-        };
-        let to = at + f64::from(shift) * period;
-        for turn in &mut turns[i..end] {
-            turn.at = Some(MediaTime(to));
-        }
-        if shift > 0.0 {
-            moved.push(Moved::Late { from: at, frames: shift as usize });
-        } else if shift < 0.0 {
-            moved.push(Moved::Early { to });
-        }
-        before = to;
-        i = end;
-    }
-    (turns, moved)
+/// What should be answered in a clip.
+#[derive(Default)]
+struct Answers {
+    dst_reads: Vec<(u32, bool)>,
+    temptations: BTreeSet<u32>,
+    speak_reads: Vec<(u32, bool)>,
+    /// (frame of the clip, number of the update within it) of updates that the recording does not ask for then.
+    wrong: BTreeSet<(usize, usize)>,
+    /// Frames of the clip whose words are not learnt.
+    untaught: BTreeSet<usize>,
 }
 
-fn example(
+/// An update is right when it is the first that is due, or that will be within `ambiguous_before_s`; between "it shows" and
+/// "not for a while" the head may say what it likes.
+fn answers(
     source: &Source,
-    layout: &Layout<'_>,
     options: &ExampleOptions,
     clip: &Clip,
-    moved: &[Moved],
-    events: &[f64],
-) -> Result<Example> {
-    let episode = &clip.episode;
-    let spoilt = spoilt_frames(source, clip, moved);
-    let tokens: Vec<u32> = episode.slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
+    script: &Script,
+    truth: &Truth,
+    own_words: &[MediaTime],
+) -> Answers {
+    let mut answers = Answers::default();
+    let mut state = clip.start.clone();
+    let mut place = (usize::MAX, 0);
+    for read in &clip.episode.heads {
+        place = if place.0 == read.frame { (read.frame, place.1 + 1) } else { (read.frame, 0) };
+        let frame = clip.frames.start + read.frame;
+        let at = source.frames[frame];
+        let soon_at = MediaTime(at.0 + options.ambiguous_before_s);
+        let (due, soon) = (truth.due(&state, at), truth.due(&state, soon_at));
+        let written = script.frames[frame].updates.get(place.1).copied();
+        let slot = read.slot as u32;
+        let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
+        // What was missed is made up for behind another update, when the head is asked for more.
+        let wanted = due.pressing || due.first.is_some() && !on_image;
+        let either = !wanted && (due.first.is_some() || on_image && soon.pressing);
+        if read.dst_update.is_some() && !either {
+            answers.dst_reads.push((slot, wanted));
+        }
+        if let Some(update) = written {
+            if ![due.first, soon.first].contains(&Some(update)) {
+                answers.wrong.insert(place);
+            }
+            if due.first.is_none() {
+                answers.temptations.insert(slot);
+            }
+            // The layout has applied it before: it fits.
+            let _ = state.apply(update);
+        }
+        // What is said upon a wrong update is neither right nor wrong.
+        let spoilt = answers.wrong.iter().any(|(frame, _)| *frame == read.frame);
+        let own = own_words.contains(&at);
+        if spoilt || own {
+            answers.untaught.insert(read.frame);
+        }
+        if let (Some(speak), false) = (read.speak, spoilt)
+            && (speak && !own || !(on_image && soon.pressing))
+        {
+            answers.speak_reads.push((slot, speak && !own));
+        }
+    }
+    answers
+}
+
+fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers) -> Result<Example> {
+    let slots = &clip.episode.slots;
+    let tokens: Vec<u32> = slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
     let per_frame = layout.tokens_per_frame();
     let mut seen = 0u32;
-    let order = episode.slots.iter().map(|slot| match slot {
+    let order = slots.iter().map(|slot| match slot {
         Slot::Token(_) => {
             seen += 1;
             seen - 1
@@ -197,81 +246,44 @@ fn example(
         .features
         .get(clip.frames.start * width..clip.frames.end * width)
         .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
-    let text = |kind: Target| -> (Vec<u32>, Vec<u32>) {
-        let mut frame = None;
-        let mut places = (Vec::new(), Vec::new());
-        for (p, (slot, target)) in episode.slots.iter().zip(&episode.targets).enumerate() {
-            match slot {
-                Slot::Image { frame: at, .. } => frame = Some(*at),
-                Slot::Token(t) if *target == kind && p > 0 && !frame.is_some_and(|f| spoilt.contains(&f)) => {
+    let lines = step_lines(layout, &source.task, &tokens)?;
+    Ok(Example {
+        features: features.to_vec(),
+        dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
+        speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
+        dst_reads: answers.dst_reads.clone(),
+        temptations: answers.temptations.clone(),
+        speak_reads: answers.speak_reads.clone(),
+        in_view: if lines.is_empty() { Vec::new() } else { in_view(source, clip) },
+        lines,
+        tokens,
+        order,
+    })
+}
+
+/// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the number of the last
+/// update begun in it.
+fn texts(clip: &Clip, kind: Target, wanted: &dyn Fn((usize, usize)) -> bool, dst: TokenId) -> (Vec<u32>, Vec<u32>) {
+    let mut places = (Vec::new(), Vec::new());
+    let (mut frame, mut begun) = (None, 0usize);
+    for (p, (slot, target)) in clip.episode.slots.iter().zip(&clip.episode.targets).enumerate() {
+        match slot {
+            Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
+            Slot::Token(t) => {
+                begun += usize::from(*t == dst);
+                if *target == kind && p > 0 && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1)))) {
                     places.0.push(p as u32 - 1);
                     places.1.push(t.0);
                 }
-                Slot::Token(_) => {}
             }
         }
-        places
-    };
-    let mut made = Example {
-        features: features.to_vec(),
-        dst_text: text(Target::Dst),
-        speech_text: text(Target::Speech),
-        dst_reads: Vec::new(),
-        speak_reads: Vec::new(),
-        lines: step_lines(layout, &source.task, &tokens)?,
-        in_view: Vec::new(),
-        tokens,
-        order,
-    };
-    answers(&mut made, source, options, clip, moved, events, &spoilt);
-    Ok(made)
+    }
+    places
 }
 
-/// Frames of the clip at which an event stands before its time.
-fn spoilt_frames(source: &Source, clip: &Clip, moved: &[Moved]) -> Vec<usize> {
-    let early = moved.iter().filter_map(|m| if let Moved::Early { to } = m { Some(*to) } else { None });
-    let frame = |to: f64| source.frames.partition_point(|f| f.0 + TIME_TOLERANCE_S < to).checked_sub(clip.frames.start);
-    early.filter_map(frame).collect()
-}
-
-/// Fills in what the heads should say and which step is in view.
-fn answers(
-    made: &mut Example,
-    source: &Source,
-    options: &ExampleOptions,
-    clip: &Clip,
-    moved: &[Moved],
-    events: &[f64],
-    spoilt: &[usize],
-) {
-    let waits = |at: f64| {
-        moved.iter().any(|m| matches!(m, Moved::Late { from, frames } if *from <= at && at < from + *frames as f64 * period(source) - 1e-6))
-    };
-    for read in &clip.episode.heads {
-        let at = source.frames[clip.frames.start + read.frame].0;
-        let slot = read.slot as u32;
-        let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
-        if spoilt.contains(&read.frame) {
-            continue;
-        }
-        let overdue = on_image && waits(at);
-        let announced = events.iter().any(|e| at < *e && *e <= at + options.ambiguous_before_s);
-        match read.dst_update {
-            Some(true) => made.dst_reads.push((slot, true)),
-            Some(false) if overdue => made.dst_reads.push((slot, true)),
-            Some(false) if on_image && announced => {}
-            Some(false) => made.dst_reads.push((slot, false)),
-            None => {}
-        }
-        match read.speak {
-            Some(false) if overdue || (on_image && announced) => {}
-            Some(speak) => made.speak_reads.push((slot, speak)),
-            None => {}
-        }
-    }
-    if made.lines.is_empty() {
-        return;
-    }
+/// Last image slot of each new frame with the step in view.
+fn in_view(source: &Source, clip: &Clip) -> Vec<(u32, u32)> {
+    let mut places = Vec::new();
     let mut frames_done = None;
     for read in clip.episode.heads.iter().filter(|r| matches!(clip.episode.slots[r.slot], Slot::Image { .. })) {
         if frames_done == Some(read.frame) {
@@ -279,16 +291,9 @@ fn answers(
         }
         frames_done = Some(read.frame);
         let at = source.frames[clip.frames.start + read.frame];
-        let step = step_in_view(&source.recording, at).map_or(0, |s| u32::from(s.0) + 1);
-        made.in_view.push((read.slot as u32, step));
+        places.push((read.slot as u32, step_in_view(&source.recording, at).map_or(0, |s| u32::from(s.0) + 1)));
     }
-}
-
-fn period(source: &Source) -> f64 {
-    match source.frames.as_slice() {
-        [a, b, ..] => b.0 - a.0,
-        _ => 0.0,
-    }
+    places
 }
 
 /// The step that the person is at, by the annotation: the last one started and not completed.

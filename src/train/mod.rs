@@ -4,6 +4,7 @@ pub mod assistant;
 pub mod checkpoint;
 pub mod config;
 pub mod examples;
+pub mod history;
 pub mod loss;
 pub mod optimizer;
 pub mod parallel;

@@ -1,4 +1,6 @@
-//! AdamW with gradient clipping and a cosine schedule; its state can be saved and taken up again to the bit.
+//! AdamW, and Muon for matrices, with gradient clipping and a cosine schedule; saved and taken up again to the bit.
+
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ pub struct OptimizerConfig {
     pub beta2: f64,
     /// Largest norm of the whole gradient; larger ones are scaled down to it.
     pub gradient_norm_max: f64,
+    /// Matrices between hidden states move by Muon (Jordan et al. 2024), with the step size of Liu et al. 2025, section 2.2,
+    /// that makes AdamW's learning rate and decay fit; everything else, and without it all, by AdamW.
+    pub muon: bool,
 }
 
 impl Default for OptimizerConfig {
@@ -35,6 +40,7 @@ impl Default for OptimizerConfig {
             beta1: 0.9,
             beta2: 0.98,
             gradient_norm_max: 1.0,
+            muon: false,
         }
     }
 }
@@ -52,6 +58,15 @@ impl OptimizerConfig {
 }
 
 const EPSILON: f64 = 1e-8;
+/// Momentum of Muon.
+const MUON_MOMENTUM: f64 = 0.95;
+/// Root mean square of a Muon step per unit of learning rate: AdamW's is about that.
+const MUON_RMS: f64 = 0.2;
+/// Matrices with a side below this are left to AdamW: there is little to make orthogonal.
+const MUON_SIDE_MIN: usize = 16;
+/// Coefficients and rounds of the Newton-Schulz iteration (Jordan et al. 2024).
+const NEWTON_SCHULZ: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+const NEWTON_SCHULZ_ROUNDS: usize = 5;
 
 /// One variable with its moments.
 struct Slot {
@@ -59,28 +74,86 @@ struct Slot {
     var: Var,
     first: Tensor,
     second: Tensor,
+    muon: bool,
 }
 
 /// The optimizer over named variables.
-pub struct AdamW {
+pub struct Optimizer {
     config: OptimizerConfig,
     slots: Vec<Slot>,
+    threads: usize,
 }
 
-impl AdamW {
-    /// Moments at zero.
+/// What one step has for every variable.
+struct Move {
+    /// Scales gradients to the largest norm.
+    scale: f64,
+    step: usize,
+    rate: f64,
+}
+
+impl Slot {
+    fn advance(&mut self, gradient: &Tensor, config: &OptimizerConfig, now: &Move) -> Result<()> {
+        let g = (gradient.detach() * now.scale)?;
+        let move_ = if self.muon { self.muon(&g)? } else { self.adam(&g, config, now.step)? };
+        let decay = if self.var.rank() >= 2 { 1.0 - now.rate * config.weight_decay } else { 1.0 };
+        Ok(self.var.set(&((self.var.as_tensor().detach() * decay)? - (move_ * now.rate)?)?)?)
+    }
+
+    fn adam(&mut self, g: &Tensor, config: &OptimizerConfig, step: usize) -> Result<Tensor> {
+        let (b1, b2, t) = (config.beta1, config.beta2, (step + 1) as i32);
+        self.first = ((&self.first * b1)? + (g * (1.0 - b1))?)?;
+        self.second = ((&self.second * b2)? + (g.sqr()? * (1.0 - b2))?)?;
+        let first = (&self.first / (1.0 - b1.powi(t)))?;
+        let second = (&self.second / (1.0 - b2.powi(t)))?;
+        Ok((first / (second.sqrt()? + EPSILON)?)?)
+    }
+
+    /// Nesterov momentum, made orthogonal.
+    fn muon(&mut self, g: &Tensor) -> Result<Tensor> {
+        self.first = ((&self.first * MUON_MOMENTUM)? + g)?;
+        let (rows, columns) = g.dims2()?;
+        let size = MUON_RMS * (rows.max(columns) as f64).sqrt();
+        Ok((orthogonal(&(g + (&self.first * MUON_MOMENTUM)?)?)? * size)?)
+    }
+}
+
+/// The matrix nearest to `x` whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz; zero stays zero.
+fn orthogonal(x: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = x.dims2()?;
+    let tall = rows > columns;
+    let x = if tall { x.t()?.contiguous()? } else { x.clone() };
+    let norm = f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
+    let mut x = (x / (norm + EPSILON))?;
+    let (a, b, c) = NEWTON_SCHULZ;
+    for _ in 0..NEWTON_SCHULZ_ROUNDS {
+        let square = x.matmul(&x.t()?)?;
+        let mixed = ((&square * b)? + (square.matmul(&square)? * c)?)?;
+        x = ((&x * a)? + mixed.matmul(&x)?)?;
+    }
+    Ok(if tall { x.t()?.contiguous()? } else { x })
+}
+
+/// A matrix between hidden states: no table of tokens or positions, no output over the vocabulary, no decision head.
+fn between_hidden_states(name: &str, var: &Var) -> bool {
+    var.rank() == 2 && var.dims().iter().all(|side| *side >= MUON_SIDE_MIN) && !name.contains("embd") && name != "output.weight"
+}
+
+impl Optimizer {
+    /// Moments at zero. `threads` share the variables among them; results do not depend on it.
     ///
     /// # Errors
     /// The device has no room for the moments.
-    pub fn new(config: OptimizerConfig, vars: &[(String, Var)]) -> Result<Self> {
+    pub fn new(config: OptimizerConfig, vars: &[(String, Var)], threads: usize) -> Result<Self> {
         let slots = vars
             .iter()
             .map(|(name, var)| {
                 let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
-                Ok(Slot { name: name.clone(), var: var.clone(), first: zeros.clone(), second: zeros })
+                let muon = config.muon && between_hidden_states(name, var);
+                Ok(Slot { name: name.clone(), var: var.clone(), first: zeros.clone(), second: zeros, muon })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { config, slots })
+        Ok(Self { config, slots, threads })
     }
 
     /// The variables, in their order.
@@ -88,7 +161,7 @@ impl AdamW {
         self.slots.iter().map(|s| s.var.clone()).collect()
     }
 
-    /// One update from gradients in the order of [`AdamW::vars`]; `None` stands for "no gradient".
+    /// One update from gradients in the order of [`Optimizer::vars`]; `None` stands for "no gradient".
     /// Gives the norm of the gradient before clipping.
     ///
     /// # Errors
@@ -103,21 +176,24 @@ impl AdamW {
             return Err(crate::error::Error::Invalid(format!("step {step}: the gradient is not finite; lower learning_rate")));
         }
         let scale = if norm > self.config.gradient_norm_max { self.config.gradient_norm_max / norm } else { 1.0 };
-        let (b1, b2) = (self.config.beta1, self.config.beta2);
-        let t = (step + 1) as i32;
-        let rate = self.config.rate(step, steps);
-        for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
-            let Some(gradient) = gradient else { continue };
-            let g = (gradient.detach() * scale)?;
-            slot.first = ((&slot.first * b1)? + (&g * (1.0 - b1))?)?;
-            slot.second = ((&slot.second * b2)? + (g.sqr()? * (1.0 - b2))?)?;
-            let first = (&slot.first / (1.0 - b1.powi(t)))?;
-            let second = (&slot.second / (1.0 - b2.powi(t)))?;
-            let move_ = (first / (second.sqrt()? + EPSILON)?)?;
-            let decay = if slot.var.rank() >= 2 { 1.0 - rate * self.config.weight_decay } else { 1.0 };
-            let value = ((slot.var.as_tensor().detach() * decay)? - (move_ * rate)?)?;
-            slot.var.set(&value)?;
-        }
+        let now = Move { scale, step, rate: self.config.rate(step, steps) };
+        let config = &self.config;
+        let work: Vec<(&mut Slot, &Tensor)> =
+            self.slots.iter_mut().zip(gradients).filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?))).collect();
+        let work = Mutex::new(work.into_iter());
+        let advance = || -> Result<()> {
+            loop {
+                let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((slot, gradient)) = next else { return Ok(()) };
+                slot.advance(gradient, config, &now)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(advance)).collect();
+            let mine = advance();
+            let stopped = || crate::error::Error::Invalid("a training thread stopped".into());
+            others.into_iter().try_for_each(|other| other.join().map_err(|_| stopped())?).and(mine)
+        })?;
         Ok(norm)
     }
 
@@ -135,7 +211,7 @@ impl AdamW {
             .collect()
     }
 
-    /// Takes up weights and moments from [`AdamW::state`].
+    /// Takes up weights and moments from [`Optimizer::state`].
     ///
     /// # Errors
     /// A tensor is missing or has another shape; names the tensor.
@@ -166,7 +242,7 @@ mod tests {
     fn two_steps_worked_by_hand() {
         let var = Var::from_slice(&[1.0f32, -2.0], (1, 2), &Device::Cpu).unwrap();
         let config = OptimizerConfig { learning_rate: 0.1, warmup_steps: 0, final_rate_share: 1.0, ..OptimizerConfig::default() };
-        let mut opt = AdamW::new(config, &[("w".into(), var.clone())]).unwrap();
+        let mut opt = Optimizer::new(config, &[("w".into(), var.clone())], 2).unwrap();
         let g = Some(Tensor::from_slice(&[0.5f32, 0.1], (1, 2), &Device::Cpu).unwrap());
         for step in 0..2 {
             opt.step(std::slice::from_ref(&g), step, 2).unwrap();
@@ -179,12 +255,43 @@ mod tests {
     #[test]
     fn a_large_gradient_is_clipped_and_an_infinite_one_refused() {
         let var = Var::from_slice(&[0.0f32], 1, &Device::Cpu).unwrap();
-        let mut opt = AdamW::new(OptimizerConfig::default(), &[("w".into(), var)]).unwrap();
+        let mut opt = Optimizer::new(OptimizerConfig::default(), &[("w".into(), var)], 1).unwrap();
         let g = |v: f32| [Some(Tensor::from_slice(&[v], 1, &Device::Cpu).unwrap())];
         assert!((opt.step(&g(30.0), 0, 10).unwrap() - 30.0).abs() < 1e-4);
         let first = opt.slots[0].first.to_vec1::<f32>().unwrap()[0];
         assert!((first - 0.1).abs() < 1e-6, "{first}"); // (1 - beta1) * the clipped gradient 1
         assert!(opt.step(&g(f32::INFINITY), 1, 10).is_err());
+    }
+
+    #[test]
+    fn a_step_of_muon_is_nearly_orthogonal_whatever_the_gradient() {
+        for (rows, columns) in [(16usize, 48usize), (48, 16), (20, 20)] {
+            let values: Vec<f32> = (0..rows * columns).map(|i| ((i * i * 7919 + i * 31) % 1009) as f32 - 504.0).collect();
+            let g = Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap();
+            let var = Var::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
+            let config = OptimizerConfig { muon: true, learning_rate: 1.0, warmup_steps: 0, final_rate_share: 1.0, ..OptimizerConfig::default() };
+            let mut opt = Optimizer::new(config, &[("blk.0.attn_q.weight".into(), var.clone())], 1).unwrap();
+            opt.step(&[Some(g)], 0, 2).unwrap();
+            let moved = (var.as_tensor() / -(MUON_RMS * 48f64.max(rows.max(columns) as f64).sqrt())).unwrap();
+            let moved = if rows.max(columns) == 48 { moved } else { (moved * (48f64 / 20.0).sqrt()).unwrap() };
+            let small = if rows <= columns { moved.matmul(&moved.t().unwrap()) } else { moved.t().unwrap().contiguous().unwrap().matmul(&moved) };
+            // Squares of singular values between 0.5 and 1.5: the diagonal holds their weighted means.
+            let small = small.unwrap().to_vec2::<f32>().unwrap();
+            for (i, row) in small.iter().enumerate() {
+                assert!((0.4..1.6).contains(&row[i]), "{rows}x{columns}: {}", row[i]);
+                let rest: f32 = row.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, v)| v * v).sum();
+                assert!(rest < 0.25, "{rows}x{columns}: off the diagonal {rest}");
+            }
+        }
+    }
+
+    #[test]
+    fn tables_heads_and_norms_are_left_to_adam() {
+        let matrix = Var::zeros((32, 32), DType::F32, &Device::Cpu).unwrap();
+        let head = Var::zeros((1, 32), DType::F32, &Device::Cpu).unwrap();
+        assert!(between_hidden_states("blk.3.ffn_up.weight", &matrix) && between_hidden_states("mm.0.weight", &matrix));
+        assert!(!between_hidden_states("token_embd.weight", &matrix) && !between_hidden_states("output.weight", &matrix));
+        assert!(!between_hidden_states("dst_update_head.weight", &head));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::optimizer::AdamW;
+use crate::train::optimizer::Optimizer;
 
 /// Sees every record and may ask for a stop. The command line shows progress and keeps the JSONL with it.
 pub trait Observer {
@@ -61,7 +61,7 @@ impl Run<'_> {
     /// A step failed, or the disk refused a checkpoint.
     pub fn go(
         &self,
-        optimizer: &mut AdamW,
+        optimizer: &mut Optimizer,
         device: &Device,
         observer: &mut dyn Observer,
         step: &dyn Fn(usize) -> Result<StepResult>,
@@ -139,7 +139,7 @@ mod tests {
             let run = Run { stage: "test", checkpoint: &path, steps: 20, save_every_steps: 7, eval_every_steps: 5 };
             for stop in stops.iter().copied().chain([usize::MAX]) {
                 let w = Var::from_slice(&[1.0f32, -3.0], 2, &Device::Cpu).unwrap();
-                let mut optimizer = AdamW::new(OptimizerConfig::default(), &[("w".into(), w.clone())]).unwrap();
+                let mut optimizer = Optimizer::new(OptimizerConfig::default(), &[("w".into(), w.clone())], 1).unwrap();
                 let mut observer = Until(stop, Vec::new());
                 let step = |at: usize| {
                     let noise = f64::from(Rng::of(&[3, at as u64]).unit());

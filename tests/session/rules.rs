@@ -104,6 +104,21 @@ fn a_refused_update_leaves_no_trace_and_the_speak_gate_is_still_asked() {
 }
 
 #[test]
+fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() {
+    // The fake that is lost likes no token: all that is allowed has the same probability.
+    let lost = Scene { dst: vec![0.9, 0.9], ..Scene::default() };
+    let sure = Scene::new(&["S2->start"], "");
+    let careful = SessionConfig { update_prob_min: Prob(0.5), ..config() };
+    let mut bench = Bench::new(Fake::new(ROOMY, vec![lost, sure]), Some(tea()), careful);
+    bench.frames(0..2);
+    let told = bench.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("rejected") && told[0].contains("unsure which"), "{}", told[0]);
+    assert!(told[1].contains(r#""step":"S2","transition":"start""#), "{}", told[1]);
+    assert!(!bench.stream().contains("[DST]S1"), "{}", bench.stream());
+}
+
+#[test]
 fn updates_in_a_frame_end_at_the_limit_and_when_all_is_done() {
     let always = Scene { dst: vec![0.9; 20], ..Scene::default() };
     let few = SessionConfig { updates_per_frame_max: 2, ..config() };

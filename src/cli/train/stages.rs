@@ -1,14 +1,17 @@
 //! The stages that learn: tokenizer, towers, assistant.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 
 use super::data::{Episode, Episodes, Part};
+use super::free_run::{Histories, sources};
 use super::progress::Progress;
-use crate::dialogue::annotation::TurnKind;
+use crate::dialogue::annotation::{Turn, TurnKind};
 use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TokenIds};
@@ -16,12 +19,12 @@ use crate::model::encoder::Vision;
 use crate::model::text::TextTower;
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
-use crate::session::TokenizerCodec;
+use crate::session::{SharedCodec, TokenizerCodec};
 use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
 use crate::train::checkpoint::{write_atomic, write_tensors};
 use crate::train::config::TrainConfig;
-use crate::train::examples::{Example, ExampleOptions, Source, examples, step_in_view};
-use crate::train::optimizer::AdamW;
+use crate::train::examples::{Example, ExampleOptions, Source, examples, own_examples, step_in_view};
+use crate::train::optimizer::Optimizer;
 use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
@@ -127,7 +130,7 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     let own: Vec<String> = weights.vars().into_iter().map(|(name, _)| name).collect();
     let text_tower = TextTower::new(&job.config.text(codec.tokenizer().vocab_size()?), &weights)?;
     let settings = &job.config.vision_training;
-    let mut optimizer = AdamW::new(settings.optimizer.clone(), &weights.vars())?;
+    let mut optimizer = Optimizer::new(settings.optimizer.clone(), &weights.vars(), job.threads)?;
     let vars = optimizer.vars();
     let trainer = VisionTrainer {
         vision: &picture_tower,
@@ -210,7 +213,7 @@ fn album<'a>(
 ///
 /// # Errors
 /// The features cannot be read, or the training failed.
-pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     if job.finished("assistant") {
         return Ok(Outcome::Finished);
     }
@@ -219,7 +222,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, pro
     let weights = Weights::trainable(job.config.seed, job.device);
     let model = Assistant::new(&config, &weights)?;
     let pointer = StepPointer::new(config.backbone.embedding_length, &weights)?;
-    let mut optimizer = AdamW::new(settings.optimizer.clone(), &weights.vars())?;
+    let mut optimizer = Optimizer::new(settings.optimizer.clone(), &weights.vars(), job.threads)?;
     let vars = optimizer.vars();
     let trainer = AssistantTrainer {
         assistant: &model,
@@ -229,14 +232,23 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, pro
         threads: job.threads,
         device: job.device,
     };
-    let read = |part| episodes.of(part).map(|e| e.source(job.config)).collect::<anyhow::Result<Vec<Source>>>();
-    let (train, validation) = (read(Part::Train)?, read(Part::Validation)?);
-    let layout = Layout::new(codec, config.tokens_per_frame);
+    let (train, validation) = (sources(job, episodes, Part::Train)?, sources(job, episodes, Part::Validation)?);
+    let layout = Layout::new(&**codec, config.tokens_per_frame);
+    let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
+    let named = weights.vars();
+    let histories = Histories { job, config: &config, codec: &shared, sources: &train, vars: &named };
+    let own: RefCell<(usize, Vec<Vec<Turn>>)> = RefCell::default();
     let held_out = validation_examples(job, &validation, &layout)?;
     let checkpoint = job.checkpoint("assistant");
     let run = run("assistant", &checkpoint, settings.steps);
     let step = |at: usize| {
-        let batch = draw_batch(job, &train, &layout, at)?;
+        // Runs of the model as it was at the last of these steps.
+        if let Some(made_at) = settings.own_history_steps.iter().copied().filter(|s| *s <= at).max()
+            && own.borrow().0 != made_at
+        {
+            own.replace((made_at, histories.at(made_at, at)?));
+        }
+        let batch = draw_batch(job, &train, &own.borrow().1, &layout, at)?;
         trainer.step(at, &batch.iter().collect::<Vec<_>>(), &vars)
     };
     let outcome = run.go(&mut optimizer, job.device, progress, &step, &|| trainer.evaluate(&held_out))?;
@@ -268,10 +280,13 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),
         shuffled_share: share(s.shuffled_share, 0.0),
+        bare_share: s.bare_share,
         early_frames_max: s.early_frames_max,
         silent_user_share: share(s.silent_user_share, 1.0),
         late_frames_max: s.late_frames_max,
         ambiguous_before_s: s.ambiguous_before_s,
+        patience_s_max: s.own_history_patience_s_max,
+        corrected_share: s.own_history_corrected_share,
     }
 }
 
@@ -284,7 +299,7 @@ fn validation_examples(job: &Job<'_>, sources: &[Source], layout: &Layout<'_>) -
 }
 
 /// The clips of a step: recordings in a new order each epoch, one clip of each at a time.
-fn draw_batch(job: &Job<'_>, train: &[Source], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
+fn draw_batch(job: &Job<'_>, train: &[Source], own: &[Vec<Turn>], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
     let settings = &job.config.assistant_training;
     let mut batch = Vec::with_capacity(settings.batch);
     for place in at * settings.batch..(at + 1) * settings.batch {
@@ -293,7 +308,11 @@ fn draw_batch(job: &Job<'_>, train: &[Source], layout: &Layout<'_>, at: usize) -
         Rng::of(&[job.config.seed, 4, epoch]).shuffle(&mut order);
         let chosen = order[place % train.len()];
         let mut draw = Rng::of(&[job.config.seed, 5, epoch, chosen as u64]);
-        let mut clips = examples(&train[chosen], layout, &options(job, Part::Train), &mut draw)?;
+        let (source, options) = (&train[chosen], options(job, Part::Train));
+        let mut clips = match own.get(chosen) {
+            Some(wrote) if draw.unit() < settings.own_history_share => own_examples(source, wrote, layout, &options, &mut draw)?,
+            _ => examples(source, layout, &options, &mut draw)?,
+        };
         if !clips.is_empty() {
             batch.push(clips.swap_remove(draw.below(clips.len())));
         }

@@ -1,151 +1,93 @@
 //! Finds the gates' thresholds: the finished model runs freely over the validation recordings, and what scores best stays.
 //! Nobody speaks to it: a replay has only the video and the task file.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Map, Value};
 
 use super::data::{Episodes, Part};
+use super::free_run;
 use super::progress::Progress;
 use super::stages::Job;
 use crate::cli::load::{self, Loaded};
 use crate::cli::timing::Shared;
 use crate::eval::speech::Lexical;
 use crate::eval::{Log, Options, Reference, Scores, Tally};
-use crate::model::config::{GateConfig, Gates};
-use crate::session::{Flow, NoPerceiver, Session, SessionConfig};
-use crate::stream::{Content, Event, Frame, Input};
+use crate::model::config::Gates;
 use crate::train::examples::Source;
 use crate::train::run::number;
-use crate::units::{FrameIdx, Threshold};
+use crate::units::Threshold;
 
 /// Tolerance of the score that chooses, in seconds.
 const TOLERANCE_S: f64 = 5.0;
 
-/// The gates with the best thresholds. `None` when the person stopped it.
-///
-/// The update threshold is chosen first, by the mean of transition F1 and joint state accuracy; then the speak
-/// threshold, by speech F1.
+/// The gates with the best thresholds: every pair is tried, for what is said changes what is seen next. Best is the
+/// highest mean of transition F1, joint state accuracy and speech F1. `None` when the person stopped it.
 ///
 /// # Errors
 /// The model or the features cannot be read, or a session failed.
 pub fn gates(job: &Job<'_>, episodes: &Episodes, progress: &mut Progress) -> anyhow::Result<Option<Gates>> {
     super::export::assistant(job, None)?;
     let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
-    let mut gates = model.stored_gates;
-    let held_out: Vec<Source> = episodes.of(Part::Validation).map(|e| e.source(job.config)).collect::<anyhow::Result<_>>()?;
+    let held_out = free_run::sources(job, episodes, Part::Validation)?;
     let list = &job.config.gates;
-    let (dst_all, speak_all) = (&list.dst_update_thresholds, &list.speak_thresholds);
-    let all = dst_all.len() + speak_all.len();
-    type Pick = (fn(&mut Gates) -> &mut GateConfig, fn(&Scores) -> f64, &'static str);
-    let rounds: [(Pick, &Vec<f32>); 2] = [
-        ((|g| &mut g.dst_update, state_score, "dst_update"), dst_all),
-        ((|g| &mut g.speak, speech_score, "speak"), speak_all),
-    ];
-    let mut done = 0;
-    for ((gate, score, name), thresholds) in rounds {
-        let mut best: Option<(f64, f32)> = None;
-        for threshold in thresholds {
-            if progress.stopped() {
-                return Ok(None);
-            }
-            gate(&mut gates).threshold = Threshold(*threshold);
-            let scores = run(job, &model, &held_out, gates)?;
-            progress.keep(&record(name, *threshold, &scores))?;
-            progress.say(&format!(
-                "{name} threshold {threshold}: F1@5s {:.3}, joint state accuracy {:.3}, speech F1 {:.3}",
-                f1(&scores),
-                scores.joint_state_accuracy.unwrap_or(0.0),
-                speech_score(&scores),
-            ));
-            if best.is_none_or(|(value, _)| score(&scores) > value) {
-                best = Some((score(&scores), *threshold));
-            }
-            done += 1;
-            progress.at("thresholds", done, all, "");
+    let pairs: Vec<(f32, f32)> =
+        list.dst_update_thresholds.iter().flat_map(|dst| list.speak_thresholds.iter().map(|speak| (*dst, *speak))).collect();
+    let mut best: Option<(f64, Gates)> = None;
+    for (done, (dst_update, speak)) in pairs.iter().enumerate() {
+        if progress.stopped() {
+            return Ok(None);
         }
-        if let Some((_, threshold)) = best {
-            gate(&mut gates).threshold = Threshold(threshold);
+        let mut gates = model.stored_gates;
+        gates.dst_update.threshold = Threshold(*dst_update);
+        gates.speak.threshold = Threshold(*speak);
+        let scores = run(job, &model, &held_out, gates)?;
+        progress.keep(&record(&gates, &scores))?;
+        progress.say(&format!(
+            "update from {dst_update}, speak from {speak}: F1@5s {:.3}, joint state accuracy {:.3}, speech F1 {:.3}",
+            f1(&scores),
+            scores.joint_state_accuracy.unwrap_or(0.0),
+            scores.speech.rates.f1.unwrap_or(0.0),
+        ));
+        let score = chosen_by(&scores);
+        if best.is_none_or(|(most, _)| score > most) {
+            best = Some((score, gates));
         }
+        progress.at("thresholds", done + 1, pairs.len(), "");
     }
-    Ok(Some(gates))
+    Ok(Some(best.map_or(model.stored_gates, |(_, gates)| gates)))
 }
 
 fn f1(scores: &Scores) -> f64 {
     scores.at(TOLERANCE_S).and_then(|rates| rates.f1).unwrap_or(0.0)
 }
 
-fn state_score(scores: &Scores) -> f64 {
-    0.5 * (f1(scores) + scores.joint_state_accuracy.unwrap_or(0.0))
+fn chosen_by(scores: &Scores) -> f64 {
+    (f1(scores) + scores.joint_state_accuracy.unwrap_or(0.0) + scores.speech.rates.f1.unwrap_or(0.0)) / 3.0
 }
 
-fn speech_score(scores: &Scores) -> f64 {
-    scores.speech.rates.f1.unwrap_or(0.0)
-}
-
-fn record(gate: &str, threshold: f32, scores: &Scores) -> Map<String, Value> {
+fn record(gates: &Gates, scores: &Scores) -> Map<String, Value> {
     let mut record = Map::new();
     record.insert("stage".into(), "thresholds".into());
-    record.insert("gate".into(), gate.into());
-    record.insert("threshold".into(), number(f64::from(threshold)));
+    record.insert("dst_update".into(), number(f64::from(gates.dst_update.threshold.0)));
+    record.insert("speak".into(), number(f64::from(gates.speak.threshold.0)));
     record.insert("transition_f1_5s".into(), number(f1(scores)));
     record.insert("joint_state_accuracy".into(), number(scores.joint_state_accuracy.unwrap_or(0.0)));
-    record.insert("speech_f1".into(), number(speech_score(scores)));
+    record.insert("speech_f1".into(), number(scores.speech.rates.f1.unwrap_or(0.0)));
     record
 }
 
 /// Pooled scores of free runs over the recordings, a thread each.
 fn run(job: &Job<'_>, model: &Loaded, sources: &[Source], gates: Gates) -> anyhow::Result<Scores> {
-    let next = AtomicUsize::new(0);
-    let tallies: Mutex<Vec<(usize, anyhow::Result<Tally>)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..job.threads.max(1) {
-            scope.spawn(|| {
-                while let Some((i, source)) = {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    sources.get(i).map(|s| (i, s))
-                } {
-                    let tally = one(job, model, source, gates);
-                    tallies.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, tally));
-                }
-            });
-        }
-    });
-    let mut tallies = tallies.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    tallies.sort_by_key(|(i, _)| *i);
+    let tallies = free_run::each(job.threads, sources, |_, source| -> anyhow::Result<Tally> {
+        let events = free_run::events(job, &model.assistant, &model.codec, source, model.tokens_per_frame, &gates)?;
+        let reference = Reference::new(&source.recording, Some(source.task.clone()))?;
+        Ok(Tally::of(&Log::from_events(&events)?, &reference, &Options::default(), &Lexical)?)
+    })?;
     let mut total: Option<Tally> = None;
-    for (_, tally) in tallies {
-        let tally = tally?;
+    for tally in tallies {
         match &mut total {
             Some(total) => total.add(&tally),
             None => total = Some(tally),
         }
     }
     total.map(|t| t.scores()).ok_or_else(|| anyhow::anyhow!("no recording to score"))
-}
-
-fn one(job: &Job<'_>, model: &Loaded, source: &Source, gates: Gates) -> anyhow::Result<Tally> {
-    let config = SessionConfig {
-        fps: job.config.fps,
-        gates: load::session_gates(&gates),
-        frames_kept: job.config.assistant_training.frames_kept,
-        tokens_per_frame: model.tokens_per_frame,
-        model_sha256: model.model_sha256.clone(),
-        vision_sha256: model.vision_sha256.clone(),
-        ..SessionConfig::default()
-    };
-    let backbone = Arc::clone(&model.assistant);
-    let mut session = Session::<NoPerceiver, _>::new(None, backbone, Arc::clone(&model.codec), Some(source.task.clone()), config)?;
-    let mut events: Vec<Event> = Vec::new();
-    for (i, at) in source.frames.iter().enumerate() {
-        let features = &source.features[i * source.frame_width..(i + 1) * source.frame_width];
-        let frame = Frame { idx: FrameIdx(i as u64), at: *at, content: Content::Features(features.into()) };
-        session.feed(Input::Frame(frame))?;
-        while session.advance(&mut events)? != Flow::Idle {}
-    }
-    session.finish(&mut events)?;
-    let reference = Reference::new(&source.recording, Some(source.task.clone()))?;
-    Ok(Tally::of(&Log::from_events(&events)?, &reference, &Options::default(), &Lexical)?)
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::units::MediaTime;
 
 /// Choices in cutting clips.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClipOptions {
     /// Slots in a clip at most.
     pub tokens_max: usize,

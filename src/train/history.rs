@@ -1,0 +1,312 @@
+//! What stands in memory while the model learns: the recording's dialogue, late or early here and there, or what the
+//! model itself wrote in a free run; and what the recording asks for from any state that this leads to.
+
+use std::collections::VecDeque;
+
+use crate::dialogue::annotation::{Recording, Turn, TurnKind};
+use crate::dialogue::task::{StepState, TaskState, Transition, Update};
+use crate::train::examples::{ExampleOptions, Source, TIME_TOLERANCE_S};
+use crate::train::rng::Rng;
+use crate::units::MediaTime;
+
+/// What the recording asks for: its updates in order, with their times.
+pub struct Truth {
+    updates: Vec<(MediaTime, Update)>,
+}
+
+impl Truth {
+    /// The truth of a recording.
+    pub fn new(recording: &Recording) -> Self {
+        Self { updates: recording.transitions() }
+    }
+
+    /// What should be written at `at` in a state: of the updates whose time has come and that the state lacks, first the
+    /// ends of steps that it has in progress, then the starts of steps that can be seen now, then what was missed. A state
+    /// that is ahead of the recording lacks nothing there: there is no way back.
+    pub fn due(&self, state: &TaskState, at: MediaTime) -> Due {
+        let come = || self.updates.iter().map_while(|(time, update)| (time.0 <= at.0 + TIME_TOLERANCE_S).then_some(*update));
+        let over = |step| come().any(|u| u.step == step && u.transition == Transition::Complete);
+        let missed = |update: &Update| state.get(update.step) == Some(StepState::NotStarted) && over(update.step);
+        let (missed, mut pressing): (Vec<Update>, Vec<Update>) = come().filter(|u| lacks(state, *u)).partition(missed);
+        pressing.sort_by_key(|update| update.transition == Transition::Start);
+        Due { first: pressing.first().or(missed.first()).copied(), pressing: !pressing.is_empty() }
+    }
+}
+
+/// What is due in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What should be written first.
+    pub first: Option<Update>,
+    /// It shows: a step has ended, or another is being done. Otherwise something was missed and is over.
+    pub pressing: bool,
+}
+
+fn lacks(state: &TaskState, update: Update) -> bool {
+    match (state.get(update.step), update.transition) {
+        (Some(StepState::NotStarted), _) => true,
+        (Some(StepState::InProgress), transition) => transition == Transition::Complete,
+        (Some(StepState::Completed) | None, _) => false,
+    }
+}
+
+fn timed(source: &Source) -> impl Iterator<Item = &Turn> {
+    source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_)))
+}
+
+fn time(turn: &Turn) -> f64 {
+    turn.at.unwrap_or_default().0
+}
+
+/// The recording's turns with some groups moved to other frames: an event is noticed late, or taken for done early.
+pub fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> Vec<Turn> {
+    let mut turns: Vec<Turn> = timed(source).cloned().collect();
+    if draw.unit() < options.silent_user_share {
+        turns.retain(|t| !matches!(t.kind, TurnKind::User(_)));
+    }
+    let period = source.period_s();
+    if period <= 0.0 {
+        return turns;
+    }
+    let (mut i, mut before) = (0, f64::NEG_INFINITY);
+    while i < turns.len() {
+        let at = time(&turns[i]);
+        let end = turns[i..].iter().position(|t| time(t) > at).map_or(turns.len(), |n| i + n);
+        let moves_state = turns[i..end].iter().any(|t| matches!(t.kind, TurnKind::Dst(_)));
+        let (fate, far) = (draw.unit(), draw.unit());
+        // Never past the neighbouring turn: their order is part of the dialogue.
+        let frames = |room: f64, most: usize| (far * most.min((room / period - 1.0).max(0.0) as usize) as f32).ceil();
+        let after = turns.get(end).map_or(f64::INFINITY, time);
+        let shift = match () {
+            () if !moves_state => 0.0,
+            () if fate < options.late_share => frames(after - at, options.late_frames_max),
+            () if fate < options.late_share + options.early_share => -frames(at - before.max(0.0), options.early_frames_max),
+            () => 0.0,
+        };
+        let to = at + f64::from(shift) * period;
+        turns[i..end].iter_mut().for_each(|turn| turn.at = Some(MediaTime(to)));
+        before = to;
+        i = end;
+    }
+    turns
+}
+
+/// A dialogue that stands in memory.
+#[derive(Default)]
+pub struct History {
+    /// Its turns.
+    pub turns: Vec<Turn>,
+    /// Times of sentences that are the model's own and that the recording does not have: they are not learnt.
+    pub own_words: Vec<MediaTime>,
+}
+
+/// Half of the times drawn are below an eighth of the longest: short delays are common, but long ones must have been seen.
+const PATIENCE_SKEW: i32 = 3;
+
+/// How a free run's own history is mixed with what would have been right.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Help {
+    /// An update that the model has failed to make is made for it after a time drawn up to this, in seconds; short times
+    /// are likelier.
+    pub patience_s_max: f64,
+    /// Share of the model's wrong updates, made when another was asked for, that are put right: in the state that its
+    /// errors led to, the right text is learnt where it would write the wrong one.
+    pub corrected_share: f32,
+    /// An update that will be asked for within this time may be made already, in seconds.
+    pub ambiguous_before_s: f64,
+}
+
+/// What the model wrote in a free run, at the frames of the recording, with some [`Help`]. What the state does not allow
+/// then is left out. (Ross et al., DAgger, 2011: the learner's states, the expert's answers.)
+///
+/// What the recording's assistant says upon an update is said when that update is made; what it says otherwise, at its
+/// own time. The model's own words stand where the recording has none.
+pub fn own(source: &Source, wrote: &[Turn], help: &Help, draw: &mut Rng) -> History {
+    let truth = Truth::new(&source.recording);
+    let patience_s: Vec<f64> = truth.updates.iter().map(|_| help.patience_s_max * f64::from(draw.unit()).powi(PATIENCE_SKEW)).collect();
+    let mut said = Said::new(source);
+    let mut state = TaskState::new(&source.task);
+    let mut history = History::default();
+    let mut next = 0;
+    for at in &source.frames {
+        let mut updates = Vec::new();
+        let mut own_words = None;
+        while let Some(turn) = wrote.get(next).filter(|t| time(t) <= at.0 + TIME_TOLERANCE_S) {
+            match &turn.kind {
+                TurnKind::Dst(own) => {
+                    for update in own {
+                        let soon_at = MediaTime(at.0 + help.ambiguous_before_s);
+                        let wanted = truth.due(&state, soon_at).first.unwrap_or(*update);
+                        let update = if wanted != *update && draw.unit() < help.corrected_share { wanted } else { *update };
+                        if state.apply(update).is_ok() {
+                            updates.push(update);
+                        }
+                    }
+                }
+                TurnKind::Assistant { .. } => own_words = Some(turn.kind.clone()),
+                TurnKind::System(_) | TurnKind::User(_) => {}
+            }
+            next += 1;
+        }
+        for ((due_at, update), patience_s) in truth.updates.iter().zip(&patience_s) {
+            let overdue = due_at.0 + patience_s <= at.0 + TIME_TOLERANCE_S;
+            if overdue && lacks(&state, *update) && state.apply(*update).is_ok() {
+                updates.push(*update);
+            }
+        }
+        let words = said.take(*at, &updates);
+        if !updates.is_empty() {
+            history.turns.push(Turn { at: Some(*at), kind: TurnKind::Dst(updates) });
+        }
+        if words.is_none() && own_words.is_some() {
+            history.own_words.push(*at);
+        }
+        history.turns.extend(words.or(own_words).map(|kind| Turn { at: Some(*at), kind }));
+    }
+    history
+}
+
+/// What the recording's assistant says: upon which update, or by itself.
+struct Said {
+    upon: Vec<(Update, TurnKind)>,
+    alone: VecDeque<(MediaTime, TurnKind)>,
+}
+
+impl Said {
+    fn new(source: &Source) -> Self {
+        let (mut upon, mut alone) = (Vec::new(), VecDeque::new());
+        let updates = source.recording.transitions();
+        for turn in timed(source).filter(|t| matches!(t.kind, TurnKind::Assistant { .. })) {
+            match updates.iter().rev().find(|(at, _)| at.0 == time(turn)) {
+                Some((_, update)) => upon.push((*update, turn.kind.clone())),
+                None => alone.push_back((turn.at.unwrap_or_default(), turn.kind.clone())),
+            }
+        }
+        Self { upon, alone }
+    }
+
+    /// What is said at a frame at which `updates` are made; the last is answered.
+    fn take(&mut self, at: MediaTime, updates: &[Update]) -> Option<TurnKind> {
+        let mut words = None;
+        while let Some((_, kind)) = self.alone.pop_front_if(|(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S) {
+            words = Some(kind);
+        }
+        for update in updates {
+            if let Some(place) = self.upon.iter().position(|(of, _)| of == update) {
+                words = Some(self.upon.swap_remove(place).1);
+            }
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::dialogue::task::Task;
+
+    fn updates(words: &[&str]) -> TurnKind {
+        TurnKind::Dst(words.iter().map(|w| Update::parse(w).unwrap()).collect())
+    }
+
+    fn turn(at: f64, kind: TurnKind) -> Turn {
+        Turn { at: Some(MediaTime(at)), kind }
+    }
+
+    fn says(at: f64) -> Turn {
+        turn(at, TurnKind::Assistant { text: "Good.".into(), labels: String::new() })
+    }
+
+    /// Two steps one after the other: 2-4 s and 6-8 s, ten seconds at 2 frames a second.
+    fn source() -> Source {
+        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap();
+        let events = [(2.0, "S1->start"), (4.0, "S1->complete"), (6.0, "S2->start"), (8.0, "S2->complete")];
+        let turns = events.iter().map(|(at, word)| turn(*at, updates(&[word]))).collect();
+        let recording = Recording { turns, end_s: 10.0, fps: 2.0, ..Recording::default() };
+        let frames = (0..20).map(|i| MediaTime(f64::from(i) / 2.0)).collect();
+        Source { recording, task, frames, features: Arc::from([]), frame_width: 0 }
+    }
+
+    fn words(turns: &[Turn]) -> String {
+        let word = |turn: &Turn| match &turn.kind {
+            TurnKind::Dst(updates) => {
+                let updates: Vec<String> = updates.iter().map(ToString::to_string).collect();
+                format!("{} {}", time(turn), updates.join("+"))
+            }
+            _ => format!("{} says", time(turn)),
+        };
+        turns.iter().map(word).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_is_due_depends_on_the_state_that_was_reached() {
+        let source = source();
+        let truth = Truth::new(&source.recording);
+        let mut state = TaskState::new(&source.task);
+        let due = |state: &TaskState, at| truth.due(state, MediaTime(at));
+        let is = |word: &str, pressing| Due { first: Update::parse(word), pressing };
+        assert_eq!(due(&state, 1.9), Due { first: None, pressing: false });
+        assert_eq!(due(&state, 2.0), is("S1->start", true));
+        assert_eq!(due(&state, 5.0), is("S1->start", false), "missed, and nothing to see");
+        assert_eq!(due(&state, 7.0), is("S2->start", true), "what can be seen comes before what was missed");
+        let mut apply = |word: &str| state.apply(Update::parse(word).unwrap()).unwrap();
+        apply("S2->start");
+        assert_eq!(due(&state, 7.0), is("S1->start", false));
+        assert_eq!(due(&state, 9.0), is("S2->complete", true));
+        let mut apply = |word: &str| state.apply(Update::parse(word).unwrap()).unwrap();
+        apply("S1->start");
+        assert_eq!(due(&state, 7.0), is("S1->complete", true));
+    }
+
+    #[test]
+    fn a_history_of_its_own_keeps_errors_and_is_helped_in_the_end() {
+        let source = source();
+        let wrote = [turn(1.0, updates(&["S2->start"])), says(1.0), turn(2.5, updates(&["S1->start"])), turn(3.0, updates(&["S2->start"]))];
+        let helped_after = |patience_s_max| Help { patience_s_max, ..Help::default() };
+        let alone = own(&source, &wrote, &helped_after(1e6), &mut Rng::of(&[1]));
+        assert_eq!(words(&alone.turns), "1 S2->start, 1 says, 2.5 S1->start");
+        assert_eq!(alone.own_words, [MediaTime(1.0)]);
+        let helped = own(&source, &wrote, &helped_after(0.0), &mut Rng::of(&[1]));
+        assert_eq!(words(&helped.turns), "1 S2->start, 1 says, 2 S1->start, 4 S1->complete, 8 S2->complete");
+        let nothing = own(&source, &[], &helped_after(0.0), &mut Rng::of(&[1]));
+        assert_eq!(words(&nothing.turns), "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete");
+    }
+
+    #[test]
+    fn a_wrong_update_is_put_right_where_another_was_asked_for() {
+        let source = source();
+        let wrote = [turn(1.0, updates(&["S2->start"])), turn(4.0, updates(&["S2->complete"])), turn(4.5, updates(&["S1->complete"]))];
+        let help = Help { patience_s_max: 1e6, corrected_share: 1.0, ambiguous_before_s: 0.5 };
+        let put_right = own(&source, &wrote, &help, &mut Rng::of(&[1]));
+        // At 1 s nothing was asked for: the wrong start stays. At 4 s the start of S1 was.
+        assert_eq!(words(&put_right.turns), "1 S2->start, 4 S1->start, 4.5 S1->complete");
+    }
+
+    #[test]
+    fn words_upon_an_update_move_with_it_and_other_words_stay() {
+        let mut source = source();
+        source.recording.turns.insert(0, says(0.5));
+        source.recording.turns.insert(3, says(4.0));
+        let wrote = [turn(2.0, updates(&["S1->start"])), turn(5.0, updates(&["S1->complete"])), says(5.0), says(9.0)];
+        let own = own(&source, &wrote, &Help { patience_s_max: 1e6, ..Help::default() }, &mut Rng::of(&[1]));
+        assert_eq!(words(&own.turns), "0.5 says, 2 S1->start, 5 S1->complete, 5 says, 9 says");
+        assert_eq!(own.own_words, [MediaTime(9.0)]);
+    }
+
+    #[test]
+    fn displaced_turns_keep_their_order() {
+        let source = source();
+        let options = ExampleOptions { late_share: 0.5, late_frames_max: 4, early_share: 0.5, early_frames_max: 4, ..ExampleOptions::default() };
+        let straight = displaced(&source, &ExampleOptions::default(), &mut Rng::of(&[2]));
+        assert_eq!(words(&straight), "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete");
+        let mut moved_ever = false;
+        for seed in 0..20 {
+            let moved = displaced(&source, &options, &mut Rng::of(&[seed]));
+            assert!(moved.windows(2).all(|w| time(&w[0]) < time(&w[1])), "{}", words(&moved));
+            moved_ever |= moved != straight;
+        }
+        assert!(moved_ever);
+    }
+}
