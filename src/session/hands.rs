@@ -18,7 +18,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.intake.last_at().unwrap_or(self.last_at)
     }
 
-    /// The next frame is answered with a sentence, whatever the speak gate says; without one that can speak
+    /// The next frame is answered with a sentence, whatever the speak gate says; where that is off
     /// this does nothing.
     pub fn answer_next(&mut self) {
         self.answer_owed = true;

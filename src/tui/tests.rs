@@ -256,7 +256,7 @@ fn keys_become_wishes() {
     press(&[Char('d'), Tab, Tab, Char('g'), Char('D'), Char('u')]);
     press(&[Left, Left, Home, Char('['), Char(']'), Char('>'), Char(','), Char('r'), Char('s'), Char('e')]);
     press(&[Char('i'), Char('h'), Char('i'), Enter, Char('o'), Char('t'), Enter]);
-    let hand = |hand| Wish::Hand(hand);
+    let hand = Wish::Hand;
     let wanted = [
         hand(Hand::Mark(StepId(2), StepState::Completed)),
         hand(Hand::Jump(StepId(3))),
@@ -308,7 +308,7 @@ fn input() -> impl Strategy<Value = (Option<KeyEvent>, u16, u16, u8)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     /// Whatever is pressed, clicked and resized while whatever happens: it draws.
     #[test]
