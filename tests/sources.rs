@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use proact::error::Error;
-use proact::sources::{FfmpegSource, OpenOptions, VideoSource, open};
+use proact::sources::{FfmpegSource, From, OpenOptions, VideoSource, open};
 use proact::stream::{Content, Input, Picture, Poll, Source};
+use proact::units::MediaTime;
 
 /// A flat cell may be rounded the other way in one colour: mean of a cell, in steps of 255.
 const MEAN_TOLERANCE: f64 = 0.6;
@@ -183,5 +184,23 @@ fn what_is_not_decoded_here_goes_through_ffmpeg_or_says_so() {
         let played = play(opened.unwrap().as_mut()).unwrap();
         assert_eq!(played.frames.len(), frames, "{name}");
         assert!(played.frames.iter().enumerate().all(|(k, (at, p))| *at == k as f64 / 2.0 && (p.width, p.height) == (64, 48)));
+    }
+}
+
+#[test]
+fn from_any_place_on_the_same_pictures_come_with_the_same_numbers() {
+    for name in ["baseline.mp4", "bframes.mp4", "vfr.mp4", "fragmented.mp4"] {
+        let whole = play_native(&clip(name)).unwrap().frames;
+        for first in 0..=whole.len() {
+            let from = whole.get(first).map_or(1e6, |(at, _)| *at);
+            let mut source = From::new(Box::new(VideoSource::in_process(&clip(name), 2.0).unwrap()), MediaTime(from));
+            for (i, (at, picture)) in whole.iter().enumerate().skip(first) {
+                let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() else { panic!("{name}: no frame {i}") };
+                let Content::Picture(found) = frame.content else { panic!("no picture") };
+                assert_eq!((frame.idx.0 as usize, frame.at.0), (i, *at), "{name} from {from}");
+                assert!(found.rgb == picture.rgb, "{name} from {from}: frame {i} looks different");
+            }
+            assert!(matches!(source.next().unwrap(), Poll::End), "{name} from {from}");
+        }
     }
 }

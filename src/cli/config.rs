@@ -11,6 +11,7 @@ use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::error::Error;
 use crate::session::{self, SessionConfig};
 use crate::stream::ContextPolicyName;
+use crate::tui::ThemeName;
 use crate::units::{Prob, Threshold};
 
 /// How a run behaves, complete.
@@ -28,6 +29,10 @@ pub struct Settings {
     pub demo_speed: f64,
     /// Seconds of the recording between two lines about the gates in plain output; 0 for none.
     pub gate_lines_every_s: f64,
+    /// Looks of the screen; `None` is what fits the terminal.
+    pub theme: Option<ThemeName>,
+    /// The screen takes clicks and the wheel.
+    pub mouse: bool,
     /// Limits of the session.
     pub session: Limits,
     /// Changes to the speak gate of the model file.
@@ -46,6 +51,8 @@ impl Default for Settings {
             log: "warn".into(),
             demo_speed: 4.0,
             gate_lines_every_s: 15.0,
+            theme: None,
+            mouse: true,
             session: Limits::default(),
             speak: GateOverride::default(),
             dst_update: GateOverride::default(),
@@ -119,10 +126,37 @@ pub struct File {
     log: Option<String>,
     demo_speed: Option<f64>,
     gate_lines_every_s: Option<f64>,
+    theme: Option<ThemeWord>,
+    mouse: Option<bool>,
     #[serde(default)]
     session: Limits,
     #[serde(default)]
     gate: Gates,
+}
+
+/// A theme as files and flags name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ThemeWord {
+    /// What fits the terminal; without colour where NO_COLOR is set
+    Auto,
+    /// For dark terminals
+    Dark,
+    /// For light terminals
+    Light,
+    /// Without colour
+    None,
+}
+
+impl ThemeWord {
+    fn name(self) -> Option<ThemeName> {
+        match self {
+            Self::Auto => None,
+            Self::Dark => Some(ThemeName::Dark),
+            Self::Light => Some(ThemeName::Light),
+            Self::None => Some(ThemeName::None),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -160,6 +194,8 @@ pub struct Flags {
     pub log: Option<String>,
     /// `--speed`.
     pub demo_speed: Option<f64>,
+    /// `--theme`.
+    pub theme: Option<ThemeWord>,
 }
 
 impl Settings {
@@ -183,6 +219,8 @@ impl Settings {
             log: pick(flags.log, file.log, default.log),
             demo_speed: pick(flags.demo_speed, file.demo_speed, default.demo_speed),
             gate_lines_every_s: pick(None, file.gate_lines_every_s, default.gate_lines_every_s),
+            theme: flags.theme.or(file.theme).and_then(ThemeWord::name),
+            mouse: pick(None, file.mouse, default.mouse),
             session: file.session,
             speak: file.gate.speak,
             dst_update: file.gate.dst_update,
@@ -243,9 +281,10 @@ mod tests {
     fn the_default_file_equals_the_defaults_and_names_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
         let file = File::read(&path).unwrap();
-        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, session: _, gate: _ } = &file;
+        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, theme, mouse, session: _, gate: _ } = &file;
         let all = fps.is_some() && context.is_some() && threads.is_some() && log.is_some();
-        assert!(all && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
+        let screen = theme.is_some() && mouse.is_some();
+        assert!(all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
         assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
         let text = std::fs::read_to_string(&path).unwrap();
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();

@@ -10,14 +10,21 @@ use super::timing::{Lines, Shared};
 use crate::error::Result;
 use crate::model::{Backbone, Perceiver};
 use crate::session::{Flow, Session, Work};
-use crate::stream::{Content, Input, Poll, Sink, Source};
+use crate::sinks::Speaker;
+use crate::stream::{Content, Event, Input, Poll, Sink, Source};
 use crate::tui::{Board, Controls, Mode, Status};
 
 /// Rest before a live source is asked again.
 const PENDING_NAP: Duration = Duration::from_millis(2);
 
+/// Rest between two looks at what the person wants, after the end.
+const LINGER_NAP: Duration = Duration::from_millis(20);
+
+/// Opens the recording again, for going to another place in it.
+pub type Reopen<'a> = Box<dyn Fn() -> anyhow::Result<Box<dyn Source>> + 'a>;
+
 /// What a run has besides source, session and sinks.
-pub struct Drive {
+pub struct Drive<'a> {
     /// What the person wants.
     pub controls: Arc<Controls>,
     /// The screen, if there is one.
@@ -28,14 +35,37 @@ pub struct Drive {
     pub timing: Option<Lines>,
     /// When the next frame may come.
     pub pace: Pace,
-    /// For the header.
-    pub mode: Mode,
-    /// For the header.
-    pub source_name: String,
+    /// What stays the same about the run, for the screen.
+    pub labels: Labels,
     /// When the program began.
     pub started: Instant,
     /// From then to the first decision.
     pub ready_s: Option<f64>,
+    /// When the source last ended; the person may look at the screen for as long as they like after that.
+    pub ended: Option<Instant>,
+    /// Opens the recording again; `None` where nothing can be seen twice.
+    pub reopen: Option<Reopen<'a>>,
+    /// Speaks a sentence again, if there is a voice.
+    pub speaker: Option<Speaker>,
+    /// An input that waits for its time.
+    pub held: Option<Input>,
+    /// Frames that pass although the person pauses.
+    pub pass: u32,
+    /// Runs on without waiting until something happens; and whether to pause then.
+    pub run_on: Option<bool>,
+}
+
+/// What stays the same about a run, for the screen.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// For the header.
+    pub mode: Mode,
+    /// For the header.
+    pub source_name: String,
+    /// What computes.
+    pub device: String,
+    /// How the weights are stored.
+    pub quantization: String,
 }
 
 /// Why a run ended well.
@@ -47,71 +77,152 @@ pub enum Ended {
     Quit,
 }
 
-impl Drive {
+/// Hands events on, and notes whether something happened besides frames.
+struct Noticing<'a> {
+    sink: &'a mut dyn Sink,
+    happened: bool,
+}
+
+impl Sink for Noticing<'_> {
+    fn emit(&mut self, event: &Event) -> Result<()> {
+        self.happened |= matches!(event, Event::Transition { .. } | Event::Utterance { .. } | Event::Warning { .. } | Event::Rejected { .. });
+        self.sink.emit(event)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.sink.close()
+    }
+}
+
+impl Drive<'_> {
     /// Plays the whole source into the session. The session is finished in any case, also after an error of the
-    /// source, so that what was seen until then is complete; closing the sink is the caller's.
+    /// source, so that what was seen until then is complete; closing the sink is the caller's. With a screen the
+    /// person may then go back and play on; the run ends when they leave.
     ///
     /// # Errors
     /// The source is lost for good, the arithmetic failed, or a sink could not take an event.
     pub fn run<P: Perceiver, B: Backbone>(
         &mut self,
-        source: &mut dyn Source,
+        source: &mut Box<dyn Source>,
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<Ended> {
-        let ended = self.play(source, session, sink);
-        let finished = session.finish(sink);
-        self.publish(source, session, 0.0);
-        if let Some(timing) = &mut self.timing {
-            timing.close()?;
+        loop {
+            let ended = self.play(source, session, sink);
+            let finished = session.finish(sink);
+            self.ended = Some(Instant::now());
+            self.publish(&**source, session, 0.0);
+            let ended = ended?;
+            finished?;
+            if let Some(timing) = &mut self.timing {
+                timing.close()?;
+            }
+            if ended == Ended::Quit || self.board.is_none() || !self.linger(source, session, sink)? {
+                return Ok(ended);
+            }
         }
-        let ended = ended?;
-        finished?;
-        Ok(ended)
+    }
+
+    /// After the end, until the person goes back (`true`) or leaves.
+    fn linger<P: Perceiver, B: Backbone>(
+        &mut self,
+        source: &mut Box<dyn Source>,
+        session: &mut Session<P, B>,
+        sink: &mut dyn Sink,
+    ) -> Result<bool> {
+        while !self.controls.quitting() {
+            match self.controls.wishes.take() {
+                Some(wish) => {
+                    if self.grant(wish, source, session, sink)? {
+                        return Ok(true);
+                    }
+                }
+                None => sleep(LINGER_NAP),
+            }
+        }
+        Ok(false)
     }
 
     fn play<P: Perceiver, B: Backbone>(
         &mut self,
-        source: &mut dyn Source,
+        source: &mut Box<dyn Source>,
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<Ended> {
-        self.publish(source, session, 0.0);
-        while self.work(source, session, sink, 0.0)? {}
+        self.publish(&**source, session, 0.0);
+        while self.work(&**source, session, sink, 0.0)? {}
         loop {
-            self.pace.pause(&self.controls);
+            if self.pass == 0 {
+                self.pace.pause(&self.controls);
+            }
             if self.controls.quitting() {
                 return Ok(Ended::Quit);
             }
-            let start = Instant::now();
-            let poll = source.next()?;
-            self.meter.lock().decoded(start.elapsed());
-            let input = match poll {
-                Poll::Ready(input) => input,
-                Poll::End => return Ok(Ended::SourceEnd),
-                Poll::Pending => {
-                    sleep(PENDING_NAP);
-                    continue;
-                }
-            };
-            let frame = match &input {
-                Input::Frame(frame) => Some((frame.idx, frame.at)),
-                _ => None,
-            };
-            let late_s = frame.map_or(0.0, |(_, at)| self.pace.wait(at, &self.controls));
-            self.show_picture(&input);
-            session.feed(input)?;
-            while self.work(source, session, sink, late_s)? {}
-            if let Some((idx, at)) = frame {
-                self.ready_s.get_or_insert_with(|| self.started.elapsed().as_secs_f64());
-                self.meter.lock().end_frame(idx, at, self.timing.as_mut())?;
-                self.publish(source, session, late_s);
+            if let Some(wish) = self.controls.wishes.take() {
+                self.grant(wish, source, session, sink)?;
+                continue;
             }
+            let input = match self.held.take() {
+                Some(input) => input,
+                None => match self.ask(&mut **source)? {
+                    Poll::Ready(input) => input,
+                    Poll::End => return Ok(Ended::SourceEnd),
+                    Poll::Pending => {
+                        sleep(PENDING_NAP);
+                        continue;
+                    }
+                },
+            };
+            self.take(input, &**source, session, sink)?;
         }
     }
 
+    pub(super) fn ask(&mut self, source: &mut dyn Source) -> Result<Poll> {
+        let start = Instant::now();
+        let poll = source.next()?;
+        self.meter.lock().decoded(start.elapsed());
+        Ok(poll)
+    }
+
+    /// One input when its time has come, with all the work that it makes; until then it is held.
+    fn take<P: Perceiver, B: Backbone>(
+        &mut self,
+        input: Input,
+        source: &dyn Source,
+        session: &mut Session<P, B>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let frame = match &input {
+            Input::Frame(frame) => Some((frame.idx, frame.at)),
+            _ => None,
+        };
+        let mut late_s = 0.0;
+        if let (Some((_, at)), true) = (frame, self.run_on.is_none() && self.pass == 0) {
+            let Some(late) = self.pace.wait(at, &self.controls) else {
+                self.held = Some(input);
+                return Ok(());
+            };
+            late_s = late;
+        }
+        self.show_picture(&input);
+        session.feed(input)?;
+        let mut sink = Noticing { sink, happened: false };
+        while self.work(source, session, &mut sink, late_s)? {}
+        let Some((idx, at)) = frame else { return Ok(()) };
+        self.pass = self.pass.saturating_sub(1);
+        if let Some(pause) = self.run_on.filter(|_| sink.happened) {
+            self.run_on = None;
+            self.pace.restart();
+            self.controls.set_paused(pause);
+        }
+        self.ready_s.get_or_insert_with(|| self.started.elapsed().as_secs_f64());
+        self.meter.lock().end_frame(idx, at, self.timing.as_mut())?;
+        self.publish(source, session, late_s);
+        Ok(())
+    }
+
     /// One bounded piece of work. `false` when there is nothing left to do.
-    fn work<P: Perceiver, B: Backbone>(
+    pub(super) fn work<P: Perceiver, B: Backbone>(
         &self,
         source: &dyn Source,
         session: &mut Session<P, B>,
@@ -126,7 +237,7 @@ impl Drive {
         Ok(flow != Flow::Idle)
     }
 
-    fn show_picture(&self, input: &Input) {
+    pub(super) fn show_picture(&self, input: &Input) {
         let (Some(board), Input::Frame(frame)) = (&self.board, input) else { return };
         match &frame.content {
             Content::Picture(picture) => board.picture(Some(picture.clone())),
@@ -134,19 +245,22 @@ impl Drive {
         }
     }
 
-    fn publish<P: Perceiver, B: Backbone>(&self, source: &dyn Source, session: &Session<P, B>, lag_s: f64) {
+    pub(super) fn publish<P: Perceiver, B: Backbone>(&self, source: &dyn Source, session: &Session<P, B>, lag_s: f64) {
         let Some(board) = &self.board else { return };
         let status = session.status();
         let meter = self.meter.lock();
         board.status(Status {
-            mode: self.mode,
-            source: self.source_name.clone(),
+            mode: self.labels.mode,
+            source: self.labels.source_name.clone(),
             duration: source.duration(),
             frames_per_s: meter.frames_per_s(),
             realtime_factor: meter.realtime_factor(),
             lag_s,
             memory_tokens: status.memory_tokens,
             memory_capacity: status.memory_capacity,
+            memory_reset: status.memory_reset,
+            device: self.labels.device.clone(),
+            quantization: self.labels.quantization.clone(),
             process_bytes: ProcessMemory::read().resident,
             stages: meter.recent_stages(),
             partial: status.writing.filter(|w| w.speech).map(|w| w.text),

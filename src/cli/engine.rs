@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::config::Settings;
-use super::drive::{Drive, Ended};
+use super::drive::{Drive, Ended, Labels, Reopen};
 use super::exit::Interrupted;
 use super::flags::RunFlags;
 use super::load::{self, Loaded};
@@ -22,10 +22,10 @@ use super::{log, signals};
 use crate::dialogue::task::Task;
 use crate::session::Session;
 use crate::stream::{Sink, Source};
-use crate::tui::{self, Board, Controls, Mode, ScreenSink};
+use crate::tui::{self, Board, Controls, Mode, ScreenSink, ThemeName};
 
-/// Opens the source once the model is known.
-pub type Open = Box<dyn FnOnce(&Settings, &Loaded) -> anyhow::Result<Box<dyn Source>> + Send>;
+/// Opens the source once the model is known; again, when the person goes to another place in it.
+pub type Open = Box<dyn Fn(&Settings, &Loaded) -> anyhow::Result<Box<dyn Source>> + Send>;
 
 /// What a verb wants to be run.
 pub struct Job {
@@ -59,7 +59,7 @@ pub fn run(job: Job) -> anyhow::Result<()> {
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
     signals::watch(&controls)?;
-    let result = if screen { on_screen(job, &controls) } else { in_lines(job, &controls) };
+    let result = if screen { on_screen(job, &controls, &held) } else { in_lines(job, &controls) };
     held.release();
     result?;
     if controls.interrupted() { Err(Interrupted.into()) } else { Ok(()) }
@@ -83,10 +83,12 @@ fn in_lines(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
 }
 
 /// The screen on this thread, the work on another.
-fn on_screen(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
+fn on_screen(job: Job, controls: &Arc<Controls>, held: &log::Held) -> anyhow::Result<()> {
     let board = Board::new();
+    held.show_on(&board);
     let meter = Shared::default();
-    let options = tui::Options { no_color: no_color(), ask_graphics: likely_graphics() };
+    let theme = job.settings.theme.unwrap_or_else(fitting_theme);
+    let options = tui::Options { theme, mouse: job.settings.mouse, ask_graphics: likely_graphics() };
     let figures = thread::scope(|scope| -> anyhow::Result<Figures> {
         let engine = thread::Builder::new().name("engine".into()).spawn_scoped(scope, || {
             let _bell = QuitOnFailure(controls);
@@ -133,14 +135,14 @@ fn drive(
     let loaded = load::open(&job.model, job.flags.vision.as_deref(), meter)?;
     let mut source = (job.open)(&job.settings, &loaded)?;
     let mut session = Session::new(
-        loaded.vision,
-        loaded.assistant,
-        loaded.codec,
+        loaded.vision.clone(),
+        loaded.assistant.clone(),
+        loaded.codec.clone(),
         task,
         crate::session::SessionConfig {
             tokens_per_frame: loaded.tokens_per_frame,
-            model_sha256: loaded.model_sha256,
-            vision_sha256: loaded.vision_sha256,
+            model_sha256: loaded.model_sha256.clone(),
+            vision_sha256: loaded.vision_sha256.clone(),
             ..job.settings.session_config(loaded.gates)
         },
     )?;
@@ -148,23 +150,35 @@ fn drive(
         let model = job.model.file_name().unwrap_or_default().to_string_lossy();
         plain.note(&format!("proact {}: {} with {model}", env!("CARGO_PKG_VERSION"), job.source_name))?;
     }
-    let mut outputs = outputs::open(&job.flags, face, controls)?;
+    let (mut outputs, speaker) = outputs::open(&job.flags, face, controls)?;
     let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
     }
+    let reopen: Reopen = Box::new(|| (job.open)(&job.settings, &loaded));
     let mut run = Drive {
         controls: controls.clone(),
         pace: if job.realtime { Pace::live() } else { Pace::new(board.as_ref().and(job.screen_speed)) },
         board,
         meter: meter.clone(),
         timing: job.flags.timing.as_deref().map(Lines::create).transpose()?,
-        mode: job.mode,
-        source_name: job.source_name,
+        labels: Labels {
+            mode: job.mode,
+            source_name: job.source_name.clone(),
+            device: device(&job),
+            quantization: loaded.quantization.clone(),
+        },
         started: job.started,
         ready_s: None,
+        ended: None,
+        // What keeps to the clock by itself cannot be seen twice.
+        reopen: (!job.realtime).then_some(reopen),
+        speaker,
+        held: None,
+        pass: 0,
+        run_on: None,
     };
-    let ended = run.run(&mut *source, &mut session, &mut outputs);
+    let ended = run.run(&mut source, &mut session, &mut outputs);
     // Whatever happened, what was told so far reaches the disk.
     let closed = outputs.close().and(tokens.map_or(Ok(()), |tokens| tokens.close()));
     let ended = ended?;
@@ -175,13 +189,28 @@ fn drive(
         memory_tokens: status.memory_tokens,
         memory_capacity: status.memory_capacity,
         ready_s: run.ready_s.unwrap_or_default(),
-        wall_s: begun.elapsed().as_secs_f64(),
+        wall_s: run.ended.map_or_else(|| begun.elapsed(), |ended| ended - begun).as_secs_f64(),
     })
 }
 
-/// <https://no-color.org>: set and not empty.
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+/// What computes, for the screen.
+fn device(job: &Job) -> String {
+    match load::threads_for(job.settings.threads, &job.model) {
+        0 => format!("CPU, {} threads", thread::available_parallelism().map_or(1, usize::from)),
+        1 => "CPU, 1 thread".to_owned(),
+        n => format!("CPU, {n} threads"),
+    }
+}
+
+/// The theme for a terminal about which nobody has said anything: none where <https://no-color.org> says so, light
+/// where the terminal says that its background is.
+fn fitting_theme() -> ThemeName {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return ThemeName::None;
+    }
+    // rxvt's convention, kept by several terminals: `foreground;background`, 7 and 15 are white.
+    let background = std::env::var("COLORFGBG").ok().and_then(|value| value.rsplit(';').next().map(str::to_owned));
+    if background.is_some_and(|b| b == "7" || b == "15") { ThemeName::Light } else { ThemeName::Dark }
 }
 
 /// Terminals known to draw pixels and to answer when asked. Others are not asked, since an answer that

@@ -42,6 +42,10 @@ pub struct RunFlags {
     #[arg(long, help_heading = "Behaviour")]
     pub headless: bool,
 
+    /// Looks of the screen [default: auto]
+    #[arg(long, value_name = "THEME", help_heading = "Behaviour", value_enum, hide_possible_values = false)]
+    pub theme: Option<config::ThemeWord>,
+
     /// Timed words of the person and hands on the state to play (JSONL)
     #[arg(long, value_name = "FILE", help_heading = "Behaviour")]
     pub input: Option<PathBuf>,
@@ -85,6 +89,7 @@ impl RunFlags {
             threads: self.threads,
             log: self.log.clone(),
             demo_speed: None,
+            theme: self.theme,
         }
     }
 }

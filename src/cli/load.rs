@@ -50,6 +50,8 @@ pub struct Loaded {
     pub model_sha256: String,
     /// SHA-256 of the vision file, in hex.
     pub vision_sha256: String,
+    /// The type that most of the assistant's numbers are stored in, such as `Q4_0`.
+    pub quantization: String,
 }
 
 /// A vision model by itself, for `encode`.
@@ -80,6 +82,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let vision = vision?;
     check_pair(assistant, &config, &vision_path, &vision)?;
     let codec = open_codec(&file, &config)?;
+    let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
     let model = Assistant::new(&config, &weights).with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
@@ -92,7 +95,17 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,
+        quantization,
     })
+}
+
+/// The type that most numbers of a file are stored in.
+fn quantization(file: &GgufFile) -> String {
+    let mut values: HashMap<String, usize> = HashMap::new();
+    for tensor in file.tensors() {
+        *values.entry(tensor.ty.to_string()).or_default() += tensor.shape.iter().product::<usize>();
+    }
+    values.into_iter().max_by_key(|(name, values)| (*values, name.clone())).map(|(name, _)| name).unwrap_or_default()
 }
 
 /// The header of an assistant file and what it says.

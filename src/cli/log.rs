@@ -7,6 +7,8 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::tui::Board;
+
 /// Bytes held back at most; what comes later is counted, not kept.
 const HELD_BYTES_MAX: usize = 256 << 10;
 
@@ -28,6 +30,7 @@ struct Store {
     hold: bool,
     bytes: Vec<u8>,
     lost: usize,
+    board: Option<Arc<Board>>,
 }
 
 /// What was held back.
@@ -35,10 +38,16 @@ struct Store {
 pub struct Held(Arc<Mutex<Store>>);
 
 impl Held {
+    /// From now on whole lines are also shown on the screen's log panel.
+    pub fn show_on(&self, board: &Arc<Board>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).board = Some(board.clone());
+    }
+
     /// The screen is gone: prints what was held back, and holds nothing back any more.
     pub fn release(&self) {
         let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         store.hold = false;
+        store.board = None;
         let bytes = std::mem::take(&mut store.bytes);
         // stderr is the last resort; when it is gone there is nobody to tell.
         let _ = io::stderr().write_all(&bytes);
@@ -54,6 +63,10 @@ impl Write for Held {
         let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !store.hold {
             return io::stderr().write(bytes);
+        }
+        if let Some(board) = &store.board {
+            // A record comes in one piece.
+            String::from_utf8_lossy(bytes).lines().for_each(|line| board.note(line.trim()));
         }
         if store.bytes.len() + bytes.len() > HELD_BYTES_MAX {
             store.lost += bytes.len();

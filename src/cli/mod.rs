@@ -9,6 +9,7 @@ mod eval;
 mod exit;
 mod flags;
 mod inspect;
+mod keepsake;
 mod load;
 mod locate;
 mod log;
@@ -23,6 +24,7 @@ mod synth;
 mod timing;
 mod tokens;
 mod train;
+mod wishes;
 
 use std::process::ExitCode;
 

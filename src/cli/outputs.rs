@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::flags::RunFlags;
 use super::plain::Plain;
 use crate::error::Result;
-use crate::sinks::{JsonlSink, Output, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
+use crate::sinks::{JsonlSink, Output, Speaker, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
 use crate::stream::{Event, Sink};
 use crate::tui::{Controls, ScreenSink};
 
@@ -35,12 +35,13 @@ impl<W: Write> Sink for &mut Face<W> {
     }
 }
 
-/// Every sink of a run, the face last: what is seen has been logged.
+/// Every sink of a run, the face last: what is seen has been logged. And the voice, if there is one.
 ///
 /// # Errors
 /// A file cannot be created, or the voice's command cannot be understood.
-pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Arc<Controls>) -> Result<Tee<'a>> {
+pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Arc<Controls>) -> Result<(Tee<'a>, Option<Speaker>)> {
     let mut tee = Tee::new();
+    let mut speaker = None;
     if let Some(path) = &flags.events {
         tee.push(JsonlSink::new(Output::create(path)?));
     }
@@ -50,10 +51,12 @@ pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Ar
         }
     }
     if let Some(command) = &flags.speak_cmd {
-        tee.push(Voice { speech: SpeechSink::new(command)?, controls: controls.clone() });
+        let speech = SpeechSink::new(command)?;
+        speaker = Some(speech.speaker());
+        tee.push(Voice { speech, controls: controls.clone() });
     }
     tee.push(face);
-    Ok(tee)
+    Ok((tee, speaker))
 }
 
 /// A voice that the person can silence, and that says when it failed.

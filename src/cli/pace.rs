@@ -33,14 +33,20 @@ impl Pace {
         self.speed.map(|speed| speed * controls.speed_factor())
     }
 
+    /// The next frame is due at once: it does not follow the last one.
+    pub fn restart(&mut self) {
+        self.last = None;
+    }
+
     /// Waits until the frame at `at` is due, counted from the one before it, so that a pause or another
-    /// speed needs no correction. Gives how late it is, in seconds; returns early when asked to quit.
-    pub fn wait(&mut self, at: MediaTime, controls: &Controls) -> f64 {
+    /// speed needs no correction. Gives how late it is, in seconds; `None` when the person wants something else
+    /// first, and the frame is to wait.
+    pub fn wait(&mut self, at: MediaTime, controls: &Controls) -> Option<f64> {
         let mut now = Instant::now();
         let mut late_s = 0.0;
         if let Some(first) = &mut self.live {
             let (first_at, first_time) = *first.get_or_insert((at, now));
-            return ((now - first_time).as_secs_f64() - (at.seconds() - first_at.seconds())).max(0.0);
+            return Some(((now - first_time).as_secs_f64() - (at.seconds() - first_at.seconds())).max(0.0));
         }
         if let (Some((last_at, last_time)), true) = (self.last, self.speed.is_some()) {
             // The speed is asked again after each nap: a key acts at once, not after a long gap.
@@ -49,7 +55,10 @@ impl Pace {
                 let due = Duration::from_secs_f64(((at.seconds() - last_at.seconds()) / speed).clamp(0.0, f64::from(u32::MAX)));
                 now = Instant::now();
                 let gone = now - last_time;
-                if gone >= due || controls.quitting() {
+                if controls.paused() || controls.quitting() || !controls.wishes.is_empty() {
+                    return None;
+                }
+                if gone >= due {
                     late_s = gone.saturating_sub(due).as_secs_f64();
                     break;
                 }
@@ -57,13 +66,13 @@ impl Pace {
             }
         }
         self.last = Some((at, now));
-        late_s
+        Some(late_s)
     }
 
-    /// Waits while the person pauses. `true` when there was a pause.
+    /// Waits while the person pauses and wishes for nothing. `true` when there was a pause.
     pub fn pause(&mut self, controls: &Controls) -> bool {
         let mut paused = false;
-        while controls.paused() && !controls.quitting() {
+        while controls.paused() && !controls.quitting() && controls.wishes.is_empty() {
             paused = true;
             sleep(NAP);
         }

@@ -134,6 +134,9 @@ impl<W: Write> Sink for Plain<W> {
             | Event::Utterance { .. }
             | Event::User { .. }
             | Event::Mark { .. }
+            | Event::Threshold { .. }
+            | Event::Seek { .. }
+            | Event::Task { .. }
             | Event::Context { .. }
             | Event::Source { .. } => self.said(),
             Event::End { .. } => Ok(()),

@@ -105,6 +105,22 @@ impl Gate {
         &self.config
     }
 
+    /// Decides by another threshold from now on; what was fired so far counts on.
+    ///
+    /// # Errors
+    /// As [`GateConfig::check`]; the gate is then as it was.
+    pub fn set_threshold(&mut self, name: &str, threshold: Threshold) -> Result<()> {
+        let config = GateConfig { threshold, ..self.config };
+        config.check(name)?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Forgets when it fired, as if nothing had been.
+    pub fn reset(&mut self) {
+        (self.held, self.last_fired) = (false, None);
+    }
+
     /// A frame's reading: fires at or above the threshold, unless it has not fallen below
     /// `threshold - hysteresis` since it fired last, or fired less than `refractory_s` ago.
     pub fn decide(&mut self, prob: Prob, at: MediaTime) -> bool {
@@ -172,6 +188,18 @@ mod tests {
         assert!(!gate.decide_again(Prob(0.1)));
         assert!(!gate.decide(Prob(0.9), MediaTime(2.0)), "still resting");
         assert!(gate.decide(Prob(0.9), MediaTime(101.0)));
+    }
+
+    #[test]
+    fn a_threshold_moves_at_once_and_a_bad_one_changes_nothing() {
+        let mut gate = gate(0.6, 0.2, 0.0);
+        assert!(!gate.decide(Prob(0.5), MediaTime(0.0)));
+        gate.set_threshold("speak", Threshold(0.45)).unwrap();
+        assert!(gate.set_threshold("speak", Threshold(0.2)).is_err(), "not above the hysteresis");
+        assert!(gate.decide(Prob(0.5), MediaTime(1.0)));
+        assert!(!gate.decide(Prob(0.5), MediaTime(2.0)), "held");
+        gate.reset();
+        assert!(gate.decide(Prob(0.5), MediaTime(3.0)));
     }
 
     #[test]

@@ -150,7 +150,11 @@ impl Check {
                 }
                 self.log.ended = true;
             }
+            // Scores are about one stream that was seen once, from its beginning to its end, with one task.
+            Event::Seek { .. } => return Err("the person moved in the recording; such a run cannot be scored".into()),
+            Event::Task { .. } => return Err("the person chose another task; such a run cannot be scored".into()),
             Event::Session { .. }
+            | Event::Threshold { .. }
             | Event::Rejected { .. }
             | Event::User { .. }
             | Event::Dropped { .. }

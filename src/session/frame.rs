@@ -130,7 +130,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         for event in std::mem::take(&mut moment.held) {
             sink.emit(&event)?;
         }
-        if !self.speak_gate.decide(reading.speak, at) {
+        // The gate takes its reading in any case: an answer that is owed does not change what it remembers.
+        let owed = std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
+        if !self.speak_gate.decide(reading.speak, at) && !owed {
             self.end_frame();
             return Ok(());
         }
@@ -218,7 +220,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.stage = Stage::Update(draft);
             return Ok(());
         };
-        let amiss = match self.tracker.apply(update) {
+        let amiss = match self.tracker.apply(draft.moment.at, update) {
             Ok(amiss) => amiss,
             Err(why) => return self.refuse_update(draft, why, sink),
         };

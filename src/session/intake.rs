@@ -64,6 +64,11 @@ impl Intake {
         self.queue.pop_front()
     }
 
+    /// Times and frame numbers may go on from here.
+    pub(super) fn restart_at(&mut self, at: MediaTime) {
+        (self.last_at, self.last_frame) = (Some(at), None);
+    }
+
     /// Time of the last input.
     pub(super) fn last_at(&self) -> Option<MediaTime> {
         self.last_at

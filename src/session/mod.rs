@@ -3,12 +3,14 @@
 //! One frame through the session (`frame.rs`): the person's words and the frame are read; the dst gate
 //! asks for updates until it says no; then the speak gate is asked once; a sentence is written token by
 //! token. What was refused is forgotten as if it had never been written. Before a frame for which memory
-//! may be too small, the context policy acts (`context.rs`). No thread, no clock, no screen.
+//! may be too small, the context policy acts (`context.rs`). What the person does to the session itself,
+//! between two inputs, is in `hands.rs`. No thread, no clock, no screen.
 
 mod codec;
 mod config;
 mod context;
 mod frame;
+mod hands;
 mod intake;
 mod tape;
 mod tracker;
@@ -98,6 +100,8 @@ pub struct Status {
     pub memory_tokens: usize,
     /// Positions at most.
     pub memory_capacity: usize,
+    /// The context policy acts before a frame when more than this is held.
+    pub memory_reset: usize,
     /// Frames decided on.
     pub frames_done: u64,
     /// Inputs waiting.
@@ -136,6 +140,10 @@ pub struct Session<P: Perceiver, B: Backbone> {
     tracker: Tracker,
     speak_gate: Gate,
     dst_gate: Gate,
+    /// How the update gate decides when there is a task.
+    dst_kind: GateKind,
+    /// The next frame is answered, whatever the speak gate says.
+    answer_owed: bool,
     /// Positions that the updates and the sentence of one frame can take at most.
     reserve_tokens: usize,
     /// Never picked in a sentence.
@@ -166,6 +174,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         mut config: SessionConfig,
     ) -> Result<Self> {
         config.check()?;
+        let dst_kind = config.gates.dst_update.kind;
         if task.as_ref().is_none_or(|task| task.steps.is_empty()) {
             config.gates.dst_update.kind = GateKind::Off;
         }
@@ -183,6 +192,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             intake: Intake::new(config.queue_inputs_max, config.user_tokens_max, feature_values),
             speak_gate: Gate::new("speak", config.gates.speak)?,
             dst_gate: Gate::new("dst_update", config.gates.dst_update)?,
+            dst_kind,
+            answer_owed: false,
             tracker: Tracker::new(task),
             perceiver,
             tape,
@@ -264,6 +275,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Status {
             memory_tokens: self.tape.len(),
             memory_capacity: self.tape.capacity(),
+            memory_reset: self.tape.capacity().saturating_sub(self.frame_needs(&[])),
             frames_done: self.frames_done,
             queued: self.intake.len(),
             at: self.last_at,
@@ -328,7 +340,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 sink.emit(&Event::User { at, text })?;
                 self.said.extend(turn);
             }
-            Queued::Hand { at, hand } => match self.tracker.hand(hand) {
+            Queued::Hand { at, hand } => match self.tracker.hand(at, hand) {
                 Ok(set) => {
                     for (step, state) in set {
                         sink.emit(&Event::Mark { at, step, state })?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::stream::{Hand, StepInfo, WarningKind};
-use crate::units::StepId;
+use crate::units::{MediaTime, StepId};
 
 /// Changes that can be taken back at most: more than the updates of any task.
 const UNDO_DEPTH_MAX: usize = 256;
@@ -27,8 +27,8 @@ pub(super) struct Tracker {
     known: TaskState,
     /// The state as the prompt alone tells it.
     prompted: TaskState,
-    /// States before each change, the oldest first.
-    history: VecDeque<TaskState>,
+    /// When each change was made and the states before it, the oldest first.
+    history: VecDeque<(MediaTime, TaskState)>,
     /// Steps whose absence has been told: once each.
     told: BTreeSet<StepId>,
 }
@@ -55,10 +55,10 @@ impl Tracker {
     }
 
     /// Applies what the model wrote, and tells what is amiss with it.
-    pub(super) fn apply(&mut self, update: Update) -> Result<Vec<Amiss>, String> {
+    pub(super) fn apply(&mut self, at: MediaTime, update: Update) -> Result<Vec<Amiss>, String> {
         let before = self.state.clone();
         self.state.apply(update)?;
-        self.remember(before);
+        self.remember(at, before);
         if let Some(state) = self.state.get(update.step) {
             self.known.set(update.step, state);
         }
@@ -87,13 +87,13 @@ impl Tracker {
     }
 
     /// Does what the hand says; gives the steps set, or why nothing can be done.
-    pub(super) fn hand(&mut self, hand: Hand) -> Result<Vec<(StepId, StepState)>, String> {
+    pub(super) fn hand(&mut self, at: MediaTime, hand: Hand) -> Result<Vec<(StepId, StepState)>, String> {
         let before = self.state.clone();
         match hand {
             Hand::Mark(step, state) => {
                 self.state.set(step, state);
                 if self.state != before {
-                    self.remember(before);
+                    self.remember(at, before);
                 }
                 return Ok(vec![(step, state)]);
             }
@@ -103,12 +103,24 @@ impl Tracker {
                 }
                 self.state.set(to, StepState::InProgress);
                 if self.state != before {
-                    self.remember(before.clone());
+                    self.remember(at, before.clone());
                 }
             }
-            Hand::Undo => self.state = self.history.pop_back().ok_or("there is nothing to take back")?,
+            Hand::Undo => (_, self.state) = self.history.pop_back().ok_or("there is nothing to take back")?,
         }
         Ok(difference(&before, &self.state))
+    }
+
+    /// Takes back every change made at `to` or later: the states as they were on the way there. Changes that
+    /// were undone stay undone, and those that are too old to be undone stay.
+    pub(super) fn go_back(&mut self, to: MediaTime) {
+        while self.history.back().is_some_and(|(at, _)| *at >= to) {
+            if let Some((_, before)) = self.history.pop_back() {
+                self.state = before;
+                // What is missing may be missed again.
+                self.told.clear();
+            }
+        }
     }
 
     /// States that the model has not been told.
@@ -155,11 +167,11 @@ impl Tracker {
         (!missing.is_empty()).then_some(Amiss { kind: WarningKind::Missed, step, missing })
     }
 
-    fn remember(&mut self, before: TaskState) {
+    fn remember(&mut self, at: MediaTime, before: TaskState) {
         if self.history.len() == UNDO_DEPTH_MAX {
             self.history.pop_front();
         }
-        self.history.push_back(before);
+        self.history.push_back((at, before));
     }
 }
 
@@ -178,7 +190,7 @@ mod tests {
     }
 
     fn go(tracker: &mut Tracker, text: &str) -> Vec<String> {
-        let amiss = tracker.apply(Update::parse(text).unwrap()).unwrap();
+        let amiss = tracker.apply(MediaTime(1.0), Update::parse(text).unwrap()).unwrap();
         amiss.iter().map(tell).collect()
     }
 
@@ -210,17 +222,35 @@ mod tests {
         let mut t = tracker();
         go(&mut t, "S1->start");
         assert_eq!(t.untold(), []);
-        let jumped = t.hand(Hand::Jump(StepId(2))).unwrap();
+        let jumped = t.hand(MediaTime(2.0), Hand::Jump(StepId(2))).unwrap();
         let done = StepState::Completed;
         assert_eq!(jumped, [(StepId(0), done), (StepId(1), done), (StepId(2), StepState::InProgress)]);
         assert_eq!(t.untold(), jumped);
         t.tell_all();
-        assert_eq!(t.hand(Hand::Undo).unwrap().len(), 3);
+        assert_eq!(t.hand(MediaTime(2.0), Hand::Undo).unwrap().len(), 3);
         assert_eq!(t.state().get(StepId(0)), Some(StepState::InProgress));
-        assert_eq!(t.hand(Hand::Undo).unwrap(), [(StepId(0), StepState::NotStarted)]);
-        assert!(t.hand(Hand::Undo).is_err());
-        assert_eq!(t.hand(Hand::Mark(StepId(3), StepState::NotStarted)).unwrap().len(), 1);
-        assert!(t.hand(Hand::Undo).is_err(), "marking what is so already is no change");
+        assert_eq!(t.hand(MediaTime(2.0), Hand::Undo).unwrap(), [(StepId(0), StepState::NotStarted)]);
+        assert!(t.hand(MediaTime(2.0), Hand::Undo).is_err());
+        assert_eq!(t.hand(MediaTime(2.0), Hand::Mark(StepId(3), StepState::NotStarted)).unwrap().len(), 1);
+        assert!(t.hand(MediaTime(2.0), Hand::Undo).is_err(), "marking what is so already is no change");
+    }
+
+    #[test]
+    fn going_back_takes_back_what_came_later_and_not_what_was_undone() {
+        let mut t = tracker();
+        t.apply(MediaTime(1.0), Update::parse("S1->start").unwrap()).unwrap();
+        t.hand(MediaTime(2.0), Hand::Mark(StepId(3), StepState::Completed)).unwrap();
+        t.hand(MediaTime(3.0), Hand::Undo).unwrap();
+        t.apply(MediaTime(4.0), Update::parse("S1->complete").unwrap()).unwrap();
+        t.go_back(MediaTime(9.0));
+        assert_eq!(t.state().get(StepId(0)), Some(StepState::Completed));
+        t.go_back(MediaTime(4.0));
+        assert_eq!(t.state().get(StepId(0)), Some(StepState::InProgress), "the frame there is looked at again");
+        t.go_back(MediaTime(2.5));
+        assert_eq!(t.state().get(StepId(3)), Some(StepState::NotStarted));
+        t.go_back(MediaTime(0.0));
+        assert_eq!(t.state().get(StepId(0)), Some(StepState::NotStarted));
+        assert!(t.hand(MediaTime(0.0), Hand::Undo).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod text;
 pub use jsonl::JsonlSink;
 pub use latest::{Latest, LatestSink, Since};
 pub use output::Output;
-pub use speech::{SpeechReport, SpeechSink, split_command};
+pub use speech::{Speaker, SpeechReport, SpeechSink, split_command};
 pub use subtitles::{SubtitleFormat, SubtitleSink};
 pub use tee::Tee;
 pub use text::TextSink;

@@ -70,6 +70,25 @@ pub struct SpeechSink {
     close_max: Duration,
 }
 
+/// The voice of a [`SpeechSink`]; after that has been closed it is silent.
+#[derive(Clone, Debug)]
+pub struct Speaker(Arc<Shared>);
+
+impl Speaker {
+    /// Speaks a sentence once the voice is free; one that waits gives way.
+    pub fn say(&self, text: &str) {
+        let text = one_line(text);
+        if text.is_empty() {
+            return;
+        }
+        let mut state = self.0.lock();
+        if state.waiting.replace(text).is_some() {
+            state.report.replaced += 1;
+        }
+        self.0.changed.notify_all();
+    }
+}
+
 impl SpeechSink {
     /// Speaks through `command`, which is not run before the first sentence.
     ///
@@ -98,16 +117,9 @@ impl SpeechSink {
         self.shared.lock().report
     }
 
-    fn say(&self, text: &str) {
-        let text = one_line(text);
-        if text.is_empty() {
-            return;
-        }
-        let mut state = self.shared.lock();
-        if state.waiting.replace(text).is_some() {
-            state.report.replaced += 1;
-        }
-        self.shared.changed.notify_all();
+    /// The voice itself, for saying a sentence again.
+    pub fn speaker(&self) -> Speaker {
+        Speaker(self.shared.clone())
     }
 
     fn finish(&mut self, limit: Duration) {
@@ -128,7 +140,7 @@ impl SpeechSink {
 impl Sink for SpeechSink {
     fn emit(&mut self, event: &Event) -> Result<()> {
         if let Event::Utterance { text, .. } = event {
-            self.say(text);
+            self.speaker().say(text);
         }
         Ok(())
     }
@@ -362,7 +374,7 @@ mod tests {
             sink.close().unwrap();
             assert_eq!(sink.report(), SpeechReport::default());
             let sink = SpeechSink::new("sleep").unwrap();
-            sink.say("1000");
+            sink.speaker().say("1000");
             drop(sink);
         }
     }

@@ -133,6 +133,8 @@ impl Sink for SubtitleSink {
     fn emit(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Utterance { at, text, .. } => self.say(*at, text),
+            // Times go on from elsewhere: no later cue bounds this one.
+            Event::Seek { .. } => self.end_by(f64::INFINITY),
             // Time has passed: a cue that has been read by now can be written.
             Event::Frame { at, .. } if self.open.as_ref().is_some_and(|cue| cue.readable_until_s() <= at.0) => self.end_by(at.0),
             _ => Ok(()),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::output::{Output, one_line};
 use crate::error::Result;
-use crate::stream::{ContextPolicyName, Event, Sink, SourceState, StepInfo, StepState, Transition, WarningKind};
+use crate::stream::{ContextPolicyName, Event, GateName, Sink, SourceState, StepInfo, StepState, Transition, WarningKind};
 use crate::units::{MediaTime, Prob, StepId};
 
 /// Writes what happens as lines. Frames are silent, unless the gates are asked for.
@@ -48,7 +48,7 @@ impl TextSink {
     }
 
     fn session(&mut self, goal: &str, steps: &[StepInfo], fps: f64) -> String {
-        self.names = steps.iter().filter_map(|s| Some((s.id, one_line(s.name.as_deref()?)))).collect();
+        self.names = names(steps);
         let mut text = match one_line(goal).as_str() {
             "" => format!("no task, {fps} frames a second\n"),
             goal => format!("task: {goal}, {} steps, {fps} frames a second\n", steps.len()),
@@ -91,6 +91,12 @@ impl TextSink {
             Event::Utterance { at, text, .. } => (at, format!("assistant: {}", one_line(text))),
             Event::User { at, text } => (at, format!("you: {}", one_line(text))),
             Event::Mark { at, step, state } => (at, format!("by hand: {} is {}", self.step(*step), words(*state))),
+            Event::Threshold { at, gate, threshold } => (at, format!("by hand: {} threshold {:.2}", gate_name(*gate), threshold.0)),
+            Event::Seek { at, to, .. } => (at, format!("by hand: on to {to}; memory begins anew")),
+            Event::Task { at, goal, steps } => {
+                self.names = names(steps);
+                (at, format!("by hand: another task: {}, {} steps", one_line(goal), steps.len()))
+            }
             Event::Dropped { at, count } => (at, format!("warning: {count} frame{} lost", if *count == 1 { "" } else { "s" })),
             Event::Context { at, policy, tokens_before, tokens_after } => {
                 (at, format!("memory was full ({}): {tokens_before} -> {tokens_after} tokens", policy_name(*policy)))
@@ -110,6 +116,17 @@ impl TextSink {
             WarningKind::OutOfOrder => format!("warning: {} began before: {}", self.step(step), self.steps(missing)),
             WarningKind::Missed => format!("warning: never done although {} needs it: {}", self.step(step), self.steps(missing)),
         }
+    }
+}
+
+fn names(steps: &[StepInfo]) -> BTreeMap<StepId, String> {
+    steps.iter().filter_map(|s| Some((s.id, one_line(s.name.as_deref()?)))).collect()
+}
+
+fn gate_name(gate: GateName) -> &'static str {
+    match gate {
+        GateName::Speak => "speak",
+        GateName::DstUpdate => "update",
     }
 }
 

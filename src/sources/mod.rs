@@ -2,11 +2,12 @@
 //!
 //! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
 //! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
-//! frames, [`Paced`] holds a recording to a clock.
+//! frames, [`Paced`] holds a recording to a clock, [`From`] leaves its beginning out.
 
 mod decoder;
 mod features;
 mod ffmpeg;
+mod from;
 mod h264;
 mod images;
 mod mp4;
@@ -19,6 +20,7 @@ mod video;
 
 pub use features::FeatureSource;
 pub use ffmpeg::FfmpegSource;
+pub use from::From;
 pub use images::{ImageSource, natural, read_picture};
 pub use open::{OpenOptions, open};
 pub use paced::Paced;

@@ -164,6 +164,10 @@ impl Source for Merged {
         Ok(input.map_or(Poll::End, Poll::Ready))
     }
 
+    fn skip_to(&mut self, at: MediaTime) {
+        self.source.skip_to(at);
+    }
+
     fn duration(&self) -> Option<MediaTime> {
         self.source.duration()
     }

@@ -291,4 +291,17 @@ impl Source for VideoSource {
     fn duration(&self) -> Option<MediaTime> {
         Some(MediaTime(self.track.info.duration_s))
     }
+
+    /// Decoding starts at the last IDR picture from which the first frame at or after `at` can be reached.
+    fn skip_to(&mut self, at: MediaTime) {
+        if self.next_out > 0 || self.next_sample > 0 {
+            return;
+        }
+        let first = self.wanted.partition_point(|w| w.at_s < at.0);
+        self.next_out = first;
+        // Numbered as if nothing before had been lost.
+        self.frames = first as u64;
+        self.to_decode = self.wanted[first..].iter().map(|w| w.sample).collect();
+        self.to_decode.sort_unstable();
+    }
 }

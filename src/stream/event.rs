@@ -77,6 +77,16 @@ pub enum SourceState {
     Restored,
 }
 
+/// One of the two gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateName {
+    /// Speak now?
+    Speak,
+    /// Update the task state now?
+    DstUpdate,
+}
+
 /// Something that happened in a session. Keys are written in the order of the fields.
 ///
 /// `remote = "Self"` makes the derived code inherent, so that reading can go through `Plain`.
@@ -176,6 +186,34 @@ pub enum Event {
         step: StepId,
         /// Its state from now on.
         state: StepState,
+    },
+    /// The person moved a gate's threshold; from now on it decides by the new one.
+    Threshold {
+        /// When.
+        at: MediaTime,
+        /// Which gate.
+        gate: GateName,
+        /// Fires at or above this.
+        threshold: Threshold,
+    },
+    /// The person moved to another place of the recording, also after `end`. Times and frame numbers go on
+    /// from `to`; the model's memory begins anew with the goal and these states.
+    Seek {
+        /// When.
+        at: MediaTime,
+        /// Where it goes on.
+        to: MediaTime,
+        /// The states there: as they were at that time, or as they are when it lies ahead.
+        steps: Vec<StepInfo>,
+    },
+    /// The person chose another task.
+    Task {
+        /// When.
+        at: MediaTime,
+        /// Its goal.
+        goal: String,
+        /// Its steps, none of them begun.
+        steps: Vec<StepInfo>,
     },
     /// Frames were lost before they could be looked at.
     Dropped {
@@ -286,6 +324,9 @@ mod tests {
             r#"{"type":"utterance","frame":12,"at":6.0,"text":"\"Well\" done","prob":0.84}"#,
             r#"{"type":"user","at":0.1,"text":"hm"}"#,
             r#"{"type":"mark","at":2.0,"step":"S1","state":"in_progress"}"#,
+            r#"{"type":"threshold","at":2.0,"gate":"dst_update","threshold":0.55}"#,
+            r#"{"type":"seek","at":6.0,"to":2.5,"steps":[{"id":"S1","state":"not_started"}]}"#,
+            r#"{"type":"task","at":6.0,"goal":"tea","steps":[{"id":"S1","name":"Boil","state":"not_started"}]}"#,
             r#"{"type":"dropped","at":6.0,"count":2}"#,
             r#"{"type":"context","at":6.0,"policy":"refresh","tokens_before":3584,"tokens_after":212}"#,
             r#"{"type":"source","at":6.0,"state":"lost"}"#,

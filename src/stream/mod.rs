@@ -7,7 +7,7 @@ mod event;
 
 use std::sync::Arc;
 
-pub use event::{ContextPolicyName, Event, GateInfo, GatesInfo, SourceState, StepInfo, WarningKind};
+pub use event::{ContextPolicyName, Event, GateInfo, GateName, GatesInfo, SourceState, StepInfo, WarningKind};
 
 pub use crate::dialogue::task::{StepState, Transition};
 
@@ -121,6 +121,10 @@ pub trait Source: Send {
     fn duration(&self) -> Option<MediaTime> {
         None
     }
+
+    /// Tells a source that nothing was asked of yet: what stands before `at` will be thrown away. It may save
+    /// the work; it may also give it all the same.
+    fn skip_to(&mut self, _at: MediaTime) {}
 }
 
 /// Where events go.

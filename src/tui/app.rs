@@ -6,11 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::dialogue::task::{StepState, Transition};
-use crate::stream::{ContextPolicyName, Event, Picture, SourceState, StepInfo, WarningKind};
+use crate::stream::{ContextPolicyName, Event, GateName, Picture, SourceState, StepInfo, WarningKind};
 use crate::units::{MediaTime, Prob, StepId, Threshold};
 
 /// Lines of dialogue kept; the oldest go first. The event log keeps all of them.
 const DIALOGUE_KEPT: usize = 500;
+
+/// Lines of the run's own log kept.
+const LOG_KEPT: usize = 200;
 
 /// Frames of gate history kept: half an hour at two frames a second.
 const GATES_KEPT: usize = 3600;
@@ -23,7 +26,7 @@ pub enum Mode {
     /// A recording.
     #[default]
     Replay,
-    /// The clip that ships.
+    /// The clip that ships: a recording too.
     Demo,
 }
 
@@ -32,8 +35,7 @@ impl Mode {
     pub fn word(self) -> &'static str {
         match self {
             Self::Live => "LIVE",
-            Self::Replay => "REPLAY",
-            Self::Demo => "DEMO",
+            Self::Replay | Self::Demo => "REPLAY",
         }
     }
 }
@@ -66,6 +68,12 @@ pub struct Status {
     pub memory_tokens: usize,
     /// Tokens it can hold.
     pub memory_capacity: usize,
+    /// When more than this is held, the context policy acts.
+    pub memory_reset: usize,
+    /// What computes: `CPU, 1 thread`.
+    pub device: String,
+    /// How the assistant's weights are stored: `Q4_0`.
+    pub quantization: String,
     /// Resident memory of the process, where the system tells it.
     pub process_bytes: Option<u64>,
     /// Time by stage.
@@ -131,6 +139,8 @@ pub struct Line {
     pub who: Who,
     /// What.
     pub text: String,
+    /// Why it was said: the gate, and what it follows. Empty for what needs no reason.
+    pub why: String,
 }
 
 /// Both gates at one frame.
@@ -195,6 +205,14 @@ pub struct App {
     pub status: Status,
     /// The newest picture; `None` when features were given.
     pub picture: Option<Arc<Picture>>,
+    /// Diagnostics and answers to what the person wished, the newest last.
+    pub log: VecDeque<String>,
+    /// What happened at the newest frame, as reasons for a sentence.
+    pub(crate) reasons: Vec<String>,
+    /// The person said something that no frame has followed yet.
+    pub(crate) asked: bool,
+    /// Time and tokens where the memory last began to grow.
+    pub(crate) memory_from: Option<(MediaTime, usize)>,
 }
 
 impl App {
@@ -202,8 +220,8 @@ impl App {
     pub fn update(&mut self, event: &Event) {
         match event {
             Event::Session { goal, steps, gates, .. } => {
-                let status = std::mem::take(&mut self.status);
-                *self = Self { goal: goal.clone(), status, ..Self::default() };
+                let (status, log) = (std::mem::take(&mut self.status), std::mem::take(&mut self.log));
+                *self = Self { goal: goal.clone(), status, log, ..Self::default() };
                 self.steps = steps.iter().map(StepRow::new).collect();
                 self.speak = GateRow::of(&gates.speak.kind, gates.speak.threshold);
                 self.dst_update = GateRow::of(&gates.dst_update.kind, gates.dst_update.threshold);
@@ -211,6 +229,10 @@ impl App {
             Event::Frame { at, speak, dst_update, .. } => {
                 self.now = *at;
                 self.frames += 1;
+                self.reasons.clear();
+                if std::mem::take(&mut self.asked) {
+                    self.reasons.push("you asked".into());
+                }
                 let point = GatePoint { at: *at, speak: *speak, dst_update: *dst_update };
                 push_bounded(&mut self.gates, point, GATES_KEPT);
             }
@@ -221,6 +243,8 @@ impl App {
                     Transition::Complete => StepState::Completed,
                 };
                 self.set_step(*step, state, *at);
+                let word = if *transition == Transition::Start { "begun" } else { "done" };
+                self.reasons.push(format!("{step} {word}"));
             }
             Event::Rejected { at, text, why, .. } => {
                 // The event does not say which gate let it through; the frame's probabilities do.
@@ -232,15 +256,32 @@ impl App {
                 self.say(*at, Who::Notice, format!("refused `{text}`: {why}"));
             }
             Event::Warning { at, kind, step, missing, .. } => self.warn(*at, *kind, *step, missing),
-            Event::Utterance { at, text, .. } => {
+            Event::Utterance { at, text, prob, .. } => {
                 self.sentences += 1;
-                self.speak.fire(*at);
-                self.say(*at, Who::Assistant, text.clone());
+                let why = self.reason(*at, *prob);
+                self.push_line(Line { at: *at, who: Who::Assistant, text: text.clone(), why });
             }
-            Event::User { at, text } => self.say(*at, Who::User, text.clone()),
+            Event::User { at, text } => {
+                self.asked = true;
+                self.say(*at, Who::User, text.clone());
+            }
             Event::Mark { at, step, state } => {
                 self.set_step(*step, *state, *at);
                 self.say(*at, Who::Notice, format!("{step} set to {} by hand", state_words(*state)));
+            }
+            Event::Threshold { at, gate, threshold } => {
+                let (row, name) = match gate {
+                    GateName::Speak => (&mut self.speak, "speak"),
+                    GateName::DstUpdate => (&mut self.dst_update, "update"),
+                };
+                row.threshold = Some(*threshold);
+                self.say(*at, Who::Notice, format!("{name} threshold set to {:.2} by hand", threshold.0));
+            }
+            Event::Seek { at, to, steps } => self.seek(*at, *to, steps),
+            Event::Task { at, goal, steps } => {
+                self.goal = goal.clone();
+                self.steps = steps.iter().map(StepRow::new).collect();
+                self.say(*at, Who::Notice, format!("another task by hand: {goal}"));
             }
             Event::Dropped { count, .. } => self.dropped += count,
             Event::Context { at, policy, tokens_before, tokens_after } => {
@@ -274,8 +315,85 @@ impl App {
         self.dialogue.iter().rev().find(|l| l.who == Who::Assistant)
     }
 
+    /// The step that comes next: the first one not begun behind the one being done, else the first not begun.
+    pub fn next_step(&self) -> Option<&StepRow> {
+        let after = self.current_step().map_or(0, |step| usize::from(step.id.0) + 1);
+        let open = |row: &&StepRow| row.state == StepState::NotStarted;
+        self.steps.iter().skip(after).find(open).or_else(|| self.steps.iter().find(open))
+    }
+
+    /// Takes new measurements in.
+    pub fn measure(&mut self, status: Status) {
+        let from = self.memory_from.map_or(usize::MAX, |(_, tokens)| tokens);
+        if status.memory_tokens < from.min(self.status.memory_tokens) || self.memory_from.is_none() {
+            self.memory_from = Some((self.now, status.memory_tokens));
+        }
+        self.status = status;
+    }
+
+    /// Seconds of the recording until the context policy acts, if memory goes on to grow as it did since it
+    /// last acted; `None` while that cannot be told.
+    pub fn memory_reset_in_s(&self) -> Option<f64> {
+        let (from, tokens) = self.memory_from?;
+        let seconds = self.now.seconds() - from.seconds();
+        let grown = self.status.memory_tokens.checked_sub(tokens).filter(|grown| *grown > 0)? as f64;
+        let left = self.status.memory_reset.saturating_sub(self.status.memory_tokens) as f64;
+        (seconds > 0.0).then(|| left * seconds / grown)
+    }
+
+    /// Adds a line to the run's own log.
+    pub fn note(&mut self, line: String) {
+        push_bounded(&mut self.log, line, LOG_KEPT);
+    }
+
+    /// Time of the last thing that happened before `at`: a change of state, a sentence, a warning.
+    pub fn event_before(&self, at: MediaTime) -> Option<MediaTime> {
+        let said = self.dialogue.iter().filter(|l| l.who != Who::Notice).map(|l| l.at);
+        let all = said.chain(self.dst_update.fired.iter().copied()).filter(|t| *t < at);
+        all.max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
     fn say(&mut self, at: MediaTime, who: Who, text: String) {
-        push_bounded(&mut self.dialogue, Line { at, who, text }, DIALOGUE_KEPT);
+        self.push_line(Line { at, who, text, why: String::new() });
+    }
+
+    fn push_line(&mut self, line: Line) {
+        push_bounded(&mut self.dialogue, line, DIALOGUE_KEPT);
+    }
+
+    /// Why a sentence was said: what happened at its frame and what the gate gave. An answer to the person
+    /// may come below the threshold; the gate has not fired then.
+    fn reason(&mut self, at: MediaTime, prob: Prob) -> String {
+        let threshold = self.speak.threshold.map_or(0.0, |t| t.0);
+        let fires = prob.0 >= threshold;
+        if fires {
+            self.speak.fire(at);
+        }
+        let sign = if fires { "≥" } else { "<" };
+        let mut why = std::mem::take(&mut self.reasons);
+        why.push(format!("speak {:.2} {sign} {threshold:.2}", prob.0));
+        why.join(", ")
+    }
+
+    /// Another place of the recording: what is known of later times is forgotten, the dialogue stays.
+    fn seek(&mut self, at: MediaTime, to: MediaTime, steps: &[StepInfo]) {
+        self.ended = false;
+        self.now = to;
+        self.memory_from = None;
+        self.gates.retain(|point| point.at < to);
+        for gate in [&mut self.speak, &mut self.dst_update] {
+            gate.fired.retain(|t| *t < to);
+        }
+        for info in steps {
+            let Some(row) = self.row(info.id) else { continue };
+            row.state = info.state;
+            row.started = row.started.filter(|t| *t < to && info.state != StepState::NotStarted);
+            row.ended = row.ended.filter(|t| *t < to && info.state == StepState::Completed);
+            if info.state == StepState::NotStarted {
+                row.warnings.clear();
+            }
+        }
+        self.say(at, Who::Notice, format!("moved to {to} by hand: memory begins anew with the steps as they were"));
     }
 
     fn warn(&mut self, at: MediaTime, kind: WarningKind, step: StepId, missing: &[StepId]) {
@@ -403,6 +521,57 @@ mod tests {
         }
         assert_eq!(app.gates.len(), GATES_KEPT);
         assert_eq!(app.dialogue.len(), DIALOGUE_KEPT);
+    }
+
+    #[test]
+    fn a_sentence_comes_with_its_reason() {
+        let mut app = sample::app();
+        let said: Vec<&str> = app.dialogue.iter().filter(|l| l.who == Who::Assistant).map(|l| l.why.as_str()).collect();
+        assert_eq!(said, ["speak 0.80 ≥ 0.50", "speak 0.80 ≥ 0.50"]);
+        let (at, count) = (app.now, app.speak.count);
+        app.update(&Event::Frame { frame: FrameIdx(400), at, speak: Prob(0.1), dst_update: Prob(0.9) });
+        app.update(&Event::Transition { frame: FrameIdx(400), at, step: StepId(2), transition: Transition::Complete, prob: Prob(0.9) });
+        app.update(&Event::Utterance { frame: FrameIdx(400), at, text: "Well done.".into(), prob: Prob(0.1) });
+        assert_eq!(app.dialogue.back().unwrap().why, "S3 done, speak 0.10 < 0.50");
+        assert_eq!(app.speak.count, count, "an answer is no firing");
+        app.update(&Event::User { at, text: "Really?".into() });
+        app.update(&Event::Frame { frame: FrameIdx(401), at, speak: Prob(0.1), dst_update: Prob(0.1) });
+        app.update(&Event::Utterance { frame: FrameIdx(401), at, text: "Yes.".into(), prob: Prob(0.1) });
+        assert_eq!(app.dialogue.back().unwrap().why, "you asked, speak 0.10 < 0.50");
+    }
+
+    #[test]
+    fn going_back_forgets_what_came_later_but_not_what_was_said() {
+        let mut app = sample::app();
+        let lines = app.dialogue.len();
+        let steps = app.steps.iter().map(|row| StepInfo { id: row.id, name: None, state: StepState::NotStarted }).collect();
+        app.update(&Event::Seek { at: app.now, to: MediaTime(1.0), steps });
+        assert_eq!((app.now, app.gates.len(), app.dialogue.len()), (MediaTime(1.0), 2, lines + 1));
+        assert!(app.steps.iter().all(|row| row.started.is_none() && row.warnings.is_empty()));
+        assert!(app.dst_update.fired.is_empty());
+    }
+
+    #[test]
+    fn the_next_step_and_the_last_event_are_found() {
+        let app = sample::app();
+        assert_eq!(app.next_step().unwrap().id, StepId(3), "behind the one being done");
+        assert_eq!(app.event_before(MediaTime(52.0)), Some(MediaTime(50.0)));
+        assert_eq!(app.event_before(MediaTime(0.0)), None);
+    }
+
+    #[test]
+    fn the_next_reset_is_foretold_from_how_memory_grows() {
+        let mut app = App::default();
+        let status = |memory_tokens| Status { memory_tokens, memory_capacity: 120, memory_reset: 100, ..Status::default() };
+        let frame = |t: f64| Event::Frame { frame: FrameIdx(t as u64), at: MediaTime(t), speak: Prob(0.0), dst_update: Prob(0.0) };
+        app.measure(status(40));
+        assert_eq!(app.memory_reset_in_s(), None);
+        app.update(&frame(10.0));
+        app.measure(status(60));
+        assert_eq!(app.memory_reset_in_s(), Some(20.0));
+        app.update(&frame(20.0));
+        app.measure(status(30));
+        assert_eq!(app.memory_reset_in_s(), None, "begun anew");
     }
 
     #[test]

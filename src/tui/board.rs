@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::app::{App, Status};
+use super::wish::Wishes;
 use crate::error::Result;
 use crate::stream::{Event, Picture, Sink};
 
@@ -31,7 +32,13 @@ impl Board {
 
     /// Replaces the run's own measurements.
     pub fn status(&self, status: Status) {
-        self.lock().status = status;
+        self.lock().measure(status);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Adds a line to the log panel.
+    pub fn note(&self, line: impl Into<String>) {
+        self.lock().note(line.into());
         self.revision.fetch_add(1, Ordering::Release);
     }
 
@@ -65,6 +72,8 @@ pub struct Controls {
     paused: AtomicBool,
     muted: AtomicBool,
     speed_steps: AtomicI32,
+    /// What is wanted of the session; a pause ends for as long as it takes to grant it.
+    pub wishes: Wishes,
 }
 
 impl Controls {
@@ -97,6 +106,11 @@ impl Controls {
     /// Whether no frame shall be taken in.
     pub fn paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
+    }
+
+    /// Pauses, or goes on.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// Pauses or goes on.

@@ -6,15 +6,26 @@
 
 pub mod app;
 pub mod board;
+mod entry;
 pub mod keys;
+pub mod layout;
 mod panels;
+mod print;
 #[cfg(test)]
 mod sample;
 pub mod screen;
 pub mod terminal;
+#[cfg(test)]
+mod tests;
 pub mod theme;
+pub mod view;
+pub mod wish;
 mod wrap;
 
 pub use app::{App, Mode, Stage, Status};
 pub use board::{Board, Controls, ScreenSink};
+pub use print::as_text;
 pub use screen::{Options, run};
+pub use theme::ThemeName;
+pub use view::View;
+pub use wish::Wish;

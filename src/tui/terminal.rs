@@ -8,6 +8,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
+use crossterm::event::DisableMouseCapture;
 use crossterm::execute;
 use crossterm::style::ResetColor;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
@@ -46,7 +47,7 @@ pub fn restore() {
         return;
     }
     let mut out = stdout();
-    let _ = execute!(out, ResetColor, Show, LeaveAlternateScreen);
+    let _ = execute!(out, DisableMouseCapture, ResetColor, Show, LeaveAlternateScreen);
     let _ = disable_raw_mode();
     let _ = out.flush();
 }

@@ -1,4 +1,4 @@
-//! Looks of the screen: dark by default, and without any colour when the person asks for none.
+//! Looks of the screen: for dark terminals, for light ones, and without any colour.
 //!
 //! Colour never carries information alone: each state also has its mark and its word.
 
@@ -6,6 +6,52 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Padding};
+
+// Colours of the light theme from the terminal's 256, whose first 16 people change to their taste: contrast of
+// 4.5 and more on white, by the definition of WCAG 2.
+const BLACK: u8 = 16;
+const WHITE: u8 = 231;
+const GREY: u8 = 241;
+const BLUE: u8 = 25;
+const TEAL: u8 = 23;
+const GREEN: u8 = 22;
+const RED: u8 = 124;
+const PURPLE: u8 = 90;
+
+/// The looks by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThemeName {
+    /// For dark terminals.
+    #[default]
+    Dark,
+    /// For light terminals.
+    Light,
+    /// Bold, dim and reversed only.
+    None,
+}
+
+impl ThemeName {
+    /// All of them, in the order of the key that changes it.
+    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::None];
+
+    /// The word in flags and files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::None => "none",
+        }
+    }
+
+    /// The one after this.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Dark => Self::Light,
+            Self::Light => Self::None,
+            Self::None => Self::Dark,
+        }
+    }
+}
 
 /// One style for each role on the screen.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +83,7 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// For dark terminals; it also reads on light ones, since it sets no background but the current step's.
+    /// For dark terminals.
     pub fn dark() -> Self {
         let fg = |colour| Style::new().fg(colour);
         Self {
@@ -53,6 +99,25 @@ impl Theme {
             user: fg(Color::LightBlue).add_modifier(Modifier::BOLD),
             dst_update: fg(Color::LightCyan),
             threshold: fg(Color::DarkGray),
+        }
+    }
+
+    /// For light terminals: deep colours, since the bright ones vanish on white.
+    pub fn light() -> Self {
+        let fg = |index| Style::new().fg(Color::Indexed(index));
+        Self {
+            colour: true,
+            text: fg(BLACK),
+            dim: fg(GREY),
+            title: fg(BLACK).add_modifier(Modifier::BOLD),
+            accent: fg(TEAL).add_modifier(Modifier::BOLD),
+            done: fg(GREEN),
+            current: Style::new().bg(Color::Indexed(BLUE)).fg(Color::Indexed(WHITE)).add_modifier(Modifier::BOLD),
+            warning: fg(RED).add_modifier(Modifier::BOLD),
+            speak: fg(PURPLE),
+            user: fg(BLUE).add_modifier(Modifier::BOLD),
+            dst_update: fg(TEAL),
+            threshold: fg(GREY),
         }
     }
 
@@ -77,9 +142,13 @@ impl Theme {
         }
     }
 
-    /// The theme for a terminal: `no_color` as in <https://no-color.org>.
-    pub fn pick(no_color: bool) -> Self {
-        if no_color { Self::monochrome() } else { Self::dark() }
+    /// The theme of a name.
+    pub fn of(name: ThemeName) -> Self {
+        match name {
+            ThemeName::Dark => Self::dark(),
+            ThemeName::Light => Self::light(),
+            ThemeName::None => Self::monochrome(),
+        }
     }
 
     /// A panel's frame with its name.
@@ -97,8 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_key_goes_through_all_themes() {
+        let mut name = ThemeName::default();
+        for expected in ThemeName::ALL {
+            assert_eq!(name, expected);
+            name = name.next();
+        }
+        assert_eq!(name, ThemeName::default());
+    }
+
+    #[test]
     fn no_color_means_none_at_all() {
-        let t = Theme::pick(true);
+        let t = Theme::of(ThemeName::None);
         for style in [t.text, t.dim, t.title, t.accent, t.done, t.current, t.warning, t.speak, t.user, t.dst_update, t.threshold] {
             assert_eq!((style.fg, style.bg), (None, None));
         }

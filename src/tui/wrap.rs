@@ -23,6 +23,21 @@ pub fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// The text if it fits, otherwise `…` and its end. At most `columns` wide.
+pub fn tail(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut start = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if width(&text[at..]) + 1 > columns {
+            break;
+        }
+        start = at;
+    }
+    if columns == 0 { String::new() } else { format!("{ELLIPSIS}{}", &text[start..]) }
+}
+
 /// The text in lines of at most `columns`, broken between words where possible. At least one line.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
@@ -111,5 +126,9 @@ mod tests {
         assert_eq!(cut("tomato", 1), "…");
         assert_eq!(cut("tomato", 0), "");
         assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(tail("tomato", 6), "tomato");
+        assert_eq!(tail("tomato", 4), "…ato");
+        assert_eq!(tail("日本語", 4), "…語");
+        assert_eq!(tail("tomato", 0), "");
     }
 }

@@ -2,6 +2,7 @@
 
 mod fake;
 mod golden;
+mod hands;
 mod hostile;
 mod memory;
 mod real;

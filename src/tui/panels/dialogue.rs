@@ -1,8 +1,7 @@
-//! The dialogue: when, who, what; wrapped, the newest at the bottom, with a way back.
+//! The dialogue: when, who, what and why; wrapped, the newest at the bottom, with a way back.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -46,7 +45,7 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         lines.extend(entry(line, "", columns, theme));
     }
     if let Some(partial) = app.status.partial.as_ref().filter(|p| !p.is_empty()) {
-        let line = app::Line { at: app.now, who: Who::Assistant, text: partial.clone() };
+        let line = app::Line { at: app.now, who: Who::Assistant, text: partial.clone(), why: String::new() };
         lines.extend(entry(&line, " ▌", columns, theme));
     }
     lines
@@ -54,8 +53,8 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
 
 fn entry(line: &app::Line, cursor: &str, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let (who_style, text_style) = match line.who {
-        Who::Assistant => (theme.speak, Style::new()),
-        Who::User => (theme.user, Style::new()),
+        Who::Assistant => (theme.speak, theme.text),
+        Who::User => (theme.user, theme.text),
         Who::Notice => (theme.dim, theme.dim),
         Who::Warning => (theme.warning, theme.warning),
     };
@@ -73,6 +72,10 @@ fn entry(line: &app::Line, cursor: &str, columns: usize, theme: &Theme) -> Vec<L
             0 => Line::from(vec![Span::styled(at.clone(), theme.dim), Span::styled(who.clone(), who_style), words]),
             _ => Line::from(vec![Span::raw(" ".repeat(lead)), words]),
         });
+    }
+    if !line.why.is_empty() {
+        let why = wrap(&format!("↳ {}", line.why), columns.saturating_sub(lead));
+        out.extend(why.into_iter().map(|piece| Line::from(vec![Span::raw(" ".repeat(lead)), Span::styled(piece, theme.dim)])));
     }
     out
 }

@@ -4,7 +4,7 @@ use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use crate::tui::app::App;
+use crate::tui::app::{App, Mode, StepRow};
 use crate::tui::theme::Theme;
 use crate::tui::wrap::{cut, width};
 use crate::units::MediaTime;
@@ -14,10 +14,19 @@ const BAR_COLUMNS_MAX: u16 = 40;
 
 /// States that are no cause for worry.
 const RUNNING: &str = "running";
-const FINISHED: &str = "finished - q leaves";
+const FINISHED: &str = "finished - q leaves, Home plays it again";
 
-/// Draws the header on two lines: badge, state, source, time; below it the goal.
-pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
+/// Columns from which the second line has room for the step that comes next.
+const NEXT_COLUMNS_MIN: usize = 100;
+
+/// `LIVE`, `REPLAY`, or `PAUSED` when nothing is taken in.
+pub fn badge(app: &App) -> &'static str {
+    if app.status.paused { "PAUSED" } else { app.status.mode.word() }
+}
+
+/// Draws the header on two lines: badge, source, state, time; below it the goal and the steps now and next. Gives
+/// the place of the bar that shows how far the recording is.
+pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     let [top, goal] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
     let clock = clock(app);
     let clock_columns = width(&clock) as u16 + 1;
@@ -27,9 +36,13 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
             .areas(top);
 
     let state = state(app);
-    let badge = format!(" proact {} ", app.status.mode.word());
+    let badge = format!(" {} ", badge(app));
     let used = width(&badge) + width(state) + 4;
-    let source = cut(&app.status.source, usize::from(left.width).saturating_sub(used));
+    let source = match app.status.mode {
+        Mode::Demo => format!("demo: {}", app.status.source),
+        _ => app.status.source.clone(),
+    };
+    let source = cut(&source, usize::from(left.width).saturating_sub(used));
     let state_style = match state {
         RUNNING => theme.text,
         FINISHED => theme.done,
@@ -38,29 +51,43 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let line = Line::from(vec![
         Span::styled(badge, theme.current),
         Span::raw(" "),
-        Span::styled(state, state_style),
+        Span::styled(source, theme.text),
         Span::raw("  "),
-        Span::styled(source, theme.dim),
+        Span::styled(state, state_style),
     ]);
     canvas.render_widget(line, left);
     canvas.render_widget(progress(app, bar.width, theme), bar);
     canvas.render_widget(Line::from(Span::styled(clock, theme.text)).right_aligned(), right);
 
-    if app.speak.kind.is_empty() {
-        return;
+    if !app.speak.kind.is_empty() {
+        canvas.render_widget(second_line(app, usize::from(goal.width), theme), goal);
     }
-    let words = if app.goal.is_empty() { "no task given: the assistant only speaks" } else { &app.goal };
-    let line = Line::from(vec![
-        Span::styled(" Goal ", theme.dim),
-        Span::styled(cut(words, usize::from(goal.width).saturating_sub(6)), theme.title),
-    ]);
-    canvas.render_widget(line, goal);
+    bar
+}
+
+/// The goal and, where there is room, which step the person is in and which comes next.
+fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
+    if app.goal.is_empty() {
+        return Line::from(Span::styled(cut(" no task given: the assistant only speaks", columns), theme.dim));
+    }
+    let mut facts = vec![(" Goal ", app.goal.clone(), theme.title)];
+    let label = |row: &StepRow| format!("{} {}", row.id, row.name);
+    if columns >= NEXT_COLUMNS_MIN {
+        facts.extend(app.current_step().map(|row| ("  Now ", label(row), theme.current)));
+        facts.extend(app.next_step().map(|row| ("  Next ", label(row), theme.text)));
+    }
+    let names: usize = facts.iter().map(|(name, ..)| width(name)).sum();
+    let room = columns.saturating_sub(names) / facts.len();
+    let spans = facts.into_iter().flat_map(|(name, words, style)| {
+        [Span::styled(name, theme.dim), Span::styled(cut(&words, room), style)]
+    });
+    Line::from(spans.collect::<Vec<_>>())
 }
 
 fn state(app: &App) -> &'static str {
     match app {
         App { ended: true, .. } => FINISHED,
-        App { status, .. } if status.paused => "PAUSED - space goes on",
+        App { status, .. } if status.paused => "space goes on",
         App { source_lost: true, .. } => "NO FRAMES",
         App { speak, .. } if speak.kind.is_empty() => "loading",
         _ => RUNNING,

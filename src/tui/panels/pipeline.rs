@@ -1,4 +1,4 @@
-//! Bottom of the screen: speed, lag, losses, memory and time by stage; and the keys.
+//! What the run costs: time by stage, speed, lag, losses, memory, device. As a panel, or as lines at the bottom.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
@@ -8,7 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use crate::tui::app::{App, Stage};
 use crate::tui::theme::Theme;
-use crate::tui::wrap::width;
+use crate::tui::wrap::{cut, width};
 
 /// Lag from which it is a worry, in seconds.
 const LAG_WORRY_S: f64 = 2.0;
@@ -16,32 +16,69 @@ const LAG_WORRY_S: f64 = 2.0;
 /// Between two facts on the line.
 const GAP: &str = "   ";
 
-/// Draws the facts on one line or two, the most important first; what does not fit is left out whole, never cut.
+/// Columns of a name in the panel.
+const NAME_COLUMNS: usize = 11;
+
+/// Columns of a time in the panel: `1234.5 ms`.
+const TIME_COLUMNS: usize = 10;
+
+/// Columns of a bar at most.
+const BAR_COLUMNS_MAX: usize = 24;
+
+/// Draws the panel; what does not fit is cut at the bottom, where it matters least.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
+    let block = theme.panel("Pipeline");
+    let inner = block.inner(area);
+    canvas.render_widget(block, area);
+    let columns = usize::from(inner.width);
+    let mut rows = stage_rows(app, columns, theme);
+    let s = &app.status;
+    let row = |name: &str, value: String, style: Style| {
+        let room = columns.saturating_sub(NAME_COLUMNS);
+        Line::from(vec![Span::styled(format!("{name:<NAME_COLUMNS$}"), theme.dim), Span::styled(cut(&value, room), style)])
+    };
+    let worry = |bad: bool| if bad { theme.warning } else { theme.text };
+    let mark = |bad: bool| if bad { " !" } else { "" };
+    rows.push(row("speed", format!("{:.1} frames/s, {:.1}x real time", s.frames_per_s, s.realtime_factor), theme.text));
+    let late = s.lag_s >= LAG_WORRY_S;
+    rows.push(row("lag", format!("{:.1} s{}", s.lag_s, mark(late)), worry(late)));
+    rows.push(row("dropped", format!("{} frames{}", app.dropped, mark(app.dropped > 0)), worry(app.dropped > 0)));
+    rows.extend(memory_rows(app, columns, theme));
+    if let Some(bytes) = s.process_bytes {
+        rows.push(row("process", format!("{} MiB", bytes >> 20), theme.text));
+    }
+    let plays = match s.speed {
+        Some(speed) => format!("{speed}x"),
+        None => "as frames come".to_owned(),
+    };
+    rows.push(row("plays at", plays, theme.text));
+    for (name, value) in [("device", &s.device), ("weights", &s.quantization)] {
+        if !value.is_empty() {
+            rows.push(row(name, value.clone(), theme.text));
+        }
+    }
+    canvas.render_widget(Paragraph::new(rows), inner);
+}
+
+/// Draws the facts on one line or two, the most important first; what does not fit is left out whole, never cut.
+pub fn draw_lines(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let columns = usize::from(area.width);
     let (mut facts, stages) = (facts(app, theme), stages(app, theme));
-    if area.height < 2 {
-        facts.extend(stages);
-        canvas.render_widget(fit(facts, columns, theme), area);
-        return;
+    match area.height {
+        0 => {}
+        1 => {
+            facts.extend(stages);
+            canvas.render_widget(fit(facts, columns, theme), area);
+        }
+        _ => canvas.render_widget(Paragraph::new(vec![fit(facts, columns, theme), fit(stages, columns, theme)]), area),
     }
-    canvas.render_widget(Paragraph::new(vec![fit(facts, columns, theme), fit(stages, columns, theme)]), area);
 }
 
-/// Draws the short list of keys.
-pub fn draw_keys(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
-    let mut keys = vec![("q", "quit"), ("space", if app.status.paused { "go on" } else { "pause" }), ("?", "help")];
-    if app.status.speed.is_some() {
-        keys.push(("+ -", "speed"));
-    }
-    keys.extend([("Up Down", "scroll"), ("m", if app.status.muted { "speak" } else { "mute" })]);
-    let facts = keys.into_iter().map(|(key, word)| vec![(key.to_owned(), theme.title), (format!(" {word}"), theme.dim)]);
-    canvas.render_widget(fit(facts.collect(), usize::from(area.width), theme), area);
-}
+/// Words in a style each, kept together.
+pub(super) type Fact = Vec<(String, Style)>;
 
-type Fact = Vec<(String, Style)>;
-
-fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'static> {
+/// As many facts as fit on one line.
+pub(super) fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     let mut used = 1;
     for fact in facts {
@@ -57,6 +94,51 @@ fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
+/// Time by stage, with a bar for each one's share of the frame.
+fn stage_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let total: f64 = app.status.stages.iter().map(|s| s.mean_ms).sum();
+    let room = columns.saturating_sub(NAME_COLUMNS + TIME_COLUMNS + 1).min(BAR_COLUMNS_MAX);
+    let row = |name: &str, mean_ms: f64, share: f64| {
+        Line::from(vec![
+            Span::styled(format!("{name:<NAME_COLUMNS$}"), theme.dim),
+            Span::styled(format!("{:>TIME_COLUMNS$} ", format!("{mean_ms:.1} ms")), theme.text),
+            Span::styled("▇".repeat((share * room as f64).round() as usize), theme.accent),
+        ])
+    };
+    let share = |ms: f64| if total > 0.0 { (ms / total).clamp(0.0, 1.0) } else { 0.0 };
+    let mut rows: Vec<Line> = app.status.stages.iter().map(|s| row(s.name, s.mean_ms, share(s.mean_ms))).collect();
+    if !rows.is_empty() {
+        rows.push(row("a frame", total, 0.0));
+    }
+    rows
+}
+
+/// How full the model's memory is, and when it begins anew.
+fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let s = &app.status;
+    if s.memory_capacity == 0 {
+        return Vec::new();
+    }
+    let name = |text: &str| Span::styled(format!("{text:<NAME_COLUMNS$}"), theme.dim);
+    let value = format!("{} of {} tokens ", s.memory_tokens, s.memory_capacity);
+    let room = columns.saturating_sub(NAME_COLUMNS + width(&value)).min(BAR_COLUMNS_MAX);
+    let share = (s.memory_tokens as f64 / s.memory_capacity as f64).clamp(0.0, 1.0);
+    let full = (share * room as f64).round() as usize;
+    let reset = match app.memory_reset_in_s() {
+        Some(seconds) => format!("above {}, in about {:.0} s", s.memory_reset, seconds),
+        None => format!("above {}", s.memory_reset),
+    };
+    vec![
+        Line::from(vec![
+            name("memory"),
+            Span::styled(value, theme.text),
+            Span::styled("━".repeat(full), theme.accent),
+            Span::styled("─".repeat(room - full), theme.dim),
+        ]),
+        Line::from(vec![name("next reset"), Span::styled(cut(&reset, columns.saturating_sub(NAME_COLUMNS)), theme.text)]),
+    ]
+}
+
 fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
     let s = &app.status;
     let value = |text: String| (text, theme.text);
@@ -66,10 +148,10 @@ fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
         vec![value(format!("{:.1}x", s.realtime_factor)), unit(" real time")],
     ];
     if s.lag_s >= LAG_WORRY_S {
-        facts.push(vec![(format!("lag {:.1} s", s.lag_s), theme.warning)]);
+        facts.push(vec![(format!("! lag {:.1} s", s.lag_s), theme.warning)]);
     }
     if app.dropped > 0 {
-        facts.push(vec![(format!("{} dropped", app.dropped), theme.warning)]);
+        facts.push(vec![(format!("! {} dropped", app.dropped), theme.warning)]);
     }
     if s.memory_capacity > 0 {
         facts.push(vec![unit("memory "), value(format!("{}/{}", s.memory_tokens, s.memory_capacity)), unit(" tokens")]);
@@ -95,5 +177,8 @@ fn stages(app: &App, theme: &Theme) -> Vec<Fact> {
             (" ms".to_owned(), theme.dim),
         ]
     };
-    app.status.stages.iter().map(fact).collect()
+    let s = &app.status;
+    let more = [&s.device, &s.quantization].into_iter().filter(|text| !text.is_empty());
+    let more = more.map(|text| vec![(text.clone(), theme.dim)]);
+    s.stages.iter().map(fact).chain(more).collect()
 }

@@ -2,6 +2,7 @@
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -9,7 +10,7 @@ use crate::dialogue::task::StepState;
 use crate::tui::app::{App, StepRow};
 use crate::tui::theme::Theme;
 use crate::tui::wrap::{cut, width, wrap};
-use crate::units::MediaTime;
+use crate::units::{MediaTime, StepId};
 
 /// Columns of `m:ss.s`, right-aligned; a recording of over an hour takes one more.
 const TIME_COLUMNS: usize = 6;
@@ -20,6 +21,16 @@ const TWO_TIMES_FROM: usize = 44;
 /// Lines that the name of the step being done may take.
 const CURRENT_LINES_MAX: usize = 2;
 
+/// Columns of the bar in the title.
+const PROGRESS_COLUMNS: usize = 10;
+
+/// Between mark and id of the step that the person has chosen.
+const CHOSEN: &str = "»";
+/// The mark of the step that comes next.
+const NEXT: &str = "›";
+/// In the place of the next step's times.
+const NEXT_WORD: &str = "next";
+
 /// The mark in front of a step.
 pub fn mark(state: StepState) -> &'static str {
     match state {
@@ -29,66 +40,105 @@ pub fn mark(state: StepState) -> &'static str {
     }
 }
 
-/// Draws the list; it scrolls by itself so that the step being done stays in sight.
-pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
-    let title = match app.steps.len() {
+/// Where the list stands, and the step on each of its lines.
+pub type Rows = (Rect, Vec<Option<StepId>>);
+
+/// Draws the list in a panel; it scrolls by itself so that the chosen step, or the one being done, stays in sight.
+pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, theme: &Theme) -> Rows {
+    let warnings: usize = app.steps.iter().map(|row| row.warnings.len()).sum();
+    let mut title = match app.steps.len() {
         0 => "Steps".to_owned(),
-        all => format!("Steps {} of {all} done", app.steps_done()),
+        all => format!("Steps {} of {all} done {}", app.steps_done(), progress(app.steps_done(), all)),
     };
+    if warnings > 0 {
+        title.push_str(&format!(" ! {warnings}"));
+    }
     let block = theme.panel(title);
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     if app.steps.is_empty() {
-        canvas.render_widget(Paragraph::new(Span::styled("none", theme.dim)), inner);
-        return;
+        canvas.render_widget(Paragraph::new(Span::styled("none: o takes a task file", theme.dim)), inner);
+        return Rows::default();
     }
-    canvas.render_widget(Paragraph::new(visible(app, inner, theme)), inner);
+    draw_list(canvas, inner, app, chosen, theme)
 }
 
-/// The lines that fit into `inner`, around the step being done (or the last one that changed).
-pub fn visible(app: &App, inner: Rect, theme: &Theme) -> Vec<Line<'static>> {
+/// Draws the list alone.
+pub fn draw_list(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, theme: &Theme) -> Rows {
+    let (lines, ids) = visible(app, area, chosen, theme);
+    canvas.render_widget(Paragraph::new(lines), area);
+    (area, ids)
+}
+
+/// `▰▰▱▱▱`: how much of the task is done.
+fn progress(done: usize, all: usize) -> String {
+    let full = (done * PROGRESS_COLUMNS).checked_div(all).unwrap_or(0);
+    format!("{}{}", "▰".repeat(full), "▱".repeat(PROGRESS_COLUMNS - full))
+}
+
+/// The lines that fit into `inner`, around the step in focus, each with its step.
+fn visible(app: &App, inner: Rect, chosen: Option<StepId>, theme: &Theme) -> (Vec<Line<'static>>, Vec<Option<StepId>>) {
     let columns = usize::from(inner.width);
-    let mut lines = Vec::new();
+    let (mut lines, mut ids) = (Vec::new(), Vec::new());
     let mut focus = 0..0;
+    let current = app.current_step().map(|row| row.id);
+    let next = app.next_step().map(|row| row.id);
     for (i, row) in app.steps.iter().enumerate() {
         let from = lines.len();
-        lines.extend(row_lines(row, columns, theme));
-        let is_focus = match app.current_step() {
-            Some(current) => current.id == row.id,
+        let role = Role { chosen: chosen == Some(row.id), next: next == Some(row.id) };
+        lines.extend(row_lines(row, role, columns, theme));
+        ids.resize(lines.len(), Some(row.id));
+        let is_focus = match chosen.or(current) {
+            Some(step) => step == row.id,
             None => row.state == StepState::Completed || i == 0,
         };
         if is_focus {
             focus = from..lines.len();
         }
     }
-    window(lines, focus, usize::from(inner.height), theme)
+    window(lines, ids, focus, usize::from(inner.height), theme)
+}
+
+/// What a step is besides its state.
+#[derive(Clone, Copy)]
+struct Role {
+    chosen: bool,
+    next: bool,
 }
 
 /// `rows` of the lines, with the focus in sight and what is hidden counted at the edges.
-fn window(lines: Vec<Line<'static>>, focus: std::ops::Range<usize>, rows: usize, theme: &Theme) -> Vec<Line<'static>> {
+fn window(
+    mut lines: Vec<Line<'static>>,
+    mut ids: Vec<Option<StepId>>,
+    focus: std::ops::Range<usize>,
+    rows: usize,
+    theme: &Theme,
+) -> (Vec<Line<'static>>, Vec<Option<StepId>>) {
     let total = lines.len();
     if total <= rows || rows == 0 {
-        return lines;
+        return (lines, ids);
     }
     // One third above the focus, two thirds below: what comes next matters more than what is done.
     let first = focus.start.saturating_sub(rows / 3).min(total - rows);
-    let mut shown: Vec<_> = lines.into_iter().skip(first).take(rows).collect();
+    let below = total - first - rows;
+    lines = lines.into_iter().skip(first).take(rows).collect();
+    ids = ids.into_iter().skip(first).take(rows).collect();
     let more = |n: usize, arrow: &str| Line::from(Span::styled(format!("{arrow} {n} more"), theme.dim));
     if rows > 2 {
         if first > 0 && focus.start > first {
-            shown[0] = more(first + 1, "↑");
+            (lines[0], ids[0]) = (more(first + 1, "↑"), None);
         }
-        let below = total - first - rows;
         if below > 0 && focus.end < first + rows {
-            shown[rows - 1] = more(below + 1, "↓");
+            (lines[rows - 1], ids[rows - 1]) = (more(below + 1, "↓"), None);
         }
     }
-    shown
+    (lines, ids)
 }
 
-fn row_lines(row: &StepRow, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let times = times(row, columns);
-    let lead = format!("{} {:<3} ", mark(row.state), row.id.to_string());
+fn row_lines(row: &StepRow, role: Role, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let times = if role.next { NEXT_WORD.to_owned() } else { times(row, columns) };
+    let sign = if role.next { NEXT } else { mark(row.state) };
+    let lead = format!("{sign}{}{:<3} ", if role.chosen { CHOSEN } else { " " }, row.id.to_string());
     let room = columns.saturating_sub(width(&lead) + width(&times) + 1);
     let style = match row.state {
         StepState::NotStarted => theme.text,
@@ -109,11 +159,12 @@ fn row_lines(row: &StepRow, columns: usize, theme: &Theme) -> Vec<Line<'static>>
             let times_style = if row.state == StepState::InProgress { style } else { theme.dim };
             // What is done steps back behind what is to come.
             let name_style = if row.state == StepState::Completed { theme.dim } else { style };
-            Line::from(vec![
+            let line = Line::from(vec![
                 Span::styled(lead, style),
                 Span::styled(name + &pad, name_style),
                 Span::styled(times, times_style),
-            ])
+            ]);
+            if role.chosen { line.patch_style(Style::new().add_modifier(Modifier::UNDERLINED | Modifier::BOLD)) } else { line }
         })
         .collect();
     for warning in &row.warnings {

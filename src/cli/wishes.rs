@@ -1,0 +1,138 @@
+//! Grants what the person wishes at the screen, between two frames. What cannot be done is told on the log panel
+//! and changes nothing; only a sink that fails ends the run.
+
+use super::drive::Drive;
+use super::keepsake;
+use crate::dialogue::task::Task;
+use crate::error::{Error, Result};
+use crate::model::{Backbone, Perceiver};
+use crate::session::Session;
+use crate::sources::From;
+use crate::stream::{GateName, Input, Poll, Sink, Source};
+use crate::tui::Wish;
+use crate::tui::app::Who;
+use crate::units::{MediaTime, Threshold};
+
+/// A key moves a threshold to the next multiple of this.
+const THRESHOLD_STEP: f32 = 0.05;
+
+impl Drive<'_> {
+    /// Does one thing. `true` when the source has moved: there is something to play again.
+    ///
+    /// # Errors
+    /// A sink or the arithmetic failed.
+    pub(super) fn grant<P: Perceiver, B: Backbone>(
+        &mut self,
+        wish: Wish,
+        source: &mut Box<dyn Source>,
+        session: &mut Session<P, B>,
+        sink: &mut dyn Sink,
+    ) -> Result<bool> {
+        let mut moved = false;
+        let granted = match wish {
+            Wish::Say(text) => self.say(text, session),
+            Wish::Hand(hand) => session.feed(Input::Hand { at: session.now(), hand }),
+            Wish::Threshold(gate, steps) => move_threshold(gate, steps, session, sink),
+            Wish::SeekBy(seconds) => {
+                let to = session.now().seconds() + seconds;
+                self.seek(to, source, session, sink).map(|()| moved = true)
+            }
+            Wish::SeekTo(to) => self.seek(to.seconds(), source, session, sink).map(|()| moved = true),
+            Wish::NextEvent => {
+                self.run_on = Some(self.controls.paused());
+                self.controls.set_paused(false);
+                Ok(())
+            }
+            Wish::Repeat => self.repeat(),
+            Wish::Task(path) => Task::read(&path).and_then(|task| session.change_task(task, sink)),
+            Wish::Snapshot | Wish::Subtitles => self.keep(&wish),
+        };
+        match granted {
+            Err(Error::Sink(why)) => return Err(Error::Sink(why)),
+            Err(why) => self.tell(format!("! {why}")),
+            Ok(()) => {}
+        }
+        while self.work(&**source, session, sink, 0.0)? {}
+        self.publish(&**source, session, 0.0);
+        Ok(moved)
+    }
+
+    /// A line on the log panel.
+    fn tell(&self, line: String) {
+        if let Some(board) = &self.board {
+            board.note(line);
+        }
+    }
+
+    /// The person's words; a frame passes a pause, so that they can be answered.
+    fn say<P: Perceiver, B: Backbone>(&mut self, text: String, session: &mut Session<P, B>) -> Result<()> {
+        session.feed(Input::User { at: session.now(), text })?;
+        session.answer_next();
+        self.pass = 1;
+        Ok(())
+    }
+
+    /// Opens the recording again at another place; the picture there is shown even while the person pauses.
+    fn seek<P: Perceiver, B: Backbone>(
+        &mut self,
+        to: f64,
+        source: &mut Box<dyn Source>,
+        session: &mut Session<P, B>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let Some(reopen) = &self.reopen else {
+            return Err(Error::Invalid("this source plays once, by the clock: nobody can move in it".into()));
+        };
+        let end = source.duration().map_or(f64::MAX, MediaTime::seconds);
+        let to = MediaTime(to.clamp(0.0, end));
+        let fresh = reopen().map_err(|why| Error::Source(format!("cannot be opened again: {why:#}")))?;
+        session.seek(to, sink)?;
+        *source = Box::new(From::new(fresh, to));
+        self.run_on = None;
+        self.pace.restart();
+        self.held = match self.ask(&mut **source)? {
+            Poll::Ready(input) => Some(input),
+            Poll::Pending | Poll::End => None,
+        };
+        if let Some(input) = &self.held {
+            self.show_picture(input);
+        }
+        Ok(())
+    }
+
+    fn repeat(&self) -> Result<()> {
+        let Some(board) = &self.board else { return Ok(()) };
+        let app = board.snapshot();
+        match (&self.speaker, app.dialogue.iter().rev().find(|line| line.who == Who::Assistant)) {
+            (Some(speaker), Some(line)) => speaker.say(&line.text),
+            (None, Some(_)) => self.tell("there is no voice to say it again: --speak-cmd CMD gives one".into()),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn keep(&self, wish: &Wish) -> Result<()> {
+        let Some(board) = &self.board else { return Ok(()) };
+        let app = board.snapshot();
+        let kept = if *wish == Wish::Snapshot { keepsake::snapshot(&app)? } else { keepsake::subtitles(&app)? };
+        let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
+        self.tell(format!("written: {}", names.join(", ")));
+        Ok(())
+    }
+}
+
+fn move_threshold<P: Perceiver, B: Backbone>(
+    gate: GateName,
+    steps: i32,
+    session: &mut Session<P, B>,
+    sink: &mut dyn Sink,
+) -> Result<()> {
+    let Some(Threshold(now)) = session.threshold(gate) else {
+        return Err(Error::Invalid("the gate is off: it has no threshold".into()));
+    };
+    // Onto the grid, so that up and down meet again.
+    let place = (now / THRESHOLD_STEP).round() + steps as f32;
+    // Two decimals: what is shown is what decides.
+    let next = ((place * THRESHOLD_STEP * 100.0).round() / 100.0).clamp(0.0, 1.0);
+    session.set_threshold(gate, Threshold(next), sink)
+}

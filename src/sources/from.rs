@@ -1,0 +1,59 @@
+//! Any source from some time on, for going to a place in a recording.
+
+use crate::error::Result;
+use crate::stream::{Poll, Source};
+use crate::units::MediaTime;
+
+use super::script::at;
+
+/// A freshly opened source without what stands before a time. Frames keep their numbers.
+pub struct From {
+    source: Box<dyn Source>,
+    from: MediaTime,
+}
+
+impl From {
+    /// `source` from the first input at or after `from`.
+    pub fn new(mut source: Box<dyn Source>, from: MediaTime) -> Self {
+        source.skip_to(from);
+        Self { source, from }
+    }
+}
+
+impl Source for From {
+    fn next(&mut self) -> Result<Poll> {
+        loop {
+            match self.source.next()? {
+                Poll::Ready(input) if at(&input) < self.from => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        self.source.duration()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::ScriptSource;
+    use super::*;
+    use crate::stream::{Content, Frame, Input};
+    use crate::units::FrameIdx;
+
+    #[test]
+    fn what_stands_before_is_thrown_away_and_numbers_stay() {
+        let content = || Content::Features([].into());
+        let frame = |k: u64| Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64 / 2.0), content: content() });
+        let mut inputs: Vec<Input> = (0..6).map(frame).collect();
+        inputs.insert(3, Input::User { at: MediaTime(1.2), text: "x".into() });
+        let mut source = From::new(Box::new(ScriptSource::new(inputs).lasting(MediaTime(3.0))), MediaTime(1.5));
+        assert_eq!(source.duration(), Some(MediaTime(3.0)));
+        for wanted in 3..6 {
+            let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() else { panic!("a frame") };
+            assert_eq!(frame.idx, FrameIdx(wanted));
+        }
+        assert!(matches!(source.next().unwrap(), Poll::End));
+    }
+}

@@ -1,0 +1,144 @@
+//! Which panel stands where.
+//!
+//! ```text
+//!  REPLAY  running  clip.mp4              ━━━━━━━━──────────────  1:14 / 3:31     header: what, how far
+//!  Goal Make a pinwheel sandwich   Now S2 Spread nut butter   Next S3 Spread jelly
+//! ╭ Picture ───────────────────╮╭ Steps 1 of 12 done ───────────────────────────╮
+//! │                            ││ ✓ S1  Place the tortilla on …  0:02.0 – 0:14.5│ steps: where the person is
+//! │   what the model sees      ││ ▶ S2  Spread nut butter        0:15.0 – now   │
+//! │                            ││ › S3  Spread jelly                       next │
+//! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
+//! ╭ Gates ─────────────────────╮╭ Dialogue ─────────────────────────────────────╮
+//! │ speak  0.03 < 0.50         ││ 0:15.0 proact Great. Now spread …             │ dialogue: what was said
+//! │ ⢀⡀⡠⠔⠉⠢⣀ ⣀⣀⣀              ││               ↳ S1 done, speak 0.91 ≥ 0.50    │ and why
+//! │ update 0.91 ≥ 0.60         ││ 0:30.0 you    How thick?                      │
+//! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
+//!  8.0 frames/s   4.0x real time   memory 301/2048 tokens   142 MiB   encode 21.0 ms     pipeline
+//!  q quit   space pause   ? help                                                         keys
+//! ```
+//!
+//! A wide terminal has a third column with the pipeline and the log. One too small for the picture above shows the
+//! steps and the last sentence; a tiny one the step alone.
+
+use ratatui::Frame as Canvas;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::app::App;
+use super::panels::{dialogue, footer, gates, header, help, log, picture, pipeline, steps};
+use super::theme::Theme;
+use super::view::{Lower, View};
+use super::wrap::{cut, wrap};
+
+/// Smallest terminal that gets all panels.
+const FULL_COLUMNS_MIN: u16 = 72;
+const FULL_ROWS_MIN: u16 = 20;
+
+/// From this height on, the times by stage have a line of their own.
+const ROOMY_ROWS_MIN: u16 = 30;
+
+/// Smallest terminal with a third column, and the columns of that.
+const WIDE_COLUMNS_MIN: u16 = 140;
+const THIRD_COLUMNS: u16 = 46;
+
+/// Rows of the pipeline panel above the log.
+const PIPELINE_ROWS: u16 = 17;
+
+/// Below this height only the current step is shown.
+const COMPACT_ROWS_MIN: u16 = 5;
+
+/// Draws the state on a canvas of any size.
+pub fn draw(canvas: &mut Canvas, app: &App, view: &mut View) {
+    let area = canvas.area();
+    view.remember(app);
+    if area.height < COMPACT_ROWS_MIN {
+        draw_tiny(canvas, area, app, view);
+    } else if area.width < FULL_COLUMNS_MIN || area.height < FULL_ROWS_MIN {
+        draw_compact(canvas, area, app, view);
+    } else {
+        draw_full(canvas, area, app, view);
+    }
+    if view.help {
+        help::draw(canvas, area, &mut view.help_scroll, &view.theme);
+    }
+}
+
+fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
+    let wide = area.width >= WIDE_COLUMNS_MIN;
+    // Where the pipeline has a panel, it needs no lines below.
+    let facts_rows = match (wide || view.lower == Lower::Pipeline, area.height >= ROOMY_ROWS_MIN) {
+        (true, _) => 0,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
+    let [top, body, facts, keys] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Min(0),
+        Constraint::Length(facts_rows),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    let third = if wide { THIRD_COLUMNS } else { 0 };
+    let [body, third] = Layout::horizontal([Constraint::Min(0), Constraint::Length(third)]).areas(body);
+    let [upper, lower] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(body);
+    // The picture takes what its height asks for; words get the rest.
+    let picture_columns = (u32::from(upper.height) * 8 / 3).clamp(30, u32::from(body.width) * 9 / 20) as u16;
+    let split = |row| Layout::horizontal([Constraint::Length(picture_columns), Constraint::Min(0)]).areas(row);
+    let [picture_area, steps_area] = split(upper);
+    let [gates_area, dialogue_area] = split(lower);
+    view.shown.bar = header::draw(canvas, top, app, &view.theme);
+    picture::draw(canvas, picture_area, app, &mut view.encoder, &view.theme);
+    view.shown.step_rows = steps::draw(canvas, steps_area, app, view.chosen, &view.theme);
+    match view.lower {
+        Lower::Gates => gates::draw(canvas, gates_area, app, &view.theme),
+        Lower::Pipeline if !wide => pipeline::draw(canvas, gates_area, app, &view.theme),
+        Lower::Log if !wide => log::draw(canvas, gates_area, app, &view.theme),
+        _ => gates::draw(canvas, gates_area, app, &view.theme),
+    }
+    dialogue::draw(canvas, dialogue_area, app, &mut view.scroll, &view.theme);
+    if wide {
+        let [above, below] = Layout::vertical([Constraint::Max(PIPELINE_ROWS), Constraint::Min(3)]).areas(third);
+        pipeline::draw(canvas, above, app, &view.theme);
+        log::draw(canvas, below, app, &view.theme);
+    }
+    pipeline::draw_lines(canvas, facts, app, &view.theme);
+    footer::draw(canvas, keys, app, view);
+}
+
+/// Steps and the last sentence; a line being typed, or an answer to a key, below.
+fn draw_compact(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
+    let columns = usize::from(area.width);
+    let said = app.last_utterance().map_or_else(Vec::new, |l| wrap(&l.text, columns));
+    // The sentence may take a third of the screen.
+    let said_rows = (said.len() as u16).min(area.height / 3);
+    let typed = u16::from(view.entry.is_some() || view.flash.is_some());
+    let [head, list, last, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(0),
+        Constraint::Length(said_rows),
+        Constraint::Length(typed),
+    ])
+    .areas(area);
+    let title = format!("{} {} of {} done", header::badge(app), app.steps_done(), app.steps.len());
+    canvas.render_widget(Line::from(Span::styled(cut(&format!("{} {title}", app.now), columns), view.theme.title)), head);
+    view.shown.step_rows = steps::draw_list(canvas, list, app, view.chosen, &view.theme);
+    let lines: Vec<Line> = said.into_iter().map(|l| Line::from(Span::styled(l, view.theme.speak))).collect();
+    canvas.render_widget(Paragraph::new(lines), last);
+    if typed > 0 {
+        footer::draw(canvas, keys, app, view);
+    }
+}
+
+/// The current step alone, or what is being typed.
+fn draw_tiny(canvas: &mut Canvas, area: Rect, app: &App, view: &View) {
+    if view.entry.is_some() {
+        return footer::draw(canvas, area, app, view);
+    }
+    let theme: &Theme = &view.theme;
+    let words = match app.current_step() {
+        Some(step) => format!("{} {} {}", steps::mark(step.state), step.id, step.name),
+        None => format!("{} of {} done", app.steps_done(), app.steps.len()),
+    };
+    canvas.render_widget(Line::from(Span::styled(cut(&words, usize::from(area.width)), theme.current)), area);
+}
