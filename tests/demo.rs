@@ -34,7 +34,7 @@ fn the_demo_is_the_same_for_any_number_of_threads_and_right_about_its_clip() {
     let (one, printed) = demo(folder.path(), "1");
     let (two, _) = demo(folder.path(), "2");
     assert!(one == two, "the event log depends on the number of threads");
-    for fact in ["9 of 9 steps", "frames/s", "memory", "gates: speak"] {
+    for fact in ["11 of 11 steps", "frames/s", "memory", "gates: speak"] {
         assert!(printed.contains(fact), "`{fact}` is not among the lines:\n{printed}");
     }
     let log = Log::read(&folder.path().join("events-1.jsonl")).unwrap();

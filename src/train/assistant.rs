@@ -350,7 +350,9 @@ impl AssistantTrainer<'_> {
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);
         }
-        (parts[5], parts[6]) = self.id_losses(&hidden, &first, example)?;
+        if w.step_id > 0.0 || w.line_id > 0.0 {
+            (parts[5], parts[6]) = self.id_losses(&hidden, &first, example)?;
+        }
         let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view, w.step_id, w.line_id];
         let mut total: Option<Tensor> = None;
         for ((part, weight), stat) in parts.iter().zip(weights).zip(&mut stats.losses) {
@@ -387,8 +389,10 @@ impl AssistantTrainer<'_> {
     }
 
     fn subsample(&self, reads: &[(u32, bool)], always: &BTreeSet<u32>, draw: &mut Rng) -> Vec<(u32, bool)> {
-        let (sure, others): (Vec<_>, Vec<_>) = reads.iter().copied().partition(|(place, positive)| *positive || always.contains(place));
-        let count = (others.len() as f32 * self.settings.negative_share).ceil() as usize;
+        let share = self.settings.negative_share;
+        let sure = |(place, positive): &(u32, bool)| *positive || share < 1.0 && always.contains(place);
+        let (sure, others): (Vec<_>, Vec<_>) = reads.iter().copied().partition(sure);
+        let count = (others.len() as f32 * share).ceil() as usize;
         sure.into_iter().chain(draw.choose(&others, count)).collect()
     }
 }

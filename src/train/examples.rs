@@ -103,7 +103,7 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
         return cut(source, layout, options, &displaced(source, draw));
     }
     let source = shuffled(source, draw);
-    if draw.unit() < options.bare_share {
+    if options.bare_share > 0.0 && draw.unit() < options.bare_share {
         let mut made = cut(&source, layout, options, &History::default())?;
         for example in &mut made {
             (example.dst_reads, example.speak_reads) = (Vec::new(), Vec::new());
@@ -175,7 +175,7 @@ struct Answers {
     untaught: BTreeSet<usize>,
 }
 
-/// An update is right when it is the first that is due, or that will be within `ambiguous_before_s`; between "it shows" and
+/// An update is right when it is the first that is due, or that will be within `ambiguous_before_s`; between "due" and
 /// "not for a while" the head may say what it likes.
 fn answers(
     source: &Source,
@@ -193,21 +193,19 @@ fn answers(
         let frame = clip.frames.start + read.frame;
         let at = source.frames[frame];
         let soon_at = MediaTime(at.0 + options.ambiguous_before_s);
-        let (due, soon) = (truth.due(&state, at), truth.due(&state, soon_at));
+        let first = |at| truth.due(&state, at).next().map(|(_, update)| update);
+        let (due, soon) = (first(at), first(soon_at));
         let written = script.frames[frame].updates.get(place.1).copied();
         let slot = read.slot as u32;
         let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
-        // What was missed is made up for behind another update, when the head is asked for more.
-        let wanted = due.pressing || due.first.is_some() && !on_image;
-        let either = !wanted && (due.first.is_some() || on_image && soon.pressing);
-        if read.dst_update.is_some() && !either {
-            answers.dst_reads.push((slot, wanted));
+        if read.dst_update.is_some() && !(due.is_none() && on_image && soon.is_some()) {
+            answers.dst_reads.push((slot, due.is_some()));
         }
         if let Some(update) = written {
-            if ![due.first, soon.first].contains(&Some(update)) {
+            if soon != Some(update) {
                 answers.wrong.insert(place);
             }
-            if due.first.is_none() {
+            if due.is_none() {
                 answers.temptations.insert(slot);
             }
             // The layout has applied it before: it fits.
@@ -220,7 +218,7 @@ fn answers(
             answers.untaught.insert(read.frame);
         }
         if let (Some(speak), false) = (read.speak, spoilt)
-            && (speak && !own || !(on_image && soon.pressing))
+            && (speak && !own || !(on_image && soon.is_some()))
         {
             answers.speak_reads.push((slot, speak && !own));
         }

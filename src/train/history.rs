@@ -20,26 +20,12 @@ impl Truth {
         Self { updates: recording.transitions() }
     }
 
-    /// What should be written at `at` in a state: of the updates whose time has come and that the state lacks, first the
-    /// ends of steps that it has in progress, then the starts of steps that can be seen now, then what was missed. A state
-    /// that is ahead of the recording lacks nothing there: there is no way back.
-    pub fn due(&self, state: &TaskState, at: MediaTime) -> Due {
-        let come = || self.updates.iter().map_while(|(time, update)| (time.0 <= at.0 + TIME_TOLERANCE_S).then_some(*update));
-        let over = |step| come().any(|u| u.step == step && u.transition == Transition::Complete);
-        let missed = |update: &Update| state.get(update.step) == Some(StepState::NotStarted) && over(update.step);
-        let (missed, mut pressing): (Vec<Update>, Vec<Update>) = come().filter(|u| lacks(state, *u)).partition(missed);
-        pressing.sort_by_key(|update| update.transition == Transition::Start);
-        Due { first: pressing.first().or(missed.first()).copied(), pressing: !pressing.is_empty() }
+    /// Updates whose time has come by `at` and that `state` still lacks, in the recording's order. A state that is ahead
+    /// of the recording lacks nothing there: there is no way back.
+    pub fn due<'a>(&'a self, state: &'a TaskState, at: MediaTime) -> impl Iterator<Item = (MediaTime, Update)> + 'a {
+        let come = self.updates.iter().take_while(move |(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S);
+        come.copied().filter(|(_, update)| lacks(state, *update))
     }
-}
-
-/// What is due in a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// What should be written first.
-    pub first: Option<Update>,
-    /// It shows: a step has ended, or another is being done. Otherwise something was missed and is over.
-    pub pressing: bool,
 }
 
 fn lacks(state: &TaskState, update: Update) -> bool {
@@ -100,14 +86,10 @@ pub struct History {
     pub own_words: Vec<MediaTime>,
 }
 
-/// Half of the times drawn are below an eighth of the longest: short delays are common, but long ones must have been seen.
-const PATIENCE_SKEW: i32 = 3;
-
 /// How a free run's own history is mixed with what would have been right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Help {
-    /// An update that the model has failed to make is made for it after a time drawn up to this, in seconds; short times
-    /// are likelier.
+    /// An update that the model has failed to make is made for it after a time drawn up to this, in seconds.
     pub patience_s_max: f64,
     /// Share of the model's wrong updates, made when another was asked for, that are put right: in the state that its
     /// errors led to, the right text is learnt where it would write the wrong one.
@@ -123,7 +105,7 @@ pub struct Help {
 /// own time. The model's own words stand where the recording has none.
 pub fn own(source: &Source, wrote: &[Turn], help: &Help, draw: &mut Rng) -> History {
     let truth = Truth::new(&source.recording);
-    let patience_s: Vec<f64> = truth.updates.iter().map(|_| help.patience_s_max * f64::from(draw.unit()).powi(PATIENCE_SKEW)).collect();
+    let patience_s: Vec<f64> = truth.updates.iter().map(|_| help.patience_s_max * f64::from(draw.unit())).collect();
     let mut said = Said::new(source);
     let mut state = TaskState::new(&source.task);
     let mut history = History::default();
@@ -136,8 +118,9 @@ pub fn own(source: &Source, wrote: &[Turn], help: &Help, draw: &mut Rng) -> Hist
                 TurnKind::Dst(own) => {
                     for update in own {
                         let soon_at = MediaTime(at.0 + help.ambiguous_before_s);
-                        let wanted = truth.due(&state, soon_at).first.unwrap_or(*update);
-                        let update = if wanted != *update && draw.unit() < help.corrected_share { wanted } else { *update };
+                        let wanted = truth.due(&state, soon_at).next().map_or(*update, |(_, wanted)| wanted);
+                        let corrects = wanted != *update && help.corrected_share > 0.0 && draw.unit() < help.corrected_share;
+                        let update = if corrects { wanted } else { *update };
                         if state.apply(update).is_ok() {
                             updates.push(update);
                         }
@@ -188,8 +171,8 @@ impl Said {
     /// What is said at a frame at which `updates` are made; the last is answered.
     fn take(&mut self, at: MediaTime, updates: &[Update]) -> Option<TurnKind> {
         let mut words = None;
-        while let Some((_, kind)) = self.alone.pop_front_if(|(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S) {
-            words = Some(kind);
+        while self.alone.front().is_some_and(|(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S) {
+            words = self.alone.pop_front().map(|(_, kind)| kind);
         }
         for update in updates {
             if let Some(place) = self.upon.iter().position(|(of, _)| of == update) {
@@ -245,19 +228,16 @@ mod tests {
         let source = source();
         let truth = Truth::new(&source.recording);
         let mut state = TaskState::new(&source.task);
-        let due = |state: &TaskState, at| truth.due(state, MediaTime(at));
-        let is = |word: &str, pressing| Due { first: Update::parse(word), pressing };
-        assert_eq!(due(&state, 1.9), Due { first: None, pressing: false });
-        assert_eq!(due(&state, 2.0), is("S1->start", true));
-        assert_eq!(due(&state, 5.0), is("S1->start", false), "missed, and nothing to see");
-        assert_eq!(due(&state, 7.0), is("S2->start", true), "what can be seen comes before what was missed");
-        let mut apply = |word: &str| state.apply(Update::parse(word).unwrap()).unwrap();
-        apply("S2->start");
-        assert_eq!(due(&state, 7.0), is("S1->start", false));
-        assert_eq!(due(&state, 9.0), is("S2->complete", true));
-        let mut apply = |word: &str| state.apply(Update::parse(word).unwrap()).unwrap();
-        apply("S1->start");
-        assert_eq!(due(&state, 7.0), is("S1->complete", true));
+        let due = |state: &TaskState, at| {
+            truth.due(state, MediaTime(at)).map(|(_, u)| u.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(due(&state, 1.9), "");
+        assert_eq!(due(&state, 2.0), "S1->start");
+        assert_eq!(due(&state, 7.0), "S1->start S1->complete S2->start");
+        state.apply(Update::parse("S2->start").unwrap()).unwrap();
+        assert_eq!(due(&state, 7.0), "S1->start S1->complete", "a wrong start is not asked back");
+        state.apply(Update::parse("S2->complete").unwrap()).unwrap();
+        assert_eq!(due(&state, 9.0), "S1->start S1->complete");
     }
 
     #[test]

@@ -112,9 +112,10 @@ fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() 
     let mut bench = Bench::new(Fake::new(ROOMY, vec![lost, sure]), Some(tea()), careful);
     bench.frames(0..2);
     let told = bench.told();
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].contains("rejected") && told[0].contains("unsure which"), "{}", told[0]);
     assert!(told[1].contains(r#""step":"S2","transition":"start""#), "{}", told[1]);
+    assert!(told[2].contains("out_of_order"), "{}", told[2]);
     assert!(!bench.stream().contains("[DST]S1"), "{}", bench.stream());
 }
 
