@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use fast_image_resize::images::ImageRef;
+use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, RgbImage};
 use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Rect, Size};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui_image::picker::Picker;
+use ratatui_image::picker::{Picker, ProtocolType};
 use ratatui_image::protocol::Protocol;
+use ratatui_image::protocol::halfblocks::Halfblocks;
 use ratatui_image::{FilterType, Image, Resize};
 
 use crate::stream::Picture;
@@ -36,13 +39,38 @@ impl Encoder {
     fn encode(&mut self, picture: &Arc<Picture>, size: Size) -> Option<&Protocol> {
         let same = |(p, s, _): &(Arc<Picture>, Size, Protocol)| Arc::ptr_eq(p, picture) && *s == size;
         if !self.last.as_ref().is_some_and(same) {
-            let image = RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone())?;
-            let resize = Resize::Scale(Some(FilterType::Triangle));
-            let protocol = self.picker.new_protocol(DynamicImage::ImageRgb8(image), size, resize).ok()?;
+            let protocol = match self.picker.protocol_type() {
+                ProtocolType::Halfblocks => half_blocks(picture, size)?,
+                _ => {
+                    let image = RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone())?;
+                    let resize = Resize::Scale(Some(FilterType::Triangle));
+                    self.picker.new_protocol(DynamicImage::ImageRgb8(image), size, resize).ok()?
+                }
+            };
             self.last = Some((picture.clone(), size, protocol));
         }
         self.last.as_ref().map(|(_, _, protocol)| protocol)
     }
+}
+
+/// Two pixels a cell, by way of exactly as many pixels: ratatui-image would first scale to the pixels of a guessed
+/// font, which takes several times as long and is thrown away.
+fn half_blocks(picture: &Picture, size: Size) -> Option<Protocol> {
+    let (columns, rows) = fitting(picture, size);
+    let (width, height) = (u32::from(columns), u32::from(rows) * 2);
+    let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3).ok()?;
+    let mut target = fast_image_resize::images::Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &options).ok()?;
+    let image = RgbImage::from_raw(width, height, target.into_vec())?;
+    Some(Protocol::Halfblocks(Halfblocks::new(DynamicImage::ImageRgb8(image), Size::new(columns, rows)).ok()?))
+}
+
+/// Most cells within `size` that have the picture's own proportions; at least one.
+fn fitting(picture: &Picture, size: Size) -> (u16, u16) {
+    let (w, h) = (f64::from(picture.width), f64::from(picture.height));
+    let scale = (f64::from(size.width) / w).min(f64::from(size.height) * CELL_ASPECT / h);
+    (((w * scale) as u16).max(1), ((h * scale / CELL_ASPECT) as u16).max(1))
 }
 
 /// Draws the newest picture, centred and with its own proportions.
@@ -72,10 +100,8 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, encoder: &mut Encoder, t
 
 /// The picture by brightness alone.
 fn in_characters(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
-    let (w, h) = (f64::from(picture.width), f64::from(picture.height));
-    let scale = (f64::from(area.width) / w).min(f64::from(area.height) * CELL_ASPECT / h);
-    let columns = ((w * scale) as u32).max(1);
-    let rows = ((h * scale / CELL_ASPECT) as u32).max(1);
+    let (columns, rows) = fitting(picture, area.as_size());
+    let (columns, rows) = (u32::from(columns), u32::from(rows));
     let line = |row: u32| {
         let text: String = (0..columns).map(|column| shade(picture, column, row, columns, rows)).collect();
         Line::from(text)
