@@ -16,7 +16,7 @@ use proact::model::memory::KvMemory;
 use proact::model::nn::{Embedding, quantize};
 use proact::model::text::TextTower;
 use proact::model::weights::{Absent, Stored, Weights};
-use proact::model::{Backbone, Hidden, Mark, Memory, Perceiver, Piece};
+use proact::model::{Backbone, Hidden, Mark, Memory, Piece};
 use proact::units::TokenId;
 
 const CPU: Device = Device::Cpu;
@@ -106,7 +106,7 @@ fn extending_equals_the_training_forward() -> Result<()> {
     // The same sequence as training builds it: rows put together, one pass.
     let rows = pieces(&frames).iter().map(|piece| match piece {
         Piece::Token(id) => trained.embed(&[id.0]),
-        Piece::Features(f) => trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?),
+        Piece::Features(f) | Piece::Step(f) => trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?),
     }).collect::<Result<Vec<_>>>()?;
     let hidden = trained.forward(&Tensor::cat(&rows, 0)?.unsqueeze(0)?)?.squeeze(0)?;
     assert_eq!(hidden.dim(0)?, memory.len());
@@ -231,6 +231,7 @@ fn text_config() -> TextConfig {
         layer_norm_eps: 1e-6,
         projection_length: 32,
             mean_pool: false,
+        pad_token: TokenId(0),
     }
 }
 
@@ -248,7 +249,7 @@ fn picture(width: u32, height: u32, shift: u32) -> Vec<u8> {
 #[test]
 fn a_picture_is_seen_alike_alone_and_in_a_batch() -> Result<()> {
     let vision = Vision::new(&vision_config(), &Weights::new(vision_tensors()?, &CPU))?;
-    assert_eq!((vision.tokens_per_frame(), vision.width()), (5, 32));
+    assert_eq!((vision.config().tokens_per_frame(), vision.config().embedding_length), (5, 32));
     let pictures = [picture(40, 30, 0), picture(40, 30, 9)];
     let pixels = pictures.iter().map(|p| vision.pixels(p, 40, 30)).collect::<Result<Vec<_>>>()?;
     let batch = vision.forward_tensor(&Tensor::cat(&pixels, 0)?)?;

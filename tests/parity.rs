@@ -13,6 +13,7 @@ use common::{assistant_config, figures};
 use proact::error::{Error, Result};
 use proact::model::assistant::Assistant;
 use proact::model::backbone::Llama;
+use proact::units::TokenId;
 use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
 use proact::model::encoder::Vision;
 use proact::model::nn::{Llama3Scaling, Mode};
@@ -110,6 +111,7 @@ fn text_config() -> TextConfig {
         layer_norm_eps: 1e-6,
         projection_length: 24,
             mean_pool: false,
+        pad_token: TokenId(0),
     }
 }
 

@@ -187,7 +187,7 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64) -> anyhow::Result<usiz
     let bar = ProgressBar::new(expected.unwrap_or(0));
     let style = "{wide_bar} {pos}/{len} frames, {per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).context("progress bar")?);
-    let mut rows = Rows::new(loaded.vision.config(), loaded.vision.width())?;
+    let mut rows = Rows::new(loaded.vision.vision.config(), loaded.vision.width())?;
     let mut times = Vec::new();
     loop {
         let frame = match source.next()? {

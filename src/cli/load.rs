@@ -13,10 +13,12 @@ use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
 use crate::model::assistant::Assistant;
-use crate::model::config::{self, AssistantConfig, VisionConfig};
+use crate::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
+use crate::model::siglip::Siglip;
+use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
@@ -33,7 +35,7 @@ const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 /// A model, ready for a session.
 pub struct Loaded {
     /// Encoder; every call is timed.
-    pub vision: Option<Arc<Timed<Vision>>>,
+    pub vision: Option<Arc<Timed<Siglip>>>,
     /// Backbone, projector and heads; every call is timed.
     pub assistant: Arc<Timed<Assistant>>,
     /// Words to tokens and back.
@@ -44,6 +46,8 @@ pub struct Loaded {
     pub stored_gates: config::Gates,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
+    /// The prompt holds a feature of each step's words.
+    pub step_features: bool,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -57,7 +61,7 @@ pub struct Loaded {
 /// A vision model by itself, for `encode`.
 pub struct LoadedVision {
     /// The encoder.
-    pub vision: Vision,
+    pub vision: Siglip,
     /// SHA-256 of its file, in hex.
     pub sha256: String,
 }
@@ -92,6 +96,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
         tokens_per_frame: config.tokens_per_frame,
+        step_features: config.step_features,
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,
@@ -130,6 +135,9 @@ fn check_pair(assistant: &Path, config: &AssistantConfig, path: &Path, vision: &
         let why = format!("gives {given} tokens of width {width} a frame, {name} reads {read} of width {read_width}");
         return Err(Error::format(path, why));
     }
+    if config.step_features && vision.vision.text.is_none() {
+        return Err(Error::format(path, format!("has no text tower, with which {name} reads the steps' words")));
+    }
     Ok(())
 }
 
@@ -142,10 +150,31 @@ pub fn open_vision(path: &Path) -> anyhow::Result<LoadedVision> {
     let name = || path.display().to_string();
     let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
     let sha256 = file.sha256();
+    let text = text_parts(&file).with_context(name)?;
     let weights = Weights::new(file, &Device::Cpu);
-    let vision = Vision::new(&config, &weights).with_context(name)?;
+    let vision = towers(&config, text, &weights).with_context(name)?;
     weights.finish().with_context(name)?;
     Ok(LoadedVision { vision, sha256 })
+}
+
+/// What a vision file says of its text tower, and its tokenizer.
+fn text_parts(file: &GgufFile) -> anyhow::Result<Option<(TextConfig, Tokenizer)>> {
+    let Some(config) = TextConfig::from_metadata(&|key| file.metadata(key).cloned())? else { return Ok(None) };
+    let json = tokenizer_json(file)?;
+    Ok(Some((config, Tokenizer::new(json.as_bytes(), None)?)))
+}
+
+/// Both towers of a vision file, or the one that it has.
+fn towers(config: &VisionConfig, text: Option<(TextConfig, Tokenizer)>, weights: &Weights) -> Result<Siglip> {
+    let vision = Vision::new(config, weights)?;
+    let text = text.map(|(text, tokenizer)| {
+        if text.projection_length != config.embedding_length {
+            let (found, expected) = (text.projection_length, config.embedding_length);
+            return Err(Error::Model(format!("clip.text.projection_dim: found {found}, expected {expected}, the width of a picture's feature")));
+        }
+        TextReader::new(TextTower::new(&text, weights)?, tokenizer)
+    });
+    Ok(Siglip { vision, text: text.transpose()? })
 }
 
 /// Opens a vision model with its weights as plain f32: for encoding many pictures at once.
@@ -164,7 +193,8 @@ pub fn open_dense_vision(path: &Path, device: &Device) -> anyhow::Result<LoadedV
         Ok((tensor.name.clone(), values))
     };
     let tensors: HashMap<String, Tensor> = file.tensors().iter().map(dense).collect::<anyhow::Result<_>>().with_context(name)?;
-    let vision = Vision::new(&config, &Weights::new(tensors, device)).with_context(name)?;
+    let text = text_parts(&file).with_context(name)?;
+    let vision = towers(&config, text, &Weights::new(tensors, device)).with_context(name)?;
     Ok(LoadedVision { vision, sha256: file.sha256() })
 }
 
@@ -191,16 +221,21 @@ fn open_file(path: &Path, flag: &str) -> anyhow::Result<GgufFile> {
     Ok(GgufFile::open(path)?)
 }
 
-fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
-    let text = |key: &str| match file.metadata(key) {
-        Some(MetaValue::String(text)) => Ok(Some(text.as_str())),
+/// A text of the metadata.
+fn text<'a>(file: &'a GgufFile, key: &str) -> Result<Option<&'a str>> {
+    match file.metadata(key) {
+        Some(MetaValue::String(text)) => Ok(Some(text)),
         None => Ok(None),
         Some(other) => Err(Error::format(file.path(), format!("{key}: found {}, expected a string", other.kind()))),
-    };
-    let Some(json) = text(TOKENIZER_KEY)? else {
-        bail!(Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")));
-    };
-    let tokenizer = Tokenizer::new(json.as_bytes(), text(TEMPLATE_KEY)?)?;
+    }
+}
+
+fn tokenizer_json(file: &GgufFile) -> Result<&str> {
+    text(file, TOKENIZER_KEY)?.ok_or_else(|| Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")))
+}
+
+fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
+    let tokenizer = Tokenizer::new(tokenizer_json(file)?.as_bytes(), text(file, TEMPLATE_KEY)?)?;
     TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).with_context(|| file.path().display().to_string())
 }
 

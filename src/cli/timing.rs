@@ -196,6 +196,10 @@ impl<P: Perceiver> Perceiver for Timed<P> {
         self.meter.lock().now.encode += start.elapsed();
         features
     }
+
+    fn read(&self, text: &str) -> Result<Vec<f32>> {
+        self.model.read(text)
+    }
 }
 
 impl<B: Backbone> Backbone for Timed<B> {

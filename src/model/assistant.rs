@@ -103,7 +103,7 @@ impl Assistant {
         self.heads.forward(hidden)
     }
 
-    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for all frames.
+    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for all features.
     fn embeds(&self, pieces: &[Piece<'_>]) -> Result<Tensor> {
         let (v, dv) = (self.config.tokens_per_frame, self.config.vision_length);
         let tokens = pieces.iter().filter(|p| matches!(p, Piece::Token(_))).count();
@@ -117,14 +117,15 @@ impl Assistant {
                     order.push(ids.len());
                     ids.push(id.0);
                 }
-                Piece::Features(values) if values.len() == v * dv => {
+                Piece::Features(values) | Piece::Step(values) => {
+                    let rows = if matches!(piece, Piece::Step(_)) { 1 } else { v };
+                    if values.len() != rows * dv {
+                        return Err(Error::Invalid(format!("features of {} numbers: expected {rows} tokens of width {dv}", values.len())));
+                    }
                     // Projected rows stand behind the token rows.
                     let first = tokens + features.len() / dv;
-                    order.extend(first..first + v);
+                    order.extend(first..first + rows);
                     features.extend_from_slice(values);
-                }
-                Piece::Features(values) => {
-                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
                 }
             }
         }

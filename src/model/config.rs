@@ -133,7 +133,8 @@ impl VisionConfig {
     }
 }
 
-/// SigLIP's text tower; it is used in training only.
+/// SigLIP's text tower: it trains the picture tower, and gives the features of the steps' words (see
+/// [`AssistantConfig::step_features`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
@@ -157,6 +158,8 @@ pub struct TextConfig {
     /// position says almost the same of every text; the mean tells texts apart from the first step.
     #[serde(default)]
     pub mean_pool: bool,
+    /// Fills a text up to its length.
+    pub pad_token: TokenId,
 }
 
 impl TextConfig {
@@ -165,18 +168,19 @@ impl TextConfig {
     /// # Errors
     /// Names the key, what was found and what is expected.
     pub fn validate(&self) -> Result<()> {
-        within("text.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
-        within("text.context_length", self.context_length, 1..=CONTEXT_MAX)?;
-        within("text.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
-        within("text.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
-        within("text.block_count", self.block_count, 1..=BLOCKS_MAX)?;
-        within("text.projection_length", self.projection_length, 1..=WIDTH_MAX)?;
-        within("text.head_count", self.head_count, 1..=self.embedding_length)?;
-        divides("text.head_count", self.head_count, "embedding_length", self.embedding_length)?;
-        epsilon("text.layer_norm_eps", self.layer_norm_eps)?;
-        product("text.vocab_size", self.vocab_size, self.embedding_length)?;
-        product("text.context_length", self.context_length, self.embedding_length)?;
-        product("text.feed_forward_length", self.feed_forward_length, self.embedding_length).map(|_| ())
+        within("clip.text.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
+        within("clip.text.context_length", self.context_length, 1..=CONTEXT_MAX)?;
+        within("clip.text.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
+        within("clip.text.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within("clip.text.block_count", self.block_count, 1..=BLOCKS_MAX)?;
+        within("clip.text.projection_dim", self.projection_length, 1..=WIDTH_MAX)?;
+        within("clip.text.attention.head_count", self.head_count, 1..=self.embedding_length)?;
+        divides("clip.text.attention.head_count", self.head_count, "embedding_length", self.embedding_length)?;
+        epsilon("clip.text.attention.layer_norm_epsilon", self.layer_norm_eps)?;
+        within("clip.text.pad_token_id", self.pad_token.0 as usize, 0..=self.vocab_size - 1)?;
+        product("clip.text.vocab_size", self.vocab_size, self.embedding_length)?;
+        product("clip.text.context_length", self.context_length, self.embedding_length)?;
+        product("clip.text.feed_forward_length", self.feed_forward_length, self.embedding_length).map(|_| ())
     }
 }
 
@@ -370,6 +374,10 @@ pub struct AssistantConfig {
     pub tokens: TokenIds,
     /// Name of the token layout, one of [`LAYOUTS`].
     pub layout: String,
+    /// Each step's id in the prompt is followed by a feature of its words, given by the vision file's text tower: what the
+    /// frames are to be compared with. Not in upstream's models.
+    #[serde(default)]
+    pub step_features: bool,
     /// The vision file; absent in a checkpoint that has none yet.
     pub vision: Option<VisionRef>,
 }

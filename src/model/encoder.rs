@@ -2,7 +2,6 @@
 
 use candle_core::{Device, Tensor};
 
-use super::Perceiver;
 use super::config::VisionConfig;
 use super::nn::{LayerNorm, Linear, Rows};
 use super::preprocess;
@@ -156,20 +155,13 @@ impl Vision {
         let pixels = preprocess::pixels(rgb, width, height, &self.config)?;
         Ok(Tensor::from_vec(pixels, (1, CHANNELS, side, side), &self.device)?)
     }
-}
 
-impl Perceiver for Vision {
-    fn tokens_per_frame(&self) -> usize {
-        self.config.tokens_per_frame()
-    }
-
-    fn width(&self) -> usize {
-        self.config.embedding_length
-    }
-
-    fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>> {
-        let features = self.forward_tensor(&self.pixels(rgb, width, height)?)?;
-        Ok(features.flatten_all()?.to_vec1()?)
+    /// Features `[V, Dv]` of an upright RGB8 picture `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// The buffer is no such picture.
+    pub fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>> {
+        Ok(self.forward_tensor(&self.pixels(rgb, width, height)?)?.flatten_all()?.to_vec1()?)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The GGUF reader hands a look-up function in, the writer takes the list of pairs; neither is known here.
 
 use super::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig, VisionRef,
 };
 use crate::error::{Error, Result};
 use crate::units::{Threshold, TokenId};
@@ -307,6 +307,11 @@ impl AssistantConfig {
                 asst: r.token_at("dstproact.token.asst")?,
             },
             layout: r.text("layout")?,
+            // Upstream's models and those of before have none.
+            step_features: match look_up("dstproact.step_features") {
+                None => false,
+                Some(_) => r.flag("step_features")?,
+            },
             vision,
         };
         config.validate()?;
@@ -338,6 +343,7 @@ impl AssistantConfig {
         }
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
+        push(&mut pairs, prefix, "step_features", MetaValue::Bool(self.step_features));
         if let Some(vision) = &self.vision {
             push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
             push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));
@@ -413,6 +419,59 @@ impl VisionConfig {
     }
 }
 
+impl TextConfig {
+    /// Reads the hyper-parameters of a vision file's text tower and checks them; `None` when the file has no such tower.
+    ///
+    /// # Errors
+    /// A missing key, a value of another type or out of its range; the message names key and expectation.
+    pub fn from_metadata(look_up: &dyn Fn(&str) -> Option<MetaValue>) -> Result<Option<Self>> {
+        let clip = Reader { look_up, prefix: VISION_ARCHITECTURE };
+        // llama.cpp's files without a text tower may leave the key out.
+        if look_up("clip.has_text_encoder").is_none() || !clip.flag("has_text_encoder")? {
+            return Ok(None);
+        }
+        let r = Reader { look_up, prefix: "clip.text" };
+        let config = Self {
+            vocab_size: r.size("vocab_size")?,
+            context_length: r.size("context_length")?,
+            embedding_length: r.size("embedding_length")?,
+            feed_forward_length: r.size("feed_forward_length")?,
+            block_count: r.size("block_count")?,
+            head_count: r.size("attention.head_count")?,
+            layer_norm_eps: r.float("attention.layer_norm_epsilon")?,
+            projection_length: r.size("projection_dim")?,
+            mean_pool: r.flag("mean_pool")?,
+            pad_token: r.token_at("clip.text.pad_token_id")?,
+        };
+        config.validate()?;
+        Ok(Some(config))
+    }
+
+    /// The pairs that a vision file has besides [`VisionConfig::to_metadata`], with llama.cpp's names where it has any.
+    ///
+    /// # Errors
+    /// The configuration is not valid.
+    pub fn to_metadata(&self) -> Result<Vec<(String, MetaValue)>> {
+        self.validate()?;
+        let prefix = "clip.text";
+        let mut pairs = Vec::new();
+        push(&mut pairs, "clip", "has_text_encoder", MetaValue::Bool(true));
+        push_sizes(&mut pairs, prefix, &[
+            ("vocab_size", self.vocab_size),
+            ("context_length", self.context_length),
+            ("embedding_length", self.embedding_length),
+            ("feed_forward_length", self.feed_forward_length),
+            ("block_count", self.block_count),
+            ("attention.head_count", self.head_count),
+            ("projection_dim", self.projection_length),
+        ])?;
+        push(&mut pairs, prefix, "attention.layer_norm_epsilon", MetaValue::F32(self.layer_norm_eps as f32));
+        push(&mut pairs, prefix, "mean_pool", MetaValue::Bool(self.mean_pool));
+        push(&mut pairs, prefix, "pad_token_id", MetaValue::U32(self.pad_token.0));
+        Ok(pairs)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -446,6 +505,7 @@ mod tests {
             gates: Gates { speak: gate(0.37), dst_update: GateConfig { kind: GateKind::Token, ..gate(0.6) } },
             tokens: TokenIds { bos: Some(TokenId(0)), eot: TokenId(1), image: TokenId(2), dst: TokenId(3), asst: TokenId(4) },
             layout: "dstproact".into(),
+            step_features: true,
             vision: Some(VisionRef { file: "vision.gguf".into(), sha256: "0f".repeat(32) }),
         }
     }
@@ -476,6 +536,25 @@ mod tests {
         AssistantConfig::from_metadata(&|key| map.get(key).cloned())
     }
 
+    fn text() -> TextConfig {
+        TextConfig {
+            vocab_size: 2048,
+            context_length: 24,
+            embedding_length: 96,
+            feed_forward_length: 384,
+            block_count: 1,
+            head_count: 4,
+            layer_norm_eps: 1e-6,
+            projection_length: 160,
+            mean_pool: true,
+            pad_token: TokenId(7),
+        }
+    }
+
+    fn read_text(map: &Map) -> Result<Option<TextConfig>> {
+        TextConfig::from_metadata(&|key| map.get(key).cloned())
+    }
+
     fn read_vision(map: &Map) -> Result<VisionConfig> {
         VisionConfig::from_metadata(&|key| map.get(key).cloned())
     }
@@ -494,13 +573,16 @@ mod tests {
             assert_eq!(read_vision(&config.to_metadata()?.into_iter().collect())?, config);
         }
         assert_eq!(VisionConfig { patch_grids: vec![2, 3, 5], ..vision() }.tokens_per_frame(), 39);
+        assert_eq!(read_text(&text().to_metadata()?.into_iter().collect())?, Some(text()));
+        assert_eq!(read_text(&vision().to_metadata()?.into_iter().collect())?, None, "a file without a text tower");
         Ok(())
     }
 
     #[test]
     fn each_key_is_needed_and_has_a_type() -> Result<()> {
-        // Absent, these mean "no start token", "no vision file yet" (both keys) and "no grids".
-        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids"];
+        // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower" and "no
+        // features of the steps' words".
+        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_features"];
         let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
             let whole: Map = pairs.into_iter().collect();
             assert_eq!(read(&whole), None);
@@ -518,6 +600,7 @@ mod tests {
         };
         check(assistant().to_metadata()?, &|map| read_assistant(map).err().map(|e| e.to_string()));
         check(vision().to_metadata()?, &|map| read_vision(map).err().map(|e| e.to_string()));
+        check(text().to_metadata()?, &|map| read_text(map).err().map(|e| e.to_string()));
         Ok(())
     }
 

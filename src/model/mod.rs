@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod nn;
 pub mod preprocess;
 pub mod projector;
+pub mod siglip;
 pub mod text;
 pub mod tokenizer;
 mod tower;
@@ -40,6 +41,8 @@ pub enum Piece<'a> {
     Token(TokenId),
     /// A frame's features `[V, Dv]`, row-major: V positions, through the projector.
     Features(&'a [f32]),
+    /// The feature `[Dv]` of a step's words: one position, through the projector.
+    Step(&'a [f32]),
 }
 
 /// Output of the backbone at its last position, after the final norm: `[D]`.
@@ -55,7 +58,7 @@ pub struct HeadLogits {
     pub dst_update: Logit,
 }
 
-/// Turns a picture into features.
+/// Turns a picture into features, and words into a feature beside them.
 pub trait Perceiver {
     /// Vision tokens a frame: V.
     fn tokens_per_frame(&self) -> usize;
@@ -66,6 +69,11 @@ pub trait Perceiver {
     /// # Errors
     /// The buffer's length is not width x height x 3, or the arithmetic failed.
     fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>>;
+    /// The feature `[Dv]` of words, to be compared with those of pictures.
+    ///
+    /// # Errors
+    /// The model has no text tower, or the arithmetic failed.
+    fn read(&self, text: &str) -> Result<Vec<f32>>;
 }
 
 /// Reads the stream. Weights are shared and immutable; what was read lies in a separate memory.

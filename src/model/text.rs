@@ -1,9 +1,11 @@
-//! SigLIP's text tower and its scale and bias: used only to train the picture tower by image and text.
+//! SigLIP's text tower and its scale and bias: it trains the picture tower by image and text, and gives the features of
+//! the steps' words ([`TextReader`]).
 
 use candle_core::{D, Tensor};
 
 use super::config::TextConfig;
 use super::nn::{Embedding, Linear, Rows};
+use super::tokenizer::Tokenizer;
 use super::tower::{Sizes, Tower};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
@@ -80,5 +82,53 @@ impl TextTower {
         };
         let cosines = unit(images)?.matmul(&unit(texts)?.t()?)?;
         Ok(cosines.broadcast_mul(&self.logit_scale.exp()?)?.broadcast_add(&self.logit_bias)?)
+    }
+}
+
+/// Tokens of a text as the tower takes them: cut or filled up to its length.
+///
+/// # Errors
+/// The tokenizer refused the text.
+pub fn caption_ids(config: &TextConfig, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+    // With a space before it, a first word is the token that it is elsewhere.
+    let mut ids: Vec<u32> = tokenizer.encode(&format!(" {text}"), false)?.iter().map(|t| t.0).collect();
+    ids.resize(config.context_length, config.pad_token.0);
+    Ok(ids)
+}
+
+/// Reads words: the text tower with its tokenizer.
+pub struct TextReader {
+    tower: TextTower,
+    tokenizer: Tokenizer,
+}
+
+impl TextReader {
+    /// Joins them.
+    ///
+    /// # Errors
+    /// The tokenizer has more tokens than the tower.
+    pub fn new(tower: TextTower, tokenizer: Tokenizer) -> Result<Self> {
+        let (has, rows) = (tokenizer.vocab_size()?, tower.config.vocab_size);
+        if has > rows {
+            return Err(Error::Model(format!("clip.text.vocab_size: found {rows}, expected at least the tokenizer's {has}")));
+        }
+        Ok(Self { tower, tokenizer })
+    }
+
+    /// The feature of a text, `[Dv]`: the tower's output at the root mean square 1, since the loss that trained it sees
+    /// directions only.
+    ///
+    /// # Errors
+    /// The tokenizer refused the text; the arithmetic failed.
+    pub fn read(&self, text: &str) -> Result<Vec<f32>> {
+        let ids = caption_ids(&self.tower.config, &self.tokenizer, text)?;
+        let mut values: Vec<f32> = self.tower.forward(&ids, ids.len())?.flatten_all()?.to_vec1()?;
+        let mean_square = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+        let scale = mean_square.sqrt().recip();
+        if !scale.is_finite() {
+            return Err(Error::Model(format!("the text tower gives no finite feature for `{text}`")));
+        }
+        values.iter_mut().for_each(|v| *v *= scale);
+        Ok(values)
     }
 }

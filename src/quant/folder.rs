@@ -12,12 +12,12 @@ use super::source::{Change, Entry, Origin, Source, Store};
 use super::vocabulary::{Vocabulary, read_json};
 use super::{llama, siglip};
 use crate::error::{Error, Result};
-use crate::model::config::{AssistantConfig, VisionConfig};
+use crate::model::config::{AssistantConfig, TextConfig, VisionConfig};
 use crate::model::gguf::{GgufFile, MetaValue};
 
 type Pairs = Vec<(String, MetaValue)>;
 
-/// Tensors of a vision checkpoint that only its training needs: the text tower.
+/// Tensors of a vision checkpoint without a text tower that only its training needs.
 const TRAINING_ONLY: &[&str] = &["t.", "logit_scale", "logit_bias"];
 /// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is not used.
 const NOT_NEEDED: &[&str] = &["text_model.", "logit_scale", "logit_bias"];
@@ -50,8 +50,8 @@ impl Source {
         let model_type = config["model_type"].as_str().unwrap_or_default();
         match model_type {
             _ if config.get("backbone").is_some() => assistant_checkpoint(path, &text),
-            _ if config.get("patch_grids").is_some() => vision_checkpoint(path, &config),
-            _ if config["vision"].get("patch_grids").is_some() => vision_checkpoint(path, &config["vision"]),
+            _ if config.get("patch_grids").is_some() => vision_checkpoint(path, &config, None),
+            _ if config["vision"].get("patch_grids").is_some() => vision_checkpoint(path, &config["vision"], config.get("text")),
             "siglip" | "siglip_vision_model" => hf_vision(path, &config),
             _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => hf_llama(path, &config),
             _ => Err(Error::format(
@@ -79,14 +79,23 @@ fn assistant_checkpoint(path: &Path, config: &str) -> Result<Source> {
     Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
 }
 
-fn vision_checkpoint(path: &Path, config: &Value) -> Result<Source> {
-    let config: VisionConfig =
-        serde_json::from_value(config.clone()).map_err(|e| Error::format(path.join("config.json"), e.to_string()))?;
+/// The picture tower, and the text tower with its tokenizer where the configuration has one.
+fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Result<Source> {
+    let of = |e: serde_json::Error| Error::format(path.join("config.json"), e.to_string());
+    let config: VisionConfig = serde_json::from_value(config.clone()).map_err(of)?;
     config.validate()?;
+    let text: Option<TextConfig> = text.map(|text| serde_json::from_value(text.clone()).map_err(of)).transpose()?;
     let shards = Shards::open(path, "model")?;
-    let entries = entries(&shards, names::vision(&config), |slot| slot.gguf.clone(), false, TRAINING_ONLY)?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
+    let mut slots = names::vision(&config);
+    if let Some(text) = &text {
+        slots.extend(names::text(text));
+        metadata.extend(text.to_metadata()?);
+        metadata.push(Vocabulary::open(path)?.whole());
+    }
+    let unused = if text.is_some() { &[] } else { TRAINING_ONLY };
+    let entries = entries(&shards, slots, |slot| slot.gguf.clone(), false, unused)?;
     Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
 }
 

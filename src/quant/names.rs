@@ -4,7 +4,7 @@
 //! the attention-pooling head of SigLIP has no names there, `v.head.*` are this project's.
 
 use super::source::Change;
-use crate::model::config::{AssistantConfig, BackboneConfig, HeadKind, VisionConfig};
+use crate::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
 
 /// Name of the tensor that divides the rotary frequencies.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -98,17 +98,12 @@ pub(super) fn assistant(config: &AssistantConfig) -> Vec<Slot> {
     slots
 }
 
-/// SigLIP's picture tower.
-pub(super) fn vision(config: &VisionConfig) -> Vec<Slot> {
-    let (d, ff, p) = (config.embedding_length, config.feed_forward_length, config.patch_size);
-    let mut slots = vec![
-        slot("v.patch_embd.weight", "embeddings.patch_embedding.weight", &[d, CHANNELS, p, p]),
-        slot("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
-        slot("v.position_embd.weight", "embeddings.position_embedding.weight", &[config.patches(), d]),
-    ];
-    for n in 0..config.block_count {
+/// The blocks of one of SigLIP's towers.
+fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    for n in 0..count {
         let mut both = |gguf: &str, hf: &str, outputs, inputs| {
-            slots.extend(with_bias(&format!("v.blk.{n}.{gguf}"), &format!("encoder.layers.{n}.{hf}"), outputs, inputs));
+            slots.extend(with_bias(&format!("{tower}.blk.{n}.{gguf}"), &format!("encoder.layers.{n}.{hf}"), outputs, inputs));
         };
         both("ln1", "layer_norm1", d, None);
         both("attn_q", "self_attn.q_proj", d, Some(d));
@@ -119,6 +114,33 @@ pub(super) fn vision(config: &VisionConfig) -> Vec<Slot> {
         both("ffn_up", "mlp.fc1", ff, Some(d));
         both("ffn_down", "mlp.fc2", d, Some(ff));
     }
+    slots
+}
+
+/// SigLIP's text tower, with the scale and bias of its loss.
+pub(super) fn text(config: &TextConfig) -> Vec<Slot> {
+    let (d, ff) = (config.embedding_length, config.feed_forward_length);
+    let mut slots = vec![
+        slot("t.token_embd.weight", "embeddings.token_embedding.weight", &[config.vocab_size, d]),
+        slot("t.position_embd.weight", "embeddings.position_embedding.weight", &[config.context_length, d]),
+    ];
+    slots.extend(blocks("t", config.block_count, d, ff));
+    slots.extend(with_bias("t.post_ln", "final_layer_norm", d, None));
+    slots.extend(with_bias("t.head", "head", config.projection_length, Some(d)));
+    slots.push(slot("logit_scale", "logit_scale", &[1]));
+    slots.push(slot("logit_bias", "logit_bias", &[1]));
+    slots
+}
+
+/// SigLIP's picture tower.
+pub(super) fn vision(config: &VisionConfig) -> Vec<Slot> {
+    let (d, ff, p) = (config.embedding_length, config.feed_forward_length, config.patch_size);
+    let mut slots = vec![
+        slot("v.patch_embd.weight", "embeddings.patch_embedding.weight", &[d, CHANNELS, p, p]),
+        slot("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
+        slot("v.position_embd.weight", "embeddings.position_embedding.weight", &[config.patches(), d]),
+    ];
+    slots.extend(blocks("v", config.block_count, d, ff));
     slots.extend(with_bias("v.post_ln", "post_layernorm", d, None));
     if config.pool_head {
         slots.push(slot("v.head.probe.weight", "head.probe", &[d]));

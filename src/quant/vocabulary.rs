@@ -106,11 +106,16 @@ impl Vocabulary {
             pairs.push(("padding_token_id", MetaValue::U32(id)));
         }
         let mut pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).collect();
-        pairs.push(("tokenizer.huggingface.json".into(), MetaValue::String(self.json.clone())));
+        pairs.push(self.whole());
         if let Some(template) = &self.template {
             pairs.push(("tokenizer.chat_template".into(), MetaValue::String(template.clone())));
         }
         Ok(pairs)
+    }
+
+    /// The whole `tokenizer.json`.
+    pub fn whole(&self) -> (String, MetaValue) {
+        ("tokenizer.huggingface.json".into(), MetaValue::String(self.json.clone()))
     }
 
     /// `left right`, however the file writes a merge.

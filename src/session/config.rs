@@ -17,7 +17,7 @@ pub struct Gates {
     pub dst_update: GateConfig,
 }
 
-/// Choices of a session. The last three fields come from the model's files, not from a configuration.
+/// Choices of a session. The last four fields come from the model's files, not from a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionConfig {
@@ -48,6 +48,9 @@ pub struct SessionConfig {
     /// Vision tokens a frame: V. From the model file.
     #[serde(skip)]
     pub tokens_per_frame: usize,
+    /// The prompt holds a feature of each step's words. From the model file.
+    #[serde(skip)]
+    pub step_features: bool,
     /// SHA-256 of the assistant file, in hex.
     #[serde(skip)]
     pub model_sha256: String,
@@ -76,6 +79,7 @@ impl Default for SessionConfig {
             queue_inputs_max: 64,
             prefill_tokens_max: 128,
             tokens_per_frame: 1,
+            step_features: false,
             model_sha256: String::new(),
             vision_sha256: String::new(),
         }

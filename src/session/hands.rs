@@ -84,6 +84,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let layout = self.layout();
         let reserve_tokens = context::reserve_tokens(&layout, Some(&task), &config)?;
         context::check_capacity(&layout, Some(&task), &config, reserve_tokens, self.tape.capacity())?;
+        if self.config.step_features {
+            self.step_features = super::read_steps(self.perceiver.as_deref(), &task)?;
+        }
         (self.config, self.dst_gate, self.reserve_tokens) = (config, dst_gate, reserve_tokens);
         let goal = task.goal.clone();
         self.tracker = Tracker::new(Some(task));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dialogue::layout::Slot;
 use crate::error::Result;
 use crate::model::{Backbone, Hidden, Mark, Memory, Piece};
-use crate::units::TokenId;
+use crate::units::{StepId, TokenId};
 
 /// What was done to the backbone's memory, for `--tokens` and for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct Seen {
 pub(super) enum Item {
     Token(TokenId),
     Frame(Seen),
+    /// A step with the feature of its words, `[Dv]`.
+    Step(StepId, Arc<[f32]>),
 }
 
 /// Memory, its backbone, and what lies where in it.
@@ -88,14 +90,14 @@ impl<B: Backbone> Tape<B> {
     }
 
     /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they will take.
-    pub(super) fn restart(&mut self, prompt: &[TokenId], frames: impl IntoIterator<Item = Seen>) -> Result<usize> {
+    pub(super) fn restart(&mut self, prompt: Vec<Item>, frames: impl IntoIterator<Item = Seen>) -> Result<usize> {
         if !self.memory.is_empty() {
             self.rewind(Mark(0))?;
         }
         self.prompt_tokens = prompt.len();
-        self.waiting = prompt.iter().map(|token| Item::Token(*token)).collect();
-        self.frame_starts.clear();
         let mut end = prompt.len();
+        self.waiting = prompt.into();
+        self.frame_starts.clear();
         for frame in frames {
             self.frame_starts.push_back(end);
             end += self.tokens_per_frame;
@@ -112,7 +114,7 @@ impl<B: Backbone> Tape<B> {
         let (mut taken, mut tokens) = (0, 0);
         for item in &self.waiting {
             tokens += match item {
-                Item::Token(_) => 1,
+                Item::Token(_) | Item::Step(..) => 1,
                 Item::Frame(_) => self.tokens_per_frame,
             };
             if taken > 0 && tokens > tokens_max {
@@ -132,6 +134,7 @@ impl<B: Backbone> Tape<B> {
             .map(|item| match item {
                 Item::Token(token) => Piece::Token(*token),
                 Item::Frame(seen) => Piece::Features(&seen.features),
+                Item::Step(_, feature) => Piece::Step(feature),
             })
             .collect();
         let hidden = self.backbone.extend(&pieces, &mut self.memory)?;
@@ -140,6 +143,7 @@ impl<B: Backbone> Tape<B> {
             for item in items {
                 match item {
                     Item::Token(token) => slots.push(Slot::Token(*token)),
+                    Item::Step(id, _) => slots.push(Slot::Step(*id)),
                     Item::Frame(seen) => {
                         slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image { frame: seen.ordinal, part }));
                     }

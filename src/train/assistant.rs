@@ -81,31 +81,23 @@ pub struct LossWeights {
     pub dst_head: f64,
     /// Balanced binary loss of the speak head.
     pub speak_head: f64,
-    /// Cross-entropy of the step in view, told by pointing at its line in the prompt. Its parameters serve training
-    /// only and are not part of the model.
+    /// Cross-entropy of the step in view, told by pointing at its id. Its parameters serve training only and are not
+    /// part of the model.
     pub step_in_view: f64,
-    /// Cross-entropy of the step in view among the steps' ids, told by the lm_head at every frame that shows one: the
-    /// way from picture to id that an update takes, learnt hundreds of times a clip instead of a dozen.
-    pub step_id: f64,
-    /// Cross-entropy of a step's own id, told by the lm_head behind the first block at every token of its line in the
-    /// prompt: words that know their id can be asked for it.
-    pub line_id: f64,
 }
 
 /// What a pass through the backbone gives.
 pub struct Seen {
     /// Hidden states `[T,D]` after the final norm: what heads and lm_head read.
     pub hidden: Tensor,
-    /// Hidden states `[T,D]` behind the first block.
-    pub first: Tensor,
     /// Hidden states `[T,D]` behind the block at which the pointer reads.
     pub midway: Tensor,
 }
 
-/// Points from a frame at the line of the step in view; used in training only. It reads the states behind an inner block,
-/// so that the blocks behind it can use what it made the frame know: which line it shows.
+/// Tells from a frame's state which step it shows; used in training only. It reads the states behind an inner block and
+/// compares them with the ids' rows of the token table: a frame has to have fetched the id of what it shows from the
+/// prompt there, so that the blocks behind can use it, and the update text can write it.
 pub struct StepPointer {
-    line_norm: RmsNorm,
     norm: RmsNorm,
     query: Linear,
     key: Linear,
@@ -126,7 +118,6 @@ impl StepPointer {
     /// A tensor has another shape.
     pub fn new(width: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
-            line_norm: weights.rms_norm(&format!("{TRAINING_ONLY}line_norm"), width, NORM_EPS)?,
             norm: weights.rms_norm(&format!("{TRAINING_ONLY}view_norm"), width, NORM_EPS)?,
             query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0, Rows::Many)?,
             key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0, Rows::Many)?,
@@ -135,26 +126,16 @@ impl StepPointer {
         })
     }
 
-    /// Loss on states `[T,D]` behind a block, and how many frames point right.
-    fn loss(&self, midway: &Tensor, example: &Example) -> Result<Option<(Tensor, usize)>> {
-        let hidden = &self.norm.forward(midway)?;
-        if example.lines.is_empty() || example.in_view.is_empty() {
-            return Ok(None);
-        }
-        let end = example.lines.last().map_or(0, |(first, count)| (first + count) as usize);
-        let mut mean = vec![0f32; example.lines.len() * end];
-        for (row, (first, count)) in mean.chunks_exact_mut(end).zip(&example.lines) {
-            row[*first as usize..(first + count) as usize].fill(1.0 / *count as f32);
-        }
-        let mean = Tensor::from_vec(mean, (example.lines.len(), end), hidden.device())?;
-        let keys = self.key.forward(&mean.matmul(&hidden.narrow(0, 0, end)?)?)?; // [S,D]
-        let (places, steps): (Vec<u32>, Vec<u32>) = example.in_view.iter().copied().unzip();
-        let frames = rows(hidden, &places)?; // [F,D]
+    /// Loss on states `[T,D]` behind a block, with the rows `[S,D]` of the steps' ids, and how many frames point right.
+    fn loss(&self, midway: &Tensor, ids: &Tensor, in_view: &[(u32, u32)]) -> Result<(Tensor, usize)> {
+        let keys = self.key.forward(ids)?; // [S,D]
+        let (places, steps): (Vec<u32>, Vec<u32>) = in_view.iter().copied().unzip();
+        let frames = self.norm.forward(&rows(midway, &places)?)?; // [F,D]
         let scores = (self.query.forward(&frames)?.matmul(&keys.t()?)? / (self.width as f64).sqrt())?;
         let scores = Tensor::cat(&[self.idle.forward(&frames)?, scores], 1)?; // [F,1+S]
         let best = scores.detach().argmax(1)?.to_vec1::<u32>()?;
         let right = best.iter().zip(&steps).filter(|(a, b)| a == b).count();
-        Ok(Some((loss::cross_entropy(&scores, &steps)?, right)))
+        Ok((loss::cross_entropy(&scores, &steps)?, right))
     }
 }
 
@@ -207,15 +188,8 @@ struct Stats {
 }
 
 /// Names of the losses in the records.
-const LOSSES: [&str; 7] = [
-    "loss_dst_text",
-    "loss_speech_text",
-    "loss_dst_head",
-    "loss_speak_head",
-    "loss_step_in_view",
-    "loss_step_id",
-    "loss_line_id",
-];
+const LOSSES: [&str; 5] =
+    ["loss_dst_text", "loss_speech_text", "loss_dst_head", "loss_speak_head", "loss_step_in_view"];
 
 impl Stats {
     fn merge(&mut self, other: &Self) {
@@ -305,22 +279,18 @@ impl AssistantTrainer<'_> {
         let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
         let all = Tensor::cat(&[tokens, self.assistant.project(&features)?], 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
-        let (mut first, mut midway) = (None, None);
+        let mut midway = None;
         let hidden = self.assistant.backbone().forward_watched(&embeds, &mut |block, states| {
-            if block == 0 {
-                first = Some(states.clone());
-            }
             if block + 1 == self.settings.step_in_view_block {
                 midway = Some(states.clone());
             }
         })?;
-        let inner = |states: Option<Tensor>| states.unwrap_or_else(|| hidden.clone()).squeeze(0);
-        Ok(Seen { first: inner(first)?, midway: inner(midway)?, hidden: hidden.squeeze(0)? })
+        Ok(Seen { midway: midway.unwrap_or_else(|| hidden.clone()).squeeze(0)?, hidden: hidden.squeeze(0)? })
     }
 
     /// The weighted loss; negatives are sub-sampled by `draw`, or all counted without one.
     fn score(&self, example: &Example, mut draw: Option<&mut Rng>) -> Result<(Option<Tensor>, Stats)> {
-        let Seen { hidden, first, midway } = self.states(example)?;
+        let Seen { hidden, midway } = self.states(example)?;
         let mut stats = Stats::default();
         let w = &self.settings.weights;
         let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();
@@ -345,15 +315,13 @@ impl AssistantTrainer<'_> {
             counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
             parts[2 + n] = loss::balanced_binary(&logits, &positive)?;
         }
-        if let Some((loss, right)) = self.pointer.loss(&midway, example)? {
+        if !example.ids.is_empty() && !example.in_view.is_empty() {
+            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed(&example.ids)?, &example.in_view)?;
             stats.view_right = right;
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);
         }
-        if w.step_id > 0.0 || w.line_id > 0.0 {
-            (parts[5], parts[6]) = self.id_losses(&hidden, &first, example)?;
-        }
-        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view, w.step_id, w.line_id];
+        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view];
         let mut total: Option<Tensor> = None;
         for ((part, weight), stat) in parts.iter().zip(weights).zip(&mut stats.losses) {
             let Some(part) = part else { continue };
@@ -365,27 +333,6 @@ impl AssistantTrainer<'_> {
             });
         }
         Ok((total, stats))
-    }
-
-    /// How well the lm_head names the step in view at each frame that shows one, and each line's own id at its words,
-    /// among the ids of the task's steps. `None` when the tokenizer has no token of its own for each id.
-    fn id_losses(&self, hidden: &Tensor, first: &Tensor, example: &Example) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ids: Vec<u32> = example.lines.iter().filter_map(|(first, _)| example.tokens.get(*first as usize).copied()).collect();
-        if ids.len() < 2 || ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
-            return Ok((None, None));
-        }
-        let columns = Tensor::from_slice(&ids, ids.len(), self.device)?;
-        let loss = |states: &Tensor, (places, steps): (Vec<u32>, Vec<u32>)| -> Result<Option<Tensor>> {
-            if places.is_empty() {
-                return Ok(None);
-            }
-            let logits = self.assistant.lm_logits_tensor(&rows(states, &places)?)?.index_select(&columns, 1)?;
-            Ok(Some(loss::cross_entropy(&logits, &steps)?))
-        };
-        let shown = example.in_view.iter().filter(|(_, step)| *step > 0).map(|(place, step)| (*place, step - 1)).unzip();
-        let lines = example.lines.iter().zip(0u32..);
-        let words = lines.flat_map(|((first, count), step)| (*first..first + count).map(move |place| (place, step))).unzip();
-        Ok((loss(hidden, shown)?, loss(&self.pointer.line_norm.forward(first)?, words)?))
     }
 
     fn subsample(&self, reads: &[(u32, bool)], always: &BTreeSet<u32>, draw: &mut Rng) -> Vec<(u32, bool)> {

@@ -10,7 +10,7 @@ use crate::model::config::{
 };
 use crate::train::assistant::AssistantTraining;
 use crate::train::vision::VisionTraining;
-use crate::units::Threshold;
+use crate::units::{Threshold, TokenId};
 
 /// A whole training: from episodes to quantized files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +112,8 @@ pub struct AssistantSizes {
     pub projector_length: usize,
     /// What the decision heads are made of: `linear` or `mlp`.
     pub heads: HeadKind,
+    /// Each step's id in the prompt is followed by the feature that the text tower gives for its words.
+    pub step_features: bool,
 }
 
 /// The gates' settings besides their thresholds.
@@ -239,7 +241,7 @@ impl TrainConfig {
     }
 
     /// The text tower's hyper-parameters.
-    pub fn text(&self, vocab_size: usize) -> TextConfig {
+    pub fn text(&self, vocab_size: usize, pad_token: TokenId) -> TextConfig {
         let m = &self.text_model;
         TextConfig {
             vocab_size,
@@ -251,6 +253,7 @@ impl TrainConfig {
             layer_norm_eps: NORM_EPS,
             projection_length: self.vision_model.embedding_length,
             mean_pool: true,
+            pad_token,
         }
     }
 
@@ -285,6 +288,7 @@ impl TrainConfig {
             gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
             tokens,
             layout: "dstproact".to_owned(),
+            step_features: m.step_features,
             vision: None,
         }
     }

@@ -26,6 +26,8 @@ pub struct Source {
     pub features: Arc<[f32]>,
     /// V * Dv.
     pub frame_width: usize,
+    /// Features `[S, Dv]` of the steps' words, row-major; empty for a model that does without.
+    pub step_features: Arc<[f32]>,
 }
 
 impl Source {
@@ -72,9 +74,9 @@ pub struct ExampleOptions {
 pub struct Example {
     /// Token ids in the order of the token slots.
     pub tokens: Vec<u32>,
-    /// Features `[F, V*Dv]` of the frames in the clip.
+    /// Features `[F*V + S, Dv]`: of the frames in the clip, then of the steps' words.
     pub features: Vec<f32>,
-    /// For each slot its row in `[tokens; V rows a frame]`.
+    /// For each slot its row in `[tokens; V rows a frame; a row a step]`.
     pub order: Vec<u32>,
     /// Positions that predict update text, and the tokens they predict.
     pub dst_text: (Vec<u32>, Vec<u32>),
@@ -86,8 +88,8 @@ pub struct Example {
     pub temptations: BTreeSet<u32>,
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
-    /// Positions of each step's line in the prompt (first, length); empty when they could not be told.
-    pub lines: Vec<(u32, u32)>,
+    /// The token of each step's id; empty when the tokenizer has none of its own for each.
+    pub ids: Vec<u32>,
     /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
     pub in_view: Vec<(u32, u32)>,
 }
@@ -146,7 +148,15 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
             updates.iter_mut().for_each(|update| update.step = moved(update.step));
         }
     }
-    Source { recording, task, frames: source.frames.clone(), features: Arc::clone(&source.features), frame_width: source.frame_width }
+    let width = source.step_features.len() / order.len().max(1);
+    Source {
+        recording,
+        task,
+        frames: source.frames.clone(),
+        features: Arc::clone(&source.features),
+        frame_width: source.frame_width,
+        step_features: order.iter().flat_map(|old| &source.step_features[old * width..(old + 1) * width]).copied().collect(),
+    }
 }
 
 /// The clips of a recording with a history in memory, answered by what the recording asks for from the states reached.
@@ -237,6 +247,7 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
             seen - 1
         }
         Slot::Image { frame, part } => (tokens.len() + frame * per_frame + part) as u32,
+        Slot::Step(step) => (tokens.len() + clip.frames.len() * per_frame + usize::from(step.0)) as u32,
     });
     let order: Vec<u32> = order.collect();
     let width = source.frame_width;
@@ -244,16 +255,16 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
         .features
         .get(clip.frames.start * width..clip.frames.end * width)
         .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
-    let lines = step_lines(layout, &source.task, &tokens)?;
+    let ids = step_ids(layout, &source.task)?;
     Ok(Example {
-        features: features.to_vec(),
+        features: features.iter().chain(source.step_features.iter()).copied().collect(),
         dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
         speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
         dst_reads: answers.dst_reads.clone(),
         temptations: answers.temptations.clone(),
         speak_reads: answers.speak_reads.clone(),
-        in_view: if lines.is_empty() { Vec::new() } else { in_view(source, clip) },
-        lines,
+        in_view: in_view(source, clip),
+        ids,
         tokens,
         order,
     })
@@ -267,6 +278,7 @@ fn texts(clip: &Clip, kind: Target, wanted: &dyn Fn((usize, usize)) -> bool, dst
     for (p, (slot, target)) in clip.episode.slots.iter().zip(&clip.episode.targets).enumerate() {
         match slot {
             Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
+            Slot::Step(_) => {}
             Slot::Token(t) => {
                 begun += usize::from(*t == dst);
                 if *target == kind && p > 0 && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1)))) {
@@ -306,20 +318,14 @@ pub fn step_in_view(recording: &Recording, at: MediaTime) -> Option<StepId> {
     open.last().copied()
 }
 
-/// Where each step's line stands among the prompt's tokens: from its id to the next id. Empty when the tokenizer does
-/// not keep the ids apart.
-fn step_lines(layout: &Layout<'_>, task: &Task, tokens: &[u32]) -> Result<Vec<(u32, u32)>> {
-    let mut starts = Vec::with_capacity(task.steps.len() + 1);
-    let mut from = 0;
+/// The token of each step's id. Empty when the tokenizer has none of its own for each.
+fn step_ids(layout: &Layout<'_>, task: &Task) -> Result<Vec<u32>> {
+    let mut ids = Vec::with_capacity(task.steps.len());
     for (id, _) in task.iter() {
-        let wanted = layout.codec().encode(&id.to_string(), false)?;
-        let found = tokens[from..].windows(wanted.len()).position(|w| w.iter().zip(&wanted).all(|(a, b)| *a == b.0));
-        let Some(found) = found else { return Ok(Vec::new()) };
-        starts.push(from + found);
-        from += found + wanted.len();
+        match layout.codec().encode(&id.to_string(), false)?[..] {
+            [one] => ids.push(one.0),
+            _ => return Ok(Vec::new()),
+        }
     }
-    let eot = layout.special().eot.0;
-    let end = tokens[from..].iter().position(|t| *t == eot).map_or(tokens.len(), |n| from + n);
-    starts.push(end);
-    Ok(starts.windows(2).map(|w| (w[0] as u32, (w[1] - w[0]) as u32)).collect())
+    Ok(ids)
 }

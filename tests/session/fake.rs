@@ -167,6 +167,7 @@ impl Backbone for Fake {
         for piece in pieces {
             match piece {
                 Piece::Token(token) => new.push(Held::Token(*token)),
+                Piece::Step(values) => new.push(Held::Token(TokenId(values[0] as u32))),
                 Piece::Features(values) => {
                     assert_eq!(values.len(), self.tokens_per_frame * WIDTH);
                     new.extend(vec![Held::Image(values[0] as usize); self.tokens_per_frame]);
@@ -236,5 +237,8 @@ impl Perceiver for FakeEyes {
     fn encode(&self, rgb: &[u8], _: u32, _: u32) -> Result<Vec<f32>> {
         let value = if rgb[0] == u8::MAX { f32::NAN } else { f32::from(rgb[0]) };
         Ok(vec![value; 2 * WIDTH])
+    }
+    fn read(&self, text: &str) -> Result<Vec<f32>> {
+        Ok(vec![text.len() as f32; WIDTH])
     }
 }

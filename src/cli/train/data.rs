@@ -13,7 +13,9 @@ use crate::cli::load;
 use crate::dialogue::annotation::{self, Recording};
 use crate::dialogue::task::Task;
 use crate::features::FeatureFile;
+use crate::model::Perceiver;
 use crate::model::preprocess::{PREPROCESS_NAME, resize};
+use crate::model::siglip::Siglip;
 use crate::sources::{self, OpenOptions};
 use crate::stream::{Content, Input, Poll};
 use crate::train::config::TrainConfig;
@@ -146,7 +148,7 @@ impl Episodes {
                 let pictures: Vec<&[u8]> = batch.iter().filter_map(|f| pixels.picture(*f)).collect();
                 let still = Jitter { shift_px: 0, light: 0.0 };
                 let input = to_tensor(&pictures, size, still, None, job.device)?;
-                let output = vision.vision.forward_tensor(&input)?.to_device(&Device::Cpu)?;
+                let output = vision.vision.vision.forward_tensor(&input)?.to_device(&Device::Cpu)?;
                 cls.extend(output.flatten_all()?.to_vec1::<f32>()?);
             }
             let file_ = FeatureFile {
@@ -174,11 +176,17 @@ impl Episode {
         config.work.join("features").join(format!("{}.safetensors", self.recording.id))
     }
 
-    /// The episode with its features in memory.
+    /// The episode with its features in memory; `eyes` read the steps' words where the assistant wants them.
     ///
     /// # Errors
-    /// The features cannot be read.
-    pub fn source(&self, config: &TrainConfig) -> anyhow::Result<Source> {
+    /// The features or the words cannot be read.
+    pub fn source(&self, config: &TrainConfig, eyes: &Siglip) -> anyhow::Result<Source> {
+        let mut step_features = Vec::new();
+        if config.assistant_model.step_features {
+            for step in &self.task.steps {
+                step_features.extend(eyes.read(&step.name)?);
+            }
+        }
         let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
         let frames = (0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect();
         Ok(Source {
@@ -187,6 +195,7 @@ impl Episode {
             frames,
             frame_width: file.dim,
             features: file.cls.into(),
+            step_features: step_features.into(),
         })
     }
 }

@@ -13,11 +13,12 @@ use crate::cli::load;
 use crate::dialogue::annotation::{self, Recording, Turn, TurnKind};
 use crate::dialogue::task::Update;
 use crate::error::{Error, Result};
-use crate::model::Backbone;
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, Gates};
+use crate::model::siglip::Siglip;
 use crate::model::weights::Weights;
-use crate::session::{Flow, NoPerceiver, Session, SessionConfig, SharedCodec};
+use crate::model::{Backbone, Perceiver};
+use crate::session::{Flow, Session, SessionConfig, SharedCodec};
 use crate::stream::{Content, Event, Frame, Input};
 use crate::train::assistant::TRAINING_ONLY;
 use crate::train::examples::Source;
@@ -27,26 +28,27 @@ use crate::units::{FrameIdx, Threshold};
 /// Rate that histories are written with: fine enough that every frame's time comes back.
 const HISTORY_FPS: f64 = 2.0;
 
-/// Events of a free run over a recording.
+/// Events of a free run over a recording. The steps' words are read by `eyes`, the frames' features are given.
 ///
 /// # Errors
 /// The session failed.
-pub fn events<B: Backbone>(
+pub fn events<P: Perceiver, B: Backbone>(
     job: &Job<'_>,
-    backbone: &Arc<B>,
+    (eyes, backbone): (&Arc<P>, &Arc<B>),
     codec: &SharedCodec,
     source: &Source,
-    tokens_per_frame: usize,
     gates: &Gates,
 ) -> Result<Vec<Event>> {
     let config = SessionConfig {
         fps: job.config.fps,
         gates: load::session_gates(gates),
         frames_kept: job.config.assistant_training.frames_kept,
-        tokens_per_frame,
+        tokens_per_frame: eyes.tokens_per_frame(),
+        step_features: job.config.assistant_model.step_features,
         ..SessionConfig::default()
     };
-    let mut session = Session::<NoPerceiver, _>::new(None, Arc::clone(backbone), Arc::clone(codec), Some(source.task.clone()), config)?;
+    let (eyes, backbone) = (Some(Arc::clone(eyes)), Arc::clone(backbone));
+    let mut session = Session::new(eyes, backbone, Arc::clone(codec), Some(source.task.clone()), config)?;
     let mut events: Vec<Event> = Vec::new();
     for (i, at) in source.frames.iter().enumerate() {
         let features = &source.features[i * source.frame_width..(i + 1) * source.frame_width];
@@ -92,6 +94,8 @@ pub struct Histories<'a> {
     pub config: &'a AssistantConfig,
     /// Its tokenizer.
     pub codec: &'a SharedCodec,
+    /// Reads the steps' words.
+    pub eyes: &'a Arc<Siglip>,
     /// Training recordings.
     pub sources: &'a [Source],
     /// Its variables as they stand, by name.
@@ -133,7 +137,7 @@ impl Histories<'_> {
             let mut gates = self.config.gates;
             gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
-            let events = events(self.job, &model, self.codec, source, self.config.tokens_per_frame, &gates)?;
+            let events = events(self.job, (self.eyes, &model), self.codec, source, &gates)?;
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),
@@ -165,6 +169,6 @@ fn turns(events: &[Event]) -> Vec<Turn> {
 ///
 /// # Errors
 /// The features cannot be read.
-pub fn sources(job: &Job<'_>, episodes: &Episodes, part: Part) -> anyhow::Result<Vec<Source>> {
-    episodes.of(part).map(|e| e.source(job.config)).collect()
+pub fn sources(job: &Job<'_>, episodes: &Episodes, part: Part, eyes: &Siglip) -> anyhow::Result<Vec<Source>> {
+    episodes.of(part).map(|e| e.source(job.config, eyes)).collect()
 }

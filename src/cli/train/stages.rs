@@ -11,12 +11,13 @@ use candle_core::{Device, Tensor};
 use super::data::{Episode, Episodes, Part};
 use super::free_run::{Histories, sources};
 use super::progress::Progress;
+use crate::cli::load;
 use crate::dialogue::annotation::{Turn, TurnKind};
 use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
 use crate::model::assistant::Assistant;
-use crate::model::config::{AssistantConfig, TokenIds};
+use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
 use crate::model::encoder::Vision;
-use crate::model::text::TextTower;
+use crate::model::text::{TextTower, caption_ids};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
 use crate::session::{SharedCodec, TokenizerCodec};
@@ -40,6 +41,9 @@ const EVAL_EVERY_STEPS: usize = 200;
 const CAPTION_AFTER_START_S: f64 = 0.4;
 /// Pictures this close to a start or an end are not called idle.
 const IDLE_MARGIN_S: f64 = 1.0;
+
+/// The words of a checkpoint.
+const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// What every stage needs to know.
 pub struct Job<'a> {
@@ -90,7 +94,7 @@ impl Job<'_> {
 /// It cannot be trained or written.
 pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<TokenizerCodec> {
     let folder = job.folder("assistant");
-    let file = folder.join("tokenizer.json");
+    let file = folder.join(TOKENIZER_FILE);
     if !file.exists() {
         let mut texts = vec![PERSONA.to_owned(), IDLE_CAPTION.to_owned()];
         for episode in episodes.of(Part::Train) {
@@ -113,7 +117,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
     Ok(TokenizerCodec::new(inner, &tokens, vocab)?)
 }
 
-/// Trains both towers and keeps the picture tower.
+/// Trains both towers and keeps them.
 ///
 /// # Errors
 /// The pictures cannot be read, or the training failed.
@@ -127,8 +131,8 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     let weights = Weights::trainable(job.config.seed, job.device);
     let config = job.config.vision();
     let picture_tower = Vision::new(&config, &weights)?;
-    let own: Vec<String> = weights.vars().into_iter().map(|(name, _)| name).collect();
-    let text_tower = TextTower::new(&job.config.text(codec.tokenizer().vocab_size()?), &weights)?;
+    let text_config = text_config(job, codec)?;
+    let text_tower = TextTower::new(&text_config, &weights)?;
     let settings = &job.config.vision_training;
     let mut optimizer = Optimizer::new(settings.optimizer.clone(), &weights.vars(), job.threads)?;
     let vars = optimizer.vars();
@@ -146,11 +150,18 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     let run = run("towers", &checkpoint, settings.steps);
     let outcome = run.go(&mut optimizer, job.device, progress, &|at| trainer.step(at, &vars), &|| trainer.evaluate())?;
     if outcome == Outcome::Finished {
-        let tensors: Vec<(String, Tensor)> =
-            weights.vars().into_iter().filter(|(n, _)| own.contains(n)).map(|(n, v)| (n, v.as_tensor().clone())).collect();
-        job.finish("vision", &serde_json::to_string_pretty(&config)?, &tensors)?;
+        let tensors: Vec<(String, Tensor)> = weights.vars().into_iter().map(|(n, v)| (n, v.as_tensor().clone())).collect();
+        let words = std::fs::read(job.folder("assistant").join(TOKENIZER_FILE))?;
+        write_atomic(&job.folder("vision").join(TOKENIZER_FILE), &words)?;
+        let both = serde_json::json!({"vision": config, "text": text_config});
+        job.finish("vision", &serde_json::to_string_pretty(&both)?, &tensors)?;
     }
     Ok(outcome)
+}
+
+fn text_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<TextConfig> {
+    let pad = codec.tokenizer().id(SPECIALS[0]).unwrap_or(TokenId(0));
+    Ok(job.config.text(codec.tokenizer().vocab_size()?, pad))
 }
 
 fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
@@ -175,12 +186,8 @@ fn album<'a>(
     names: &BTreeMap<String, usize>,
     codec: &TokenizerCodec,
 ) -> anyhow::Result<Album> {
-    let length = job.config.text_model.context_length;
-    let tokens = |text: &str| -> anyhow::Result<Vec<u32>> {
-        let mut ids: Vec<u32> = codec.tokenizer().encode(&format!(" {text}"), false)?.iter().map(|t| t.0).collect();
-        ids.resize(length, codec.tokenizer().id(SPECIALS[0]).unwrap_or(TokenId(0)).0);
-        Ok(ids)
-    };
+    let config = text_config(job, codec)?;
+    let tokens = |text: &str| caption_ids(&config, codec.tokenizer(), text);
     let mut captions = vec![Caption { tokens: tokens(IDLE_CAPTION)?, pictures: Vec::new() }];
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
@@ -206,7 +213,7 @@ fn album<'a>(
         pixels.push(file);
         tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
-    Ok(Album { pixels, captions, tasks, length })
+    Ok(Album { pixels, captions, tasks, length: config.context_length })
 }
 
 /// Trains projector, backbone and heads, and keeps them.
@@ -232,11 +239,12 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
         threads: job.threads,
         device: job.device,
     };
-    let (train, validation) = (sources(job, episodes, Part::Train)?, sources(job, episodes, Part::Validation)?);
-    let layout = Layout::new(&**codec, config.tokens_per_frame);
+    let eyes = Arc::new(load::open_vision(&job.vision_gguf())?.vision);
+    let (train, validation) = (sources(job, episodes, Part::Train, &eyes)?, sources(job, episodes, Part::Validation, &eyes)?);
+    let layout = Layout::new(&**codec, config.tokens_per_frame).with_step_features(config.step_features);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
-    let histories = Histories { job, config: &config, codec: &shared, sources: &train, vars: &named };
+    let histories = Histories { job, config: &config, codec: &shared, eyes: &eyes, sources: &train, vars: &named };
     let own: RefCell<(usize, Vec<Vec<Turn>>)> = RefCell::default();
     let held_out = validation_examples(job, &validation, &layout)?;
     let checkpoint = job.checkpoint("assistant");

@@ -27,7 +27,7 @@ const TOLERANCE_S: f64 = 5.0;
 pub fn gates(job: &Job<'_>, episodes: &Episodes, progress: &mut Progress) -> anyhow::Result<Option<Gates>> {
     super::export::assistant(job, None)?;
     let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
-    let held_out = free_run::sources(job, episodes, Part::Validation)?;
+    let held_out = free_run::sources(job, episodes, Part::Validation, &load::open_vision(&job.vision_gguf())?.vision)?;
     let list = &job.config.gates;
     let pairs: Vec<(f32, f32)> =
         list.dst_update_thresholds.iter().flat_map(|dst| list.speak_thresholds.iter().map(|speak| (*dst, *speak))).collect();
@@ -77,8 +77,9 @@ fn record(gates: &Gates, scores: &Scores) -> Map<String, Value> {
 
 /// Pooled scores of free runs over the recordings, a thread each.
 fn run(job: &Job<'_>, model: &Loaded, sources: &[Source], gates: Gates) -> anyhow::Result<Scores> {
+    let eyes = model.vision.as_ref().ok_or_else(|| anyhow::anyhow!("no vision model"))?;
     let tallies = free_run::each(job.threads, sources, |_, source| -> anyhow::Result<Tally> {
-        let events = free_run::events(job, &model.assistant, &model.codec, source, model.tokens_per_frame, &gates)?;
+        let events = free_run::events(job, (eyes, &model.assistant), &model.codec, source, &gates)?;
         let reference = Reference::new(&source.recording, Some(source.task.clone()))?;
         Ok(Tally::of(&Log::from_events(&events)?, &reference, &Options::default(), &Lexical)?)
     })?;
