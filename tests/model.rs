@@ -16,7 +16,7 @@ use proact::model::memory::KvMemory;
 use proact::model::nn::{Embedding, quantize};
 use proact::model::text::TextTower;
 use proact::model::weights::{Absent, Stored, Weights};
-use proact::model::{Backbone, Hidden, Mark, Memory, Piece};
+use proact::model::{Backbone, Evidence, Hidden, Mark, Memory, Piece};
 use proact::units::TokenId;
 
 const CPU: Device = Device::Cpu;
@@ -46,7 +46,7 @@ fn token(id: u32) -> Piece<'static> {
 fn pieces(frames: &[Vec<f32>]) -> Vec<Piece<'_>> {
     let mut all = vec![token(1), token(9)];
     for (n, frame) in frames.iter().enumerate() {
-        all.push(Piece::Features(frame));
+        all.push(Piece::Features(frame, Evidence::default()));
         all.extend((0..n % 3).map(|k| token(10 + (n + k) as u32 % 80)));
     }
     all
@@ -106,7 +106,7 @@ fn extending_equals_the_training_forward() -> Result<()> {
     // The same sequence as training builds it: rows put together, one pass.
     let rows = pieces(&frames).iter().map(|piece| match piece {
         Piece::Token(id) => trained.embed(&[id.0]),
-        Piece::Features(f) | Piece::Step(f) => trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?),
+        Piece::Features(f, _) => trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?),
     }).collect::<Result<Vec<_>>>()?;
     let hidden = trained.forward(&Tensor::cat(&rows, 0)?.unsqueeze(0)?)?.squeeze(0)?;
     assert_eq!(hidden.dim(0)?, memory.len());
@@ -506,7 +506,7 @@ fn bad_pieces_are_refused() -> Result<()> {
     refused(model.extend(&[token(1), token(u32::MAX)], &mut memory), &["4294967295"]);
     refused(model.extend(&[token(config.tokens.image.0)], &mut memory), &["image token"]);
     for length in [0, 1, 31, 33, 64] {
-        refused(model.extend(&[Piece::Features(&vec![0.0; length])], &mut memory), &["features", "32"]);
+        refused(model.extend(&[Piece::Features(&vec![0.0; length], Evidence::default())], &mut memory), &["features", "32"]);
     }
     assert!(memory.is_empty());
     let mut small = config.clone();

@@ -141,7 +141,7 @@ fn drive(
         task,
         crate::session::SessionConfig {
             tokens_per_frame: loaded.tokens_per_frame,
-            step_features: loaded.step_features,
+            step_evidence: loaded.step_evidence,
             model_sha256: loaded.model_sha256.clone(),
             vision_sha256: loaded.vision_sha256.clone(),
             ..job.settings.session_config(loaded.gates)

@@ -46,8 +46,8 @@ pub struct Loaded {
     pub stored_gates: config::Gates,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
-    /// The prompt holds a feature of each step's words.
-    pub step_features: bool,
+    /// Frames are compared with the steps' words.
+    pub step_evidence: bool,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -96,7 +96,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
         tokens_per_frame: config.tokens_per_frame,
-        step_features: config.step_features,
+        step_evidence: config.step_evidence,
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,
@@ -135,8 +135,8 @@ fn check_pair(assistant: &Path, config: &AssistantConfig, path: &Path, vision: &
         let why = format!("gives {given} tokens of width {width} a frame, {name} reads {read} of width {read_width}");
         return Err(Error::format(path, why));
     }
-    if config.step_features && vision.vision.text.is_none() {
-        return Err(Error::format(path, format!("has no text tower, with which {name} reads the steps' words")));
+    if config.step_evidence && vision.vision.text.is_none() {
+        return Err(Error::format(path, format!("has no text tower, which {name} needs to compare frames with the steps' words")));
     }
     Ok(())
 }

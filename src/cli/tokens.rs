@@ -58,7 +58,6 @@ fn line(fed: &Fed<'_>) -> Value {
             let slot = |slot: &Slot| match slot {
                 Slot::Token(token) => json!(token),
                 Slot::Image { .. } => json!("image"),
-                Slot::Step(id) => json!(id.to_string()),
             };
             json!({"read": slots.iter().map(slot).collect::<Vec<_>>()})
         }

@@ -5,9 +5,6 @@
 //! <image>xV … <image>xV [DST]S1->start<eot>[ASST]First, …<eot><image>xV …
 //! ```
 //!
-//! With step features each step's id is followed by a slot for the feature of its words, made by the encoder's text
-//! tower: the frames that follow have something of their own kind to be compared with, and the id stands beside it.
-//!
 //! The session asks [`Layout`] for its prompt, turns and notes and generates the rest;
 //! training asks it for whole [`Episode`]s. A golden test holds that both give the same slots.
 
@@ -83,8 +80,6 @@ pub enum Slot {
         /// Row of its features, `0..V`.
         part: usize,
     },
-    /// The feature row of a step's words.
-    Step(StepId),
 }
 
 /// Builds the sequence for one codec and one number of tokens a frame. Cheap to make.
@@ -93,19 +88,12 @@ pub struct Layout<'a> {
     codec: &'a dyn TextCodec,
     special: SpecialTokens,
     tokens_per_frame: usize,
-    step_features: bool,
 }
 
 impl<'a> Layout<'a> {
     /// A layout over a codec, with V vision tokens a frame.
     pub fn new(codec: &'a dyn TextCodec, tokens_per_frame: usize) -> Self {
-        Self { codec, special: codec.special(), tokens_per_frame, step_features: false }
-    }
-
-    /// The same layout, with or without a slot for the feature of each step's words.
-    #[must_use]
-    pub fn with_step_features(self, step_features: bool) -> Self {
-        Self { step_features, ..self }
+        Self { codec, special: codec.special(), tokens_per_frame }
     }
 
     /// The codec's own tokens.
@@ -126,37 +114,19 @@ impl<'a> Layout<'a> {
     /// `<bos>` and the system turn for a task in its present state; without a task, the persona alone.
     ///
     /// # Errors
-    /// The codec refused the text, or the task's words contain a special token; with step features, the chat format
-    /// does not keep the steps' lines.
-    pub fn prompt(&self, task: Option<&Task>, state: &TaskState) -> Result<Vec<Slot>> {
+    /// The codec refused the text, or the task's words contain a special token.
+    pub fn prompt(&self, task: Option<&Task>, state: &TaskState) -> Result<Vec<TokenId>> {
         let mut tokens: Vec<TokenId> = self.special.bos.into_iter().collect();
         tokens.extend(self.turn("system", &system_text(task, state))?);
-        let slots: Vec<Slot> = tokens.iter().map(|t| Slot::Token(*t)).collect();
-        match task.filter(|task| self.step_features && !task.steps.is_empty()) {
-            Some(task) => self.with_steps(slots, &tokens, task, state),
-            None => Ok(slots),
-        }
+        Ok(tokens)
     }
 
-    /// Puts each step's slot behind the id that begins its line. A line is found by its own tokens: `\n` and the id begin
-    /// words in every tokenizer that cuts text at line ends and spaces; one that does not is refused.
-    fn with_steps(&self, slots: Vec<Slot>, tokens: &[TokenId], task: &Task, state: &TaskState) -> Result<Vec<Slot>> {
-        let mut out = Vec::with_capacity(slots.len() + task.steps.len());
-        let mut from = 0;
-        for (id, step) in task.iter() {
-            let word = state.get(id).unwrap_or_default().word();
-            let line = self.words(&format!("\n{id} [{word}] {}", step.name))?;
-            let lead = self.words(&format!("\n{id}"))?;
-            let found = tokens[from..].windows(line.len()).position(|part| part == line).filter(|_| line.starts_with(&lead));
-            let end = found.map(|at| from + at + lead.len()).ok_or_else(|| {
-                Error::Invalid(format!("{id} `{}`: the chat format or the tokenizer does not keep the line of this step whole", step.name))
-            })?;
-            out.extend_from_slice(&slots[from..end]);
-            out.push(Slot::Step(id));
-            from = end;
-        }
-        out.extend_from_slice(&slots[from..]);
-        Ok(out)
+    /// Tokens of a step's id, `S3`.
+    ///
+    /// # Errors
+    /// The codec refused the text.
+    pub fn id_tokens(&self, step: StepId) -> Result<Vec<TokenId>> {
+        self.words(&step.to_string())
     }
 
     /// Tokens of `S3->start`, without the special tokens around them.
@@ -284,10 +254,6 @@ mod tests {
         Bytes.render(&tokens.iter().map(|t| Slot::Token(*t)).collect::<Vec<_>>())
     }
 
-    fn prompt(layout: &Layout<'_>, task: Option<&Task>, state: &TaskState) -> String {
-        Bytes.render(&layout.prompt(task, state).unwrap())
-    }
-
     #[test]
     fn the_prompt_tells_goal_steps_states_and_knowledge() {
         let task = tea();
@@ -297,21 +263,9 @@ mod tests {
         let expected = format!(
             "<bos>{{system}}{PERSONA}\nGoal: tea\nSteps:\nS1 [in_progress] Boil the water\nS2 [not_started] Pour\nTask knowledge: Use a mug.<eot>"
         );
-        assert_eq!(prompt(&layout, Some(&task), &state), expected);
+        assert_eq!(text(&layout.prompt(Some(&task), &state).unwrap()), expected);
         let bare = format!("<bos>{{system}}{PERSONA}<eot>");
-        assert_eq!(prompt(&layout, None, &TaskState::default()), bare);
-        let marked = expected.replace("\nS1 ", "\nS1<S1> ").replace("\nS2 ", "\nS2<S2> ");
-        assert_eq!(prompt(&layout.with_step_features(true), Some(&task), &state), marked);
-        assert_eq!(prompt(&layout.with_step_features(true), None, &TaskState::default()), bare);
-    }
-
-    #[test]
-    fn a_step_whose_name_is_in_another_line_gets_its_own_place() {
-        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"Stir\"\n[[step]]\nname = \"Stir\"\n[[step]]\nname = \"Stir it\"\n").unwrap();
-        let layout = Layout::new(&Bytes, 1).with_step_features(true);
-        let text = prompt(&layout, Some(&task), &TaskState::new(&task));
-        let lines = "S1<S1> [not_started] Stir\nS2<S2> [not_started] Stir\nS3<S3> [not_started] Stir it<eot>";
-        assert!(text.ends_with(lines), "{text}");
+        assert_eq!(text(&layout.prompt(None, &TaskState::default()).unwrap()), bare);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use candle_core::Tensor;
 
 use super::backbone::Llama;
 use super::config::AssistantConfig;
+use super::evidence::EvidenceLayer;
 use super::heads::Heads;
 use super::memory::KvMemory;
 use super::projector::Projector;
 use super::weights::Weights;
 use super::{Backbone, HeadLogits, Hidden, Piece};
 use crate::error::{Error, Result};
-use crate::units::Logit;
+use crate::units::{Logit, TokenId};
 
 /// Backbone, projector and heads. Checkpoint, GGUF and training all come through [`Assistant::new`].
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Assistant {
     config: AssistantConfig,
     backbone: Llama,
     projector: Projector,
+    evidence: Option<EvidenceLayer>,
     heads: Heads,
     memory_tokens: usize,
 }
@@ -32,6 +34,7 @@ impl Assistant {
         let assistant = Self {
             backbone: Llama::new(&config.backbone, weights)?,
             projector: Projector::new(config, weights)?,
+            evidence: config.step_evidence.then(|| EvidenceLayer::new(config, weights)).transpose()?,
             heads: Heads::new(config, weights)?,
             memory_tokens: config.backbone.context_length,
             config: config.clone(),
@@ -79,6 +82,41 @@ impl Assistant {
         self.projector.forward(features)
     }
 
+    /// Rows of steps' ids, `[S,D]`: the mean over the tokens of each.
+    ///
+    /// # Errors
+    /// No ids, an id without tokens, or a token without a row.
+    pub fn embed_ids(&self, ids: &[Vec<TokenId>]) -> Result<Tensor> {
+        let flat: Vec<u32> = ids.iter().flatten().map(|t| t.0).collect();
+        if flat.is_empty() || ids.iter().any(Vec::is_empty) {
+            return Err(Error::Invalid("steps' ids without tokens".into()));
+        }
+        let rows = self.embed(&flat)?;
+        if flat.len() == ids.len() {
+            return Ok(rows);
+        }
+        let (mut mean, mut from) = (vec![0f32; ids.len() * flat.len()], 0);
+        for (row, id) in mean.chunks_exact_mut(flat.len()).zip(ids) {
+            row[from..from + id.len()].fill(1.0 / id.len() as f32);
+            from += id.len();
+        }
+        Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
+    }
+
+    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`, with the evidence of their cosines `[F,S+1]` where there is any.
+    ///
+    /// # Errors
+    /// The shapes do not fit, or the model reads no evidence.
+    pub fn see(&self, features: &Tensor, evidence: Option<(&Tensor, &[Vec<TokenId>])>) -> Result<Tensor> {
+        let tokens = self.project(features)?;
+        let Some((cosines, ids)) = evidence else { return Ok(tokens) };
+        let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
+        let added = layer.forward(cosines, &self.embed_ids(ids)?)?; // [F,D]
+        let (frames, width) = added.dims2()?;
+        let all = tokens.reshape((frames, self.config.tokens_per_frame, width))?.broadcast_add(&added.unsqueeze(1)?)?;
+        Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
+    }
+
     /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.
     ///
     /// # Errors
@@ -108,6 +146,7 @@ impl Assistant {
         let (v, dv) = (self.config.tokens_per_frame, self.config.vision_length);
         let tokens = pieces.iter().filter(|p| matches!(p, Piece::Token(_))).count();
         let (mut ids, mut features, mut order) = (Vec::with_capacity(tokens), Vec::new(), Vec::new());
+        let (mut cosines, mut steps): (Vec<f32>, &[Vec<TokenId>]) = (Vec::new(), &[]);
         for piece in pieces {
             match piece {
                 Piece::Token(id) if *id == self.config.tokens.image => {
@@ -117,26 +156,39 @@ impl Assistant {
                     order.push(ids.len());
                     ids.push(id.0);
                 }
-                Piece::Features(values) | Piece::Step(values) => {
-                    let rows = if matches!(piece, Piece::Step(_)) { 1 } else { v };
-                    if values.len() != rows * dv {
-                        return Err(Error::Invalid(format!("features of {} numbers: expected {rows} tokens of width {dv}", values.len())));
+                Piece::Features(values, evidence) if values.len() == v * dv => {
+                    evidence.check()?;
+                    if !features.is_empty() && evidence.ids != steps {
+                        return Err(Error::Invalid("frames with evidence of other steps cannot be read at once".into()));
                     }
+                    steps = evidence.ids;
+                    cosines.extend_from_slice(evidence.cosines);
                     // Projected rows stand behind the token rows.
                     let first = tokens + features.len() / dv;
-                    order.extend(first..first + rows);
+                    order.extend(first..first + v);
                     features.extend_from_slice(values);
+                }
+                Piece::Features(values, _) => {
+                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
                 }
             }
         }
         let rows = features.len() / dv;
-        let project = || self.project(&Tensor::from_vec(features, (rows, dv), self.backbone.device())?);
+        let see = || {
+            let device = self.backbone.device();
+            let features = Tensor::from_vec(features, (rows, dv), device)?;
+            if steps.is_empty() {
+                return self.see(&features, None);
+            }
+            let cosines = Tensor::from_vec(cosines, (rows / v, steps.len() + 1), device)?;
+            self.see(&features, Some((&cosines, steps)))
+        };
         let embeds = match (ids.is_empty(), rows == 0) {
             (true, true) => return Err(Error::Invalid("nothing to read: no pieces".into())),
             (false, true) => self.embed(&ids)?,
-            (true, false) => project()?,
+            (true, false) => see()?,
             (false, false) => {
-                let all = Tensor::cat(&[self.embed(&ids)?, project()?], 0)?;
+                let all = Tensor::cat(&[self.embed(&ids)?, see()?], 0)?;
                 let order: Vec<u32> = order.iter().map(|&row| row as u32).collect();
                 all.index_select(&Tensor::new(order, self.backbone.device())?, 0)?
             }

@@ -134,7 +134,7 @@ impl VisionConfig {
 }
 
 /// SigLIP's text tower: it trains the picture tower, and gives the features of the steps' words (see
-/// [`AssistantConfig::step_features`]).
+/// [`AssistantConfig::step_evidence`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
@@ -374,10 +374,10 @@ pub struct AssistantConfig {
     pub tokens: TokenIds,
     /// Name of the token layout, one of [`LAYOUTS`].
     pub layout: String,
-    /// Each step's id in the prompt is followed by a feature of its words, given by the vision file's text tower: what the
-    /// frames are to be compared with. Not in upstream's models.
+    /// A frame's token also carries what the vision file's two towers say without training: how like each step's words
+    /// the frame looks (see [`super::evidence`]). Upstream's models have nothing of the kind.
     #[serde(default)]
-    pub step_features: bool,
+    pub step_evidence: bool,
     /// The vision file; absent in a checkpoint that has none yet.
     pub vision: Option<VisionRef>,
 }

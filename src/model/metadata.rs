@@ -308,9 +308,9 @@ impl AssistantConfig {
             },
             layout: r.text("layout")?,
             // Upstream's models and those of before have none.
-            step_features: match look_up("dstproact.step_features") {
+            step_evidence: match look_up("dstproact.step_evidence") {
                 None => false,
-                Some(_) => r.flag("step_features")?,
+                Some(_) => r.flag("step_evidence")?,
             },
             vision,
         };
@@ -343,7 +343,7 @@ impl AssistantConfig {
         }
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
-        push(&mut pairs, prefix, "step_features", MetaValue::Bool(self.step_features));
+        push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
         if let Some(vision) = &self.vision {
             push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
             push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));
@@ -505,7 +505,7 @@ mod tests {
             gates: Gates { speak: gate(0.37), dst_update: GateConfig { kind: GateKind::Token, ..gate(0.6) } },
             tokens: TokenIds { bos: Some(TokenId(0)), eot: TokenId(1), image: TokenId(2), dst: TokenId(3), asst: TokenId(4) },
             layout: "dstproact".into(),
-            step_features: true,
+            step_evidence: true,
             vision: Some(VisionRef { file: "vision.gguf".into(), sha256: "0f".repeat(32) }),
         }
     }
@@ -581,8 +581,8 @@ mod tests {
     #[test]
     fn each_key_is_needed_and_has_a_type() -> Result<()> {
         // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower" and "no
-        // features of the steps' words".
-        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_features"];
+        // evidence of steps".
+        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_evidence"];
         let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
             let whole: Map = pairs.into_iter().collect();
             assert_eq!(read(&whole), None);

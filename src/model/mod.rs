@@ -9,6 +9,7 @@ pub mod assistant;
 pub mod backbone;
 pub mod config;
 pub mod encoder;
+pub mod evidence;
 pub mod gguf;
 pub mod heads;
 mod init;
@@ -39,10 +40,18 @@ impl From<candle_core::Error> for Error {
 pub enum Piece<'a> {
     /// A text token: one position.
     Token(TokenId),
-    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector.
-    Features(&'a [f32]),
-    /// The feature `[Dv]` of a step's words: one position, through the projector.
-    Step(&'a [f32]),
+    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector; with the evidence for the steps
+    /// where the model reads it.
+    Features(&'a [f32], Evidence<'a>),
+}
+
+/// How like each step's words a frame looks. Empty without a task, and for a model that does without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evidence<'a> {
+    /// Tokens of each step's id; the same for all frames that are read at once.
+    pub ids: &'a [Vec<TokenId>],
+    /// Cosines `[S+1]` with each step's words, and with those for no step.
+    pub cosines: &'a [f32],
 }
 
 /// Output of the backbone at its last position, after the final norm: `[D]`.

@@ -115,20 +115,12 @@ impl TextReader {
         Ok(Self { tower, tokenizer })
     }
 
-    /// The feature of a text, `[Dv]`: the tower's output at the root mean square 1, since the loss that trained it sees
-    /// directions only.
+    /// The feature of a text, `[Dv]`.
     ///
     /// # Errors
     /// The tokenizer refused the text; the arithmetic failed.
     pub fn read(&self, text: &str) -> Result<Vec<f32>> {
         let ids = caption_ids(&self.tower.config, &self.tokenizer, text)?;
-        let mut values: Vec<f32> = self.tower.forward(&ids, ids.len())?.flatten_all()?.to_vec1()?;
-        let mean_square = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
-        let scale = mean_square.sqrt().recip();
-        if !scale.is_finite() {
-            return Err(Error::Model(format!("the text tower gives no finite feature for `{text}`")));
-        }
-        values.iter_mut().for_each(|v| *v *= scale);
-        Ok(values)
+        Ok(self.tower.forward(&ids, ids.len())?.flatten_all()?.to_vec1()?)
     }
 }

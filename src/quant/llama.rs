@@ -104,7 +104,7 @@ pub(super) fn read(
         gates: hf.gates(heads),
         tokens: hf.tokens(&path, vocabulary, eos)?,
         layout: "dstproact".into(),
-        step_features: false,
+        step_evidence: false,
         vision: None,
     };
     config.validate()?;

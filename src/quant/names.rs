@@ -77,6 +77,11 @@ fn decisions(config: &AssistantConfig) -> Vec<Slot> {
     let mut slots = Vec::new();
     slots.extend(with_bias("mm.0", "mm_projector.0", hidden, Some(config.vision_length)));
     slots.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
+    if config.step_evidence {
+        slots.push(slot("mm.step.scale", "mm.step.scale", &[1]));
+        slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
+        slots.push(slot("mm.step.out.weight", "mm.step.out.weight", &[d, d]));
+    }
     for head in ["speaking_decision_head", "dst_update_head"] {
         match config.heads {
             HeadKind::None => {}

@@ -57,7 +57,7 @@ impl TextCodec for TokenizerCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialogue::layout::{Layout, Slot};
+    use crate::dialogue::layout::Layout;
     use crate::dialogue::task::{Task, TaskState, Update};
 
     const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}";
@@ -104,9 +104,8 @@ mod tests {
         assert_eq!(codec.decode(&update).unwrap().replace(' ', ""), "S1->start");
         let task = Task::parse("goal = \"tea\"").unwrap();
         let prompt = layout.prompt(Some(&task), &TaskState::default()).unwrap();
-        let bos = special.bos.map(Slot::Token);
-        assert_eq!(prompt.iter().filter(|slot| Some(**slot) == bos).count(), 1, "one bos");
-        assert_eq!(prompt.last(), Some(&Slot::Token(special.eot)));
+        assert_eq!(prompt.iter().filter(|t| Some(**t) == special.bos).count(), 1, "one bos");
+        assert_eq!(prompt.last(), Some(&special.eot));
         assert_eq!(layout.user_turn("hello").unwrap().iter().filter(|t| Some(**t) == special.bos).count(), 0);
     }
 

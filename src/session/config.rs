@@ -48,9 +48,9 @@ pub struct SessionConfig {
     /// Vision tokens a frame: V. From the model file.
     #[serde(skip)]
     pub tokens_per_frame: usize,
-    /// The prompt holds a feature of each step's words. From the model file.
+    /// Frames are compared with the steps' words. From the model file.
     #[serde(skip)]
-    pub step_features: bool,
+    pub step_evidence: bool,
     /// SHA-256 of the assistant file, in hex.
     #[serde(skip)]
     pub model_sha256: String,
@@ -79,7 +79,7 @@ impl Default for SessionConfig {
             queue_inputs_max: 64,
             prefill_tokens_max: 128,
             tokens_per_frame: 1,
-            step_features: false,
+            step_evidence: false,
             model_sha256: String::new(),
             vision_sha256: String::new(),
         }

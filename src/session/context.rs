@@ -119,8 +119,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// Prompt for the present state, and frames seen again behind it.
     pub(super) fn begin_anew(&mut self, frames: Vec<Seen>) -> Result<usize> {
-        let prompt = self.prompt()?;
+        let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
         self.tracker.tell_in_prompt();
-        self.tape.restart(prompt, frames)
+        self.tape.restart(&prompt, frames)
     }
 }

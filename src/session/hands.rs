@@ -3,6 +3,8 @@
 //! Each is told as an event, so that the log says who changed what. All but the thresholds need a session
 //! that has worked off its inputs; their memory begins anew with a prompt for the states as they then are.
 
+use std::sync::Arc;
+
 use super::tracker::Tracker;
 use super::{Session, Stage, context};
 use crate::dialogue::policy::{Gate, GateKind};
@@ -84,8 +86,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let layout = self.layout();
         let reserve_tokens = context::reserve_tokens(&layout, Some(&task), &config)?;
         context::check_capacity(&layout, Some(&task), &config, reserve_tokens, self.tape.capacity())?;
-        if self.config.step_features {
-            self.step_features = super::read_steps(self.perceiver.as_deref(), &task)?;
+        if config.step_evidence {
+            let words = super::read_words(self.perceiver.as_deref(), &layout, &task)?;
+            self.tape.set_words(words);
+            for seen in &mut self.recent {
+                *seen = self.tape.compare(seen.ordinal, Arc::clone(&seen.features))?;
+            }
         }
         (self.config, self.dst_gate, self.reserve_tokens) = (config, dst_gate, reserve_tokens);
         let goal = task.goal.clone();

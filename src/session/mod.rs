@@ -22,16 +22,17 @@ pub use codec::TokenizerCodec;
 pub use config::{Gates, SessionConfig};
 pub use tape::{Fed, Tap};
 
-use crate::dialogue::layout::{Layout, Slot, TextCodec};
+use crate::dialogue::layout::{Layout, TextCodec};
 use crate::dialogue::policy::{Gate, GateKind};
 use crate::dialogue::task::{StepState, Task};
 use crate::error::{Error, Result};
+use crate::model::evidence::StepWords;
 use crate::model::{Backbone, Perceiver};
 use crate::stream::{Content, Event, Frame, Input, Sink};
 use crate::units::{FrameIdx, MediaTime, StepId, TokenId};
 use frame::{Moment, SpeechDraft, UpdateDraft};
 use intake::{Intake, Queued};
-use tape::{Item, Seen, Tape};
+use tape::{Seen, Tape};
 use tracker::{Amiss, Tracker};
 
 /// Version of the event log.
@@ -141,8 +142,6 @@ pub struct Session<P: Perceiver, B: Backbone> {
     config: SessionConfig,
     tape: Tape<B>,
     tracker: Tracker,
-    /// The feature `[Dv]` of each step's words; none unless the model wants them.
-    step_features: Vec<Arc<[f32]>>,
     speak_gate: Gate,
     dst_gate: Gate,
     /// How the update gate decides when there is a task.
@@ -165,7 +164,7 @@ pub struct Session<P: Perceiver, B: Backbone> {
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
-    /// A session that has read nothing yet. Without a perceiver it takes features only, and has no features of the
+    /// A session that has read nothing yet. Without a perceiver it takes features only, and cannot read the
     /// steps' words; without a task (or steps in it) the dst gate is off.
     ///
     /// # Errors
@@ -188,13 +187,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return Err(Error::Model(format!("the vision model gives {given} tokens a frame, the assistant reads {vision_tokens}")));
         }
         let feature_values = perceiver.as_ref().map(|p| p.width() * vision_tokens);
-        let layout = Layout::new(&*codec, vision_tokens).with_step_features(config.step_features);
-        let step_features = match &task {
-            Some(task) if config.step_features => read_steps(perceiver.as_deref(), task)?,
-            _ => Vec::new(),
-        };
+        let layout = Layout::new(&*codec, vision_tokens);
         let reserve_tokens = context::reserve_tokens(&layout, task.as_ref(), &config)?;
-        let tape = Tape::new(backbone, vision_tokens)?;
+        let mut tape = Tape::new(backbone, vision_tokens)?;
+        if let Some(task) = task.as_ref().filter(|_| config.step_evidence) {
+            tape.set_words(read_words(perceiver.as_deref(), &layout, task)?);
+        }
         context::check_capacity(&layout, task.as_ref(), &config, reserve_tokens, tape.capacity())?;
         Ok(Self {
             banned: codec.banned_in_text(),
@@ -204,7 +202,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             dst_kind,
             answer_owed: false,
             tracker: Tracker::new(task),
-            step_features,
             perceiver,
             tape,
             reserve_tokens,
@@ -299,19 +296,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     fn layout(&self) -> Layout<'_> {
-        Layout::new(&*self.codec, self.config.tokens_per_frame).with_step_features(self.config.step_features)
-    }
-
-    /// What the prompt for the present state has the backbone read.
-    fn prompt(&self) -> Result<Vec<Item>> {
-        let slots = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
-        let item = |slot: &Slot| match slot {
-            Slot::Token(token) => Some(Item::Token(*token)),
-            Slot::Step(id) => Some(Item::Step(*id, Arc::clone(self.step_features.get(usize::from(id.0))?))),
-            Slot::Image { .. } => None,
-        };
-        let items: Option<Vec<Item>> = slots.iter().map(item).collect();
-        items.ok_or_else(|| Error::Invalid("the prompt holds a step or a frame without features".into()))
+        Layout::new(&*self.codec, self.config.tokens_per_frame)
     }
 
     fn step(&mut self, sink: &mut dyn Sink) -> Result<Flow> {
@@ -344,8 +329,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             gates: self.config.gates_info(),
             context: self.config.context,
         })?;
-        let prompt = self.prompt()?;
-        self.tape.restart(prompt, [])?;
+        let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
+        self.tape.restart(&prompt, [])?;
         self.tape.read_waiting(self.config.prefill_tokens_max)?;
         self.stage = Stage::Ready;
         Ok(Flow::Working(Work::Prefill))
@@ -385,7 +370,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let moment = Moment::new(frame.idx, frame.at);
         let ordinal = usize::try_from(self.frames_done).map_err(|_| Error::Invalid("too many frames".into()))?;
         let picture = match frame.content {
-            Content::Features(features) => return self.look(moment, Seen { ordinal, features }, false, sink),
+            Content::Features(features) => return self.look(moment, self.tape.compare(ordinal, features)?, false, sink),
             Content::Picture(picture) => picture,
         };
         let Some(perceiver) = &self.perceiver else {
@@ -400,26 +385,18 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 features.len()
             )));
         }
-        self.stage = Stage::Look { moment, seen: Seen { ordinal, features: features.into() }, made_room: false };
+        self.stage = Stage::Look { moment, seen: self.tape.compare(ordinal, features.into())?, made_room: false };
         Ok(Flow::Working(Work::Encode))
     }
 }
 
-/// The feature of each step's words.
-fn read_steps<P: Perceiver>(perceiver: Option<&P>, task: &Task) -> Result<Vec<Arc<[f32]>>> {
+/// The words that a task's frames are compared with.
+fn read_words<P: Perceiver>(perceiver: Option<&P>, layout: &Layout<'_>, task: &Task) -> Result<Arc<StepWords>> {
     let Some(perceiver) = perceiver else {
         return Err(Error::Invalid("the assistant compares frames with the steps' words, but the session has no vision model".into()));
     };
-    let width = perceiver.width();
-    let read = |words: &str| -> Result<Arc<[f32]>> {
-        let feature = perceiver.read(words)?;
-        if feature.len() != width || feature.iter().any(|v| !v.is_finite()) {
-            let why = format!("`{words}`: the vision model gave {} values, expected {width} finite ones", feature.len());
-            return Err(Error::Model(why));
-        }
-        Ok(feature.into())
-    };
-    task.steps.iter().map(|step| read(&step.name)).collect()
+    let steps: Result<Vec<_>> = task.iter().map(|(id, step)| Ok((step.name.as_str(), layout.id_tokens(id)?))).collect();
+    Ok(Arc::new(StepWords::read(perceiver, steps?)?))
 }
 
 fn warning(frame: FrameIdx, at: MediaTime, amiss: Amiss) -> Event {

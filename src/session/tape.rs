@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::dialogue::layout::Slot;
 use crate::error::Result;
-use crate::model::{Backbone, Hidden, Mark, Memory, Piece};
-use crate::units::{StepId, TokenId};
+use crate::model::evidence::StepWords;
+use crate::model::{Backbone, Evidence, Hidden, Mark, Memory, Piece};
+use crate::units::TokenId;
 
 /// What was done to the backbone's memory, for `--tokens` and for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) struct Seen {
     pub(super) ordinal: usize,
     /// `[V, Dv]`.
     pub(super) features: Arc<[f32]>,
+    /// Cosines with the steps' words; none for a model that does without.
+    pub(super) cosines: Arc<[f32]>,
 }
 
 /// One thing to read.
@@ -36,8 +39,6 @@ pub(super) struct Seen {
 pub(super) enum Item {
     Token(TokenId),
     Frame(Seen),
-    /// A step with the feature of its words, `[Dv]`.
-    Step(StepId, Arc<[f32]>),
 }
 
 /// Memory, its backbone, and what lies where in it.
@@ -45,6 +46,8 @@ pub(super) struct Tape<B: Backbone> {
     backbone: Arc<B>,
     memory: B::Memory,
     tokens_per_frame: usize,
+    /// What frames are compared with.
+    words: Arc<StepWords>,
     tap: Option<Tap>,
     /// Read before anything else; in chunks.
     waiting: VecDeque<Item>,
@@ -61,6 +64,7 @@ impl<B: Backbone> Tape<B> {
             backbone,
             memory,
             tokens_per_frame,
+            words: Arc::default(),
             tap: None,
             waiting: VecDeque::new(),
             prompt_tokens: 0,
@@ -70,6 +74,17 @@ impl<B: Backbone> Tape<B> {
 
     pub(super) fn set_tap(&mut self, tap: Tap) {
         self.tap = Some(tap);
+    }
+
+    /// Frames are compared with these words from here on.
+    pub(super) fn set_words(&mut self, words: Arc<StepWords>) {
+        self.words = words;
+    }
+
+    /// A frame with its cosines with the words.
+    pub(super) fn compare(&self, ordinal: usize, features: Arc<[f32]>) -> Result<Seen> {
+        let cosines = if self.words.ids().is_empty() { Vec::new() } else { self.words.cosines(&features)? };
+        Ok(Seen { ordinal, features, cosines: cosines.into() })
     }
 
     pub(super) fn backbone(&self) -> &B {
@@ -90,14 +105,14 @@ impl<B: Backbone> Tape<B> {
     }
 
     /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they will take.
-    pub(super) fn restart(&mut self, prompt: Vec<Item>, frames: impl IntoIterator<Item = Seen>) -> Result<usize> {
+    pub(super) fn restart(&mut self, prompt: &[TokenId], frames: impl IntoIterator<Item = Seen>) -> Result<usize> {
         if !self.memory.is_empty() {
             self.rewind(Mark(0))?;
         }
         self.prompt_tokens = prompt.len();
-        let mut end = prompt.len();
-        self.waiting = prompt.into();
+        self.waiting = prompt.iter().map(|token| Item::Token(*token)).collect();
         self.frame_starts.clear();
+        let mut end = prompt.len();
         for frame in frames {
             self.frame_starts.push_back(end);
             end += self.tokens_per_frame;
@@ -114,7 +129,7 @@ impl<B: Backbone> Tape<B> {
         let (mut taken, mut tokens) = (0, 0);
         for item in &self.waiting {
             tokens += match item {
-                Item::Token(_) | Item::Step(..) => 1,
+                Item::Token(_) => 1,
                 Item::Frame(_) => self.tokens_per_frame,
             };
             if taken > 0 && tokens > tokens_max {
@@ -129,12 +144,15 @@ impl<B: Backbone> Tape<B> {
 
     /// Reads items behind what memory holds; the hidden state of the last position.
     pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
+        let ids = self.words.ids();
         let pieces: Vec<Piece<'_>> = items
             .iter()
             .map(|item| match item {
                 Item::Token(token) => Piece::Token(*token),
-                Item::Frame(seen) => Piece::Features(&seen.features),
-                Item::Step(_, feature) => Piece::Step(feature),
+                Item::Frame(seen) => {
+                    let ids = if seen.cosines.is_empty() { &[] } else { ids };
+                    Piece::Features(&seen.features, Evidence { ids, cosines: &seen.cosines })
+                },
             })
             .collect();
         let hidden = self.backbone.extend(&pieces, &mut self.memory)?;
@@ -143,7 +161,6 @@ impl<B: Backbone> Tape<B> {
             for item in items {
                 match item {
                     Item::Token(token) => slots.push(Slot::Token(*token)),
-                    Item::Step(id, _) => slots.push(Slot::Step(*id)),
                     Item::Frame(seen) => {
                         slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image { frame: seen.ordinal, part }));
                     }

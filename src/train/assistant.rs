@@ -277,7 +277,13 @@ impl AssistantTrainer<'_> {
         let tokens = self.assistant.embed(&example.tokens)?;
         let width = self.assistant.config().vision_length;
         let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
-        let all = Tensor::cat(&[tokens, self.assistant.project(&features)?], 0)?;
+        let columns = example.ids.len() + 1;
+        let evidence = match example.cosines.len() / columns {
+            0 => None,
+            frames => Some(Tensor::from_slice(&example.cosines, (frames, columns), self.device)?),
+        };
+        let evidence = evidence.as_ref().map(|cosines| (cosines, example.ids.as_slice()));
+        let all = Tensor::cat(&[tokens, self.assistant.see(&features, evidence)?], 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
         let mut midway = None;
         let hidden = self.assistant.backbone().forward_watched(&embeds, &mut |block, states| {
@@ -316,7 +322,7 @@ impl AssistantTrainer<'_> {
             parts[2 + n] = loss::balanced_binary(&logits, &positive)?;
         }
         if !example.ids.is_empty() && !example.in_view.is_empty() {
-            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed(&example.ids)?, &example.in_view)?;
+            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed_ids(&example.ids)?, &example.in_view)?;
             stats.view_right = right;
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);

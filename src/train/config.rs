@@ -112,8 +112,8 @@ pub struct AssistantSizes {
     pub projector_length: usize,
     /// What the decision heads are made of: `linear` or `mlp`.
     pub heads: HeadKind,
-    /// Each step's id in the prompt is followed by the feature that the text tower gives for its words.
-    pub step_features: bool,
+    /// A frame's token also carries how like each step's words the frame looks to the two towers.
+    pub step_evidence: bool,
 }
 
 /// The gates' settings besides their thresholds.
@@ -288,7 +288,7 @@ impl TrainConfig {
             gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
             tokens,
             layout: "dstproact".to_owned(),
-            step_features: m.step_features,
+            step_evidence: m.step_evidence,
             vision: None,
         }
     }

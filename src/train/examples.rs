@@ -26,8 +26,8 @@ pub struct Source {
     pub features: Arc<[f32]>,
     /// V * Dv.
     pub frame_width: usize,
-    /// Features `[S, Dv]` of the steps' words, row-major; empty for a model that does without.
-    pub step_features: Arc<[f32]>,
+    /// Cosines `[T, S+1]` of the frames with the steps' words, row-major; empty for a model that does without.
+    pub cosines: Arc<[f32]>,
 }
 
 impl Source {
@@ -74,9 +74,11 @@ pub struct ExampleOptions {
 pub struct Example {
     /// Token ids in the order of the token slots.
     pub tokens: Vec<u32>,
-    /// Features `[F*V + S, Dv]`: of the frames in the clip, then of the steps' words.
+    /// Features `[F, V*Dv]` of the frames in the clip.
     pub features: Vec<f32>,
-    /// For each slot its row in `[tokens; V rows a frame; a row a step]`.
+    /// Their cosines `[F, S+1]` with the steps' words; empty for a model that does without.
+    pub cosines: Vec<f32>,
+    /// For each slot its row in `[tokens; V rows a frame]`.
     pub order: Vec<u32>,
     /// Positions that predict update text, and the tokens they predict.
     pub dst_text: (Vec<u32>, Vec<u32>),
@@ -88,8 +90,8 @@ pub struct Example {
     pub temptations: BTreeSet<u32>,
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
-    /// The token of each step's id; empty when the tokenizer has none of its own for each.
-    pub ids: Vec<u32>,
+    /// Tokens of each step's id.
+    pub ids: Vec<Vec<TokenId>>,
     /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
     pub in_view: Vec<(u32, u32)>,
 }
@@ -148,14 +150,15 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
             updates.iter_mut().for_each(|update| update.step = moved(update.step));
         }
     }
-    let width = source.step_features.len() / order.len().max(1);
+    let columns: Vec<usize> = order.iter().copied().chain([order.len()]).collect();
+    let rows = source.cosines.chunks_exact(columns.len());
     Source {
         recording,
         task,
         frames: source.frames.clone(),
         features: Arc::clone(&source.features),
         frame_width: source.frame_width,
-        step_features: order.iter().flat_map(|old| &source.step_features[old * width..(old + 1) * width]).copied().collect(),
+        cosines: rows.flat_map(|row| columns.iter().map(|old| row[*old])).collect(),
     }
 }
 
@@ -247,7 +250,6 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
             seen - 1
         }
         Slot::Image { frame, part } => (tokens.len() + frame * per_frame + part) as u32,
-        Slot::Step(step) => (tokens.len() + clip.frames.len() * per_frame + usize::from(step.0)) as u32,
     });
     let order: Vec<u32> = order.collect();
     let width = source.frame_width;
@@ -255,9 +257,12 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
         .features
         .get(clip.frames.start * width..clip.frames.end * width)
         .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
-    let ids = step_ids(layout, &source.task)?;
+    let ids = source.task.iter().map(|(id, _)| layout.id_tokens(id)).collect::<Result<Vec<_>>>()?;
+    let columns = if source.cosines.is_empty() { 0 } else { ids.len() + 1 };
+    let cosines = source.cosines.get(clip.frames.start * columns..clip.frames.end * columns);
     Ok(Example {
-        features: features.iter().chain(source.step_features.iter()).copied().collect(),
+        features: features.to_vec(),
+        cosines: cosines.unwrap_or_default().to_vec(),
         dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
         speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
         dst_reads: answers.dst_reads.clone(),
@@ -278,7 +283,6 @@ fn texts(clip: &Clip, kind: Target, wanted: &dyn Fn((usize, usize)) -> bool, dst
     for (p, (slot, target)) in clip.episode.slots.iter().zip(&clip.episode.targets).enumerate() {
         match slot {
             Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
-            Slot::Step(_) => {}
             Slot::Token(t) => {
                 begun += usize::from(*t == dst);
                 if *target == kind && p > 0 && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1)))) {
@@ -316,16 +320,4 @@ pub fn step_in_view(recording: &Recording, at: MediaTime) -> Option<StepId> {
         }
     }
     open.last().copied()
-}
-
-/// The token of each step's id. Empty when the tokenizer has none of its own for each.
-fn step_ids(layout: &Layout<'_>, task: &Task) -> Result<Vec<u32>> {
-    let mut ids = Vec::with_capacity(task.steps.len());
-    for (id, _) in task.iter() {
-        match layout.codec().encode(&id.to_string(), false)?[..] {
-            [one] => ids.push(one.0),
-            _ => return Ok(Vec::new()),
-        }
-    }
-    Ok(ids)
 }

@@ -209,7 +209,7 @@ mod tests {
         let turns = events.iter().map(|(at, word)| turn(*at, updates(&[word]))).collect();
         let recording = Recording { turns, end_s: 10.0, fps: 2.0, ..Recording::default() };
         let frames = (0..20).map(|i| MediaTime(f64::from(i) / 2.0)).collect();
-        Source { recording, task, frames, features: Arc::from([]), frame_width: 0, step_features: Arc::from([]) }
+        Source { recording, task, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]) }
     }
 
     fn words(turns: &[Turn]) -> String {

@@ -14,9 +14,6 @@ use crate::train::pixels::{Jitter, Pixels, to_tensor};
 use crate::train::rng::Rng;
 use crate::train::run::{StepResult, number};
 
-/// Caption of a picture in which no step is in view.
-pub const IDLE_CAPTION: &str = "Nothing is being done";
-
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +42,7 @@ pub struct Caption {
     pub pictures: Vec<(u32, u32)>,
 }
 
-/// Pictures and captions to train on. Caption 0 is [`IDLE_CAPTION`].
+/// Pictures and captions to train on. Caption 0 is [`IDLE_WORDS`](crate::model::evidence::IDLE_WORDS).
 pub struct Album {
     /// One a recording.
     pub pixels: Vec<Pixels>,

@@ -100,7 +100,7 @@ fn write_assistant(path: &Path, vision: &Path) {
             asst: id("[ASST]"),
         },
         layout: "dstproact".into(),
-        step_features: false,
+        step_evidence: false,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
     };
     let weights = Weights::trainable(2, &Device::Cpu);

@@ -55,7 +55,7 @@ pub fn assistant_config() -> AssistantConfig {
         gates: Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) },
         layout: "dstproact".into(),
-        step_features: false,
+        step_evidence: false,
         vision: None,
     }
 }

@@ -167,8 +167,7 @@ impl Backbone for Fake {
         for piece in pieces {
             match piece {
                 Piece::Token(token) => new.push(Held::Token(*token)),
-                Piece::Step(values) => new.push(Held::Token(TokenId(values[0] as u32))),
-                Piece::Features(values) => {
+                Piece::Features(values, _) => {
                     assert_eq!(values.len(), self.tokens_per_frame * WIDTH);
                     new.extend(vec![Held::Image(values[0] as usize); self.tokens_per_frame]);
                 }

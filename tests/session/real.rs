@@ -44,7 +44,7 @@ fn assistant(context_length: usize) -> Assistant {
         gates: config::Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst },
         layout: "dstproact".into(),
-        step_features: false,
+        step_evidence: false,
         vision: None,
     };
     let fresh = Weights::trainable(SEED, &Device::Cpu);

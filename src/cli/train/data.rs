@@ -13,7 +13,7 @@ use crate::cli::load;
 use crate::dialogue::annotation::{self, Recording};
 use crate::dialogue::task::Task;
 use crate::features::FeatureFile;
-use crate::model::Perceiver;
+use crate::model::evidence::StepWords;
 use crate::model::preprocess::{PREPROCESS_NAME, resize};
 use crate::model::siglip::Siglip;
 use crate::sources::{self, OpenOptions};
@@ -181,13 +181,14 @@ impl Episode {
     /// # Errors
     /// The features or the words cannot be read.
     pub fn source(&self, config: &TrainConfig, eyes: &Siglip) -> anyhow::Result<Source> {
-        let mut step_features = Vec::new();
-        if config.assistant_model.step_features {
-            for step in &self.task.steps {
-                step_features.extend(eyes.read(&step.name)?);
+        let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
+        let mut cosines = Vec::new();
+        if config.assistant_model.step_evidence {
+            let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new())).collect())?;
+            for features in file.cls.chunks_exact(file.dim) {
+                cosines.extend(words.cosines(features)?);
             }
         }
-        let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
         let frames = (0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect();
         Ok(Source {
             recording: self.recording.clone(),
@@ -195,7 +196,7 @@ impl Episode {
             frames,
             frame_width: file.dim,
             features: file.cls.into(),
-            step_features: step_features.into(),
+            cosines: cosines.into(),
         })
     }
 }

@@ -44,7 +44,7 @@ pub fn events<P: Perceiver, B: Backbone>(
         gates: load::session_gates(gates),
         frames_kept: job.config.assistant_training.frames_kept,
         tokens_per_frame: eyes.tokens_per_frame(),
-        step_features: job.config.assistant_model.step_features,
+        step_evidence: job.config.assistant_model.step_evidence,
         ..SessionConfig::default()
     };
     let (eyes, backbone) = (Some(Arc::clone(eyes)), Arc::clone(backbone));

@@ -17,6 +17,7 @@ use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, Spec
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
 use crate::model::encoder::Vision;
+use crate::model::evidence::IDLE_WORDS;
 use crate::model::text::{TextTower, caption_ids};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
@@ -30,7 +31,7 @@ use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
-use crate::train::vision::{Album, Caption, IDLE_CAPTION, VisionTrainer};
+use crate::train::vision::{Album, Caption, VisionTrainer};
 use crate::units::TokenId;
 
 /// Steps between two checkpoints.
@@ -96,7 +97,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
     let folder = job.folder("assistant");
     let file = folder.join(TOKENIZER_FILE);
     if !file.exists() {
-        let mut texts = vec![PERSONA.to_owned(), IDLE_CAPTION.to_owned()];
+        let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned()];
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
             texts.extend(episode.task.steps.iter().map(|s| format!(" {}\n", s.name)));
@@ -188,7 +189,7 @@ fn album<'a>(
 ) -> anyhow::Result<Album> {
     let config = text_config(job, codec)?;
     let tokens = |text: &str| caption_ids(&config, codec.tokenizer(), text);
-    let mut captions = vec![Caption { tokens: tokens(IDLE_CAPTION)?, pictures: Vec::new() }];
+    let mut captions = vec![Caption { tokens: tokens(IDLE_WORDS)?, pictures: Vec::new() }];
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
@@ -241,7 +242,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     };
     let eyes = Arc::new(load::open_vision(&job.vision_gguf())?.vision);
     let (train, validation) = (sources(job, episodes, Part::Train, &eyes)?, sources(job, episodes, Part::Validation, &eyes)?);
-    let layout = Layout::new(&**codec, config.tokens_per_frame).with_step_features(config.step_features);
+    let layout = Layout::new(&**codec, config.tokens_per_frame);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
     let histories = Histories { job, config: &config, codec: &shared, eyes: &eyes, sources: &train, vars: &named };

@@ -31,13 +31,12 @@ impl Bytes {
     /// Tokens it knows.
     pub const VOCAB: usize = 263;
 
-    /// Slots as text: special tokens by their names, a frame's slots as `<frame.part>`, a step's as `<S3>`.
+    /// Slots as text: special tokens by their names, a frame's slots as `<frame.part>`.
     pub fn render(&self, slots: &[Slot]) -> String {
         let mut bytes = Vec::new();
         for slot in slots {
             match slot {
                 Slot::Image { frame, part } => bytes.extend(format!("<{frame}.{part}>").into_bytes()),
-                Slot::Step(id) => bytes.extend(format!("<{id}>").into_bytes()),
                 Slot::Token(id) => match NAMES.iter().find(|(special, _)| special == id) {
                     Some((_, name)) => bytes.extend(name.bytes()),
                     None => bytes.push(u8::try_from(id.0).unwrap_or(b'?')),

@@ -185,8 +185,9 @@ impl Layout<'_> {
 
     /// An episode that holds the prompt alone.
     pub(super) fn opening(&self, task: Option<&Task>, state: &TaskState) -> Result<Episode> {
-        let slots = self.prompt(task, state)?;
-        Ok(Episode { targets: vec![Target::None; slots.len()], slots, state: state.clone(), ..Episode::default() })
+        let mut episode = Episode { state: state.clone(), ..Episode::default() };
+        episode.push_tokens(&self.prompt(task, state)?);
+        Ok(episode)
     }
 
     /// Appends a frame that is only seen, as the context policy does: no head is read.
