@@ -8,6 +8,7 @@ test_people=person_8 train_people='person_[13456]'
 mkdir -p "$logs/model" "$logs/blind" "$logs/features" "$logs/test" "$logs/train"
 for file in "$episodes"/*/annotation.jsonl; do
     folder=$(cd "$(dirname "$file")" && pwd) id=$(basename "$(dirname "$file")")
+    case $id in *.*) continue ;; esac # a further rendering
     if grep -q "\"user_id\":\"$test_people\"" "$file"; then
         ln -sfn "$folder" "$logs/test/$id"
     elif grep -q "\"user_id\":\"$train_people\"" "$file"; then

@@ -50,6 +50,10 @@ pub struct Args {
     /// Skin and sleeves of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub person: Option<u64>,
+    /// Renders each recording N times; from the second on as ID.2, ID.3 … with other chance, and with skin, sleeves,
+    /// worktop and light of none of the recordings. `proact train` learns from all, but tests on the first alone
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub renderings: u64,
     /// Worktop and light of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub environment: Option<u64>,
@@ -92,6 +96,8 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
         timeline.person = args.person.unwrap_or(timeline.person);
         timeline.environment = args.environment.unwrap_or(timeline.environment);
     }
+    let again: Vec<Timeline> = (1..args.renderings).flat_map(|n| all.iter().map(move |t| t.again(n))).collect();
+    all.extend(again);
     Ok(all)
 }
 

@@ -103,15 +103,16 @@ impl Assistant {
         Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
     }
 
-    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`, with the evidence of their cosines `[F,S+1]` where there is any.
+    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of their cosines `[F,S+1]`, the states `[F*S]`
+    /// and the ids of the steps where there is any.
     ///
     /// # Errors
     /// The shapes do not fit, or the model reads no evidence.
-    pub fn see(&self, features: &Tensor, evidence: Option<(&Tensor, &[Vec<TokenId>])>) -> Result<Tensor> {
+    pub fn see(&self, features: &Tensor, evidence: Option<(&Tensor, &[u8], &[Vec<TokenId>])>) -> Result<Tensor> {
         let tokens = self.project(features)?;
-        let Some((cosines, ids)) = evidence else { return Ok(tokens) };
+        let Some((cosines, states, ids)) = evidence else { return Ok(tokens) };
         let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
-        let added = layer.forward(cosines, &self.embed_ids(ids)?)?; // [F,D]
+        let added = layer.forward(cosines, states, &self.embed_ids(ids)?)?; // [F,D]
         let (frames, width) = added.dims2()?;
         let all = tokens.reshape((frames, self.config.tokens_per_frame, width))?.broadcast_add(&added.unsqueeze(1)?)?;
         Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
@@ -146,7 +147,7 @@ impl Assistant {
         let (v, dv) = (self.config.tokens_per_frame, self.config.vision_length);
         let tokens = pieces.iter().filter(|p| matches!(p, Piece::Token(_))).count();
         let (mut ids, mut features, mut order) = (Vec::with_capacity(tokens), Vec::new(), Vec::new());
-        let (mut cosines, mut steps): (Vec<f32>, &[Vec<TokenId>]) = (Vec::new(), &[]);
+        let (mut cosines, mut states, mut steps): (Vec<f32>, Vec<u8>, &[Vec<TokenId>]) = (Vec::new(), Vec::new(), &[]);
         for piece in pieces {
             match piece {
                 Piece::Token(id) if *id == self.config.tokens.image => {
@@ -163,6 +164,7 @@ impl Assistant {
                     }
                     steps = evidence.ids;
                     cosines.extend_from_slice(evidence.cosines);
+                    states.extend_from_slice(evidence.states);
                     // Projected rows stand behind the token rows.
                     let first = tokens + features.len() / dv;
                     order.extend(first..first + v);
@@ -181,7 +183,7 @@ impl Assistant {
                 return self.see(&features, None);
             }
             let cosines = Tensor::from_vec(cosines, (rows / v, steps.len() + 1), device)?;
-            self.see(&features, Some((&cosines, steps)))
+            self.see(&features, Some((&cosines, &states, steps)))
         };
         let embeds = match (ids.is_empty(), rows == 0) {
             (true, true) => return Err(Error::Invalid("nothing to read: no pieces".into())),

@@ -1,9 +1,12 @@
-//! What a vision file's two towers say of a frame without any training: how like each step's words it looks. The frame's
-//! token carries it to the backbone, which then need not learn anew what the encoder knows.
+//! What is known of the steps when a frame comes, put into the frame's token: how like each step's words it looks to the
+//! vision file's two towers, without any training, and how far each step is. The backbone then need not learn anew what
+//! encoder and session know.
 //!
 //! ```text
-//! p = softmax(exp(scale) * cos(frame, words of the steps; words for no step))      zero-shot, as CLIP and SigLIP do
-//! token(frame) = projector(frame) + W * sum_k p_k * norm(row of step k's id in the token table)
+//! p_k  = softmax(exp(scale) * cos(frame, words of the steps; words for no step))     zero-shot, as CLIP and SigLIP do
+//! e_k  = norm(row of step k's id in the token table)
+//! token(frame) = projector(frame) + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
+//!              + V [p of steps not started, in progress, completed; p of no step]
 //! ```
 
 use candle_core::Tensor;
@@ -43,12 +46,12 @@ impl StepWords {
         let (names, ids): (Vec<&str>, Vec<Vec<TokenId>>) = steps.into_iter().unzip();
         let read = |words: &str| -> Result<Vec<f32>> {
             let feature = perceiver.read(words)?;
-            let scale = feature.iter().map(|v| v * v).sum::<f32>().sqrt().recip();
-            if feature.len() != perceiver.width() || !scale.is_finite() {
+            let length = feature.iter().map(|v| v * v).sum::<f32>().sqrt();
+            if feature.len() != perceiver.width() || !length.is_normal() {
                 let why = format!("`{words}`: the vision model gave {} values, expected {} finite ones, not all 0", feature.len(), perceiver.width());
                 return Err(Error::Model(why));
             }
-            Ok(feature.iter().map(|v| v * scale).collect())
+            Ok(feature.iter().map(|v| v / length).collect())
         };
         let features = names.into_iter().chain([IDLE_WORDS]).map(read).collect::<Result<_>>()?;
         Ok(Self { ids, features })
@@ -71,17 +74,27 @@ impl StepWords {
     }
 }
 
+/// States of a step, as [`Evidence::states`] has them.
+const STATES: usize = 3;
+/// The state of a step that nobody has begun.
+const NOT_STARTED: u8 = 0;
+/// The state of a step in progress.
+const IN_PROGRESS: u8 = 1;
+
 /// The layer that puts the evidence into the frames' tokens.
 #[derive(Clone, Debug)]
 pub(super) struct EvidenceLayer {
     scale: Tensor,
     norm: RmsNorm,
-    out: Linear,
+    seen: Linear,
+    open: Linear,
+    next: Linear,
+    states: Linear,
     mode: Mode,
 }
 
 impl EvidenceLayer {
-    /// Takes `mm.step.scale`, `mm.step.norm.weight` and `mm.step.out.weight` from `weights`.
+    /// Takes its tensors (`mm.step.…`) from `weights`.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.
@@ -90,33 +103,63 @@ impl EvidenceLayer {
         Ok(Self {
             scale: weights.tensor("mm.step.scale", &[1], Init::Constant(SCALE_INIT))?,
             norm: weights.rms_norm("mm.step.norm", width, config.backbone.rms_eps)?,
-            out: weights.linear("mm.step.out", (width, width), GAIN, Rows::Few)?,
+            seen: weights.linear("mm.step.seen", (width, width), GAIN, Rows::Few)?,
+            open: weights.linear("mm.step.open", (width, width), GAIN, Rows::Few)?,
+            next: weights.linear("mm.step.next", (width, width), GAIN, Rows::Few)?,
+            states: weights.linear("mm.step.states", (width, STATES + 1), GAIN, Rows::Few)?,
             mode: weights.mode(),
         })
     }
 
-    /// Cosines `[F,S+1]` and the ids' rows of the token table `[S,D]` -> what is added to each frame's tokens, `[F,D]`.
+    /// Cosines `[F,S+1]`, states `[F*S]` and the ids' rows of the token table `[S,D]` -> what is added to each frame's
+    /// tokens, `[F,D]`.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn forward(&self, cosines: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        let steps = ids.dim(0)?;
-        let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?.narrow(1, 0, steps)?;
-        self.out.forward(&probs.contiguous()?.matmul(&self.norm.forward(ids)?)?)
+    pub fn forward(&self, cosines: &Tensor, states: &[u8], ids: &Tensor) -> Result<Tensor> {
+        let (steps, frames, device) = (ids.dim(0)?, cosines.dim(0)?, cosines.device());
+        let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
+        let of_steps = probs.narrow(1, 0, steps)?.contiguous()?;
+        let mask = |chosen: Vec<bool>| {
+            let mask: Vec<f32> = chosen.into_iter().map(|b| f32::from(u8::from(b))).collect();
+            Tensor::from_vec(mask, (frames, steps), device)
+        };
+        let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
+        let next = mask(states.chunks_exact(steps).flat_map(first_not_started).collect())?;
+        let mut by_state = Vec::with_capacity(STATES + 1);
+        for state in 0..STATES as u8 {
+            by_state.push((&of_steps * having(state)?)?.sum_keepdim(1)?);
+        }
+        by_state.push(probs.narrow(1, steps, 1)?);
+        let ids = self.norm.forward(ids)?;
+        let seen = self.seen.forward(&of_steps.matmul(&ids)?)?;
+        let open = self.open.forward(&having(IN_PROGRESS)?.matmul(&ids)?)?;
+        let next = self.next.forward(&next.matmul(&ids)?)?;
+        Ok((((seen + open)? + next)? + self.states.forward(&Tensor::cat(&by_state, 1)?)?)?)
     }
+}
+
+/// `true` at the first step that is not started.
+fn first_not_started(states: &[u8]) -> impl Iterator<Item = bool> {
+    let first = states.iter().position(|s| *s == NOT_STARTED);
+    (0..states.len()).map(move |k| Some(k) == first)
 }
 
 impl Evidence<'_> {
     /// Refuses evidence that is not whole.
     ///
     /// # Errors
-    /// Another number of cosines than steps and one more; one that is not finite.
+    /// Another number of cosines than steps and one more, or one that is not finite; another number of states, or one
+    /// that does not exist.
     pub(super) fn check(&self) -> Result<()> {
         let (found, steps) = (self.cosines.len(), self.ids.len());
         let whole = if steps == 0 { found == 0 } else { found == steps + 1 };
-        if whole && self.cosines.iter().all(|c| c.is_finite()) {
-            return Ok(());
+        if !whole || self.cosines.iter().any(|c| !c.is_finite()) {
+            return Err(Error::Invalid(format!("evidence of {found} cosines for {steps} steps: expected {} finite ones", steps + 1)));
         }
-        Err(Error::Invalid(format!("evidence of {found} cosines for {steps} steps: expected {} finite ones", steps + 1)))
+        if self.states.len() != steps || self.states.iter().any(|s| usize::from(*s) >= STATES) {
+            return Err(Error::Invalid(format!("evidence with states {:?} for {steps} steps: expected one each, below {STATES}", self.states)));
+        }
+        Ok(())
     }
 }

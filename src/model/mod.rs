@@ -45,13 +45,15 @@ pub enum Piece<'a> {
     Features(&'a [f32], Evidence<'a>),
 }
 
-/// How like each step's words a frame looks. Empty without a task, and for a model that does without.
+/// How like each step's words a frame looks, and how far each step is. Empty without a task, and for a model that does without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Evidence<'a> {
     /// Tokens of each step's id; the same for all frames that are read at once.
     pub ids: &'a [Vec<TokenId>],
     /// Cosines `[S+1]` with each step's words, and with those for no step.
     pub cosines: &'a [f32],
+    /// How far each step is, `[S]`: 0 not started, 1 in progress, 2 completed.
+    pub states: &'a [u8],
 }
 
 /// Output of the backbone at its last position, after the final norm: `[D]`.

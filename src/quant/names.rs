@@ -80,7 +80,10 @@ fn decisions(config: &AssistantConfig) -> Vec<Slot> {
     if config.step_evidence {
         slots.push(slot("mm.step.scale", "mm.step.scale", &[1]));
         slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
-        slots.push(slot("mm.step.out.weight", "mm.step.out.weight", &[d, d]));
+        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("states", 4)] {
+            let name = format!("mm.step.{name}.weight");
+            slots.push(slot(name.clone(), name, &[d, inputs]));
+        }
     }
     for head in ["speaking_decision_head", "dst_update_head"] {
         match config.heads {

@@ -121,6 +121,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     pub(super) fn begin_anew(&mut self, frames: Vec<Seen>) -> Result<usize> {
         let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
         self.tracker.tell_in_prompt();
-        self.tape.restart(&prompt, frames)
+        self.tape.restart(&prompt, frames, &self.tracker.codes())
     }
 }

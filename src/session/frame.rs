@@ -92,7 +92,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         }
         self.tape.begin_frame();
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
-        items.push(Item::Frame(seen.clone()));
+        items.push(Item::Frame(seen.clone(), self.tracker.codes()));
         let hidden = self.tape.read(&items)?;
         self.said.clear();
         self.tracker.tell_all();

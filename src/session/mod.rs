@@ -330,7 +330,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             context: self.config.context,
         })?;
         let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
-        self.tape.restart(&prompt, [])?;
+        self.tape.restart(&prompt, Vec::new(), &self.tracker.codes())?;
         self.tape.read_waiting(self.config.prefill_tokens_max)?;
         self.stage = Stage::Ready;
         Ok(Flow::Working(Work::Prefill))

@@ -38,7 +38,8 @@ pub(super) struct Seen {
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Token(TokenId),
-    Frame(Seen),
+    /// A frame, and how far each step is when it is read.
+    Frame(Seen, Arc<[u8]>),
 }
 
 /// Memory, its backbone, and what lies where in it.
@@ -105,7 +106,7 @@ impl<B: Backbone> Tape<B> {
     }
 
     /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they will take.
-    pub(super) fn restart(&mut self, prompt: &[TokenId], frames: impl IntoIterator<Item = Seen>) -> Result<usize> {
+    pub(super) fn restart(&mut self, prompt: &[TokenId], frames: Vec<Seen>, states: &Arc<[u8]>) -> Result<usize> {
         if !self.memory.is_empty() {
             self.rewind(Mark(0))?;
         }
@@ -116,7 +117,7 @@ impl<B: Backbone> Tape<B> {
         for frame in frames {
             self.frame_starts.push_back(end);
             end += self.tokens_per_frame;
-            self.waiting.push_back(Item::Frame(frame));
+            self.waiting.push_back(Item::Frame(frame, Arc::clone(states)));
         }
         Ok(end)
     }
@@ -130,7 +131,7 @@ impl<B: Backbone> Tape<B> {
         for item in &self.waiting {
             tokens += match item {
                 Item::Token(_) => 1,
-                Item::Frame(_) => self.tokens_per_frame,
+                Item::Frame(..) => self.tokens_per_frame,
             };
             if taken > 0 && tokens > tokens_max {
                 break;
@@ -149,10 +150,8 @@ impl<B: Backbone> Tape<B> {
             .iter()
             .map(|item| match item {
                 Item::Token(token) => Piece::Token(*token),
-                Item::Frame(seen) => {
-                    let ids = if seen.cosines.is_empty() { &[] } else { ids };
-                    Piece::Features(&seen.features, Evidence { ids, cosines: &seen.cosines })
-                },
+                Item::Frame(seen, _) if seen.cosines.is_empty() => Piece::Features(&seen.features, Evidence::default()),
+                Item::Frame(seen, states) => Piece::Features(&seen.features, Evidence { ids, cosines: &seen.cosines, states }),
             })
             .collect();
         let hidden = self.backbone.extend(&pieces, &mut self.memory)?;
@@ -161,7 +160,7 @@ impl<B: Backbone> Tape<B> {
             for item in items {
                 match item {
                     Item::Token(token) => slots.push(Slot::Token(*token)),
-                    Item::Frame(seen) => {
+                    Item::Frame(seen, _) => {
                         slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image { frame: seen.ordinal, part }));
                     }
                 }

@@ -1,6 +1,7 @@
 //! The task as the session tracks it: the state, what the model knows of it, what can be taken back, what is amiss.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
@@ -45,6 +46,11 @@ impl Tracker {
 
     pub(super) fn state(&self) -> &TaskState {
         &self.state
+    }
+
+    /// The steps' states as the model takes them.
+    pub(super) fn codes(&self) -> Arc<[u8]> {
+        self.state.codes().into()
     }
 
     /// Steps with their states, with or without their names.

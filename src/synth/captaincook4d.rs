@@ -214,6 +214,7 @@ fn timeline(
         doings,
         person: recording.person_id,
         environment: recording.environment,
+        rendering: 0,
     })
 }
 

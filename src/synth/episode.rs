@@ -41,6 +41,8 @@ pub struct Episode {
     pub person: u64,
     /// Worktop and light.
     pub environment: u64,
+    /// Which rendering of its timeline it is, from 0.
+    pub rendering: u64,
     /// Chance of everything else, already mixed with the id.
     pub seed: u64,
     /// Times of the recording were divided by this.
@@ -89,6 +91,7 @@ impl Episode {
             doings,
             person: timeline.person,
             environment: timeline.environment,
+            rendering: timeline.rendering,
             seed: rng.bits(),
             speed,
             length_s,

@@ -29,6 +29,9 @@ const EXPOSURE_S: f32 = 0.06;
 
 const WORKTOPS: [u32; 8] = [0xCBB391, 0x8C7B6A, 0xD9D6CF, 0x6E7277, 0xB8A99A, 0x9DB0B5, 0x7A5C43, 0xE4DCCB];
 
+/// A further rendering shows the person and the kitchen of a number this much higher.
+const STRANGERS_FROM: u64 = 1000;
+
 /// What stays the same through an episode.
 pub struct Scene {
     stage: Stage,
@@ -57,8 +60,10 @@ impl Scene {
     /// Sets the scene of an episode.
     pub fn new(episode: &Episode) -> Self {
         let mut rng = Rng::new(episode.seed, "scene");
-        let mut kitchen = Rng::new(episode.environment, "environment");
-        let person = Person::new(episode.person, &mut rng);
+        // Nobody in the recordings has a number that high.
+        let stranger = episode.rendering * STRANGERS_FROM;
+        let mut kitchen = Rng::new(episode.environment + stranger, "environment");
+        let person = Person::new(episode.person + stranger, &mut rng);
         let worktop = Ink::hex(WORKTOPS[kitchen.below(WORKTOPS.len())]).lit(rng.range(0.85, 1.1));
         let wall = worktop.blend(Ink::hex(0x3B4654), kitchen.range(0.35, 0.7));
         let warm = kitchen.range(-0.07, 0.07);

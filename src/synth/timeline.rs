@@ -69,6 +69,8 @@ pub struct Timeline {
     pub person: u64,
     /// Number of the kitchen: worktop and light.
     pub environment: u64,
+    /// How often it has been rendered before: 0 shows the recording's own person and kitchen, each further one others.
+    pub rendering: u64,
 }
 
 #[derive(Deserialize)]
@@ -135,9 +137,16 @@ impl Timeline {
             doings,
             person: file.person,
             environment: file.environment,
+            rendering: 0,
         };
         timeline.check()?;
         Ok(timeline)
+    }
+
+    /// The same timeline to be rendered again, as `ID.2` the first time: in all that it looks like it is another.
+    #[must_use]
+    pub fn again(&self, rendering: u64) -> Self {
+        Self { id: format!("{}.{}", self.id, rendering + 1), rendering, ..self.clone() }
     }
 
     /// Whether it can be played: sane times, a task that its own reader takes, at least one step done.

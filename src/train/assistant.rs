@@ -39,8 +39,6 @@ pub struct AssistantTraining {
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence.
     pub shuffled_share: f32,
-    /// Share of those in which no update stands in memory either.
-    pub bare_share: f32,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.
@@ -54,12 +52,10 @@ pub struct AssistantTraining {
     pub own_history_dst_update_thresholds: Vec<f32>,
     /// Thresholds of the speak gate in those runs.
     pub own_history_speak_thresholds: Vec<f32>,
-    /// An update that such a run makes too late is made for it after a time drawn up to this.
+    /// An update that such a run makes too late is made for it after a time drawn up to this, mostly far below.
     pub own_history_patience_s_max: f64,
     /// Block (from 1) behind which the loss `step_in_view` reads.
     pub step_in_view_block: usize,
-    /// Share of wrong updates in them, made when another was asked for, that are put right.
-    pub own_history_corrected_share: f32,
     /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's negative frame
     /// sub-sampling). Those at which an update was made that nothing asked for always are.
     pub negative_share: f32,
@@ -282,7 +278,7 @@ impl AssistantTrainer<'_> {
             0 => None,
             frames => Some(Tensor::from_slice(&example.cosines, (frames, columns), self.device)?),
         };
-        let evidence = evidence.as_ref().map(|cosines| (cosines, example.ids.as_slice()));
+        let evidence = evidence.as_ref().map(|cosines| (cosines, example.states.as_slice(), example.ids.as_slice()));
         let all = Tensor::cat(&[tokens, self.assistant.see(&features, evidence)?], 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
         let mut midway = None;

@@ -190,9 +190,7 @@ impl TrainConfig {
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),
             ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
-            ("assistant_training.bare_share", self.assistant_training.bare_share),
             ("assistant_training.own_history_share", self.assistant_training.own_history_share),
-            ("assistant_training.own_history_corrected_share", self.assistant_training.own_history_corrected_share),
             ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
             ("assistant_training.negative_share", self.assistant_training.negative_share),
         ];

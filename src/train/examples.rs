@@ -7,7 +7,7 @@ use crate::dialogue::annotation::{Recording, Turn, TurnKind};
 use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use crate::dialogue::task::{Task, TaskState, Transition};
 use crate::error::{Error, Result};
-use crate::train::history::{self, Help, History, Truth};
+use crate::train::history::{self, History, Truth};
 use crate::train::rng::Rng;
 use crate::units::{MediaTime, StepId, TokenId};
 
@@ -57,17 +57,13 @@ pub struct ExampleOptions {
     /// Share of recordings whose steps are listed in a random order, in silence: which step is in view must then be told
     /// from its words, not from its place in the list or from what was said to come next.
     pub shuffled_share: f32,
-    /// Share of those in which no update stands in memory either: only the pictures tell which step is in view, and
-    /// nothing else is learnt.
-    pub bare_share: f32,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
     pub ambiguous_before_s: f64,
-    /// Behind a free run's own history: how it is helped.
+    /// Behind a free run's own history: an update that the model has failed to make is made for it after a time drawn up
+    /// to this, in seconds, mostly far below.
     pub patience_s_max: f64,
-    /// Behind a free run's own history: share of wrong updates that are put right.
-    pub corrected_share: f32,
 }
 
 /// One sequence to learn from.
@@ -78,6 +74,8 @@ pub struct Example {
     pub features: Vec<f32>,
     /// Their cosines `[F, S+1]` with the steps' words; empty for a model that does without.
     pub cosines: Vec<f32>,
+    /// States of the steps when each frame comes, `[F*S]`; empty as well then.
+    pub states: Vec<u8>,
     /// For each slot its row in `[tokens; V rows a frame]`.
     pub order: Vec<u32>,
     /// Positions that predict update text, and the tokens they predict.
@@ -107,13 +105,6 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
         return cut(source, layout, options, &displaced(source, draw));
     }
     let source = shuffled(source, draw);
-    if options.bare_share > 0.0 && draw.unit() < options.bare_share {
-        let mut made = cut(&source, layout, options, &History::default())?;
-        for example in &mut made {
-            (example.dst_reads, example.speak_reads) = (Vec::new(), Vec::new());
-        }
-        return Ok(made);
-    }
     let mut made = cut(&source, layout, options, &displaced(&source, draw))?;
     made.iter_mut().for_each(|example| example.speak_reads.clear());
     Ok(made)
@@ -124,9 +115,7 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
 /// # Errors
 /// As [`examples`].
 pub fn own_examples(source: &Source, wrote: &[Turn], layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
-    let ExampleOptions { patience_s_max, corrected_share, ambiguous_before_s, .. } = *options;
-    let help = Help { patience_s_max, corrected_share, ambiguous_before_s };
-    cut(source, layout, options, &history::own(source, wrote, &help, draw))
+    cut(source, layout, options, &history::own(source, wrote, options.patience_s_max, draw))
 }
 
 /// The recording with its steps in a random order, and nothing said by the assistant.
@@ -173,7 +162,7 @@ fn cut(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, history: 
     let script = Script::new(&start, &source.frames, &history.turns)?;
     let truth = Truth::new(&source.recording);
     let answers = |clip| answers(source, options, clip, &script, &truth, &history.own_words);
-    clips.iter().map(|clip| example(source, layout, clip, &answers(clip))).collect()
+    clips.iter().map(|clip| example(source, layout, clip, &script, &answers(clip))).collect()
 }
 
 /// What should be answered in a clip.
@@ -239,7 +228,7 @@ fn answers(
     answers
 }
 
-fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers) -> Result<Example> {
+fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, answers: &Answers) -> Result<Example> {
     let slots = &clip.episode.slots;
     let tokens: Vec<u32> = slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
     let per_frame = layout.tokens_per_frame();
@@ -263,6 +252,7 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
     Ok(Example {
         features: features.to_vec(),
         cosines: cosines.unwrap_or_default().to_vec(),
+        states: if columns == 0 { Vec::new() } else { states(clip, script) },
         dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
         speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
         dst_reads: answers.dst_reads.clone(),
@@ -273,6 +263,20 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, answers: &Answers)
         tokens,
         order,
     })
+}
+
+/// States of the steps when each frame of a clip comes: before its own updates.
+fn states(clip: &Clip, script: &Script) -> Vec<u8> {
+    let mut state = clip.start.clone();
+    let mut codes = Vec::new();
+    for frame in clip.frames.clone() {
+        codes.extend(state.codes());
+        for update in script.frames[frame].updates.iter().filter(|_| frame >= clip.first_new) {
+            // The layout has applied it before: it fits.
+            let _ = state.apply(*update);
+        }
+    }
+    codes
 }
 
 /// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the number of the last

@@ -9,6 +9,9 @@ use crate::train::examples::{ExampleOptions, Source, TIME_TOLERANCE_S};
 use crate::train::rng::Rng;
 use crate::units::MediaTime;
 
+/// Most patience is short, some is long: a uniform draw to this power.
+const PATIENCE_POWER: i32 = 3;
+
 /// What the recording asks for: its updates in order, with their times.
 pub struct Truth {
     updates: Vec<(MediaTime, Update)>,
@@ -86,26 +89,14 @@ pub struct History {
     pub own_words: Vec<MediaTime>,
 }
 
-/// How a free run's own history is mixed with what would have been right.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Help {
-    /// An update that the model has failed to make is made for it after a time drawn up to this, in seconds.
-    pub patience_s_max: f64,
-    /// Share of the model's wrong updates, made when another was asked for, that are put right: in the state that its
-    /// errors led to, the right text is learnt where it would write the wrong one.
-    pub corrected_share: f32,
-    /// An update that will be asked for within this time may be made already, in seconds.
-    pub ambiguous_before_s: f64,
-}
-
-/// What the model wrote in a free run, at the frames of the recording, with some [`Help`]. What the state does not allow
-/// then is left out. (Ross et al., DAgger, 2011: the learner's states, the expert's answers.)
+/// What the model wrote in a free run, at the frames of the recording. An update that it has failed to make is made for it
+/// after a time drawn up to `patience_s_max`. What the state does not allow then is left out. (Ross et al., DAgger, 2011: the learner's states, the expert's answers.)
 ///
 /// What the recording's assistant says upon an update is said when that update is made; what it says otherwise, at its
 /// own time. The model's own words stand where the recording has none.
-pub fn own(source: &Source, wrote: &[Turn], help: &Help, draw: &mut Rng) -> History {
+pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng) -> History {
     let truth = Truth::new(&source.recording);
-    let patience_s: Vec<f64> = truth.updates.iter().map(|_| help.patience_s_max * f64::from(draw.unit())).collect();
+    let patience_s: Vec<f64> = truth.updates.iter().map(|_| patience_s_max * f64::from(draw.unit()).powi(PATIENCE_POWER)).collect();
     let mut said = Said::new(source);
     let mut state = TaskState::new(&source.task);
     let mut history = History::default();
@@ -116,15 +107,7 @@ pub fn own(source: &Source, wrote: &[Turn], help: &Help, draw: &mut Rng) -> Hist
         while let Some(turn) = wrote.get(next).filter(|t| time(t) <= at.0 + TIME_TOLERANCE_S) {
             match &turn.kind {
                 TurnKind::Dst(own) => {
-                    for update in own {
-                        let soon_at = MediaTime(at.0 + help.ambiguous_before_s);
-                        let wanted = truth.due(&state, soon_at).next().map_or(*update, |(_, wanted)| wanted);
-                        let corrects = wanted != *update && help.corrected_share > 0.0 && draw.unit() < help.corrected_share;
-                        let update = if corrects { wanted } else { *update };
-                        if state.apply(update).is_ok() {
-                            updates.push(update);
-                        }
-                    }
+                    updates.extend(own.iter().filter(|update| state.apply(**update).is_ok()));
                 }
                 TurnKind::Assistant { .. } => own_words = Some(turn.kind.clone()),
                 TurnKind::System(_) | TurnKind::User(_) => {}
@@ -244,24 +227,13 @@ mod tests {
     fn a_history_of_its_own_keeps_errors_and_is_helped_in_the_end() {
         let source = source();
         let wrote = [turn(1.0, updates(&["S2->start"])), says(1.0), turn(2.5, updates(&["S1->start"])), turn(3.0, updates(&["S2->start"]))];
-        let helped_after = |patience_s_max| Help { patience_s_max, ..Help::default() };
-        let alone = own(&source, &wrote, &helped_after(1e6), &mut Rng::of(&[1]));
+        let alone = own(&source, &wrote, 1e9, &mut Rng::of(&[1]));
         assert_eq!(words(&alone.turns), "1 S2->start, 1 says, 2.5 S1->start");
         assert_eq!(alone.own_words, [MediaTime(1.0)]);
-        let helped = own(&source, &wrote, &helped_after(0.0), &mut Rng::of(&[1]));
+        let helped = own(&source, &wrote, 0.0, &mut Rng::of(&[1]));
         assert_eq!(words(&helped.turns), "1 S2->start, 1 says, 2 S1->start, 4 S1->complete, 8 S2->complete");
-        let nothing = own(&source, &[], &helped_after(0.0), &mut Rng::of(&[1]));
+        let nothing = own(&source, &[], 0.0, &mut Rng::of(&[1]));
         assert_eq!(words(&nothing.turns), "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete");
-    }
-
-    #[test]
-    fn a_wrong_update_is_put_right_where_another_was_asked_for() {
-        let source = source();
-        let wrote = [turn(1.0, updates(&["S2->start"])), turn(4.0, updates(&["S2->complete"])), turn(4.5, updates(&["S1->complete"]))];
-        let help = Help { patience_s_max: 1e6, corrected_share: 1.0, ambiguous_before_s: 0.5 };
-        let put_right = own(&source, &wrote, &help, &mut Rng::of(&[1]));
-        // At 1 s nothing was asked for: the wrong start stays. At 4 s the start of S1 was.
-        assert_eq!(words(&put_right.turns), "1 S2->start, 4 S1->start, 4.5 S1->complete");
     }
 
     #[test]
@@ -270,7 +242,7 @@ mod tests {
         source.recording.turns.insert(0, says(0.5));
         source.recording.turns.insert(3, says(4.0));
         let wrote = [turn(2.0, updates(&["S1->start"])), turn(5.0, updates(&["S1->complete"])), says(5.0), says(9.0)];
-        let own = own(&source, &wrote, &Help { patience_s_max: 1e6, ..Help::default() }, &mut Rng::of(&[1]));
+        let own = own(&source, &wrote, 1e9, &mut Rng::of(&[1]));
         assert_eq!(words(&own.turns), "0.5 says, 2 S1->start, 5 S1->complete, 5 says, 9 says");
         assert_eq!(own.own_words, [MediaTime(9.0)]);
     }

@@ -6,11 +6,12 @@ use candle_core::{DType, Device, Tensor};
 use image::{Rgb, RgbImage};
 use proact::model::assistant::Assistant;
 use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig, VisionRef,
 };
 use proact::model::encoder::Vision;
 use proact::model::gguf::{GgmlType, GgufFile};
 use proact::model::metadata::MetaValue;
+use proact::model::text::TextTower;
 use proact::model::tokenizer::Tokenizer;
 use proact::model::weights::{Stored, Weights};
 use proact::quant::write::{Planned, Writer};
@@ -60,14 +61,37 @@ fn write_vision(path: &Path) {
         pool_head: true,
         patch_grids: vec![],
     };
+    let json = words();
+    let tokenizer = Tokenizer::new(json.as_bytes(), None).unwrap();
+    let text = TextConfig {
+        vocab_size: tokenizer.vocab_size().unwrap(),
+        context_length: 8,
+        embedding_length: 16,
+        feed_forward_length: 32,
+        block_count: 1,
+        head_count: 2,
+        layer_norm_eps: 1e-6,
+        projection_length: 32,
+        mean_pool: true,
+        pad_token: tokenizer.id("<pad>").unwrap(),
+    };
     let weights = Weights::trainable(1, &Device::Cpu);
     Vision::new(&config, &weights).unwrap();
-    write(path, config.to_metadata().unwrap(), &weights);
+    TextTower::new(&text, &weights).unwrap();
+    let mut metadata = config.to_metadata().unwrap();
+    metadata.extend(text.to_metadata().unwrap());
+    metadata.push(("tokenizer.huggingface.json".into(), MetaValue::String(json)));
+    write(path, metadata, &weights);
+}
+
+/// The tokenizer of both files.
+fn words() -> String {
+    let texts = vec!["Goal Steps not_started Boil water Pour the tea into a cup".to_owned()];
+    tokenizer::train(&texts, 512).unwrap()
 }
 
 fn write_assistant(path: &Path, vision: &Path) {
-    let texts = vec!["Goal Steps not_started Boil water Pour the tea into a cup".to_owned()];
-    let json = tokenizer::train(&texts, 512).unwrap();
+    let json = words();
     let words = Tokenizer::new(json.as_bytes(), Some(tokenizer::CHAT_TEMPLATE)).unwrap();
     let id = |text: &str| words.id(text).unwrap();
     // Thresholds at which random heads do fire, now and then.
@@ -100,7 +124,7 @@ fn write_assistant(path: &Path, vision: &Path) {
             asst: id("[ASST]"),
         },
         layout: "dstproact".into(),
-        step_evidence: false,
+        step_evidence: true,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
     };
     let weights = Weights::trainable(2, &Device::Cpu);

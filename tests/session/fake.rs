@@ -86,6 +86,8 @@ pub struct Fake {
     pub extend_calls: AtomicUsize,
     /// Positions at which the heads were read.
     pub heads_read: Mutex<Vec<usize>>,
+    /// Evidence that came with each frame: its number, how many cosines, the states.
+    pub evidence: Mutex<Vec<(usize, usize, Vec<u8>)>>,
 }
 
 impl Fake {
@@ -97,6 +99,7 @@ impl Fake {
             lm_calls: AtomicUsize::new(0),
             extend_calls: AtomicUsize::new(0),
             heads_read: Mutex::new(Vec::new()),
+            evidence: Mutex::new(Vec::new()),
         }
     }
 
@@ -167,7 +170,9 @@ impl Backbone for Fake {
         for piece in pieces {
             match piece {
                 Piece::Token(token) => new.push(Held::Token(*token)),
-                Piece::Features(values, _) => {
+                Piece::Features(values, evidence) => {
+                    let told = (values[0] as usize, evidence.cosines.len(), evidence.states.to_vec());
+                    self.evidence.lock().unwrap().push(told);
                     assert_eq!(values.len(), self.tokens_per_frame * WIDTH);
                     new.extend(vec![Held::Image(values[0] as usize); self.tokens_per_frame]);
                 }

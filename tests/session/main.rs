@@ -1,5 +1,6 @@
 //! The session with fakes for the model: the same tokens as in training, the same events every time.
 
+mod evidence;
 mod fake;
 mod golden;
 mod hands;

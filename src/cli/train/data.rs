@@ -1,5 +1,6 @@
 //! The episodes of a training: found, split by person, decoded once, encoded once.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,6 +86,9 @@ impl Episodes {
             all.push(Episode { recording, task, part, folder });
         }
         all.sort_by(|a, b| a.recording.id.cmp(&b.recording.id));
+        // Who is tested on is seen once, as the recording has it: scores stay comparable whatever else is rendered.
+        let ids: HashSet<String> = all.iter().map(|e| e.recording.id.clone()).collect();
+        all.retain(|e| e.part == Part::Train || !is_further_rendering(&e.recording.id, &ids));
         let episodes = Self { all };
         for (part, key) in [(Part::Train, "episodes"), (Part::Validation, "split.validation_people")] {
             if episodes.of(part).next().is_none() {
@@ -163,6 +167,12 @@ impl Episodes {
             Ok(file_.write(&file)?)
         })
     }
+}
+
+/// `ID.2`, `ID.3`, … where `ID` is there too (see `proact synth --renderings`).
+fn is_further_rendering(id: &str, ids: &HashSet<String>) -> bool {
+    let number = |n: &str| n.parse::<u64>().is_ok_and(|n| n > 1);
+    id.rsplit_once('.').is_some_and(|(first, n)| number(n) && ids.contains(first))
 }
 
 impl Episode {

@@ -289,13 +289,11 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),
         shuffled_share: share(s.shuffled_share, 0.0),
-        bare_share: s.bare_share,
         early_frames_max: s.early_frames_max,
         silent_user_share: share(s.silent_user_share, 1.0),
         late_frames_max: s.late_frames_max,
         ambiguous_before_s: s.ambiguous_before_s,
         patience_s_max: s.own_history_patience_s_max,
-        corrected_share: s.own_history_corrected_share,
     }
 }
 

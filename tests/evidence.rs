@@ -1,0 +1,181 @@
+//! The evidence of steps in a frame's token: against a naive loop, with gradients, and what is refused.
+
+mod common;
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use common::{assistant_config, figures};
+use proact::error::{Error, Result};
+use proact::model::assistant::Assistant;
+use proact::model::config::AssistantConfig;
+use proact::model::evidence::{IDLE_WORDS, StepWords};
+use proact::model::weights::Weights;
+use proact::model::{Backbone, Evidence, Perceiver, Piece};
+use proact::units::TokenId;
+
+const CPU: Device = Device::Cpu;
+const STEPS: usize = 3;
+
+fn config() -> AssistantConfig {
+    AssistantConfig { step_evidence: true, ..assistant_config() }
+}
+
+/// The second step's id has two tokens.
+fn ids() -> Vec<Vec<TokenId>> {
+    vec![vec![TokenId(10)], vec![TokenId(11), TokenId(12)], vec![TokenId(13)]]
+}
+
+/// Cosines and states of two frames.
+fn frames() -> (Vec<f32>, Vec<u8>) {
+    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35], vec![2, 1, 0, 2, 2, 2])
+}
+
+fn refused<T>(result: Result<T>, words: &[&str]) {
+    let text = result.err().map(|e| e.to_string()).unwrap_or_else(|| panic!("not refused"));
+    for word in words {
+        assert!(text.contains(word), "{text:?} lacks {word:?}");
+    }
+}
+
+/// What the layer adds, by the formula at the head of `model/evidence.rs`, in loops over f64.
+fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], width: usize) -> Vec<f32> {
+    let table = &tensors["token_embd.weight"];
+    let row = |id: TokenId| table[id.0 as usize * width..][..width].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+    let rows: Vec<Vec<f64>> = ids()
+        .iter()
+        .map(|tokens| {
+            let all: Vec<Vec<f64>> = tokens.iter().map(|t| row(*t)).collect();
+            let mean: Vec<f64> = (0..width).map(|d| all.iter().map(|r| r[d]).sum::<f64>() / all.len() as f64).collect();
+            let rms = (mean.iter().map(|v| v * v).sum::<f64>() / width as f64 + config().backbone.rms_eps).sqrt();
+            let weight = &tensors["mm.step.norm.weight"];
+            mean.iter().zip(weight).map(|(v, w)| v / rms * f64::from(*w)).collect()
+        })
+        .collect();
+    let scale = f64::from(tensors["mm.step.scale"][0]).exp();
+    let mut out = Vec::new();
+    for (cosines, states) in cosines.chunks(STEPS + 1).zip(states.chunks(STEPS)) {
+        let powers: Vec<f64> = cosines.iter().map(|c| (f64::from(*c) * scale).exp()).collect();
+        let p: Vec<f64> = powers.iter().map(|v| v / powers.iter().sum::<f64>()).collect();
+        let first = states.iter().position(|s| *s == 0);
+        let sum = |weight: &dyn Fn(usize) -> f64| (0..width).map(|d| (0..STEPS).map(|k| weight(k) * rows[k][d]).sum()).collect::<Vec<f64>>();
+        let by_state: Vec<f64> = (0..3u8)
+            .map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum())
+            .chain([p[STEPS]])
+            .collect();
+        let parts = [
+            ("mm.step.seen.weight", sum(&|k| p[k])),
+            ("mm.step.open.weight", sum(&|k| f64::from(u8::from(states[k] == 1)))),
+            ("mm.step.next.weight", sum(&|k| f64::from(u8::from(first == Some(k))))),
+            ("mm.step.states.weight", by_state),
+        ];
+        for d in 0..width {
+            let product = |(name, x): &(&str, Vec<f64>)| -> f64 {
+                tensors[*name][d * x.len()..][..x.len()].iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum()
+            };
+            out.push(parts.iter().map(product).sum::<f64>() as f32);
+        }
+    }
+    out
+}
+
+#[test]
+fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<()> {
+    let config = config();
+    let weights = Weights::trainable(3, &CPU);
+    let model = Assistant::new(&config, &weights)?;
+    let features = Tensor::randn(0f32, 1.0, (2, config.vision_length), &CPU)?;
+    let (cosines, states) = frames();
+    let cosines_tensor = Tensor::from_slice(&cosines, (2, STEPS + 1), &CPU)?;
+    let with = model.see(&features, Some((&cosines_tensor, &states, &ids())))?;
+    let added: Vec<f32> = (&with - model.see(&features, None)?)?.flatten_all()?.to_vec1()?;
+    let mut tensors = HashMap::new();
+    for (name, var) in weights.vars() {
+        tensors.insert(name, var.as_tensor().flatten_all()?.to_vec1()?);
+    }
+    let expected = naive(&tensors, &cosines, &states, config.backbone.embedding_length);
+    let found = figures(&added, &expected);
+    assert!(found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999, "{found:?}");
+
+    let fused = Assistant::new(&config, &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU))?;
+    let fused = fused.see(&features, Some((&cosines_tensor, &states, &ids())))?;
+    let difference: f32 = (fused - &with)?.abs()?.max_all()?.to_scalar()?;
+    assert!(difference < 2e-5, "{difference}");
+
+    let gradients = with.sqr()?.mean_all()?.backward()?;
+    for (name, var) in weights.vars().into_iter().filter(|(name, _)| name.starts_with("mm.step.")) {
+        let gradient = gradients.get(&var).ok_or_else(|| Error::Model(format!("{name}: no gradient")))?;
+        assert!(gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<()> {
+    let model = Assistant::new(&config(), &Weights::trainable(3, &CPU))?;
+    let frame = vec![0.5f32; config().vision_length];
+    let (ids, (cosines, states)) = (ids(), frames());
+    let good = Evidence { ids: &ids, cosines: &cosines[..4], states: &states[..3] };
+    let nan = [0.1, f32::NAN, 0.0, 0.0];
+    let wordless = [vec![], vec![TokenId(1)], vec![TokenId(2)]];
+    let unknown = [vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]];
+    let mut memory = model.new_memory()?;
+    let mut read = |evidence| model.extend(&[Piece::Features(&frame, evidence)], &mut memory);
+    read(good)?;
+    refused(read(Evidence { cosines: &cosines[..3], ..good }), &["3 cosines", "3 steps", "4"]);
+    refused(read(Evidence { cosines: &nan, ..good }), &["finite"]);
+    refused(read(Evidence { ids: &[], ..good }), &["0 steps"]);
+    refused(read(Evidence { states: &states[..2], ..good }), &["states"]);
+    refused(read(Evidence { states: &[0, 1, 3], ..good }), &["states", "below 3"]);
+    refused(read(Evidence { ids: &wordless, ..good }), &["without tokens"]);
+    refused(read(Evidence { ids: &unknown, ..good }), &["96"]);
+    read(Evidence::default())?;
+    let other = [vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]];
+    let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { ids: &other, ..good })];
+    refused(model.extend(&two, &mut memory), &["other steps"]);
+    assert_eq!(proact::model::Memory::len(&memory), 2);
+
+    let without = Assistant::new(&assistant_config(), &Weights::trainable(3, &CPU))?;
+    refused(without.extend(&[Piece::Features(&frame, good)], &mut without.new_memory()?), &["step_evidence"]);
+    Ok(())
+}
+
+/// Reads the number of letters before the first space and behind it.
+struct Letters;
+
+impl Perceiver for Letters {
+    fn tokens_per_frame(&self) -> usize {
+        2
+    }
+    fn width(&self) -> usize {
+        2
+    }
+    fn encode(&self, _: &[u8], _: u32, _: u32) -> Result<Vec<f32>> {
+        Ok(vec![1.0; 4])
+    }
+    fn read(&self, text: &str) -> Result<Vec<f32>> {
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(match text {
+            "short" => vec![1.0],
+            "endless" => vec![f32::INFINITY, 1.0],
+            _ => vec![first.len() as f32, rest.len() as f32],
+        })
+    }
+}
+
+#[test]
+fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result<()> {
+    let words = StepWords::read(&Letters, vec![("abc defg", vec![TokenId(1)]), ("abcd", vec![TokenId(2)])])?;
+    assert_eq!(words.ids(), [[TokenId(1)], [TokenId(2)]]);
+    // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing` and 13 more letters.
+    let idle = 13.0 / (7.0f32 * 7.0 + 13.0 * 13.0).sqrt();
+    assert_eq!(IDLE_WORDS, "Nothing is being done");
+    let found = words.cosines(&[0.0, 2.0, 9.0, 9.0])?;
+    assert!(figures(&found, &[0.8, 0.0, idle]).max_abs < 1e-6, "{found:?}");
+    assert_eq!(words.cosines(&[0.0; 4])?, [0.0; 3], "a dark feature is like nothing");
+    refused(words.cosines(&[1.0]), &["1 numbers", "2"]);
+    for bad in ["short", "endless", ""] {
+        refused(StepWords::read(&Letters, vec![(bad, Vec::new())]), &[bad, "expected 2"]);
+    }
+    Ok(())
+}
