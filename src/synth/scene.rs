@@ -387,6 +387,18 @@ mod tests {
     }
 
     #[test]
+    fn a_further_rendering_keeps_who_it_is_of_and_shows_another() {
+        let text = "goal = \"x\"\nperson = 3\n[[step]]\nname = \"Stir the bowl\"\nstart_s = 5\nend_s = 15\n";
+        let first = Timeline::parse("t", text).unwrap();
+        let again = first.again(1);
+        assert_eq!((again.id.as_str(), again.person, &again.doings), ("t.2", 3, &first.doings));
+        let scene = |timeline| Scene::new(&Episode::new(timeline, 1, 1.0).unwrap());
+        let (first, again) = (scene(&first), scene(&again));
+        assert_ne!((first.person.skin, first.worktop), (again.person.skin, again.worktop));
+        assert!(first.render(7.0, SIZE.0, SIZE.1) != again.render(7.0, SIZE.0, SIZE.1));
+    }
+
+    #[test]
     fn start_and_end_are_to_be_seen() {
         let episode = episode("Slice the tomato", 1);
         let scene = Scene::new(&episode);

@@ -308,14 +308,22 @@ impl AssistantTrainer<'_> {
                 Some(draw) => self.subsample(reads, if n == 0 { &example.temptations } else { &none }, draw),
                 None => reads.clone(),
             };
-            if kept.is_empty() {
-                continue;
+            let counts = if n == 0 { &mut stats.dst } else { &mut stats.speak };
+            // Reads at frames and reads at the end of an update are balanced by themselves: the first are seldom
+            // positive, the second about half of the time, and one weight for both would have a model that is in two
+            // minds whether another update follows say yes.
+            let (at_frames, at_ends): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(place, _)| example.is_frame(*place));
+            let mut groups = Vec::new();
+            for group in [at_frames, at_ends].into_iter().filter(|group| !group.is_empty()) {
+                let (places, positive): (Vec<u32>, Vec<bool>) = group.into_iter().unzip();
+                let (speak, dst) = self.assistant.head_logits_tensor(&rows(&hidden, &places)?)?;
+                let logits = if n == 0 { dst } else { speak };
+                counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
+                groups.extend(loss::balanced_binary(&logits, &positive)?);
             }
-            let (places, positive): (Vec<u32>, Vec<bool>) = kept.into_iter().unzip();
-            let (speak, dst) = self.assistant.head_logits_tensor(&rows(&hidden, &places)?)?;
-            let (logits, counts) = if n == 0 { (dst, &mut stats.dst) } else { (speak, &mut stats.speak) };
-            counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
-            parts[2 + n] = loss::balanced_binary(&logits, &positive)?;
+            if !groups.is_empty() {
+                parts[2 + n] = Some(Tensor::stack(&groups, 0)?.mean_all()?);
+            }
         }
         if !example.ids.is_empty() && !example.in_view.is_empty() {
             let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed_ids(&example.ids)?, &example.in_view)?;

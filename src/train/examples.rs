@@ -94,6 +94,13 @@ pub struct Example {
     pub in_view: Vec<(u32, u32)>,
 }
 
+impl Example {
+    /// Is this a position of a frame, and not of a token?
+    pub fn is_frame(&self, place: u32) -> bool {
+        self.order.get(place as usize).is_some_and(|row| *row as usize >= self.tokens.len())
+    }
+}
+
 /// The examples of a recording, in the dialogue that the annotation has. `draw` decides which events are late or early;
 /// the same draws give the same examples.
 ///

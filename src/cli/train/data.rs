@@ -268,3 +268,18 @@ fn decode(video: &Path, fps: f64, size: usize) -> anyhow::Result<(Vec<MediaTime>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_further_rendering_is_known_by_the_first() {
+        let ids: HashSet<String> = ["17_5", "17_5.2", "tea.2", "9_8", "9_8.x"].map(str::to_owned).into();
+        let further: Vec<&str> = ["17_5", "17_5.2", "17_5.12", "17_5.1", "tea.2", "9_8.x", ""]
+            .into_iter()
+            .filter(|id| is_further_rendering(id, &ids))
+            .collect();
+        assert_eq!(further, ["17_5.2", "17_5.12"]);
+    }
+}
