@@ -80,6 +80,8 @@ pub enum Command {
     Panel,
     /// The next theme.
     Theme,
+    /// Give the terminal back and stop, until the shell says to go on.
+    Suspend,
 }
 
 /// One row of the table.
@@ -146,6 +148,7 @@ pub const KEYS: &[Binding] = &[
     row(&[key('p')], "p", Command::Panel, "gates, pipeline or log in the lower left"),
     row(&[key('t')], "t", Command::Theme, "theme: dark, light, without colour"),
     row(&[(KeyCode::Char('l'), CTRL)], "Ctrl-L", Command::Redraw, "draw the screen again"),
+    row(&[(KeyCode::Char('z'), CTRL)], "Ctrl-Z", Command::Suspend, "stop and give the terminal back; fg goes on"),
     row(&[key('?'), key('h')], "?  h", Command::Help, "show or hide this help"),
     row(&[key('q'), (KeyCode::Esc, NONE)], "q  Esc", Command::Quit, "quit (Esc closes what is open first)"),
     row(&[(KeyCode::Char('c'), CTRL)], "Ctrl-C", Command::Interrupt, "quit with exit code 130"),

@@ -9,11 +9,14 @@ pub mod board;
 mod entry;
 pub mod keys;
 pub mod layout;
+mod outlet;
 mod panels;
+pub mod pixels;
 mod print;
 #[cfg(test)]
 mod sample;
 pub mod screen;
+mod suspend;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
 use super::panels::picture;
+use super::suspend::Suspend;
 use super::theme::{Theme, ThemeName};
 use super::wish::Wish;
 use crate::dialogue::task::StepState;
@@ -98,6 +99,11 @@ impl View {
             shown: Shown::default(),
             encoder: picture::Encoder::new(picker),
         }
+    }
+
+    /// For a screen that is drawn on memory: colours and half blocks.
+    pub fn in_colour() -> Self {
+        Self::new(ThemeName::Dark, Picker::halfblocks())
     }
 
     /// Remembers what is on the screen, for the keys that refer to it.
@@ -200,6 +206,7 @@ impl View {
             Command::PageDown => self.scroll = self.scroll.saturating_sub(PAGE_LINES),
             Command::ScrollEnd => self.scroll = 0,
             Command::Redraw => return Touched::All,
+            Command::Suspend => Suspend::ask(),
             Command::Message => self.entry = Some(Entry::new(Purpose::Message)),
             Command::Task => self.entry = Some(Entry::new(Purpose::Task)),
             Command::ChooseNext => self.choose(1),
