@@ -6,6 +6,7 @@
 mod tiny;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -35,17 +36,28 @@ fn size(rows: u16, cols: u16) -> PtySize {
     PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
 }
 
-/// Plays many frames at twice the pictures' own speed, so that it goes on until it is ended.
+/// Plays many frames, so that at twice the pictures' own speed it goes on until it is ended.
 fn start(reads: bool, more: &[&str]) -> Run {
     let tiny = tiny::make(400);
     let log = tiny.folder.path().join("events.jsonl");
+    let arguments = [&["--events", log.to_str().unwrap()], more].concat();
+    let arguments = replay(&tiny, &arguments);
+    open(tiny, log, reads, &arguments)
+}
+
+/// Arguments of a replay of the tiny model.
+fn replay(tiny: &tiny::Tiny, more: &[&str]) -> Vec<OsString> {
+    let files: [&Path; 7] =
+        [&tiny.frames, Path::new("--model"), &tiny.model, Path::new("--vision"), &tiny.vision, Path::new("--task"), &tiny.task];
+    let more = more.iter().map(OsString::from);
+    [OsString::from("replay")].into_iter().chain(files.map(OsString::from)).chain(more).collect()
+}
+
+/// The binary in a terminal of 80 columns and 24 rows.
+fn open(tiny: tiny::Tiny, log: PathBuf, reads: bool, arguments: &[OsString]) -> Run {
     let pty = native_pty_system().openpty(size(24, 80)).unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_proact"));
-    command.arg("replay");
-    command.args([&tiny.frames, Path::new("--model"), &tiny.model, Path::new("--vision"), &tiny.vision]);
-    command.args([Path::new("--task"), &tiny.task]);
-    command.args(["--events", log.to_str().unwrap()]);
-    command.args(more);
+    command.args(arguments);
     command.env("TERM", "xterm-256color");
     command.env_remove("NO_COLOR");
     command.cwd(tiny.folder.path());
@@ -236,7 +248,7 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
         let mut terminal = vt100::Parser::new(30, 100, 0);
         terminal.process(&text.as_bytes()[cleared..]);
         let lines: Vec<String> = terminal.screen().rows(0, 100).collect();
-        lines[0].contains("proact") && lines[29].contains("quit") && lines.iter().any(|l| l.contains("Boil water"))
+        lines[0].contains("REPLAY") && lines[29].contains("quit") && lines.iter().any(|l| l.contains("Boil water"))
     });
     run.key(b"q");
     assert_eq!(run.end(), 0);
@@ -256,6 +268,47 @@ fn a_terminal_that_nobody_reads_loses_pictures_and_no_event() {
     run.signal("-TERM");
     assert_eq!(run.end(), 130);
     assert!(!run.raw());
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_run_in_order() {
+    let mut run = start(false, &["--speed", "2"]);
+    run.wait("a frame", |run| std::fs::read_to_string(&run.log).is_ok_and(|text| text.contains("\"frame\",")));
+    // Another one takes its place here; with the last handle the terminal is closed.
+    run.keys = Box::new(std::io::sink());
+    run.master = native_pty_system().openpty(size(24, 80)).unwrap().master;
+    assert_eq!(run.end(), 130);
+    run.assert_log_is_whole();
+}
+
+#[test]
+fn a_recorded_session_keeps_its_pace_and_can_be_moved_in() {
+    let tiny = tiny::make(400);
+    let folder = tiny.folder.path().join("s");
+    let mut record = std::process::Command::new(env!("CARGO_BIN_EXE_proact"));
+    let output = record.args(replay(&tiny, &["--headless", "--record", folder.to_str().unwrap()])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut run = open(tiny, folder.join("events.jsonl"), true, &["play".into(), folder.into_os_string()]);
+    run.until_shown("RECORDED");
+    // Nothing that a key asks for changes it, and none makes it run away.
+    for key in ["d", "u", "<", ".", "o", "i"] {
+        run.key(key.as_bytes());
+        run.until_shown("nothing can be changed");
+        run.key(b"l");
+    }
+    run.key(b"r");
+    sleep(Duration::from_secs(1));
+    assert!(run.shown().lines().next().unwrap().contains(" 0:0"), "{}", run.shown());
+    // Far on, while it pauses and afterwards; back to the beginning.
+    run.key(b" ");
+    run.until_shown("PAUSED");
+    run.key(b"}");
+    run.until_shown(" 0:3");
+    run.key(b" \x1b[H");
+    run.until_shown(" 0:0");
+    run.key(b"q");
+    assert_eq!(run.end(), 0);
+    run.assert_given_back();
 }
 
 #[test]

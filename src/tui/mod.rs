@@ -7,6 +7,7 @@
 pub mod app;
 pub mod board;
 mod entry;
+mod keyboard;
 pub mod keys;
 pub mod layout;
 mod outlet;

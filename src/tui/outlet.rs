@@ -72,6 +72,11 @@ impl Outlet {
         true
     }
 
+    /// The terminal refused what was written.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().failed.is_some()
+    }
+
     /// What a drawing is written with: it goes out whole, when it is flushed.
     pub fn pen(&self) -> Pen {
         Pen { outlet: self.clone(), drawing: Vec::new() }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crossterm::event::{self, Event as TerminalEvent, KeyEventKind};
+use crossterm::event::{Event as TerminalEvent, KeyEventKind};
 use crossterm::queue;
 use crossterm::style::force_color_output;
 use crossterm::terminal::{Clear, ClearType};
@@ -16,6 +16,7 @@ use ratatui_image::picker::Picker;
 use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
 use super::board::{Board, Controls};
+use super::keyboard::Keyboard;
 use super::layout::draw;
 use super::outlet::Pen;
 use super::suspend::Suspend;
@@ -42,6 +43,7 @@ pub struct Options {
 }
 
 /// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal and gives it back.
+/// A terminal that goes away asks to quit as well, as a signal does.
 ///
 /// # Errors
 /// The terminal cannot be used.
@@ -52,12 +54,20 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     // when the person has asked for a theme.
     force_color_output(true);
     let picker = if options.ask_graphics { ask_graphics() } else { Picker::halfblocks() };
+    let keyboard = Keyboard::listen()?;
     let mut view = View::new(options.theme, picker);
     let mut terminal = blank()?;
     let mut drawn = None;
     let mut touched = Touched::Nothing;
     while !controls.quitting() && terminal::is_taken() {
-        touched = touched.max(obey_keys(&mut view, controls)?);
+        let Ok(keys) = obey_keys(&keyboard, &mut view, controls) else {
+            controls.interrupt();
+            break;
+        };
+        touched = touched.max(keys);
+        if controls.take_suspend() {
+            Suspend::ask();
+        }
         if suspend.is_asked() {
             terminal::restore();
             suspend.stop()?;
@@ -95,10 +105,10 @@ fn blank() -> io::Result<Terminal<CrosstermBackend<Pen>>> {
 }
 
 /// Takes all keys that wait.
-fn obey_keys(view: &mut View, controls: &Controls) -> io::Result<Touched> {
+fn obey_keys(keyboard: &Keyboard, view: &mut View, controls: &Controls) -> io::Result<Touched> {
     let mut touched = Touched::Nothing;
-    while event::poll(Duration::ZERO)? {
-        let now = match event::read()? {
+    while let Some(event) = keyboard.next()? {
+        let now = match event {
             TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => view.press(key, controls),
             TerminalEvent::Mouse(mouse) => view.mouse(mouse, controls),
             TerminalEvent::Resize(..) => Touched::All,

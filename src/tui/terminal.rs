@@ -22,7 +22,7 @@ const RESTORE_MAX: Duration = Duration::from_secs(1);
 
 /// The terminal is ours at the moment. The one that flips it back is the one that restores.
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// The terminal did not read what was to give it back.
+/// The terminal did not take what was to give it back.
 static STUCK: AtomicBool = AtomicBool::new(false);
 /// The way to it; one for the whole process.
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
@@ -98,7 +98,7 @@ pub fn restore() {
         // Writing to memory does not fail.
         let _ = queue!(bytes, DisableMouseCapture, DisableBracketedPaste, ResetColor, Show, LeaveAlternateScreen);
         outlet.close(&bytes);
-        STUCK.store(!outlet.drain(RESTORE_MAX), Ordering::SeqCst);
+        STUCK.store(!outlet.drain(RESTORE_MAX) || outlet.has_failed(), Ordering::SeqCst);
     }
     let _ = disable_raw_mode();
 }
@@ -108,7 +108,7 @@ pub fn is_taken() -> bool {
     TAKEN.load(Ordering::SeqCst)
 }
 
-/// Whether the terminal does not read any more: whoever writes to it would wait for ever.
+/// Whether the terminal takes nothing any more, or is gone: whoever writes to it would wait for ever, or fail.
 pub fn is_stuck() -> bool {
     STUCK.load(Ordering::SeqCst)
 }

@@ -10,7 +10,6 @@ use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
 use super::panels::picture;
-use super::suspend::Suspend;
 use super::theme::{Theme, ThemeName};
 use super::wish::Wish;
 use crate::dialogue::task::StepState;
@@ -206,7 +205,7 @@ impl View {
             Command::PageDown => self.scroll = self.scroll.saturating_sub(PAGE_LINES),
             Command::ScrollEnd => self.scroll = 0,
             Command::Redraw => return Touched::All,
-            Command::Suspend => Suspend::ask(),
+            Command::Suspend => controls.suspend(),
             Command::Message => self.entry = Some(Entry::new(Purpose::Message)),
             Command::Task => self.entry = Some(Entry::new(Purpose::Task)),
             Command::ChooseNext => self.choose(1),
