@@ -88,6 +88,9 @@ fn frames_are_kept_only_when_asked_for() {
     let tiny = tiny::make(3);
     let folder = record(&tiny, &[]);
     assert!(!folder.join("frames").exists());
+    let output = replay(&tiny, &["--save-frames"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--record DIR"), "{}", text(&output.stderr));
 }
 
 #[test]

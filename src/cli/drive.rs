@@ -20,7 +20,7 @@ use crate::tui::{Board, Controls, Mode, Status};
 const PENDING_NAP: Duration = Duration::from_millis(2);
 
 /// Rest between two looks at what the person wants, after the end.
-const LINGER_NAP: Duration = Duration::from_millis(20);
+pub const LINGER_NAP: Duration = Duration::from_millis(20);
 
 /// Opens the recording again, for going to another place in it.
 pub type Reopen<'a> = Box<dyn Fn() -> anyhow::Result<Box<dyn Source>> + 'a>;
@@ -91,7 +91,7 @@ struct Noticing<'a> {
 
 impl Sink for Noticing<'_> {
     fn emit(&mut self, event: &Event) -> Result<()> {
-        self.happened |= matches!(event, Event::Transition { .. } | Event::Utterance { .. } | Event::Warning { .. } | Event::Rejected { .. });
+        self.happened |= event.is_news();
         self.sink.emit(event)
     }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use super::config::Settings;
 use super::drive::{Drive, Ended, Labels, Reopen};
-use super::exit::Interrupted;
+use super::exit::{Interrupted, Usage};
 use super::film::Film;
 use super::flags::RunFlags;
 use super::load::{self, Loaded};
@@ -24,7 +24,7 @@ use super::tokens::TokenFile;
 use super::{log, replay, signals};
 use crate::dialogue::task::Task;
 use crate::error::Result;
-use crate::session::{Session, SessionConfig};
+use crate::session::{Session, SessionConfig, Status};
 use crate::stream::{Sink, Source};
 use crate::tui::{self, App, Board, Controls, Mode, ScreenSink, ThemeName};
 
@@ -192,6 +192,9 @@ fn drive(
         board.status(tui::Status { mode: job.mode, source: source_name.clone(), ..tui::Status::default() });
     }
     let flags = &job.flags;
+    if flags.save_frames && flags.record.is_none() && flags.resume.is_none() {
+        return Err(Usage("--save-frames keeps them in a recorded session; name it by --record DIR".into()).into());
+    }
     if let Some(folder) = &flags.record {
         record::check_free(folder)?;
     }
@@ -215,7 +218,7 @@ fn drive(
         None => {
             let about = |folder: &PathBuf| -> anyhow::Result<Recorder> {
                 let duration_s = source.duration().map(|d| d.seconds());
-                let about = about(&job.model, &job.source_path, duration_s, config.clone(), session.status().memory_capacity)?;
+                let about = about(&job.model, &job.source_path, duration_s, config.clone(), &session.status())?;
                 Ok(Recorder::create(folder, &about, task.as_ref(), flags.save_frames)?)
             };
             (flags.record.as_ref().map(about).transpose()?, Vec::new())
@@ -298,7 +301,7 @@ fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
 }
 
 /// What a recorded session says of itself.
-fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionConfig, memory_capacity: usize) -> Result<About> {
+fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionConfig, status: &Status) -> Result<About> {
     Ok(About {
         schema: record::SCHEMA,
         proact: env!("CARGO_PKG_VERSION").into(),
@@ -306,7 +309,8 @@ fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionC
         duration_s,
         model: Used { name: replay::name_of(model), sha256: session.model_sha256.clone() },
         vision_sha256: session.vision_sha256.clone(),
-        memory_capacity,
+        memory_capacity: status.memory_capacity,
+        memory_reset: status.memory_reset,
         session,
     })
 }

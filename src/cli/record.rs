@@ -4,7 +4,7 @@
 //! DIR/session.json    what ran: configuration, names, SHA-256 of model, vision and source
 //! DIR/events.jsonl    the event log; everything is in it that the session was
 //! DIR/timing.jsonl    times by stage, clock, lag and memory, one record a frame
-//! DIR/task.toml       the task, if there was one
+//! DIR/task.toml       the task, if there was one: the last that the person chose
 //! DIR/frames/N.jpg    what the model saw, only with --save-frames
 //! ```
 //!
@@ -70,6 +70,8 @@ pub struct About {
     pub vision_sha256: String,
     /// Tokens that the model's memory can hold.
     pub memory_capacity: usize,
+    /// When more than this is held, the context policy acts.
+    pub memory_reset: usize,
     /// The session's configuration.
     pub session: SessionConfig,
 }
@@ -111,12 +113,10 @@ impl Recorder {
         private_folder(folder)?;
         let text = serde_json::to_string_pretty(about).map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
         new_file(&folder.join(ABOUT))?.1.write_all(text.as_bytes()).map_err(Error::io(folder.join(ABOUT)))?;
-        if let Some(task) = task {
-            new_file(&folder.join(TASK))?.1.write_all(task.to_toml().as_bytes()).map_err(Error::io(folder.join(TASK)))?;
-        }
         let (path, events) = new_file(&folder.join(EVENTS))?;
         lock(&events, &path)?;
         let recorder = Self { folder: folder.to_path_buf(), events, timing: new_file(&folder.join(TIMING))?.1, save_frames };
+        task.map_or(Ok(()), |task| recorder.task(task))?;
         recorder.make_frames_folder()?;
         Ok(recorder)
     }
@@ -163,6 +163,18 @@ impl Recorder {
         Ok(Lines::of_file(self.timing.try_clone().map_err(Error::io(&path))?, &path))
     }
 
+    /// Keeps another task in the place of the one before. It is there whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn task(&self, task: &Task) -> Result<()> {
+        let (path, fresh) = (self.folder.join(TASK), self.folder.join(format!("{TASK}.new")));
+        // One that a killed process left gives way.
+        gone(&fresh)?;
+        new_file(&fresh)?.1.write_all(task.to_toml().as_bytes()).map_err(Error::io(&fresh))?;
+        fs::rename(&fresh, &path).map_err(Error::io(&path))
+    }
+
     /// Keeps a frame's picture, if that was asked for and it has one.
     ///
     /// # Errors
@@ -176,14 +188,19 @@ impl Recorder {
             .encode(&picture.rgb, picture.width, picture.height, image::ExtendedColorType::Rgb8)
             .map_err(|e| Error::format(&path, e.to_string()))?;
         // A picture of an earlier try at this frame gives way.
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path)(e)),
-            _ => new_file(&path)?.1.write_all(&bytes).map_err(Error::io(&path)),
-        }
+        gone(&path)?;
+        new_file(&path)?.1.write_all(&bytes).map_err(Error::io(&path))
     }
 
     fn make_frames_folder(&self) -> Result<()> {
-        if self.save_frames { private_folder(&self.folder.join(FRAMES)) } else { Ok(()) }
+        let path = self.folder.join(FRAMES);
+        if !self.save_frames {
+            return Ok(());
+        }
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_dir()) {
+            return Err(Error::format(&path, "no plain folder"));
+        }
+        private_folder(&path)
     }
 }
 
@@ -241,6 +258,14 @@ fn private_folder(path: &Path) -> Result<()> {
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(Error::io(path))?;
     Ok(())
+}
+
+/// Removes a file if there is one.
+fn gone(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
+        _ => Ok(()),
+    }
 }
 
 /// A new file that only its owner can read.

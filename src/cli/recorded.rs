@@ -155,6 +155,7 @@ mod tests {
             model: used("m.gguf"),
             vision_sha256: String::new(),
             memory_capacity: 512,
+            memory_reset: 500,
             session: SessionConfig::default(),
         }
     }
@@ -238,6 +239,9 @@ mod tests {
         case(&write(EVENTS, b""), "empty");
         case(&write(EVENTS, b"{\"type\":\"end\"}\n"), "line 1");
         case(&write(TIMING, b"{\"frame\":1}\n"), "line 1");
+        let times = br#"{"frame":1,"at":0.5,"decode_ms":1e21,"encode_ms":0,"extend_ms":0,"generate_ms":0,"total_ms":0,"clock_s":0,"lag_s":0,"memory_tokens":0}
+"#;
+        case(&write(TIMING, times), "line 1: decode_ms is");
         case(&write(TASK, b"goal = 1"), TASK);
         case(&|f| fs::write(f.join(ABOUT), serde_json::to_string(&About { schema: 9, ..about() }).unwrap()).unwrap(), "schema 9");
         let bad = About { session: SessionConfig { fps: -1.0, ..SessionConfig::default() }, ..about() };

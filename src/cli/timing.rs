@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
 use crate::tui::Stage;
+use crate::stream::log::AT_S_MAX;
 use crate::units::{FrameIdx, MediaTime};
 
 /// Frames that the moving means look back on: five seconds at two frames a second.
@@ -74,8 +75,10 @@ impl Record {
     /// # Errors
     /// In words: a time that is none.
     pub fn stages(&self) -> Result<Stages, String> {
-        let time = |name: &str, ms: f64| {
-            Duration::try_from_secs_f64(ms / 1e3).map_err(|_| format!("{name} is {ms}, expected milliseconds"))
+        // Bounded, so that the times of all frames can be summed.
+        let time = |name: &str, ms: f64| match Duration::try_from_secs_f64(ms / 1e3) {
+            Ok(time) if time.as_secs_f64() <= AT_S_MAX => Ok(time),
+            _ => Err(format!("{name} is {ms}, expected milliseconds, at most a year")),
         };
         if !(self.clock_s.is_finite() && self.lag_s.is_finite()) {
             return Err(format!("clock_s is {}, lag_s is {}; expected seconds", self.clock_s, self.lag_s));

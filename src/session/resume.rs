@@ -2,14 +2,15 @@
 //!
 //! The model's memory is not in a log. It is built anew as the policy `refresh` builds it: a prompt for the present
 //! state, and the last frames seen again where the source still has them. The state is exactly what the log says; what
-//! was decided but not yet written when the process was stopped has not happened.
+//! was decided but not yet written when the process was stopped has not happened. Where the person chose another task,
+//! the session goes on with the last one.
 
 use super::{Flow, Session, Stage, Work};
 use crate::dialogue::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
 use crate::stream::log::Check;
-use crate::stream::{Content, ContextPolicyName, Event, Frame, GateName, Hand, Sink, StepInfo, update_of};
+use crate::stream::{Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo, update_of};
 use crate::units::{FrameIdx, MediaTime, Prob};
 
 /// A frame of the log, until the events that belong to it have been read.
@@ -28,6 +29,8 @@ struct Past {
     last_at: MediaTime,
     last_frame: Option<FrameIdx>,
     frames: u64,
+    /// The events are about the task that the session goes on with.
+    about_task: bool,
     reading: Option<Reading>,
     /// Words that no frame has followed.
     words: Vec<(MediaTime, String)>,
@@ -45,7 +48,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return Err(Error::Invalid("the session has begun; it cannot go on with another".into()));
         }
         let mut past = Past::default();
+        let task_at = log.iter().rposition(|event| matches!(event, Event::Session { .. } | Event::Task { .. })).unwrap_or_default();
         for (i, event) in log.iter().enumerate() {
+            past.about_task = i >= task_at;
             let bad = |why: String| Error::Invalid(format!("event {} of the log: {why}", i + 1));
             past.check.push(event).map_err(bad)?;
             self.recall(event, &mut past).map_err(bad)?;
@@ -72,7 +77,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             frames: self.frames_done,
             model: self.config.model_sha256.clone(),
             vision: self.config.vision_sha256.clone(),
-            gates: self.config.gates_info(),
+            gates: self.gates_now(),
             context: self.config.context,
             steps: self.tracker.steps(false),
         })?;
@@ -82,10 +87,26 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(Flow::Working(Work::Prefill))
     }
 
+    /// The gates with the thresholds that the person has given them.
+    fn gates_now(&self) -> GatesInfo {
+        let mut gates = self.config.gates_info();
+        gates.speak.threshold = self.speak_gate.config().threshold;
+        gates.dst_update.threshold = self.dst_gate.config().threshold;
+        gates
+    }
+
     /// Does to state and gates what the event did to them.
     fn recall(&mut self, event: &Event, past: &mut Past) -> Result<(), String> {
         match event {
-            Event::Session { goal, steps, .. } => self.same_task(goal, steps)?,
+            Event::Session { goal, steps, .. } | Event::Task { goal, steps, .. } => {
+                if past.about_task {
+                    self.same_task(goal, steps)?;
+                }
+                if matches!(event, Event::Task { .. }) {
+                    self.recall_frame(past);
+                    self.dst_gate.reset();
+                }
+            }
             Event::Frame { frame, at, speak, dst_update } => {
                 self.recall_frame(past);
                 past.reading = Some(Reading { at: *at, speak: *speak, dst_update: *dst_update, spoke: false, updated: false });
@@ -94,12 +115,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 past.words.clear();
             }
             Event::Transition { .. } => {
-                let Some((at, update)) = update_of(event) else { return Ok(()) };
-                // What is amiss was told then; the tracker remembers that it was.
-                self.tracker.apply(at, update)?;
+                if let Some((at, update)) = update_of(event).filter(|_| past.about_task) {
+                    // What is amiss was told then; the tracker remembers that it was.
+                    self.tracker.apply(at, update)?;
+                }
                 past.reading.iter_mut().for_each(|reading| reading.updated = true);
             }
-            Event::Mark { at, step, state } => {
+            Event::Mark { at, step, state } if past.about_task => {
                 self.tracker.hand(*at, Hand::Mark(*step, *state))?;
             }
             Event::Threshold { gate, threshold, .. } => {
@@ -115,22 +137,21 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 past.reading = None;
                 past.last_frame = None;
                 past.words.clear();
-                self.tracker.go_back(*to);
-                for StepInfo { id, state, .. } in steps {
-                    self.tracker.hand(*to, Hand::Mark(*id, *state))?;
+                if past.about_task {
+                    self.tracker.go_back(*to);
+                    self.set_states(*to, steps)?;
                 }
                 self.speak_gate.reset();
                 self.dst_gate.reset();
             }
-            Event::Task { goal, .. } => {
-                return Err(format!("the person chose another task there, `{goal}`; such a session cannot go on"));
-            }
             Event::Utterance { .. } => past.reading.iter_mut().for_each(|reading| reading.spoke = true),
             Event::User { at, text } => past.words.push((*at, text.clone())),
-            Event::End { .. } => {
+            Event::End { .. } if past.about_task => {
                 self.tracker.amiss_at_end();
             }
-            Event::Rejected { .. }
+            Event::Mark { .. }
+            | Event::End { .. }
+            | Event::Rejected { .. }
             | Event::Warning { .. }
             | Event::Dropped { .. }
             | Event::Context { .. }
@@ -158,8 +179,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if names(steps) != names(&self.tracker.steps(true)) {
             return Err("its steps are not those of this session's task".into());
         }
+        self.set_states(MediaTime::default(), steps)
+    }
+
+    fn set_states(&mut self, at: MediaTime, steps: &[StepInfo]) -> Result<(), String> {
         for StepInfo { id, state, .. } in steps {
-            self.tracker.hand(MediaTime::default(), Hand::Mark(*id, *state))?;
+            self.tracker.hand(at, Hand::Mark(*id, *state))?;
         }
         Ok(())
     }

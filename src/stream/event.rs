@@ -257,13 +257,20 @@ pub enum Event {
         /// The states that it goes on from.
         steps: Vec<StepInfo>,
     },
-    /// Last event; only [`Event::Resume`] may follow.
+    /// Last event; only [`Event::Resume`] and [`Event::Seek`] may follow.
     End {
         /// Frames decided on.
         frames: u64,
         /// Final states.
         steps: Vec<StepInfo>,
     },
+}
+
+impl Event {
+    /// Whether it is what a person looks for in a session: a step changed, a sentence, something amiss.
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::Transition { .. } | Self::Utterance { .. } | Self::Warning { .. } | Self::Rejected { .. })
+    }
 }
 
 impl Serialize for Event {

@@ -84,6 +84,17 @@ pub enum Command {
     Suspend,
 }
 
+impl Command {
+    /// Whether it changes what the session decides or holds, rather than how it is looked at.
+    pub fn changes_the_session(self) -> bool {
+        match self {
+            Self::Message | Self::Task | Self::Done | Self::NotDone | Self::Jump | Self::Undo => true,
+            Self::SpeakUp | Self::SpeakDown | Self::UpdateUp | Self::UpdateDown => true,
+            _ => false,
+        }
+    }
+}
+
 /// One row of the table.
 pub struct Binding {
     /// Keys that trigger it.

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::{Position, Rect};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Who};
+use super::app::{App, Mode, Who};
 use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
@@ -58,6 +58,7 @@ pub(super) struct Shown {
     current: Option<StepId>,
     next: Option<StepId>,
     duration: Option<MediaTime>,
+    recorded: bool,
     previous_event: Option<MediaTime>,
     said: Option<String>,
     /// The step on each line of the steps panel, and where its first line stands.
@@ -113,6 +114,7 @@ impl View {
             current: app.current_step().map(|row| row.id),
             next: app.next_step().map(|row| row.id),
             duration: app.status.duration,
+            recorded: app.status.mode == Mode::Recorded,
             previous_event: app.event_before(back),
             said: app.dialogue.iter().rev().find(|l| l.who == Who::Assistant).map(|l| l.text.clone()),
             ..Shown::default()
@@ -191,6 +193,10 @@ impl View {
 
     /// Does what a key asks for.
     fn obey(&mut self, command: Command, controls: &Controls) -> Touched {
+        if self.shown.recorded && command.changes_the_session() {
+            self.flash = Some("this is a recorded session: nothing can be changed in it".into());
+            return Touched::Parts;
+        }
         match command {
             Command::Quit => controls.quit(),
             Command::Interrupt => controls.interrupt(),

@@ -6,8 +6,8 @@ use proact::dialogue::policy::GateConfig;
 use proact::dialogue::task::{StepState, Task};
 use proact::session::{Gates, SessionConfig};
 use proact::stream::log::Check;
-use proact::stream::{Event, Frame, Hand, Input};
-use proact::units::{MediaTime, Prob, StepId};
+use proact::stream::{Event, Frame, GateName, Hand, Input};
+use proact::units::{MediaTime, Prob, StepId, Threshold};
 
 use super::fake::{Fake, Scene};
 use super::{Bench, ROOMY, config, frame, hand, tea, user};
@@ -45,7 +45,7 @@ fn seen(range: std::ops::Range<u64>) -> Vec<Frame> {
 fn told_by(log: &[Event]) -> Vec<(StepId, StepState)> {
     let mut check = Check::default();
     log.iter().for_each(|event| check.push(event).unwrap());
-    (0..3).map(|i| (StepId(i), check.state_of(StepId(i)).unwrap())).collect()
+    (0..).map_while(|i| Some((StepId(i), check.state_of(StepId(i)).ok()?))).collect()
 }
 
 fn frames_in(log: &[Event]) -> u64 {
@@ -116,6 +116,52 @@ fn a_gate_that_rested_before_the_break_still_rests() {
     second.session.resume(&first.events, &[]).unwrap();
     second.frames(2..8);
     assert_eq!(said(&second.events), [MediaTime(3.0)]);
+}
+
+#[test]
+fn thresholds_and_places_that_the_person_chose_still_count() {
+    let mut bench = Bench::scripted(script());
+    bench.frames(0..6);
+    bench.session.set_threshold(GateName::Speak, Threshold(0.75), &mut bench.events).unwrap();
+    bench.frames(6..9);
+    bench.session.seek(MediaTime(1.0), &mut bench.events).unwrap();
+    bench.frames(2..4);
+    let log = bench.events;
+    for cut in 1..=log.len() {
+        let mut bench = Bench::scripted(script());
+        bench.session.resume(&log[..cut], &[]).unwrap();
+        assert_eq!(bench.session.status().steps, told_by(&log[..cut]), "cut behind event {cut}");
+        bench.work().unwrap();
+        let Event::Resume { gates, .. } = &bench.events[0] else { panic!("{:?}", bench.events[0]) };
+        let moved = log[..cut].iter().any(|event| matches!(event, Event::Threshold { .. }));
+        assert_eq!(gates.speak.threshold == Threshold(0.75), moved, "cut behind event {cut}");
+        assert_eq!(bench.session.threshold(GateName::Speak), Some(gates.speak.threshold));
+    }
+    // It goes on from the place, not from the latest frame.
+    let mut bench = Bench::scripted(script());
+    bench.session.resume(&log, &[]).unwrap();
+    bench.frames(4..FRAMES);
+    assert_eq!(bench.session.status().steps[0].1, StepState::Completed);
+}
+
+#[test]
+fn the_last_task_that_the_person_chose_is_gone_on_with() {
+    let mut script = vec![Scene::default(); 6];
+    (script[1], script[4]) = (Scene::new(&["S1->start"], "Boil."), Scene::new(&["S1->start"], "Grind."));
+    let coffee = || Task::parse("goal = \"Coffee\"\n[[step]]\nname = \"Grind\"\n").unwrap();
+    let mut bench = Bench::scripted(script.clone());
+    bench.frames(0..3);
+    bench.session.change_task(coffee(), &mut bench.events).unwrap();
+    bench.frames(3..5);
+    let log = bench.events;
+    let mut bench = Bench::new(Fake::new(ROOMY, script.clone()), Some(coffee()), config());
+    bench.session.resume(&log, &[]).unwrap();
+    assert_eq!(bench.session.status().steps, [(StepId(0), StepState::InProgress)]);
+    assert_eq!(bench.session.status().steps, told_by(&log));
+    bench.frames(5..6);
+    assert!(bench.tape().contains("S1 [in_progress] Grind"), "{}", bench.tape());
+    let why = Bench::scripted(script).session.resume(&log, &[]).unwrap_err().to_string();
+    assert!(why.contains("`Coffee`, this session about `Make tea`"), "{why}");
 }
 
 #[test]
