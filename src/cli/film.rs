@@ -1,6 +1,7 @@
 //! `proact demo --gif FILE --still FILE`: pictures for people of a real run, with nothing drawn by hand.
 //!
-//! The demo runs as always; the screen is drawn after each frame that was decided on, and becomes pixels.
+//! The demo runs as always; the screen is drawn after frames that were decided on, as many as a small film can hold at
+//! equal distances, and becomes pixels.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,8 +24,10 @@ use crate::tui::view::View;
 /// Size of the screen that is filmed, in cells.
 const COLUMNS: u16 = 120;
 const ROWS: u16 = 36;
-/// A frame stands this long, in hundredths of a second: at two frames a second the film runs at four times the speed.
-const FRAME_CS: u16 = 12;
+/// The film has at most twice as many screens, whatever the length of the run: a README's picture has to stay small.
+const SCREENS: usize = 24;
+/// A screen stands this long, in hundredths of a second: long enough to read a sentence.
+const FRAME_CS: u16 = 100;
 /// The last one stands longer.
 const LAST_CS: u16 = 400;
 /// Where in the film the still is taken.
@@ -43,6 +46,9 @@ pub struct Film {
     view: View,
     terminal: Terminal<TestBackend>,
     screens: Vec<Buffer>,
+    /// One of so many frames is kept.
+    every: usize,
+    frames: usize,
 }
 
 impl Film {
@@ -50,11 +56,20 @@ impl Film {
     pub fn new() -> Self {
         // Drawing on memory cannot fail, and its error type has no value.
         let terminal = Terminal::new(TestBackend::new(COLUMNS, ROWS)).unwrap_or_else(|never| match never {});
-        Self { view: View::in_colour(), terminal, screens: Vec::new() }
+        Self { view: View::in_colour(), terminal, screens: Vec::new(), every: 1, frames: 0 }
     }
 
-    /// Draws what the board shows now.
+    /// Draws what the board shows now, if its turn has come.
     pub fn shoot(&mut self, board: &Board) {
+        self.frames += 1;
+        if !(self.frames - 1).is_multiple_of(self.every) {
+            return;
+        }
+        if self.screens.len() == 2 * SCREENS {
+            let mut place = 0..;
+            self.screens.retain(|_| place.next().is_some_and(|i| i % 2 == 0));
+            self.every *= 2;
+        }
         let app = board.snapshot();
         let view = &mut self.view;
         let drawn = self.terminal.draw(|canvas| draw(canvas, &app, view)).unwrap_or_else(|never| match never {});
@@ -184,6 +199,15 @@ mod tests {
         let whole = changed(&now, None, 6, 5);
         assert_eq!(&whole.buffer[..], now);
         assert_eq!(changed(&now, Some(&now), 6, 5).buffer.len(), 1, "a frame is never empty");
+    }
+
+    #[test]
+    fn a_long_run_makes_no_longer_film() {
+        let (mut film, board) = (Film::new(), Board::new());
+        for _ in 0..10 * SCREENS {
+            film.shoot(&board);
+        }
+        assert_eq!((film.screens.len(), film.every), (30, 8));
     }
 
     #[test]
