@@ -87,11 +87,8 @@ pub enum Command {
 impl Command {
     /// Whether it changes what the session decides or holds, rather than how it is looked at.
     pub fn changes_the_session(self) -> bool {
-        match self {
-            Self::Message | Self::Task | Self::Done | Self::NotDone | Self::Jump | Self::Undo => true,
-            Self::SpeakUp | Self::SpeakDown | Self::UpdateUp | Self::UpdateDown => true,
-            _ => false,
-        }
+        let steps = matches!(self, Self::Task | Self::Done | Self::NotDone | Self::Jump | Self::Undo);
+        steps || matches!(self, Self::Message | Self::SpeakUp | Self::SpeakDown | Self::UpdateUp | Self::UpdateDown)
     }
 }
 
