@@ -22,7 +22,7 @@
 //! Invariants, most of them about what is absent: session, eval and train know no camera, screen, thread or clock.
 //! Weights are shared and immutable, memory is a separate `&mut` struct. One layout builder serves session and
 //! training. Unknown input is an error that names file and key, never a default. The same input gives the same event
-//! log, byte for byte, whatever the number of threads. Nothing opens a socket; frames are never written.
+//! log, byte for byte, whatever the number of threads. Nothing opens a socket; frames are written only where a flag asks for it.
 //! `tests/house.rs` keeps the walls between the rooms.
 
 pub mod cli;

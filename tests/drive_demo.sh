@@ -47,7 +47,7 @@ logged() {
 }
 
 see 'REPLAY'
-see 'Goal Tomato Mozzarella Salad'
+see "Goal $(sed -n 's/^goal *= *"\(.*\)"/\1/p' "$root/models/demo/task.toml")"
 see '▶ S1'
 keys Space;              see 'PAUSED'
 keys '?';                see 'Keys and marks';                      see 'why a sentence was said'

@@ -1,9 +1,10 @@
 //! `proact demo`: the model and the clip that ship, played on the screen or told in lines.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::config::Settings;
-use super::engine::{self, Job};
+use super::engine::{self, Job, Pictures};
 use super::flags::RunFlags;
 use super::{locate, replay};
 use crate::tui::Mode;
@@ -24,6 +25,14 @@ pub struct Args {
     #[arg(long, value_name = "X", help_heading = "Behaviour")]
     speed: Option<f64>,
 
+    /// Write the run as an animated picture instead of showing it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    gif: Option<PathBuf>,
+
+    /// Write a still of the screen (PNG) instead of showing it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    still: Option<PathBuf>,
+
     #[command(flatten)]
     flags: RunFlags,
 }
@@ -37,14 +46,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut flags = args.flags;
     let settings = Settings::resolve(super::config::Flags { demo_speed: args.speed, ..flags.settings() })?;
     let demo = locate::demo()?;
-    flags.task.get_or_insert(demo.task);
+    if flags.resume.is_none() {
+        flags.task.get_or_insert(demo.task);
+    }
     let input = flags.input.clone();
     let clip = demo.clip;
     engine::run(Job {
         mode: Mode::Demo,
-        source_name: replay::name_of(&clip),
+        source_path: clip.clone(),
         model: flags.model.clone().unwrap_or(demo.assistant),
         open: Box::new(move |settings, loaded| replay::open(&clip, input.as_deref(), settings, loaded)),
+        pictures: Pictures { gif: args.gif, still: args.still },
         realtime: false,
         screen_speed: Some(settings.demo_speed),
         flags,

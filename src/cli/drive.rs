@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::film::Film;
 use super::pace::Pace;
 use super::process::ProcessMemory;
-use super::timing::{Lines, Shared};
+use super::record::Recorder;
+use super::timing::{Decided, Lines, Shared};
 use crate::error::Result;
 use crate::model::{Backbone, Perceiver};
 use crate::session::{Flow, Session, Work};
@@ -18,7 +20,7 @@ use crate::tui::{Board, Controls, Mode, Status};
 const PENDING_NAP: Duration = Duration::from_millis(2);
 
 /// Rest between two looks at what the person wants, after the end.
-const LINGER_NAP: Duration = Duration::from_millis(20);
+pub const LINGER_NAP: Duration = Duration::from_millis(20);
 
 /// Opens the recording again, for going to another place in it.
 pub type Reopen<'a> = Box<dyn Fn() -> anyhow::Result<Box<dyn Source>> + 'a>;
@@ -31,8 +33,12 @@ pub struct Drive<'a> {
     pub board: Option<Arc<Board>>,
     /// Times by stage.
     pub meter: Shared,
-    /// `--timing`.
-    pub timing: Option<Lines>,
+    /// `--timing`, and the recorded session's.
+    pub timing: Vec<Lines>,
+    /// `--record` or `--resume`.
+    pub recorder: Option<Recorder>,
+    /// `--gif`, `--still`: the screen is drawn on memory after each frame.
+    pub film: Option<Film>,
     /// When the next frame may come.
     pub pace: Pace,
     /// What stays the same about the run, for the screen.
@@ -85,7 +91,7 @@ struct Noticing<'a> {
 
 impl Sink for Noticing<'_> {
     fn emit(&mut self, event: &Event) -> Result<()> {
-        self.happened |= matches!(event, Event::Transition { .. } | Event::Utterance { .. } | Event::Warning { .. } | Event::Rejected { .. });
+        self.happened |= event.is_news();
         self.sink.emit(event)
     }
 
@@ -114,10 +120,9 @@ impl Drive<'_> {
             self.publish(&**source, session, 0.0);
             let ended = ended?;
             finished?;
-            if let Some(timing) = &mut self.timing {
-                timing.close()?;
-            }
-            if ended == Ended::Quit || self.board.is_none() || !self.linger(source, session, sink)? {
+            // A film has a board too, but nobody sits in front of it.
+            let seen = self.board.is_some() && self.film.is_none();
+            if ended == Ended::Quit || !seen || !self.linger(source, session, sink)? {
                 return Ok(ended);
             }
         }
@@ -205,19 +210,27 @@ impl Drive<'_> {
             late_s = late;
         }
         self.show_picture(&input);
+        if let (Some(recorder), Input::Frame(frame)) = (&self.recorder, &input) {
+            recorder.frame(frame)?;
+        }
         session.feed(input)?;
         let mut sink = Noticing { sink, happened: false };
         while self.work(source, session, &mut sink, late_s)? {}
-        let Some((idx, at)) = frame else { return Ok(()) };
+        let Some((frame, at)) = frame else { return Ok(()) };
         self.pass = self.pass.saturating_sub(1);
         if let Some(pause) = self.run_on.filter(|_| sink.happened) {
             self.run_on = None;
             self.pace.restart();
             self.controls.set_paused(pause);
         }
-        self.ready_s.get_or_insert_with(|| self.started.elapsed().as_secs_f64());
-        self.meter.lock().end_frame(idx, at, self.timing.as_mut())?;
+        let clock_s = self.started.elapsed().as_secs_f64();
+        self.ready_s.get_or_insert(clock_s);
+        let done = Decided { frame, at, clock_s, lag_s: late_s, memory_tokens: session.status().memory_tokens };
+        self.meter.lock().end_frame(done, &mut self.timing)?;
         self.publish(source, session, late_s);
+        if let (Some(film), Some(board)) = (&mut self.film, &self.board) {
+            film.shoot(board);
+        }
         Ok(())
     }
 

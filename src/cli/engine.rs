@@ -1,7 +1,7 @@
 //! A run from flags to exit: load, open, choose a face (screen or lines), drive, sum up.
 
 use std::io::{IsTerminal, Stdout, stdin, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -10,29 +10,36 @@ use anyhow::Context;
 
 use super::config::Settings;
 use super::drive::{Drive, Ended, Labels, Reopen};
-use super::exit::Interrupted;
+use super::exit::{Interrupted, Usage};
+use super::film::Film;
 use super::flags::RunFlags;
 use super::load::{self, Loaded};
 use super::outputs::{self, Face};
 use super::pace::Pace;
 use super::plain::{self, Figures, Plain};
+use super::record::{self, About, Recorder, Used};
+use super::resume::Past;
 use super::timing::{Lines, Shared};
 use super::tokens::TokenFile;
-use super::{log, signals};
+use super::{log, replay, signals};
 use crate::dialogue::task::Task;
-use crate::session::Session;
+use crate::error::Result;
+use crate::session::{Session, SessionConfig, Status};
 use crate::stream::{Sink, Source};
-use crate::tui::{self, Board, Controls, Mode, ScreenSink, ThemeName};
+use crate::tui::{self, App, Board, Controls, Mode, ScreenSink, ThemeName};
 
 /// Opens the source once the model is known; again, when the person goes to another place in it.
 pub type Open = Box<dyn Fn(&Settings, &Loaded) -> anyhow::Result<Box<dyn Source>> + Send>;
+
+/// Seconds of a recorded session between two lines about the gates.
+pub const GATE_LINES_EVERY_S: f64 = 15.0;
 
 /// What a verb wants to be run.
 pub struct Job {
     /// For the header.
     pub mode: Mode,
-    /// For the header.
-    pub source_name: String,
+    /// The recording.
+    pub source_path: PathBuf,
     /// The assistant file.
     pub model: PathBuf,
     /// Makes the source.
@@ -41,6 +48,8 @@ pub struct Job {
     pub flags: RunFlags,
     /// What flags, file and defaults come to.
     pub settings: Settings,
+    /// Pictures of the run to write: an animated one, and a still.
+    pub pictures: Pictures,
     /// The source keeps to the clock by itself.
     pub realtime: bool,
     /// Playing speed on the screen; lines of text never wait.
@@ -49,51 +58,79 @@ pub struct Job {
     pub started: Instant,
 }
 
+/// Pictures of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Pictures {
+    /// `--gif`.
+    pub gif: Option<PathBuf>,
+    /// `--still`.
+    pub still: Option<PathBuf>,
+}
+
+impl Pictures {
+    fn wanted(&self) -> bool {
+        self.gif.is_some() || self.still.is_some()
+    }
+}
+
 /// Runs a job to its end.
 ///
 /// # Errors
 /// Whatever stopped it; [`Interrupted`] when a signal did.
 pub fn run(job: Job) -> anyhow::Result<()> {
-    let screen = !job.flags.headless && has_screen();
+    let screen = !job.flags.headless && !job.pictures.wanted() && has_screen();
     load::set_threads(load::threads_for(job.settings.threads, &job.model));
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
     signals::watch(&controls)?;
-    let result = if screen { on_screen(job, &controls, &held) } else { in_lines(job, &controls) };
-    held.release();
-    result?;
-    if controls.interrupted() { Err(Interrupted.into()) } else { Ok(()) }
+    let meter = Shared::default();
+    let result = if screen {
+        let options = screen_options(job.settings.theme, job.settings.mouse);
+        let work = |board, face: &mut Face<Stdout>| drive(job, board, &controls, &meter, face);
+        with_screen(&controls, &held, options, work)
+    } else {
+        in_lines(job, &controls, &meter).map(Some)
+    };
+    sum_up(result, &held, &controls, |(figures, app), out| plain::print_summary(out, app, &meter.lock(), figures))
 }
 
 /// Both ends of the conversation are a terminal that can move its cursor.
-fn has_screen() -> bool {
+pub fn has_screen() -> bool {
     stdout().is_terminal() && stdin().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Lines of text, on this thread.
-fn in_lines(job: Job, controls: &Arc<Controls>) -> anyhow::Result<()> {
-    let meter = Shared::default();
-    let plain = Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone());
-    let mut face = Face::Lines(Box::new(plain));
-    let figures = drive(job, None, controls, &meter, &mut face)?;
-    if let Face::Lines(plain) = &mut face {
-        plain.summary(&meter.lock(), &figures)?;
-    }
-    Ok(())
+fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Result<(Figures, App)> {
+    let mut face = Face::Lines(Box::new(Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone())));
+    // A film is taken of a board that no screen shows.
+    let board = job.pictures.wanted().then(Board::new);
+    let figures = drive(job, board, controls, meter, &mut face)?;
+    Ok((figures, face.into_app()))
 }
 
-/// The screen on this thread, the work on another.
-fn on_screen(job: Job, controls: &Arc<Controls>, held: &log::Held) -> anyhow::Result<()> {
+/// The screen as the person wants it, and as the terminal can show it.
+pub fn screen_options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
+    tui::Options { theme: theme.unwrap_or_else(fitting_theme), mouse, ask_graphics: likely_graphics() }
+}
+
+/// The screen on this thread, the work on another. Gives what the work came to, and the last state of the screen;
+/// `None` when the terminal takes nothing any more, so that nobody can be told.
+///
+/// # Errors
+/// Whatever stopped the work; the terminal cannot be used.
+pub fn with_screen<T: Send>(
+    controls: &Arc<Controls>,
+    held: &log::Held,
+    options: tui::Options,
+    work: impl FnOnce(Option<Arc<Board>>, &mut Face<Stdout>) -> anyhow::Result<T> + Send,
+) -> anyhow::Result<Option<(T, App)>> {
     let board = Board::new();
     held.show_on(&board);
-    let meter = Shared::default();
-    let theme = job.settings.theme.unwrap_or_else(fitting_theme);
-    let options = tui::Options { theme, mouse: job.settings.mouse, ask_graphics: likely_graphics() };
-    let figures = thread::scope(|scope| -> anyhow::Result<Figures> {
+    let done = thread::scope(|scope| -> anyhow::Result<T> {
         let engine = thread::Builder::new().name("engine".into()).spawn_scoped(scope, || {
             let _bell = QuitOnFailure(controls);
             let mut face: Face<Stdout> = Face::Screen(ScreenSink(board.clone()));
-            let done = drive(job, Some(board.clone()), controls, &meter, &mut face);
+            let done = work(Some(board.clone()), &mut face);
             if done.is_err() {
                 controls.quit();
             }
@@ -102,10 +139,32 @@ fn on_screen(job: Job, controls: &Arc<Controls>, held: &log::Held) -> anyhow::Re
         let shown = tui::run(&board, controls, options).context("the terminal cannot be used; try --headless");
         controls.quit();
         let done = engine.join().map_err(|_| anyhow::anyhow!("the engine panicked; its words stand above"))?;
-        shown?;
+        // A terminal that is gone after a signal is no news.
+        if !controls.interrupted() {
+            shown?;
+        }
         done
     })?;
-    Ok(plain::print_summary(stdout(), &board.snapshot(), &meter.lock(), &figures)?)
+    Ok(if tui::terminal::is_stuck() { None } else { Some((done, board.snapshot())) })
+}
+
+/// Prints what a run came to, unless nobody can be told, and gives the error that it leaves with.
+///
+/// # Errors
+/// That of the run; [`Interrupted`] when a signal ended it.
+pub fn sum_up<T>(
+    result: anyhow::Result<impl Into<Option<T>>>,
+    held: &log::Held,
+    controls: &Controls,
+    print: impl FnOnce(&T, Stdout) -> Result<()>,
+) -> anyhow::Result<()> {
+    if !tui::terminal::is_stuck() {
+        held.release();
+    }
+    if let Some(done) = result?.into() {
+        print(&done, stdout())?;
+    }
+    if controls.interrupted() { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 /// A panicking engine must not leave a screen that waits for it.
@@ -121,54 +180,86 @@ impl Drop for QuitOnFailure<'_> {
 
 /// Loads, opens and plays.
 fn drive(
-    job: Job,
+    mut job: Job,
     board: Option<Arc<Board>>,
     controls: &Arc<Controls>,
     meter: &Shared,
     face: &mut Face<Stdout>,
 ) -> anyhow::Result<Figures> {
     let begun = Instant::now();
+    let source_name = replay::name_of(&job.source_path);
     if let Some(board) = &board {
-        board.status(tui::Status { mode: job.mode, source: job.source_name.clone(), ..tui::Status::default() });
+        board.status(tui::Status { mode: job.mode, source: source_name.clone(), ..tui::Status::default() });
     }
-    let task = job.flags.task.as_deref().map(Task::read).transpose()?;
-    let loaded = load::open(&job.model, job.flags.vision.as_deref(), meter)?;
+    let flags = &job.flags;
+    if flags.save_frames && flags.record.is_none() && flags.resume.is_none() {
+        return Err(Usage("--save-frames keeps them in a recorded session; name it by --record DIR".into()).into());
+    }
+    if let Some(folder) = &flags.record {
+        record::check_free(folder)?;
+    }
+    let open = |folder: &PathBuf| Past::open(folder, &job.source_path, flags.save_frames, flags.fps, &mut job.settings);
+    let past = flags.resume.as_ref().map(open).transpose()?;
+    let task = match &past {
+        Some(past) => past.recorded.task.clone(),
+        None => flags.task.as_deref().map(Task::read).transpose()?,
+    };
+    let loaded = load::open(&job.model, flags.vision.as_deref(), meter)?;
     let mut source = (job.open)(&job.settings, &loaded)?;
-    let mut session = Session::new(
-        loaded.vision.clone(),
-        loaded.assistant.clone(),
-        loaded.codec.clone(),
-        task,
-        crate::session::SessionConfig {
-            tokens_per_frame: loaded.tokens_per_frame,
-            step_evidence: loaded.step_evidence,
-            model_sha256: loaded.model_sha256.clone(),
-            vision_sha256: loaded.vision_sha256.clone(),
-            ..job.settings.session_config(loaded.gates)
-        },
-    )?;
+    let config = session_config(&job.settings, &loaded);
+    let mut session = Session::new(loaded.vision.clone(), loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
+    let (recorder, behind) = match past {
+        Some(past) => {
+            let (rest, seen) = past.rest_of(source, config.frames_kept)?;
+            source = Box::new(rest);
+            session.resume(&past.recorded.events, &seen)?;
+            (Some(past.recorder), past.recorded.events)
+        }
+        None => {
+            let about = |folder: &PathBuf| -> anyhow::Result<Recorder> {
+                let duration_s = source.duration().map(|d| d.seconds());
+                let about = about(&job.model, &job.source_path, duration_s, config.clone(), &session.status())?;
+                Ok(Recorder::create(folder, &about, task.as_ref(), flags.save_frames)?)
+            };
+            (flags.record.as_ref().map(about).transpose()?, Vec::new())
+        }
+    };
     if let Face::Lines(plain) = &mut *face {
         let model = job.model.file_name().unwrap_or_default().to_string_lossy();
-        plain.note(&format!("proact {}: {} with {model}", env!("CARGO_PKG_VERSION"), job.source_name))?;
+        plain.note(&format!("proact {}: {source_name} with {model}", env!("CARGO_PKG_VERSION")))?;
     }
-    let (mut outputs, speaker) = outputs::open(&job.flags, face, controls)?;
-    let tokens = job.flags.tokens.as_deref().map(TokenFile::create).transpose()?;
+    let (mut outputs, speaker) = outputs::open(flags, recorder.as_ref(), &behind, face, controls)?;
+    let film = job.pictures.wanted().then(Film::new);
+    if let (Some(_), Some(board)) = (&film, &board) {
+        outputs.push(ScreenSink(board.clone()));
+    }
+    let tokens = flags.tokens.as_deref().map(TokenFile::create).transpose()?;
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
+    }
+    let mut timing: Vec<Lines> = flags.timing.as_deref().map(Lines::create).transpose()?.into_iter().collect();
+    if let Some(recorder) = &recorder {
+        timing.push(recorder.timing()?);
     }
     let reopen: Reopen = Box::new(|| (job.open)(&job.settings, &loaded));
     let mut run = Drive {
         controls: controls.clone(),
-        pace: if job.realtime { Pace::live() } else { Pace::new(board.as_ref().and(job.screen_speed)) },
+        pace: match (job.realtime, &film) {
+            (true, _) => Pace::live(),
+            (false, None) => Pace::new(board.as_ref().and(job.screen_speed)),
+            (false, Some(_)) => Pace::new(None),
+        },
+        film,
         board,
         meter: meter.clone(),
-        timing: job.flags.timing.as_deref().map(Lines::create).transpose()?,
         labels: Labels {
             mode: job.mode,
-            source_name: job.source_name.clone(),
+            source_name,
             device: device(&job),
             quantization: loaded.quantization.clone(),
         },
+        timing,
+        recorder,
         started: job.started,
         ready_s: None,
         ended: None,
@@ -184,6 +275,10 @@ fn drive(
     let closed = outputs.close().and(tokens.map_or(Ok(()), |tokens| tokens.close()));
     let ended = ended?;
     closed?;
+    if let Some(film) = &run.film {
+        job.pictures.still.as_deref().map_or(Ok(()), |path| film.still(path))?;
+        job.pictures.gif.as_deref().map_or(Ok(()), |path| film.gif(path))?;
+    }
     let status = session.status();
     Ok(Figures {
         stopped: ended == Ended::Quit,
@@ -191,6 +286,32 @@ fn drive(
         memory_capacity: status.memory_capacity,
         ready_s: run.ready_s.unwrap_or_default(),
         wall_s: run.ended.map_or_else(|| begun.elapsed(), |ended| ended - begun).as_secs_f64(),
+    })
+}
+
+/// What the settings, the model's gates and its files come to.
+fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
+    SessionConfig {
+        tokens_per_frame: loaded.tokens_per_frame,
+        step_evidence: loaded.step_evidence,
+        model_sha256: loaded.model_sha256.clone(),
+        vision_sha256: loaded.vision_sha256.clone(),
+        ..settings.session_config(loaded.gates)
+    }
+}
+
+/// What a recorded session says of itself.
+fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionConfig, status: &Status) -> Result<About> {
+    Ok(About {
+        schema: record::SCHEMA,
+        proact: env!("CARGO_PKG_VERSION").into(),
+        source: Used { name: replay::name_of(source), sha256: record::source_sha256(source)? },
+        duration_s,
+        model: Used { name: replay::name_of(model), sha256: session.model_sha256.clone() },
+        vision_sha256: session.vision_sha256.clone(),
+        memory_capacity: status.memory_capacity,
+        memory_reset: status.memory_reset,
+        session,
     })
 }
 

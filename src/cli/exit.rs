@@ -1,6 +1,6 @@
 //! How a run ends: the exit codes, and which error means which.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::error::Error;
@@ -44,7 +44,8 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::from(DONE) };
     let code = code_of(&error);
     if code != DONE && code != INTERRUPTED {
-        eprintln!("error: {}", chain(&error));
+        // stderr is the last resort; when it is gone there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "error: {}", chain(&error));
     }
     ExitCode::from(code)
 }

@@ -66,6 +66,18 @@ pub struct RunFlags {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub srt: Option<PathBuf>,
 
+    /// Record the session in a new folder that only you can read: events, times, configuration, hashes
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume")]
+    pub record: Option<PathBuf>,
+
+    /// Keep the frames in the recorded session as well
+    #[arg(long, help_heading = "Output")]
+    pub save_frames: bool,
+
+    /// Go on with a recorded session after a break: its task and state, the same source
+    #[arg(long, value_name = "DIR", help_heading = "Behaviour", conflicts_with = "task")]
+    pub resume: Option<PathBuf>,
+
     /// Speak aloud with this command; it gets the sentence for {text}, or as its last word
     #[arg(long, value_name = "CMD", help_heading = "Output")]
     pub speak_cmd: Option<String>,

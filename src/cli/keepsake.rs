@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::sinks::{Output, SubtitleFormat, SubtitleSink};
 use crate::stream::{Event, Sink};
 use crate::tui::app::{App, Who};
-use crate::tui::as_text;
+use crate::tui::{Board, Wish, as_text};
 use crate::units::{FrameIdx, MediaTime, Prob};
 
 /// Size of a snapshot's screen: all panels, and a line still fits on a printed page.
@@ -23,11 +23,25 @@ const ROWS: u16 = 48;
 /// Files of one name at most.
 const NUMBERS_MAX: u32 = 1000;
 
+/// Keeps what the person wishes for of what a board shows, and says there what became of it.
+pub fn keep(board: Option<&Board>, wish: &Wish) {
+    let Some(board) = board else { return };
+    let app = board.snapshot();
+    let kept = if *wish == Wish::Snapshot { snapshot(&app) } else { subtitles(&app) };
+    match kept {
+        Ok(kept) => {
+            let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
+            board.note(format!("written: {}", names.join(", ")));
+        }
+        Err(why) => board.note(format!("! {why}")),
+    }
+}
+
 /// Keeps the screen as text, and the picture as PNG where there is one.
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
+fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
     let (mut file, path) = create(app, "txt")?;
     file.write_all(as_text(app, COLUMNS, ROWS).as_bytes()).map_err(Error::io(&path))?;
     let mut kept = vec![path];
@@ -35,7 +49,7 @@ pub fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
         let (file, path) = create(app, "png")?;
         let encoder = PngEncoder::new(BufWriter::new(file));
         let written = encoder.write_image(&picture.rgb, picture.width, picture.height, ExtendedColorType::Rgb8);
-        written.map_err(|why| Error::Sink(format!("{}: {why}", path.display()))).or_else(soften)?;
+        written.map_err(|why| Error::Sink(format!("{}: {why}", path.display())))?;
         kept.push(path);
     }
     Ok(kept)
@@ -46,7 +60,7 @@ pub fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
+fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
     let said = last_telling(app);
     let mut kept = Vec::new();
     for (format, ending) in [(SubtitleFormat::WebVtt, "vtt"), (SubtitleFormat::Srt, "srt")] {
@@ -54,20 +68,12 @@ pub fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
         let mut sink = SubtitleSink::new(Output::to(file, &path.display().to_string()), format)?;
         for (at, text) in &said {
             let text = text.clone();
-            sink.emit(&Event::Utterance { frame: FrameIdx(0), at: *at, text, prob: Prob(1.0) }).or_else(soften)?;
+            sink.emit(&Event::Utterance { frame: FrameIdx(0), at: *at, text, prob: Prob(1.0) })?;
         }
-        sink.close().or_else(soften)?;
+        sink.close()?;
         kept.push(path);
     }
     Ok(kept)
-}
-
-/// A full disk here is no reason to end the run, as it is for a sink of the run's own.
-fn soften(why: Error) -> Result<()> {
-    match why {
-        Error::Sink(why) => Err(Error::Invalid(why)),
-        other => Err(other),
-    }
 }
 
 /// What was said, in the order of the recording.

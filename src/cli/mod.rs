@@ -7,6 +7,7 @@ mod encode;
 mod engine;
 mod eval;
 mod exit;
+mod film;
 mod flags;
 mod inspect;
 mod keepsake;
@@ -16,9 +17,13 @@ mod log;
 mod outputs;
 mod pace;
 mod plain;
+mod play;
 mod process;
 mod quantize;
+mod record;
+mod recorded;
 mod replay;
+mod resume;
 mod signals;
 mod synth;
 mod timing;
@@ -53,6 +58,8 @@ enum Verb {
     Demo(demo::Args),
     #[command(about = "Play a recording: video, folder of pictures, or feature file")]
     Replay(replay::Args),
+    #[command(about = "Show a recorded session again, without a model")]
+    Play(play::Args),
     #[command(about = "Turn frames into features, so that they need not be encoded again")]
     Encode(encode::Args),
     #[command(about = "Train the models, from simulated episodes to quantized files")]
@@ -74,6 +81,7 @@ pub fn main() -> ExitCode {
     exit::report(match verb {
         Verb::Demo(args) => demo::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Play(args) => play::run(args),
         Verb::Encode(args) => encode::run(args),
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),

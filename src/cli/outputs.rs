@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::flags::RunFlags;
 use super::plain::Plain;
+use super::record::Recorder;
 use crate::error::Result;
 use crate::sinks::{JsonlSink, Output, Speaker, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
 use crate::stream::{Event, Sink};
-use crate::tui::{Controls, ScreenSink};
+use crate::tui::{App, Controls, ScreenSink};
 
 /// What the person sees.
 pub enum Face<W: Write> {
@@ -16,6 +17,16 @@ pub enum Face<W: Write> {
     Lines(Box<Plain<W>>),
     /// The screen.
     Screen(ScreenSink),
+}
+
+impl<W: Write> Face<W> {
+    /// What was shown.
+    pub fn into_app(self) -> App {
+        match self {
+            Face::Lines(plain) => plain.into_app(),
+            Face::Screen(screen) => screen.0.snapshot(),
+        }
+    }
 }
 
 /// Lends the face out: it is needed again for the summary.
@@ -35,11 +46,18 @@ impl<W: Write> Sink for &mut Face<W> {
     }
 }
 
-/// Every sink of a run, the face last: what is seen has been logged. And the voice, if there is one.
+/// Every sink of a run, the face last: what is seen has been logged. What a session that goes on has behind it is told
+/// to all of them but its own record, which has it, and the voice. And the voice, if there is one.
 ///
 /// # Errors
 /// A file cannot be created, or the voice's command cannot be understood.
-pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Arc<Controls>) -> Result<(Tee<'a>, Option<Speaker>)> {
+pub fn open<'a, W: Write>(
+    flags: &RunFlags,
+    recorder: Option<&Recorder>,
+    past: &[Event],
+    mut face: &'a mut Face<W>,
+    controls: &Arc<Controls>,
+) -> Result<(Tee<'a>, Option<Speaker>)> {
     let mut tee = Tee::new();
     let mut speaker = None;
     if let Some(path) = &flags.events {
@@ -49,6 +67,13 @@ pub fn open<'a, W: Write>(flags: &RunFlags, face: &'a mut Face<W>, controls: &Ar
         if let Some(path) = path {
             tee.push(SubtitleSink::new(Output::create(path)?, format)?);
         }
+    }
+    for event in past {
+        tee.emit(event)?;
+        face.emit(event)?;
+    }
+    if let Some(recorder) = recorder {
+        tee.push(recorder.events()?);
     }
     if let Some(command) = &flags.speak_cmd {
         let speech = SpeechSink::new(command)?;

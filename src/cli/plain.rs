@@ -104,13 +104,9 @@ impl<W: Write> Plain<W> {
         self.out.line(words)
     }
 
-    /// The summary: steps with their times, speed, memory.
-    ///
-    /// # Errors
-    /// The lines cannot be written.
-    pub fn summary(&mut self, meter: &Meter, status: &Figures) -> Result<()> {
-        let app = self.app.clone();
-        summary(&mut self.out, &app, meter, status)
+    /// What was told.
+    pub fn into_app(self) -> App {
+        self.app
     }
 }
 
@@ -138,7 +134,8 @@ impl<W: Write> Sink for Plain<W> {
             | Event::Seek { .. }
             | Event::Task { .. }
             | Event::Context { .. }
-            | Event::Source { .. } => self.said(),
+            | Event::Source { .. }
+            | Event::Resume { .. } => self.said(),
             Event::End { .. } => Ok(()),
         }
     }
@@ -173,7 +170,20 @@ pub fn print_summary<W: Write>(out: W, app: &App, meter: &Meter, figures: &Figur
     out.flush()
 }
 
-fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figures) -> Result<()> {
+/// Prints the steps with their times, of a session that was only shown.
+///
+/// # Errors
+/// The lines cannot be written.
+pub fn print_steps<W: Write>(out: W, app: &App) -> Result<()> {
+    let mut out = Out { out, controls: Controls::new(), closed: false };
+    steps(&mut out, app)?;
+    let (done, all, said) = (app.steps_done(), app.steps.len(), app.sentences);
+    out.line(&format!("{done} of {all} steps done; spoke {said} times; {} frames, {} of the recording", app.frames, app.now))?;
+    out.flush()
+}
+
+/// The table of steps.
+fn steps<W: Write>(out: &mut Out<W>, app: &App) -> Result<()> {
     out.line("")?;
     out.line(&format!("{:<5} {:<12} {:>8} {:>8}  step", "", "state", "start", "end"))?;
     for row in &app.steps {
@@ -185,8 +195,12 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
             out.line(&format!("{:<38}! {warning}", ""))?;
         }
     }
+    out.line("")
+}
+
+fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figures) -> Result<()> {
+    steps(out, app)?;
     let (frames, media) = (meter.frames(), app.now);
-    out.line("")?;
     out.line(&format!(
         "{}{} of {} steps done; spoke {} times; {frames} frames, {media} of the recording{}",
         if figures.stopped { "stopped early: " } else { "" },
@@ -320,7 +334,8 @@ gates speak off, update >= 0.50 (head)   context drop_all   2 frames/s
         for event in events() {
             plain.emit(&event).unwrap();
         }
-        plain.summary(&Meter::default(), &Figures { memory_capacity: 512, ..Figures::default() }).unwrap();
+        let app = plain.into_app();
+        print_summary(&mut out, &app, &Meter::default(), &Figures { memory_capacity: 512, ..Figures::default() }).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("S1    not started         -        -  Boil water"), "{text}");
         assert!(text.contains("S2    in progress    0:00.5        -  Pour"), "{text}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Settings;
-use super::engine::{self, Job};
+use super::engine::{self, Job, Pictures};
 use super::flags::RunFlags;
 use super::load::Loaded;
 use super::locate;
@@ -37,7 +37,7 @@ pub struct Args {
     source: PathBuf,
 
     /// Keep to the clock as a camera does: what comes too late is dropped, and said so
-    #[arg(long, help_heading = "Behaviour", conflicts_with = "speed")]
+    #[arg(long, help_heading = "Behaviour", conflicts_with_all = ["speed", "resume"])]
     realtime: bool,
 
     /// Playing speed on the screen, relative to the recording; otherwise as fast as it goes
@@ -74,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (input, source) = (flags.input.clone(), args.source);
     engine::run(Job {
         mode: Mode::Replay,
-        source_name: name_of(&source),
+        source_path: source.clone(),
         model,
         open: Box::new(move |settings, loaded| {
             let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
@@ -87,6 +87,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let start = Instant::now();
             Ok(Box::new(Paced::new(opened, LATE_S, move || start.elapsed().as_secs_f64())))
         }),
+        pictures: Pictures::default(),
         realtime: args.realtime,
         screen_speed: args.speed,
         flags,

@@ -5,16 +5,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
 use crate::tui::Stage;
+use crate::stream::log::AT_S_MAX;
 use crate::units::{FrameIdx, MediaTime};
 
 /// Frames that the moving means look back on: five seconds at two frames a second.
@@ -47,16 +48,63 @@ impl Stages {
     }
 }
 
-/// One record of `--timing`.
-#[derive(Serialize)]
-struct Record {
-    frame: FrameIdx,
-    at: MediaTime,
+/// One record of `--timing`, and of a recorded session.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Which frame.
+    pub frame: FrameIdx,
+    /// Its time in the recording.
+    pub at: MediaTime,
     decode_ms: f64,
     encode_ms: f64,
     extend_ms: f64,
     generate_ms: f64,
     total_ms: f64,
+    /// Seconds of the clock since the program began, when the frame was decided on.
+    pub clock_s: f64,
+    /// How late it was then, in seconds of the clock.
+    pub lag_s: f64,
+    /// Tokens that the model's memory held then.
+    pub memory_tokens: usize,
+}
+
+impl Record {
+    /// Times by stage.
+    ///
+    /// # Errors
+    /// In words: a time that is none.
+    pub fn stages(&self) -> Result<Stages, String> {
+        // Bounded, so that the times of all frames can be summed.
+        let time = |name: &str, ms: f64| match Duration::try_from_secs_f64(ms / 1e3) {
+            Ok(time) if time.as_secs_f64() <= AT_S_MAX => Ok(time),
+            _ => Err(format!("{name} is {ms}, expected milliseconds, at most a year")),
+        };
+        if !(self.clock_s.is_finite() && self.lag_s.is_finite()) {
+            return Err(format!("clock_s is {}, lag_s is {}; expected seconds", self.clock_s, self.lag_s));
+        }
+        Ok(Stages {
+            decode: time("decode_ms", self.decode_ms)?,
+            encode: time("encode_ms", self.encode_ms)?,
+            extend: time("extend_ms", self.extend_ms)?,
+            generate: time("generate_ms", self.generate_ms)?,
+        })
+    }
+}
+
+/// A frame that was decided on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decided {
+    /// Its number.
+    pub frame: FrameIdx,
+    /// Its time in the recording.
+    pub at: MediaTime,
+    /// Seconds of the clock since the program began.
+    pub clock_s: f64,
+    /// How late it was, in seconds of the clock.
+    pub lag_s: f64,
+    /// Tokens that the model's memory holds.
+    pub memory_tokens: usize,
 }
 
 /// Sums times by stage; the present frame, the recent ones and all of them.
@@ -87,12 +135,30 @@ impl Meter {
         self.now.decode += took;
     }
 
-    /// The frame is decided on: its times go to the file and into the means.
+    /// The frame is decided on: its times go to the files and into the means.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn end_frame(&mut self, frame: FrameIdx, at: MediaTime, out: Option<&mut Lines>) -> Result<()> {
+    /// A file cannot be written.
+    pub fn end_frame(&mut self, done: Decided, out: &mut [Lines]) -> Result<()> {
         let stages = std::mem::take(&mut self.now);
+        self.count(done.at, stages);
+        let record = Record {
+            frame: done.frame,
+            at: done.at,
+            decode_ms: ms(stages.decode),
+            encode_ms: ms(stages.encode),
+            extend_ms: ms(stages.extend),
+            generate_ms: ms(stages.generate),
+            total_ms: ms(stages.total()),
+            clock_s: (done.clock_s * 1e6).round() / 1e6,
+            lag_s: (done.lag_s * 1e6).round() / 1e6,
+            memory_tokens: done.memory_tokens,
+        };
+        out.iter_mut().try_for_each(|out| out.write(&record))
+    }
+
+    /// Takes a frame's times into the sums and the means.
+    pub fn count(&mut self, at: MediaTime, stages: Stages) {
         self.all.add(&stages);
         self.frames += 1;
         self.first_at.get_or_insert(at);
@@ -101,16 +167,6 @@ impl Meter {
             self.recent.pop_front();
         }
         self.recent.push_back((at, stages));
-        let Some(out) = out else { return Ok(()) };
-        out.write(&Record {
-            frame,
-            at,
-            decode_ms: ms(stages.decode),
-            encode_ms: ms(stages.encode),
-            extend_ms: ms(stages.extend),
-            generate_ms: ms(stages.generate),
-            total_ms: ms(stages.total()),
-        })
     }
 
     /// Frames decided on.
@@ -237,10 +293,10 @@ impl<B: Backbone> Backbone for Timed<B> {
     }
 }
 
-/// A file of JSON, one record a line.
+/// A file of JSON, one record a line. A line goes out whole, so that a process that is killed leaves whole lines.
 pub struct Lines {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: File,
 }
 
 impl Lines {
@@ -249,8 +305,12 @@ impl Lines {
     /// # Errors
     /// It cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_path_buf(), out: BufWriter::new(file) })
+        Ok(Self::of_file(File::create(path).map_err(Error::io(path))?, path))
+    }
+
+    /// A file that is open already; writing goes on where it stands.
+    pub fn of_file(file: File, path: &Path) -> Self {
+        Self { path: path.to_path_buf(), out: file }
     }
 
     /// Adds a record.
@@ -259,16 +319,9 @@ impl Lines {
     /// The file cannot be written.
     pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
         let fail = |source: std::io::Error| Error::Io { path: self.path.clone(), source };
-        serde_json::to_writer(&mut self.out, record).map_err(|e| fail(e.into()))?;
-        self.out.write_all(b"\n").map_err(fail)
-    }
-
-    /// Writes what is still held back.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn close(&mut self) -> Result<()> {
-        self.out.flush().map_err(Error::io(&self.path))
+        let mut line = serde_json::to_vec(record).map_err(|e| fail(e.into()))?;
+        line.push(b'\n');
+        self.out.write_all(&line).map_err(fail)
     }
 }
 
@@ -281,7 +334,7 @@ mod tests {
         let mut meter = Meter::default();
         for i in 0..30u64 {
             meter.now.encode = Duration::from_millis(if i < 20 { 100 } else { 50 });
-            meter.end_frame(FrameIdx(i), MediaTime(i as f64 / 2.0), None).unwrap();
+            meter.end_frame(Decided { at: MediaTime(i as f64 / 2.0), ..Decided::default() }, &mut []).unwrap();
         }
         assert_eq!(meter.recent_stages()[1], Stage { name: "encode", mean_ms: 50.0 });
         assert!((meter.frames_per_s() - 20.0).abs() < 1e-9);
@@ -294,13 +347,19 @@ mod tests {
     fn the_timing_file_has_one_record_a_frame_in_a_fixed_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("timing.jsonl");
-        let mut lines = Lines::create(&path).unwrap();
+        let mut lines = [Lines::create(&path).unwrap()];
         let mut meter = Meter::default();
         meter.now.decode = Duration::from_micros(1500);
-        meter.end_frame(FrameIdx(7), MediaTime(3.5), Some(&mut lines)).unwrap();
-        lines.close().unwrap();
+        let done = Decided { frame: FrameIdx(7), at: MediaTime(3.5), clock_s: 1.25, lag_s: 0.5, memory_tokens: 99 };
+        meter.end_frame(done, &mut lines).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let wanted = "{\"frame\":7,\"at\":3.5,\"decode_ms\":1.5,\"encode_ms\":0.0,\"extend_ms\":0.0,\"generate_ms\":0.0,\"total_ms\":1.5}\n";
+        let wanted = "{\"frame\":7,\"at\":3.5,\"decode_ms\":1.5,\"encode_ms\":0.0,\"extend_ms\":0.0,\"generate_ms\":0.0,\"total_ms\":1.5,\
+                      \"clock_s\":1.25,\"lag_s\":0.5,\"memory_tokens\":99}\n";
         assert_eq!(text, wanted);
+        let record: Record = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(record.stages().unwrap().decode, Duration::from_micros(1500));
+        let why = Record { encode_ms: -1.0, ..record }.stages().unwrap_err();
+        assert!(why.contains("encode_ms is -1"), "{why}");
+        assert!(Record { decode_ms: 1e300, ..record }.stages().is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! Grants what the person wishes at the screen, between two frames. What cannot be done is told on the log panel
 //! and changes nothing; only a sink that fails ends the run.
 
+use std::path::Path;
+
 use super::drive::Drive;
 use super::keepsake;
 use crate::dialogue::task::Task;
@@ -44,8 +46,11 @@ impl Drive<'_> {
                 Ok(())
             }
             Wish::Repeat => self.repeat(),
-            Wish::Task(path) => Task::read(&path).and_then(|task| session.change_task(task, sink)),
-            Wish::Snapshot | Wish::Subtitles => self.keep(&wish),
+            Wish::Task(path) => self.change_task(&path, session, sink),
+            Wish::Snapshot | Wish::Subtitles => {
+                keepsake::keep(self.board.as_deref(), &wish);
+                Ok(())
+            }
         };
         match granted {
             Err(Error::Sink(why)) => return Err(Error::Sink(why)),
@@ -55,6 +60,13 @@ impl Drive<'_> {
         while self.work(&**source, session, sink, 0.0)? {}
         self.publish(&**source, session, 0.0);
         Ok(moved)
+    }
+
+    /// Another task; a recorded session goes on with that one.
+    fn change_task<P: Perceiver, B: Backbone>(&self, path: &Path, session: &mut Session<P, B>, sink: &mut dyn Sink) -> Result<()> {
+        let task = Task::read(path)?;
+        session.change_task(task.clone(), sink)?;
+        self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.task(&task))
     }
 
     /// A line on the log panel.
@@ -108,15 +120,6 @@ impl Drive<'_> {
             (None, Some(_)) => self.tell("there is no voice to say it again: --speak-cmd CMD gives one".into()),
             (_, None) => {}
         }
-        Ok(())
-    }
-
-    fn keep(&self, wish: &Wish) -> Result<()> {
-        let Some(board) = &self.board else { return Ok(()) };
-        let app = board.snapshot();
-        let kept = if *wish == Wish::Snapshot { keepsake::snapshot(&app)? } else { keepsake::subtitles(&app)? };
-        let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
-        self.tell(format!("written: {}", names.join(", ")));
         Ok(())
     }
 }

@@ -144,6 +144,16 @@ impl Gate {
         fires
     }
 
+    /// A frame's reading from before a break, and whether the gate fired then: afterwards it holds back as it
+    /// would have. Readings at an update's `<eot>` are not in a log; they can only have released the gate earlier.
+    pub fn recall(&mut self, prob: Prob, at: MediaTime, fired: bool) {
+        self.release(prob);
+        if fired {
+            self.held = self.config.hysteresis > 0.0;
+            self.last_fired = Some(at);
+        }
+    }
+
     fn reaches(&self, prob: Prob) -> bool {
         self.config.kind != GateKind::Off && prob.0 >= self.config.threshold.0
     }

@@ -9,7 +9,7 @@ use super::reference::Reference;
 use super::speech::FRAMES_MAX;
 use crate::dialogue::task::{StepState, Task, Transition, Update};
 use crate::error::{Error, Result};
-use crate::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, StepInfo};
+use crate::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, StepInfo, log};
 use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
 
 /// What a baseline is told about a recording: no picture, and no reference beyond where it begins.
@@ -110,7 +110,7 @@ fn play(name: &str, clip: &Clip, plan: &[(f64, Update)], speaks: bool) -> Result
         let mut moved = Vec::new();
         for (_, update) in due {
             let now = &mut state[usize::from(update.step.0)];
-            if let Ok(next) = super::log::after(*now, *update) {
+            if let Ok(next) = log::after(*now, *update) {
                 *now = next;
                 moved.push(*update);
             }
@@ -149,7 +149,7 @@ fn session(name: &str, clip: &Clip) -> Event {
     let off = || GateInfo { kind: "off".into(), threshold: Threshold(1.0), hysteresis: 0.0, refractory_s: 0.0 };
     let steps = clip.task.iter().zip(clip.initial);
     Event::Session {
-        schema: super::log::SCHEMA,
+        schema: log::SCHEMA,
         model: name.into(),
         vision: String::new(),
         goal: clip.task.goal.clone(),

@@ -74,6 +74,22 @@ impl Intake {
         self.last_at
     }
 
+    /// Goes on behind what an earlier session took: what comes may not be older.
+    pub(super) fn go_on_from(&mut self, last_at: MediaTime, last_frame: Option<FrameIdx>) {
+        self.last_at = Some(last_at);
+        self.last_frame = last_frame;
+    }
+
+    /// Words that were said before a break, and that no frame has followed yet, as closed user turns.
+    ///
+    /// # Errors
+    /// They are more than may wait for a frame.
+    pub(super) fn recall_words(&mut self, at: MediaTime, text: &str, layout: &Layout<'_>) -> Result<Vec<TokenId>> {
+        let Queued::User { turn, .. } = self.check_words(at, text, layout)? else { return Ok(Vec::new()) };
+        self.user_tokens += turn.len();
+        Ok(turn)
+    }
+
     /// Takes an input, or refuses it and stays as it was.
     pub(super) fn push(&mut self, input: Input, layout: &Layout<'_>) -> Result<()> {
         if self.room() == 0 {
@@ -122,7 +138,7 @@ impl Intake {
         })
     }
 
-    fn check_picture(&self, idx: FrameIdx, picture: &Picture) -> Result<()> {
+    pub(super) fn check_picture(&self, idx: FrameIdx, picture: &Picture) -> Result<()> {
         if !self.sees_pictures {
             return Err(Error::Invalid(format!("frame {} is a picture, but the session has no vision model; give features", idx.0)));
         }
@@ -138,7 +154,7 @@ impl Intake {
         Ok(())
     }
 
-    fn check_features(&self, idx: FrameIdx, values: &[f32], tokens_per_frame: usize) -> Result<()> {
+    pub(super) fn check_features(&self, idx: FrameIdx, values: &[f32], tokens_per_frame: usize) -> Result<()> {
         let fits = match self.feature_values {
             Some(expected) => values.len() == expected,
             None => !values.is_empty() && values.len().is_multiple_of(tokens_per_frame),

@@ -12,6 +12,7 @@ mod context;
 mod frame;
 mod hands;
 mod intake;
+mod resume;
 mod tape;
 mod tracker;
 
@@ -28,15 +29,12 @@ use crate::dialogue::task::{StepState, Task};
 use crate::error::{Error, Result};
 use crate::model::evidence::StepWords;
 use crate::model::{Backbone, Perceiver};
-use crate::stream::{Content, Event, Frame, Input, Sink};
+use crate::stream::{Content, Event, Frame, Input, Picture, Sink, log};
 use crate::units::{FrameIdx, MediaTime, StepId, TokenId};
 use frame::{Moment, SpeechDraft, UpdateDraft};
 use intake::{Intake, Queued};
 use tape::{Seen, Tape};
 use tracker::{Amiss, Tracker};
-
-/// Version of the event log.
-const LOG_SCHEMA: u32 = 1;
 
 /// Words to tokens and back, shared between threads.
 pub type SharedCodec = Arc<dyn TextCodec + Send + Sync>;
@@ -161,6 +159,8 @@ pub struct Session<P: Perceiver, B: Backbone> {
     frames_done: u64,
     last_frame: FrameIdx,
     last_at: MediaTime,
+    /// The session goes on with an earlier one's log.
+    resumed: bool,
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
@@ -211,6 +211,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             frames_done: 0,
             last_frame: FrameIdx::default(),
             last_at: MediaTime::default(),
+            resumed: false,
             codec,
             config,
         })
@@ -319,8 +320,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     fn open(&mut self, sink: &mut dyn Sink) -> Result<Flow> {
+        if self.resumed {
+            return self.open_again(sink);
+        }
         sink.emit(&Event::Session {
-            schema: LOG_SCHEMA,
+            schema: log::SCHEMA,
             model: self.config.model_sha256.clone(),
             vision: self.config.vision_sha256.clone(),
             goal: self.tracker.task().map(|task| task.goal.clone()).unwrap_or_default(),
@@ -373,20 +377,23 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             Content::Features(features) => return self.look(moment, self.tape.compare(ordinal, features)?, false, sink),
             Content::Picture(picture) => picture,
         };
+        let features = self.encode(frame.idx, &picture)?;
+        self.stage = Stage::Look { moment, seen: self.tape.compare(ordinal, features)?, made_room: false };
+        Ok(Flow::Working(Work::Encode))
+    }
+
+    /// What the vision model says of a picture: `[V, Dv]`.
+    fn encode(&self, idx: FrameIdx, picture: &Picture) -> Result<Arc<[f32]>> {
         let Some(perceiver) = &self.perceiver else {
             return Err(Error::Invalid("a picture, but the session has no vision model".into()));
         };
         let features = perceiver.encode(&picture.rgb, picture.width, picture.height)?;
         let expected = perceiver.width() * self.config.tokens_per_frame;
         if features.len() != expected || features.iter().any(|v| !v.is_finite()) {
-            return Err(Error::Model(format!(
-                "frame {}: the vision model gave {} values, expected {expected} finite ones",
-                frame.idx.0,
-                features.len()
-            )));
+            let (n, found) = (idx.0, features.len());
+            return Err(Error::Model(format!("frame {n}: the vision model gave {found} values, expected {expected} finite ones")));
         }
-        self.stage = Stage::Look { moment, seen: self.tape.compare(ordinal, features.into())?, made_room: false };
-        Ok(Flow::Working(Work::Encode))
+        Ok(features.into())
     }
 }
 

@@ -34,6 +34,11 @@ impl Output {
         Ok(Self { writer: Writer::File(file), name: path.display().to_string() })
     }
 
+    /// A file that is open already; writing goes on where it stands.
+    pub fn of_file(file: File, path: &Path) -> Self {
+        Self { writer: Writer::File(file), name: path.display().to_string() }
+    }
+
     /// Any writer, under a name that errors mention.
     pub fn to(writer: impl Write + Send + 'static, name: &str) -> Self {
         Self { writer: Writer::Other(Box::new(writer)), name: name.to_owned() }

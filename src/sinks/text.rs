@@ -103,6 +103,7 @@ impl TextSink {
             }
             Event::Source { at, state: SourceState::Lost } => (at, "warning: the source is gone".into()),
             Event::Source { at, state: SourceState::Restored } => (at, "the source is back".into()),
+            Event::Resume { at, frames, .. } => (at, format!("goes on after a break, {frames} frames so far")),
             Event::End { frames, steps } => {
                 let done = steps.iter().filter(|s| s.state == StepState::Completed).count();
                 return Some(format!("end: {frames} frames, {done} of {} steps completed\n", steps.len()));

@@ -240,13 +240,37 @@ pub enum Event {
         /// Lost or restored.
         state: SourceState,
     },
-    /// Last event.
+    /// The session goes on after a break, in the same log; its memory was built anew from the state.
+    Resume {
+        /// Time of the last event before the break.
+        at: MediaTime,
+        /// Frames decided on before it.
+        frames: u64,
+        /// SHA-256 of the assistant file from now on, in hex.
+        model: String,
+        /// SHA-256 of the vision file from now on, in hex.
+        vision: String,
+        /// The gates from now on.
+        gates: GatesInfo,
+        /// The context policy from now on.
+        context: ContextPolicyName,
+        /// The states that it goes on from.
+        steps: Vec<StepInfo>,
+    },
+    /// Last event; only [`Event::Resume`] and [`Event::Seek`] may follow.
     End {
         /// Frames decided on.
         frames: u64,
         /// Final states.
         steps: Vec<StepInfo>,
     },
+}
+
+impl Event {
+    /// Whether it is what a person looks for in a session: a step changed, a sentence, something amiss.
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::Transition { .. } | Self::Utterance { .. } | Self::Warning { .. } | Self::Rejected { .. })
+    }
 }
 
 impl Serialize for Event {
@@ -331,6 +355,7 @@ mod tests {
             r#"{"type":"context","at":6.0,"policy":"refresh","tokens_before":3584,"tokens_after":212}"#,
             r#"{"type":"source","at":6.0,"state":"lost"}"#,
             r#"{"type":"end","frames":12,"steps":[{"id":"S1","state":"completed"}]}"#,
+            r#"{"type":"resume","at":6.0,"frames":12,"model":"ab","vision":"","gates":{"speak":{"kind":"head","threshold":0.5,"hysteresis":0.1,"refractory_s":0.0},"dst_update":{"kind":"off","threshold":1.0,"hysteresis":0.0,"refractory_s":1.5}},"context":"refresh","steps":[{"id":"S1","state":"completed"}]}"#,
         ];
         for line in lines {
             let event: Event = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -4,6 +4,7 @@
 //! [`Sink`] (log, text, subtitles, speech, screen) reads the same events.
 
 mod event;
+pub mod log;
 
 use std::sync::Arc;
 

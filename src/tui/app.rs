@@ -28,6 +28,8 @@ pub enum Mode {
     Replay,
     /// The clip that ships: a recording too.
     Demo,
+    /// A recorded session; no model runs.
+    Recorded,
 }
 
 impl Mode {
@@ -36,6 +38,7 @@ impl Mode {
         match self {
             Self::Live => "LIVE",
             Self::Replay | Self::Demo => "REPLAY",
+            Self::Recorded => "RECORDED",
         }
     }
 }
@@ -283,7 +286,7 @@ impl App {
                 self.steps = steps.iter().map(StepRow::new).collect();
                 self.say(*at, Who::Notice, format!("another task by hand: {goal}"));
             }
-            Event::Dropped { count, .. } => self.dropped += count,
+            Event::Dropped { count, .. } => self.dropped = self.dropped.saturating_add(*count),
             Event::Context { at, policy, tokens_before, tokens_after } => {
                 let policy = policy_word(*policy);
                 self.say(*at, Who::Notice, format!("memory full: {policy}, {tokens_before} -> {tokens_after} tokens"));
@@ -294,6 +297,12 @@ impl App {
                     SourceState::Lost => self.say(*at, Who::Warning, "no frames come from the source".into()),
                     SourceState::Restored => self.say(*at, Who::Notice, "frames come again".into()),
                 }
+            }
+            Event::Resume { at, frames, gates, .. } => {
+                (self.ended, self.source_lost) = (false, false);
+                self.speak.threshold = Some(gates.speak.threshold);
+                self.dst_update.threshold = Some(gates.dst_update.threshold);
+                self.say(*at, Who::Notice, format!("goes on after a break, {frames} frames so far"));
             }
             Event::End { .. } => self.ended = true,
         }

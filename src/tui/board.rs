@@ -69,6 +69,7 @@ impl Board {
 pub struct Controls {
     quit: AtomicBool,
     interrupted: AtomicBool,
+    suspend: AtomicBool,
     paused: AtomicBool,
     muted: AtomicBool,
     speed_steps: AtomicI32,
@@ -101,6 +102,16 @@ impl Controls {
     /// Whether to stop.
     pub fn quitting(&self) -> bool {
         self.quit.load(Ordering::Acquire)
+    }
+
+    /// Asks the screen to give the terminal back, and the whole job to stop until the shell says to go on.
+    pub fn suspend(&self) {
+        self.suspend.store(true, Ordering::Release);
+    }
+
+    /// Whether that was asked for since the last look.
+    pub fn take_suspend(&self) -> bool {
+        self.suspend.swap(false, Ordering::AcqRel)
     }
 
     /// Whether no frame shall be taken in.

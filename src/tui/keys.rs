@@ -80,6 +80,16 @@ pub enum Command {
     Panel,
     /// The next theme.
     Theme,
+    /// Give the terminal back and stop, until the shell says to go on.
+    Suspend,
+}
+
+impl Command {
+    /// Whether it changes what the session decides or holds, rather than how it is looked at.
+    pub fn changes_the_session(self) -> bool {
+        let steps = matches!(self, Self::Task | Self::Done | Self::NotDone | Self::Jump | Self::Undo);
+        steps || matches!(self, Self::Message | Self::SpeakUp | Self::SpeakDown | Self::UpdateUp | Self::UpdateDown)
+    }
 }
 
 /// One row of the table.
@@ -146,6 +156,7 @@ pub const KEYS: &[Binding] = &[
     row(&[key('p')], "p", Command::Panel, "gates, pipeline or log in the lower left"),
     row(&[key('t')], "t", Command::Theme, "theme: dark, light, without colour"),
     row(&[(KeyCode::Char('l'), CTRL)], "Ctrl-L", Command::Redraw, "draw the screen again"),
+    row(&[(KeyCode::Char('z'), CTRL)], "Ctrl-Z", Command::Suspend, "stop and give the terminal back; fg goes on"),
     row(&[key('?'), key('h')], "?  h", Command::Help, "show or hide this help"),
     row(&[key('q'), (KeyCode::Esc, NONE)], "q  Esc", Command::Quit, "quit (Esc closes what is open first)"),
     row(&[(KeyCode::Char('c'), CTRL)], "Ctrl-C", Command::Interrupt, "quit with exit code 130"),

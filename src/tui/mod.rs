@@ -7,13 +7,17 @@
 pub mod app;
 pub mod board;
 mod entry;
+mod keyboard;
 pub mod keys;
 pub mod layout;
+mod outlet;
 mod panels;
+pub mod pixels;
 mod print;
 #[cfg(test)]
 mod sample;
 pub mod screen;
+mod suspend;
 pub mod terminal;
 #[cfg(test)]
 mod tests;

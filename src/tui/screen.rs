@@ -1,12 +1,12 @@
 //! The screen: the loop that draws the state when it changed and takes keys and mouse.
 
-use std::io::{self, Stdout, stdout};
+use std::io;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crossterm::event::{self, EnableMouseCapture, Event as TerminalEvent, KeyEventKind};
-use crossterm::execute;
+use crossterm::event::{Event as TerminalEvent, KeyEventKind};
+use crossterm::queue;
 use crossterm::style::force_color_output;
 use crossterm::terminal::{Clear, ClearType};
 use ratatui::backend::CrosstermBackend;
@@ -16,7 +16,10 @@ use ratatui_image::picker::Picker;
 use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
 use super::board::{Board, Controls};
+use super::keyboard::Keyboard;
 use super::layout::draw;
+use super::outlet::Pen;
+use super::suspend::Suspend;
 use super::terminal::{self, Guard};
 use super::theme::ThemeName;
 use super::view::{Touched, View};
@@ -40,31 +43,51 @@ pub struct Options {
 }
 
 /// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal and gives it back.
+/// A terminal that goes away asks to quit as well, as a signal does.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io::Result<()> {
-    let _guard = Guard::take()?;
+    let suspend = Suspend::watch()?;
+    let mut guard = Guard::take(options.mouse)?;
     // Which colours are used is the theme's doing; crossterm would drop them by itself where NO_COLOR is set, also
     // when the person has asked for a theme.
     force_color_output(true);
     let picker = if options.ask_graphics { ask_graphics() } else { Picker::halfblocks() };
+    let keyboard = Keyboard::listen()?;
     let mut view = View::new(options.theme, picker);
-    let mut terminal = blank(options.mouse)?;
+    let mut terminal = blank()?;
     let mut drawn = None;
+    let mut touched = Touched::Nothing;
     while !controls.quitting() && terminal::is_taken() {
-        let touched = obey_keys(&mut view, controls)?;
-        if touched == Touched::All {
-            terminal = blank(options.mouse)?;
+        let Ok(keys) = obey_keys(&keyboard, &mut view, controls) else {
+            controls.interrupt();
+            break;
+        };
+        touched = touched.max(keys);
+        if controls.take_suspend() {
+            Suspend::ask();
+        }
+        if suspend.is_asked() {
+            terminal::restore();
+            suspend.stop()?;
+        }
+        if suspend.went_on() {
+            guard.take_again()?;
+            touched = Touched::All;
         }
         let revision = board.revision();
-        if touched != Touched::Nothing || drawn != Some(revision) {
+        // A terminal that has not read the last drawing gets no further one: pictures are lost, events are not.
+        if (touched != Touched::Nothing || drawn != Some(revision)) && terminal::is_idle() {
+            if touched == Touched::All {
+                terminal = blank()?;
+            }
             let mut app = board.snapshot();
             // The keys act at once, even while the engine is busy with a frame.
             app.status.paused = controls.paused() && !app.ended;
             app.status.muted = controls.muted();
             terminal.draw(|canvas| draw(canvas, &app, &mut view))?;
-            drawn = Some(revision);
+            (drawn, touched) = (Some(revision), Touched::Nothing);
         }
         sleep(Duration::from_secs(1) / FRAMES_PER_S_MAX);
     }
@@ -73,21 +96,19 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
 
 /// An empty screen of the terminal's size. The viewport is fixed, because ratatui asks the terminal for its
 /// cursor when it adapts one by itself, and a terminal that does not answer would end the run.
-fn blank(mouse: bool) -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
-    execute!(stdout(), Clear(ClearType::All))?;
-    if mouse {
-        execute!(stdout(), EnableMouseCapture)?;
-    }
+fn blank() -> io::Result<Terminal<CrosstermBackend<Pen>>> {
+    let mut pen = terminal::pen()?;
+    queue!(pen, Clear(ClearType::All))?;
     let (columns, rows) = crossterm::terminal::size()?;
     let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
-    Terminal::with_options(CrosstermBackend::new(stdout()), TerminalOptions { viewport })
+    Terminal::with_options(CrosstermBackend::new(pen), TerminalOptions { viewport })
 }
 
 /// Takes all keys that wait.
-fn obey_keys(view: &mut View, controls: &Controls) -> io::Result<Touched> {
+fn obey_keys(keyboard: &Keyboard, view: &mut View, controls: &Controls) -> io::Result<Touched> {
     let mut touched = Touched::Nothing;
-    while event::poll(Duration::ZERO)? {
-        let now = match event::read()? {
+    while let Some(event) = keyboard.next()? {
+        let now = match event {
             TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => view.press(key, controls),
             TerminalEvent::Mouse(mouse) => view.mouse(mouse, controls),
             TerminalEvent::Resize(..) => Touched::All,
@@ -100,6 +121,9 @@ fn obey_keys(view: &mut View, controls: &Controls) -> io::Result<Touched> {
 
 /// Half blocks unless the terminal says that it can do better.
 fn ask_graphics() -> Picker {
+    if !terminal::settle() {
+        return Picker::halfblocks();
+    }
     let options = QueryStdioOptions { timeout: GRAPHICS_ANSWER_MAX, ..QueryStdioOptions::default() };
     Picker::from_query_stdio_with_options(options).unwrap_or_else(|_| Picker::halfblocks())
 }

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::{Position, Rect};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Who};
+use super::app::{App, Mode, Who};
 use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
@@ -58,6 +58,7 @@ pub(super) struct Shown {
     current: Option<StepId>,
     next: Option<StepId>,
     duration: Option<MediaTime>,
+    recorded: bool,
     previous_event: Option<MediaTime>,
     said: Option<String>,
     /// The step on each line of the steps panel, and where its first line stands.
@@ -100,6 +101,11 @@ impl View {
         }
     }
 
+    /// For a screen that is drawn on memory: colours and half blocks.
+    pub fn in_colour() -> Self {
+        Self::new(ThemeName::Dark, Picker::halfblocks())
+    }
+
     /// Remembers what is on the screen, for the keys that refer to it.
     pub(super) fn remember(&mut self, app: &App) {
         let back = MediaTime(app.now.seconds() - SAME_EVENT_S);
@@ -108,6 +114,7 @@ impl View {
             current: app.current_step().map(|row| row.id),
             next: app.next_step().map(|row| row.id),
             duration: app.status.duration,
+            recorded: app.status.mode == Mode::Recorded,
             previous_event: app.event_before(back),
             said: app.dialogue.iter().rev().find(|l| l.who == Who::Assistant).map(|l| l.text.clone()),
             ..Shown::default()
@@ -186,6 +193,10 @@ impl View {
 
     /// Does what a key asks for.
     fn obey(&mut self, command: Command, controls: &Controls) -> Touched {
+        if self.shown.recorded && command.changes_the_session() {
+            self.flash = Some("this is a recorded session: nothing can be changed in it".into());
+            return Touched::Parts;
+        }
         match command {
             Command::Quit => controls.quit(),
             Command::Interrupt => controls.interrupt(),
@@ -200,6 +211,7 @@ impl View {
             Command::PageDown => self.scroll = self.scroll.saturating_sub(PAGE_LINES),
             Command::ScrollEnd => self.scroll = 0,
             Command::Redraw => return Touched::All,
+            Command::Suspend => controls.suspend(),
             Command::Message => self.entry = Some(Entry::new(Purpose::Message)),
             Command::Task => self.entry = Some(Entry::new(Purpose::Task)),
             Command::ChooseNext => self.choose(1),

@@ -7,6 +7,7 @@ mod hands;
 mod hostile;
 mod memory;
 mod real;
+mod resume;
 mod rules;
 
 use std::sync::{Arc, Mutex};

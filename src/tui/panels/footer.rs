@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use crate::tui::app::App;
+use crate::tui::app::{App, Mode};
 use crate::tui::entry::{Entry, Purpose};
 use crate::tui::panels::pipeline::fit;
 use crate::tui::theme::Theme;
@@ -35,15 +35,21 @@ fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
         let facts = facts.map(|(key, word)| vec![(key.to_owned(), theme.title), (format!(" {word}"), theme.dim)]);
         return fit(std::iter::once(vec![(label, theme.accent)]).chain(facts).collect(), columns, theme);
     }
-    keys.push(("i", "message"));
-    keys.push(("Tab", "choose step"));
+    let recorded = app.status.mode == Mode::Recorded;
+    if !recorded {
+        keys.extend([("i", "message"), ("Tab", "choose step")]);
+    }
     if app.status.duration.is_some() {
         keys.push(("Left Right", "seek"));
     }
     if app.status.speed.is_some() {
         keys.push(("+ -", "speed"));
     }
-    keys.extend([("< >", "speak threshold"), ("p", "panel"), ("m", if app.status.muted { "speak" } else { "mute" })]);
+    if recorded {
+        keys.extend([("[ ]", "events"), ("p", "panel")]);
+    } else {
+        keys.extend([("< >", "speak threshold"), ("p", "panel"), ("m", if app.status.muted { "speak" } else { "mute" })]);
+    }
     let facts = keys.into_iter().map(|(key, word)| vec![(key.to_owned(), theme.title), (format!(" {word}"), theme.dim)]);
     fit(facts.collect(), columns, theme)
 }

@@ -15,7 +15,7 @@ use ratatui_image::protocol::halfblocks::Halfblocks;
 use ratatui_image::{FilterType, Image, Resize};
 
 use crate::stream::Picture;
-use crate::tui::app::App;
+use crate::tui::app::{App, Mode};
 use crate::tui::theme::Theme;
 
 /// From dark to bright, for terminals without colour.
@@ -79,7 +79,11 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, encoder: &mut Encoder, t
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     let Some(picture) = app.picture.as_ref().filter(|p| p.width > 0 && p.height > 0) else {
-        let words = if app.frames == 0 { "no frame yet" } else { "no picture: the source gives features" };
+        let words = match app.status.mode {
+            _ if app.frames == 0 => "no frame yet",
+            Mode::Recorded => "no picture: no frame was kept (--save-frames)",
+            _ => "no picture: the source gives features",
+        };
         let middle = inner.centered_vertically(Constraint::Length(1));
         canvas.render_widget(Paragraph::new(Span::styled(words, theme.dim)).centered(), middle);
         return;

@@ -1,0 +1,285 @@
+//! `--record DIR` and `--resume DIR`: a session as a folder that only its owner can read.
+//!
+//! ```text
+//! DIR/session.json    what ran: configuration, names, SHA-256 of model, vision and source
+//! DIR/events.jsonl    the event log; everything is in it that the session was
+//! DIR/timing.jsonl    times by stage, clock, lag and memory, one record a frame
+//! DIR/task.toml       the task, if there was one: the last that the person chose
+//! DIR/frames/N.jpg    what the model saw, only with --save-frames
+//! ```
+//!
+//! A process that is killed leaves whole lines and at most one that is cut; the log is locked while it grows.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::recorded::{self, Recorded};
+use super::timing::Lines;
+use crate::dialogue::task::Task;
+use crate::error::{Error, Result};
+use crate::session::SessionConfig;
+use crate::sinks::{JsonlSink, Output};
+use crate::stream::{Content, Frame};
+use crate::units::FrameIdx;
+
+/// The event log.
+pub const EVENTS: &str = "events.jsonl";
+/// Times.
+pub const TIMING: &str = "timing.jsonl";
+/// What ran.
+pub const ABOUT: &str = "session.json";
+/// The task.
+pub const TASK: &str = "task.toml";
+/// Pictures.
+pub const FRAMES: &str = "frames";
+/// Version of `session.json`.
+pub const SCHEMA: u32 = 1;
+
+/// 1 to 100; at 90 a picture of hands and bowls shows no blocks.
+const JPEG_QUALITY: u8 = 90;
+
+/// A file that was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// Its name, without the folder.
+    pub name: String,
+    /// In hex.
+    pub sha256: String,
+}
+
+/// What ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// 1.
+    pub schema: u32,
+    /// Version of the program.
+    pub proact: String,
+    /// The recording.
+    pub source: Used,
+    /// Its length in seconds, where it is known.
+    pub duration_s: Option<f64>,
+    /// The assistant.
+    pub model: Used,
+    /// SHA-256 of the vision file, in hex.
+    pub vision_sha256: String,
+    /// Tokens that the model's memory can hold.
+    pub memory_capacity: usize,
+    /// When more than this is held, the context policy acts.
+    pub memory_reset: usize,
+    /// The session's configuration.
+    pub session: SessionConfig,
+}
+
+/// A session being recorded.
+pub struct Recorder {
+    folder: PathBuf,
+    events: File,
+    timing: File,
+    save_frames: bool,
+}
+
+/// Checks that a session can be recorded there, before anything is loaded.
+///
+/// # Errors
+/// There is something already; it is not overwritten.
+pub fn check_free(folder: &Path) -> Result<()> {
+    let taken = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => fs::symlink_metadata(folder).is_ok(),
+    };
+    if taken {
+        let why = "is there and not empty; name a new folder, or go on with a session by --resume";
+        return Err(Error::format(folder, why));
+    }
+    Ok(())
+}
+
+impl Recorder {
+    /// Begins a recording in a new or empty folder.
+    ///
+    /// # Errors
+    /// The folder has something in it, or cannot be written.
+    pub fn create(folder: &Path, about: &About, task: Option<&Task>, save_frames: bool) -> Result<Self> {
+        check_free(folder)?;
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent).map_err(Error::io(parent))?;
+        }
+        private_folder(folder)?;
+        let text = serde_json::to_string_pretty(about).map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
+        new_file(&folder.join(ABOUT))?.1.write_all(text.as_bytes()).map_err(Error::io(folder.join(ABOUT)))?;
+        let (path, events) = new_file(&folder.join(EVENTS))?;
+        lock(&events, &path)?;
+        let recorder = Self { folder: folder.to_path_buf(), events, timing: new_file(&folder.join(TIMING))?.1, save_frames };
+        task.map_or(Ok(()), |task| recorder.task(task))?;
+        recorder.make_frames_folder()?;
+        Ok(recorder)
+    }
+
+    /// Opens a recorded session to go on with it. What was cut off at its end goes away.
+    ///
+    /// # Errors
+    /// As [`Recorded::open`]; another process is recording there.
+    pub fn reopen(folder: &Path, save_frames: bool) -> Result<(Self, Recorded)> {
+        let (path, mut events) = old_file(&folder.join(EVENTS))?;
+        lock(&events, &path)?;
+        let recorded = Recorded::open(folder)?;
+        let extent = recorded.extent;
+        events.set_len(extent.bytes).and_then(|()| events.seek(SeekFrom::End(0))).map_err(Error::io(&path))?;
+        if !extent.line_ended {
+            events.write_all(b"\n").map_err(Error::io(&path))?;
+        }
+        let (path, mut timing) = match folder.join(TIMING) {
+            path if path.exists() => old_file(&path)?,
+            path => new_file(&path)?,
+        };
+        let whole = recorded::read_bounded(&path)?.iter().rposition(|b| *b == b'\n').map_or(0, |at| at as u64 + 1);
+        timing.set_len(whole).and_then(|()| timing.seek(SeekFrom::End(0))).map_err(Error::io(&path))?;
+        let recorder = Self { folder: folder.to_path_buf(), events, timing, save_frames };
+        recorder.make_frames_folder()?;
+        Ok((recorder, recorded))
+    }
+
+    /// Where the events go.
+    ///
+    /// # Errors
+    /// The system has no more file handles.
+    pub fn events(&self) -> Result<JsonlSink> {
+        let path = self.folder.join(EVENTS);
+        Ok(JsonlSink::new(Output::of_file(self.events.try_clone().map_err(Error::io(&path))?, &path)))
+    }
+
+    /// Where the times go.
+    ///
+    /// # Errors
+    /// The system has no more file handles.
+    pub fn timing(&self) -> Result<Lines> {
+        let path = self.folder.join(TIMING);
+        Ok(Lines::of_file(self.timing.try_clone().map_err(Error::io(&path))?, &path))
+    }
+
+    /// Keeps another task in the place of the one before. It is there whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn task(&self, task: &Task) -> Result<()> {
+        let (path, fresh) = (self.folder.join(TASK), self.folder.join(format!("{TASK}.new")));
+        // One that a killed process left gives way.
+        gone(&fresh)?;
+        new_file(&fresh)?.1.write_all(task.to_toml().as_bytes()).map_err(Error::io(&fresh))?;
+        fs::rename(&fresh, &path).map_err(Error::io(&path))
+    }
+
+    /// Keeps a frame's picture, if that was asked for and it has one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn frame(&self, frame: &Frame) -> Result<()> {
+        let (true, Content::Picture(picture)) = (self.save_frames, &frame.content) else { return Ok(()) };
+        let path = frame_path(&self.folder, frame.idx);
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+        encoder
+            .encode(&picture.rgb, picture.width, picture.height, image::ExtendedColorType::Rgb8)
+            .map_err(|e| Error::format(&path, e.to_string()))?;
+        // A picture of an earlier try at this frame gives way.
+        gone(&path)?;
+        new_file(&path)?.1.write_all(&bytes).map_err(Error::io(&path))
+    }
+
+    fn make_frames_folder(&self) -> Result<()> {
+        let path = self.folder.join(FRAMES);
+        if !self.save_frames {
+            return Ok(());
+        }
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_dir()) {
+            return Err(Error::format(&path, "no plain folder"));
+        }
+        private_folder(&path)
+    }
+}
+
+/// Where the picture of a frame is kept.
+pub fn frame_path(folder: &Path, frame: FrameIdx) -> PathBuf {
+    folder.join(FRAMES).join(format!("{:08}.jpg", frame.0))
+}
+
+/// SHA-256 of a file, or of a folder's names and contents in the order of the names; in hex.
+///
+/// # Errors
+/// It cannot be read.
+pub fn source_sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(Error::io(path))?;
+        let mut files: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>().map_err(Error::io(path))?;
+        files.retain(|file| file.is_file());
+        files.sort();
+        for file in files {
+            hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update([0]);
+            hash.update(source_sha256(&file)?);
+        }
+    } else {
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
+        let mut block = vec![0; 1 << 20];
+        loop {
+            let n = reader.read(&mut block).map_err(Error::io(path))?;
+            if n == 0 {
+                break;
+            }
+            hash.update(&block[..n]);
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::format(path, "another process is recording this session")),
+        Err(TryLockError::Error(e)) => Err(Error::io(path)(e)),
+    }
+}
+
+/// A folder that only its owner can enter; one that is there is made so.
+fn private_folder(path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(Error::io(path))?;
+    }
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(Error::io(path))?;
+    Ok(())
+}
+
+/// Removes a file if there is one.
+fn gone(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// A new file that only its owner can read.
+fn new_file(path: &Path) -> Result<(PathBuf, File)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok((path.to_path_buf(), options.open(path).map_err(Error::io(path))?))
+}
+
+/// A file of a folder that somebody else may have made: no link, which could lead to any file.
+fn old_file(path: &Path) -> Result<(PathBuf, File)> {
+    recorded::check_plain(path)?;
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io(path))?;
+    Ok((path.to_path_buf(), file))
+}

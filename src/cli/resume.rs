@@ -1,0 +1,101 @@
+//! `--resume DIR`: from a recorded session to where its source goes on.
+
+use std::collections::VecDeque;
+
+use super::config::Settings;
+use super::exit::Usage;
+use super::record::{Recorder, source_sha256};
+use super::recorded::Recorded;
+use crate::error::{Error, Result};
+use crate::sources;
+use crate::stream::{Event, Frame, Input, Poll, Source};
+use crate::units::{FrameIdx, MediaTime};
+
+/// A session to go on with.
+pub struct Past {
+    /// Where it is recorded.
+    pub recorder: Recorder,
+    /// What is there already.
+    pub recorded: Recorded,
+}
+
+impl Past {
+    /// Opens the folder for this run. The rate is the session's own: its frames are numbered by it.
+    ///
+    /// # Errors
+    /// No recorded session, or of another source; another rate is asked for.
+    pub fn open(
+        folder: &std::path::Path,
+        source: &std::path::Path,
+        save_frames: bool,
+        fps_flag: Option<f64>,
+        settings: &mut Settings,
+    ) -> anyhow::Result<Self> {
+        let (recorder, recorded) = Recorder::reopen(folder, save_frames)?;
+        let (found, wanted) = (source_sha256(source)?, &recorded.about.source);
+        if found != wanted.sha256 {
+            let why = format!("the session was recorded from `{}` with SHA-256 {}, found {found}", wanted.name, wanted.sha256);
+            return Err(Error::format(source, why).into());
+        }
+        let fps = recorded.fps();
+        if let Some(asked) = fps_flag.filter(|asked| *asked != fps) {
+            return Err(Usage(format!("--fps {asked}: the session was recorded at {fps} frames a second")).into());
+        }
+        settings.fps = fps;
+        Ok(Self { recorder, recorded })
+    }
+
+    /// The rest of the source, and the last frames before it, `kept` at most.
+    ///
+    /// # Errors
+    /// The source is broken.
+    pub fn rest_of(&self, mut source: Box<dyn Source>, kept: usize) -> Result<(Rest, Vec<Frame>)> {
+        let (last_frame, last_at) = last(&self.recorded.events);
+        let mut seen = VecDeque::new();
+        let held = loop {
+            match source.next()? {
+                Poll::Ready(Input::Frame(frame)) if frame.at < last_at || last_frame.is_some_and(|last| frame.idx <= last) => {
+                    seen.push_back(frame);
+                    if seen.len() > kept {
+                        seen.pop_front();
+                    }
+                }
+                // Words and hands up to the break stand in the log.
+                Poll::Ready(input) if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
+                Poll::Pending => {}
+                Poll::Ready(input) => break Some(input),
+                Poll::End => break None,
+            }
+        };
+        Ok((Rest { held, source }, seen.into()))
+    }
+}
+
+/// Number of the last frame and time of the last event.
+fn last(events: &[Event]) -> (Option<FrameIdx>, MediaTime) {
+    let mut check = crate::stream::log::Check::default();
+    for event in events {
+        // They were checked when they were read.
+        let _ = check.push(event);
+    }
+    (check.last_frame(), check.last_at())
+}
+
+/// A source without its beginning.
+pub struct Rest {
+    held: Option<Input>,
+    source: Box<dyn Source>,
+}
+
+impl Source for Rest {
+    fn next(&mut self) -> Result<Poll> {
+        match self.held.take() {
+            Some(input) => Ok(Poll::Ready(input)),
+            None => self.source.next(),
+        }
+    }
+
+    fn duration(&self) -> Option<MediaTime> {
+        self.source.duration()
+    }
+}
