@@ -218,8 +218,7 @@ impl Drive<'_> {
         while self.work(source, session, &mut sink, late_s)? {}
         let Some((frame, at)) = frame else { return Ok(()) };
         self.pass = self.pass.saturating_sub(1);
-        if let Some(pause) = self.run_on.filter(|_| sink.happened) {
-            self.run_on = None;
+        if let Some(pause) = self.run_on.take_if(|_| sink.happened) {
             self.pace.restart();
             self.controls.set_paused(pause);
         }

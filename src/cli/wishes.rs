@@ -41,7 +41,8 @@ impl Drive<'_> {
             }
             Wish::SeekTo(to) => self.seek(to.seconds(), source, session, sink).map(|()| moved = true),
             Wish::NextEvent => {
-                self.run_on = Some(self.controls.paused());
+                let paused = self.controls.paused();
+                self.run_on.get_or_insert(paused);
                 self.controls.set_paused(false);
                 Ok(())
             }
@@ -100,7 +101,10 @@ impl Drive<'_> {
         let fresh = reopen().map_err(|why| Error::Source(format!("cannot be opened again: {why:#}")))?;
         session.seek(to, sink)?;
         *source = Box::new(From::new(fresh, to));
-        self.run_on = None;
+        // Running on to the next event ends here, and the pause that it passed comes back.
+        if let Some(pause) = self.run_on.take() {
+            self.controls.set_paused(pause);
+        }
         self.pace.restart();
         self.held = match self.ask(&mut **source)? {
             Poll::Ready(input) => Some(input),
