@@ -67,7 +67,7 @@ pub struct Limits {
     frames_kept: usize,
     updates_per_frame_max: usize,
     update_mass_min: Prob,
-    update_prob_min: Prob,
+    update_prob_min: Option<Prob>,
     utterance_tokens_max: usize,
     user_tokens_max: usize,
     queue_inputs_max: usize,
@@ -81,7 +81,7 @@ impl Default for Limits {
             frames_kept: session.frames_kept,
             updates_per_frame_max: session.updates_per_frame_max,
             update_mass_min: session.update_mass_min,
-            update_prob_min: session.update_prob_min,
+            update_prob_min: None,
             utterance_tokens_max: session.utterance_tokens_max,
             user_tokens_max: session.user_tokens_max,
             queue_inputs_max: session.queue_inputs_max,
@@ -229,7 +229,7 @@ impl Settings {
 
     /// The session's configuration for a model with these gates; what comes from the model's files is left
     /// at its default.
-    pub fn session_config(&self, gates: session::Gates) -> SessionConfig {
+    pub fn session_config(&self, gates: session::Gates, update_prob_min: Prob) -> SessionConfig {
         let limits = self.session;
         SessionConfig {
             fps: self.fps,
@@ -241,7 +241,7 @@ impl Settings {
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
-            update_prob_min: limits.update_prob_min,
+            update_prob_min: limits.update_prob_min.unwrap_or(update_prob_min),
             utterance_tokens_max: limits.utterance_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,

@@ -296,7 +296,7 @@ fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
         step_evidence: loaded.step_evidence,
         model_sha256: loaded.model_sha256.clone(),
         vision_sha256: loaded.vision_sha256.clone(),
-        ..settings.session_config(loaded.gates)
+        ..settings.session_config(loaded.gates, loaded.update_prob_min)
     }
 }
 

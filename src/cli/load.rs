@@ -22,6 +22,7 @@ use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
+use crate::units::Prob;
 
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
@@ -48,6 +49,8 @@ pub struct Loaded {
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words.
     pub step_evidence: bool,
+    /// Updates that are less sure wait.
+    pub update_prob_min: Prob,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -97,6 +100,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         stored_gates: config.gates,
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
+        update_prob_min: Prob(config.update_prob_min),
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,

@@ -378,6 +378,10 @@ pub struct AssistantConfig {
     /// the frame looks (see [`super::evidence`]). Upstream's models have nothing of the kind.
     #[serde(default)]
     pub step_evidence: bool,
+    /// An update whose text has less than this probability among those that the state allows waits for a frame that makes
+    /// the model surer.
+    #[serde(default)]
+    pub update_prob_min: f32,
     /// The vision file; absent in a checkpoint that has none yet.
     pub vision: Option<VisionRef>,
 }
@@ -400,6 +404,9 @@ impl AssistantConfig {
             if self.heads == HeadKind::None && gate.kind == GateKind::Head {
                 return Err(Error::Model(format!("dstproact.gate.{name}.kind: found head, expected token (dstproact.heads is none)")));
             }
+        }
+        if !(0.0..=1.0).contains(&self.update_prob_min) {
+            return Err(Error::Model(format!("dstproact.update_prob_min: found {}, expected 0 to 1", self.update_prob_min)));
         }
         self.validate_tokens()?;
         if !LAYOUTS.contains(&self.layout.as_str()) {

@@ -312,6 +312,10 @@ impl AssistantConfig {
                 None => false,
                 Some(_) => r.flag("step_evidence")?,
             },
+            update_prob_min: match look_up("dstproact.update_prob_min") {
+                None => 0.0,
+                Some(_) => r.float("update_prob_min")? as f32,
+            },
             vision,
         };
         config.validate()?;
@@ -344,6 +348,7 @@ impl AssistantConfig {
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
         push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
+        push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(self.update_prob_min));
         if let Some(vision) = &self.vision {
             push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
             push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));
@@ -506,6 +511,7 @@ mod tests {
             tokens: TokenIds { bos: Some(TokenId(0)), eot: TokenId(1), image: TokenId(2), dst: TokenId(3), asst: TokenId(4) },
             layout: "dstproact".into(),
             step_evidence: true,
+            update_prob_min: 0.5,
             vision: Some(VisionRef { file: "vision.gguf".into(), sha256: "0f".repeat(32) }),
         }
     }
@@ -580,9 +586,9 @@ mod tests {
 
     #[test]
     fn each_key_is_needed_and_has_a_type() -> Result<()> {
-        // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower" and "no
-        // evidence of steps".
-        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_evidence"];
+        // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower", "no
+        // evidence of steps" and "no update is too unsure".
+        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_evidence", "dstproact.update_prob_min"];
         let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
             let whole: Map = pairs.into_iter().collect();
             assert_eq!(read(&whole), None);

@@ -105,6 +105,7 @@ pub(super) fn read(
         tokens: hf.tokens(&path, vocabulary, eos)?,
         layout: "dstproact".into(),
         step_evidence: false,
+        update_prob_min: 0.0,
         vision: None,
     };
     config.validate()?;

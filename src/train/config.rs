@@ -124,6 +124,9 @@ pub struct GateSettings {
     pub dst_update_thresholds: Vec<f32>,
     /// Thresholds that are tried for the speak gate.
     pub speak_thresholds: Vec<f32>,
+    /// An update whose text has less than this probability waits; in the model file, but not in the free runs that
+    /// training learns from.
+    pub update_prob_min: f32,
     /// Once fired, a gate must fall this far below its threshold before it can fire again.
     pub hysteresis: f32,
     /// Rest of the update gate after firing, in seconds.
@@ -287,6 +290,7 @@ impl TrainConfig {
             tokens,
             layout: "dstproact".to_owned(),
             step_evidence: m.step_evidence,
+            update_prob_min: self.gates.update_prob_min,
             vision: None,
         }
     }

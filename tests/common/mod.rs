@@ -56,6 +56,7 @@ pub fn assistant_config() -> AssistantConfig {
         tokens: TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) },
         layout: "dstproact".into(),
         step_evidence: false,
+        update_prob_min: 0.0,
         vision: None,
     }
 }

@@ -45,6 +45,7 @@ fn assistant(context_length: usize) -> Assistant {
         tokens: TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst },
         layout: "dstproact".into(),
         step_evidence: false,
+        update_prob_min: 0.0,
         vision: None,
     };
     let fresh = Weights::trainable(SEED, &Device::Cpu);

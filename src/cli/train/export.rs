@@ -35,6 +35,7 @@ pub fn assistant(job: &Job<'_>, gates: Option<Gates>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut config = AssistantConfig::from_json(&text)?;
     config.gates = gates.unwrap_or(config.gates);
+    config.update_prob_min = job.config.gates.update_prob_min;
     write_atomic(&path, config.to_json()?.as_bytes())?;
     let source = Source::open(&folder, None)?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;

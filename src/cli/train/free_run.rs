@@ -23,7 +23,7 @@ use crate::stream::{Content, Event, Frame, Input};
 use crate::train::assistant::TRAINING_ONLY;
 use crate::train::examples::Source;
 use crate::train::rng::Rng;
-use crate::units::{FrameIdx, Threshold};
+use crate::units::{FrameIdx, Prob, Threshold};
 
 /// Rate that histories are written with: fine enough that every frame's time comes back.
 const HISTORY_FPS: f64 = 2.0;
@@ -37,11 +37,12 @@ pub fn events<P: Perceiver, B: Backbone>(
     (eyes, backbone): (&Arc<P>, &Arc<B>),
     codec: &SharedCodec,
     source: &Source,
-    gates: &Gates,
+    (gates, update_prob_min): (&Gates, Prob),
 ) -> Result<Vec<Event>> {
     let config = SessionConfig {
         fps: job.config.fps,
         gates: load::session_gates(gates),
+        update_prob_min,
         frames_kept: job.config.assistant_training.frames_kept,
         tokens_per_frame: eyes.tokens_per_frame(),
         step_evidence: job.config.assistant_model.step_evidence,
@@ -137,7 +138,7 @@ impl Histories<'_> {
             let mut gates = self.config.gates;
             gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
-            let events = events(self.job, (self.eyes, &model), self.codec, source, &gates)?;
+            let events = events(self.job, (self.eyes, &model), self.codec, source, (&gates, Prob(0.0)))?;
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),
