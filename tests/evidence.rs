@@ -9,7 +9,7 @@ use common::{assistant_config, figures};
 use proact::error::{Error, Result};
 use proact::model::assistant::Assistant;
 use proact::model::config::AssistantConfig;
-use proact::model::evidence::{IDLE_WORDS, StepWords};
+use proact::model::evidence::{Frames, IDLE_WORDS, StepWords};
 use proact::model::weights::Weights;
 use proact::model::{Backbone, Evidence, Perceiver, Piece};
 use proact::units::TokenId;
@@ -87,7 +87,9 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let features = Tensor::randn(0f32, 1.0, (2, config.vision_length), &CPU)?;
     let (cosines, states) = frames();
     let cosines_tensor = Tensor::from_slice(&cosines, (2, STEPS + 1), &CPU)?;
-    let with = model.see(&features, Some((&cosines_tensor, &states, &ids())))?;
+    let ids = ids();
+    let evidence = Frames { cosines: &cosines_tensor, states: &states, ids: &ids };
+    let with = model.see(&features, Some(evidence))?;
     let added: Vec<f32> = (&with - model.see(&features, None)?)?.flatten_all()?.to_vec1()?;
     let mut tensors = HashMap::new();
     for (name, var) in weights.vars() {
@@ -98,7 +100,7 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     assert!(found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999, "{found:?}");
 
     let fused = Assistant::new(&config, &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU))?;
-    let fused = fused.see(&features, Some((&cosines_tensor, &states, &ids())))?;
+    let fused = fused.see(&features, Some(evidence))?;
     let difference: f32 = (fused - &with)?.abs()?.max_all()?.to_scalar()?;
     assert!(difference < 2e-5, "{difference}");
 

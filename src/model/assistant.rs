@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::backbone::Llama;
 use super::config::AssistantConfig;
-use super::evidence::EvidenceLayer;
+use super::evidence::{EvidenceLayer, Frames};
 use super::heads::Heads;
 use super::memory::KvMemory;
 use super::projector::Projector;
@@ -103,14 +103,14 @@ impl Assistant {
         Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
     }
 
-    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of their cosines `[F,S+1]`, the states `[F*S]`
-    /// and the ids of the steps where there is any.
+    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there is
+    /// any.
     ///
     /// # Errors
     /// The shapes do not fit, or the model reads no evidence.
-    pub fn see(&self, features: &Tensor, evidence: Option<(&Tensor, &[u8], &[Vec<TokenId>])>) -> Result<Tensor> {
+    pub fn see(&self, features: &Tensor, evidence: Option<Frames<'_>>) -> Result<Tensor> {
         let tokens = self.project(features)?;
-        let Some((cosines, states, ids)) = evidence else { return Ok(tokens) };
+        let Some(Frames { cosines, states, ids }) = evidence else { return Ok(tokens) };
         let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
         let added = layer.forward(cosines, states, &self.embed_ids(ids)?)?; // [F,D]
         let (frames, width) = added.dims2()?;
@@ -183,7 +183,7 @@ impl Assistant {
                 return self.see(&features, None);
             }
             let cosines = Tensor::from_vec(cosines, (rows / v, steps.len() + 1), device)?;
-            self.see(&features, Some((&cosines, &states, steps)))
+            self.see(&features, Some(Frames { cosines: &cosines, states: &states, ids: steps }))
         };
         let embeds = match (ids.is_empty(), rows == 0) {
             (true, true) => return Err(Error::Invalid("nothing to read: no pieces".into())),

@@ -81,6 +81,17 @@ const NOT_STARTED: u8 = 0;
 /// The state of a step in progress.
 const IN_PROGRESS: u8 = 1;
 
+/// Evidence of F frames of one task.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames<'a> {
+    /// Cosines `[F,S+1]`.
+    pub cosines: &'a Tensor,
+    /// States `[F*S]`, as [`Evidence::states`] has them.
+    pub states: &'a [u8],
+    /// Tokens of each step's id.
+    pub ids: &'a [Vec<TokenId>],
+}
+
 /// The layer that puts the evidence into the frames' tokens.
 #[derive(Clone, Debug)]
 pub(super) struct EvidenceLayer {

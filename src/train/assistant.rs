@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::model::assistant::Assistant;
+use crate::model::evidence::Frames;
 use crate::model::nn::{Linear, RmsNorm, Rows};
 use crate::model::weights::Weights;
 use crate::train::examples::Example;
@@ -278,7 +279,7 @@ impl AssistantTrainer<'_> {
             0 => None,
             frames => Some(Tensor::from_slice(&example.cosines, (frames, columns), self.device)?),
         };
-        let evidence = evidence.as_ref().map(|cosines| (cosines, example.states.as_slice(), example.ids.as_slice()));
+        let evidence = evidence.as_ref().map(|cosines| Frames { cosines, states: &example.states, ids: &example.ids });
         let all = Tensor::cat(&[tokens, self.assistant.see(&features, evidence)?], 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
         let mut midway = None;
