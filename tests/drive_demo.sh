@@ -52,7 +52,7 @@ see '▶ S1'
 keys Space;              see 'PAUSED'
 keys '?';                see 'Keys and marks';                      see 'why a sentence was said'
 keys '?'
-keys '>';                see 'speak threshold set to 0.95 by hand'; logged '"type":"threshold"'
+keys '<';                see 'speak threshold set to 0.95 by hand'; logged '"type":"threshold"'
 keys Tab Tab 'd';        see 'set to completed by hand';            logged '"type":"mark"'
 keys 'u';                see 'set to not started by hand'
 # What comes right behind Escape would be taken for Alt with that key.
