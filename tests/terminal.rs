@@ -237,6 +237,10 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
     run.until_shown("Boil water");
     for i in 0..40u16 {
         run.master.resize(size(3 + i * 7 % 50, 10 + i * 31 % 190)).unwrap();
+        // A key beside the signal: a reader that is told of both at once must not forget the key.
+        if i % 4 == 0 {
+            run.key(b">");
+        }
         sleep(Duration::from_millis(7));
     }
     run.master.resize(size(30, 100)).unwrap();
@@ -253,6 +257,12 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
     run.key(b"q");
     assert_eq!(run.end(), 0);
     run.assert_given_back();
+    let thresholds = run.assert_log_is_whole().into_iter().filter_map(|event| match event {
+        proact::stream::Event::Threshold { threshold, .. } => Some(threshold.0),
+        _ => None,
+    });
+    let last = thresholds.last().unwrap();
+    assert!((last - 0.8).abs() < 1e-3, "ten keys move 0.3 by 0.5, not to {last}");
 }
 
 #[test]

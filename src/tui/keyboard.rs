@@ -14,6 +14,8 @@ use crossterm::event::{self, Event};
 
 /// Keys that may wait; further ones wait in the terminal.
 const WAITING_MAX: usize = 256;
+/// For one look at what is there; at zero crossterm does not look at all.
+const GLANCE: Duration = Duration::from_millis(1);
 /// How long it takes at most until a change of size is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
@@ -55,7 +57,7 @@ fn read(tell: &SyncSender<Event>, heard: &Weak<()>) -> io::Result<()> {
         if is_gone()? {
             return Ok(());
         }
-        while event::poll(Duration::ZERO)? {
+        while event::poll(GLANCE)? {
             tell.send(event::read()?).map_err(io::Error::other)?;
         }
     }

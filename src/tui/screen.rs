@@ -68,11 +68,14 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
         if controls.take_suspend() {
             Suspend::ask();
         }
-        if suspend.is_asked() {
+        // The handler of the signal to go on may run, on another thread, later than this one does: whoever has stopped
+        // here knows by itself.
+        let stopped = suspend.is_asked();
+        if stopped {
             terminal::restore();
             suspend.stop()?;
         }
-        if suspend.went_on() {
+        if suspend.went_on() || stopped {
             guard.take_again()?;
             touched = Touched::All;
         }
