@@ -1,5 +1,7 @@
 //! `proact eval`: scores event logs against annotations, beside trivial baselines.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,13 @@ pub struct Args {
     /// Writes the scores as JSON: {"set", "recordings"}, or one such object per name where there are several systems
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes one page that shows every run beside its reference: steps, sentences, gates, what was missed. It needs
+    /// nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Pictures of each recording in the page, from video.mp4 beside its annotation; 0: none
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    html_pictures: usize,
     /// Prints what each number means
     #[arg(long)]
     explain: bool,
@@ -120,6 +129,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     print_reports(&reports, args.per_recording);
     if let Some(path) = &args.json {
         write_json(path, &reports)?;
+    }
+    if let Some(path) = &args.html {
+        page::write(path, &systems, &reports, &references, &options, args.html_pictures)?;
+        println!("page    {}", path.display());
     }
     Ok(())
 }
@@ -431,6 +444,21 @@ mod tests {
         std::fs::copy(dir.path().join("logs/clock/a.jsonl"), dir.path().join("runs/a/events.jsonl")).unwrap();
         assert!(eval(dir.path(), "@/runs --reference @/ref").unwrap_err().contains("no log of 1 of 2 recordings (b)"));
         assert_eq!(eval(dir.path(), "@/runs --reference @/ref --partial").unwrap()["recordings"][0]["id"], "a");
+    }
+
+    #[test]
+    fn the_page_shows_all_systems_and_pictures_where_there_is_a_video() {
+        let dir = house();
+        let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo/clip.mp4");
+        std::fs::copy(clip, dir.path().join("ref/a/video.mp4")).unwrap();
+        std::fs::write(dir.path().join("ref/b/video.mp4"), b"no video").unwrap();
+        let line = "--reference @/ref --train-reference @/train --baseline clock --baseline silent --html @/page.html --html-pictures 3";
+        eval(dir.path(), line).unwrap();
+        let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
+        assert_eq!(page.matches("data:image/jpeg;base64,").count(), 3);
+        for word in ["\"name\":\"clock\"", "\"name\":\"silent\"", "Pour the milk", "\"id\":\"b\""] {
+            assert!(page.contains(word), "{word}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::dialogue::task::{StepState, Update};
 use crate::error::{Error, Result};
 use crate::stream::log::{Check, Tail};
 use crate::stream::{self, Event, StepInfo, WarningKind, update_of};
-use crate::units::{MediaTime, StepId};
+use crate::units::{MediaTime, Prob, StepId, Threshold};
 
 /// What a session told, as far as scores need it. Times do not decrease within each list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,10 +25,27 @@ pub struct Log {
     pub utterances: Vec<(MediaTime, String)>,
     /// Warnings about the order of steps.
     pub warnings: Vec<(MediaTime, WarningKind, StepId)>,
-    /// Number of frames decided on.
-    pub frames: u64,
+    /// What the gates read at each frame decided on.
+    pub frames: Vec<Reading>,
+    /// Thresholds that the session began with: speak, update.
+    pub thresholds: Option<[Threshold; 2]>,
+    /// Texts that were refused, with why.
+    pub rejected: Vec<(MediaTime, String, String)>,
+    /// Moments at which memory was cut down.
+    pub contexts: Vec<MediaTime>,
     /// The log has its last event; without it the session was cut off.
     pub ended: bool,
+}
+
+/// Probabilities of both gates at a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// When.
+    pub at: MediaTime,
+    /// Speak now?
+    pub speak: Prob,
+    /// Update the state now?
+    pub dst_update: Prob,
 }
 
 impl Log {
@@ -74,8 +91,13 @@ impl Log {
             self.states.push((at, update.step, super::reference::reached(update)));
         }
         match event {
-            Event::Session { goal, steps, .. } => (self.goal, self.steps) = (goal, steps),
-            Event::Frame { .. } => self.frames += 1,
+            Event::Session { goal, steps, gates, .. } => {
+                self.thresholds = Some([gates.speak.threshold, gates.dst_update.threshold]);
+                (self.goal, self.steps) = (goal, steps);
+            }
+            Event::Frame { at, speak, dst_update, .. } => self.frames.push(Reading { at, speak, dst_update }),
+            Event::Rejected { at, text, why, .. } => self.rejected.push((at, text, why)),
+            Event::Context { at, .. } => self.contexts.push(at),
             Event::Mark { at, step, state } => self.states.push((at, step, state)),
             Event::Utterance { at, text, .. } => self.utterances.push((at, text)),
             Event::Warning { at, kind, step, .. } => self.warnings.push((at, kind, step)),
@@ -83,10 +105,8 @@ impl Log {
             | Event::Threshold { .. }
             | Event::Seek { .. }
             | Event::Task { .. }
-            | Event::Rejected { .. }
             | Event::User { .. }
             | Event::Dropped { .. }
-            | Event::Context { .. }
             | Event::Source { .. }
             | Event::Resume { .. }
             | Event::End { .. } => {}

@@ -17,6 +17,7 @@ pub mod baseline;
 pub mod change;
 pub mod fit;
 pub mod log;
+pub mod page;
 pub mod reference;
 pub mod score;
 pub mod speech;

@@ -1,6 +1,6 @@
 //! What a run is held against: one recording's annotation with its task, checked and in order.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::dialogue::annotation::{self, Issue, Recording};
 use crate::dialogue::task::{StepState, Task, TaskState, Update};
@@ -9,6 +9,8 @@ use crate::units::MediaTime;
 
 /// The annotation's name in a folder of an episode, beside [`TASK_FILE`].
 pub const ANNOTATION_FILE: &str = "annotation.jsonl";
+/// The video's name in a folder of an episode.
+pub const VIDEO_FILE: &str = "video.mp4";
 /// The task's name in a folder of an episode.
 pub const TASK_FILE: &str = "task.toml";
 
@@ -37,6 +39,8 @@ pub struct Reference {
     pub utterances: Vec<(MediaTime, String)>,
     /// What went wrong, as labelled.
     pub issues: Vec<Issue>,
+    /// The video beside the annotation, if there is one.
+    pub video: Option<PathBuf>,
 }
 
 impl Reference {
@@ -82,6 +86,7 @@ impl Reference {
             transitions,
             utterances: said.into_iter().filter(|(at, _)| *at >= start).map(|(at, t)| (at, t.to_owned())).collect(),
             issues: recording.issues.clone(),
+            video: None,
         })
     }
 
@@ -127,7 +132,9 @@ impl Reference {
         if recordings.is_empty() {
             return Err(Error::format(path, "no recording in it; expected one a line"));
         }
-        recordings.iter().map(|r| Self::new(r, task.clone()).map_err(|e| Error::format(path, e.to_string()))).collect()
+        let video = Some(path.with_file_name(VIDEO_FILE)).filter(|video| video.is_file());
+        let one = |r: &Recording| Self::new(r, task.clone()).map_err(|e| Error::format(path, e.to_string()));
+        recordings.iter().map(|r| Ok(Self { video: video.clone(), ..one(r)? })).collect()
     }
 
     /// Seconds that are scored.
@@ -178,6 +185,7 @@ pub(super) fn sample(names: &[&str], end_s: f64, updates: &[(f64, &str)], said: 
         transitions: updates.iter().map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap())).collect(),
         utterances: said.iter().map(|(t, s)| (MediaTime(*t), (*s).to_owned())).collect(),
         issues: Vec::new(),
+        video: None,
     }
 }
 

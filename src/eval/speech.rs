@@ -256,12 +256,28 @@ pub struct SpeechScores {
     pub redundant: usize,
 }
 
-/// Matches a log's utterances with a recording's. Time becomes a frame by `floor(time * fps)`, several sentences at
-/// one frame become one, and blank ones are silence.
+/// Counts what [`match_log`] gives.
+///
+/// # Errors
+/// As there.
+pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechTally> {
+    let matched = match_log(log, reference, window_s, similarity)?;
+    let early = log.utterances.iter().filter(|(at, text)| *at < reference.start && !text.trim().is_empty()).count();
+    let correct = matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
+    Ok(SpeechTally {
+        correct_apart_s: correct.map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps).collect(),
+        scores: matched.matched.iter().map(|p| p.score).collect(),
+        missed: matched.missed.len(),
+        redundant: matched.redundant.len() + early,
+    })
+}
+
+/// Matches a log's utterances from the clip's start on with a recording's. Time becomes a frame by `floor(time * fps)`
+/// ([`frame_of`]), several sentences at one frame become one, and blank ones are silence.
 ///
 /// # Errors
 /// A window out of range, or a recording of too many frames.
-pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechTally> {
+pub fn match_log(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechMatch> {
     let fps = reference.fps;
     if !((-WINDOW_MAX_S..=0.0).contains(&window_s.0) && (0.0..=WINDOW_MAX_S).contains(&window_s.1)) {
         let (l, r) = window_s;
@@ -275,18 +291,15 @@ pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity:
     let expected = by_frame(&reference.utterances, fps, start);
     let last = frame_at(reference.end.seconds(), fps) - start;
     let frames = expected.keys().next_back().map_or(last, |j| last.max(*j)) + 1;
-    let early = log.utterances.iter().filter(|(at, text)| *at < reference.start && !text.trim().is_empty()).count();
     let spoken: Vec<_> = log.utterances.iter().filter(|(at, _)| *at >= reference.start).cloned().collect();
     // Truncated towards zero, as upstream's int().
     let window = ((window_s.0 * fps) as i64, (window_s.1 * fps) as i64);
-    let matched = match_frames(&by_frame(&spoken, fps, start), &expected, frames, window, similarity)?;
-    let correct = matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
-    Ok(SpeechTally {
-        correct_apart_s: correct.map(|p| p.generated.abs_diff(p.reference) as f64 / fps).collect(),
-        scores: matched.matched.iter().map(|p| p.score).collect(),
-        missed: matched.missed.len(),
-        redundant: matched.redundant.len() + early,
-    })
+    match_frames(&by_frame(&spoken, fps, start), &expected, frames, window, similarity)
+}
+
+/// Frame of the clip that a moment falls on.
+pub fn frame_of(reference: &Reference, at: MediaTime) -> usize {
+    frame_at(at.seconds(), reference.fps).saturating_sub(frame_at(reference.start.seconds(), reference.fps))
 }
 
 /// Rounding that a time on a frame's boundary may carry, in frames.

@@ -31,23 +31,43 @@ pub struct Matches {
 
 /// Matches predicted to reference transitions. A pair exactly `tolerance_s` apart matches.
 pub fn matches(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)], tolerance_s: f64) -> Matches {
-    let mut by_key: BTreeMap<(u16, bool), (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    let key = |u: &Update| (u.step.0, u.transition == Transition::Complete);
-    for (at, update) in predicted {
-        by_key.entry(key(update)).or_default().0.push(at.seconds());
-    }
-    for (at, update) in reference {
-        by_key.entry(key(update)).or_default().1.push(at.seconds());
-    }
     let mut out = Matches::default();
-    for ((_, complete), (mut p, mut r)) in by_key {
-        p.sort_by(f64::total_cmp);
-        r.sort_by(f64::total_cmp);
-        let pairs = pairs(&p, &r, tolerance_s);
-        let hits = Hits { matched: pairs.len(), predicted: p.len(), reference: r.len() };
-        out.all.add(&hits);
-        if complete { out.complete.add(&hits) } else { out.start.add(&hits) }
-        out.late_s.extend(pairs.iter().map(|&(i, j)| p[i] - r[j]));
+    let completes = |(_, update): &&(MediaTime, Update)| update.transition == Transition::Complete;
+    out.all = Hits { matched: 0, predicted: predicted.len(), reference: reference.len() };
+    out.complete = Hits {
+        matched: 0,
+        predicted: predicted.iter().filter(completes).count(),
+        reference: reference.iter().filter(completes).count(),
+    };
+    for (i, j) in paired(predicted, reference, tolerance_s) {
+        out.all.matched += 1;
+        out.complete.matched += usize::from(completes(&&predicted[i]));
+        out.late_s.push(predicted[i].0.seconds() - reference[j].0.seconds());
+    }
+    let starts = |all: usize, complete: usize| all - complete;
+    out.start = Hits {
+        matched: starts(out.all.matched, out.complete.matched),
+        predicted: starts(out.all.predicted, out.complete.predicted),
+        reference: starts(out.all.reference, out.complete.reference),
+    };
+    out
+}
+
+/// The matches themselves: places in `predicted` and in `reference`, step by step.
+pub fn paired(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)], tolerance_s: f64) -> Vec<(usize, usize)> {
+    let mut by_key: BTreeMap<(u16, bool), [Vec<(f64, usize)>; 2]> = BTreeMap::new();
+    for (side, list) in [predicted, reference].into_iter().enumerate() {
+        for (place, (at, update)) in list.iter().enumerate() {
+            let key = (update.step.0, update.transition == Transition::Complete);
+            by_key.entry(key).or_default()[side].push((at.seconds(), place));
+        }
+    }
+    let mut out = Vec::new();
+    for [mut p, mut r] in by_key.into_values() {
+        p.sort_by(|a, b| a.0.total_cmp(&b.0));
+        r.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let times = |list: &[(f64, usize)]| list.iter().map(|(at, _)| *at).collect::<Vec<_>>();
+        out.extend(pairs(&times(&p), &times(&r), tolerance_s).into_iter().map(|(i, j)| (p[i].1, r[j].1)));
     }
     out
 }
