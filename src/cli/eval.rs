@@ -1,5 +1,7 @@
 //! `proact eval`: scores event logs against annotations, beside trivial baselines.
 
+#[cfg(feature = "minilm")]
+mod minilm;
 mod page;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,8 @@ use anyhow::{Context, ensure};
 use crate::dialogue::task::Task;
 use crate::eval::baseline::{self, Averages, Clip};
 use crate::eval::change::{self, Detector};
-use crate::eval::{EXPLAIN, Log, Options, Reference, Report, log, speech::Lexical, table};
+use crate::eval::speech::{Lexical, Similarity};
+use crate::eval::{EXPLAIN, Log, Options, Reference, Report, log, table};
 use crate::features::FeatureFile;
 use crate::stream::Event;
 use crate::units::MediaTime;
@@ -57,6 +60,10 @@ pub struct Args {
     /// Seconds of the reference before and after a sentence in which it can match, instead of the data set's own
     #[arg(long, value_name = "L,R", allow_hyphen_values = true)]
     window: Option<String>,
+    /// Compares sentences by a sentence model instead of by their words: folder of all-MiniLM-L6-v2. (ProAssist takes
+    /// all-mpnet-base-v2, of another architecture.) Needs a build with `--features minilm`
+    #[arg(long, value_name = "FOLDER")]
+    sentence_model: Option<PathBuf>,
     /// Scores only the recordings that have a log; without it a missing log is an error
     #[arg(long)]
     partial: bool,
@@ -121,9 +128,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let references = read_references(&args.reference, task.as_ref())?;
     let options = options(&args)?;
     let systems = systems(&args, &references)?;
+    let similarity = similarity(args.sentence_model.as_deref())?;
     let mut reports = Vec::new();
     for system in &systems {
-        let report = report(system, &references, &options, args.partial)?;
+        let report = report(system, &references, &options, &*similarity, args.partial)?;
         reports.push((system.name.as_str(), report));
     }
     print_reports(&reports, args.per_recording);
@@ -131,7 +139,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         write_json(path, &reports)?;
     }
     if let Some(path) = &args.html {
-        page::write(path, &systems, &reports, &references, &options, args.html_pictures)?;
+        let scored = page::Scored { systems: &systems, reports: &reports, references: &references, options: &options };
+        page::write(path, &scored, &*similarity, args.html_pictures)?;
         println!("page    {}", path.display());
     }
     Ok(())
@@ -305,7 +314,24 @@ fn write_log(folder: &Path, id: &str, events: &[Event]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(system: &System, references: &[Reference], options: &Options, partial: bool) -> anyhow::Result<Report> {
+/// How sentences are compared: by a sentence model where a folder of one is given, else by their words.
+fn similarity(sentence_model: Option<&Path>) -> anyhow::Result<Box<dyn Similarity>> {
+    match sentence_model {
+        None => Ok(Box::new(Lexical)),
+        #[cfg(feature = "minilm")]
+        Some(folder) => Ok(Box::new(minilm::SentenceModel::open(folder)?)),
+        #[cfg(not(feature = "minilm"))]
+        Some(_) => anyhow::bail!("--sentence-model: this build has no sentence model; build it with `cargo build --release --features minilm`"),
+    }
+}
+
+fn report(
+    system: &System,
+    references: &[Reference],
+    options: &Options,
+    similarity: &dyn Similarity,
+    partial: bool,
+) -> anyhow::Result<Report> {
     let lacking: Vec<&str> =
         references.iter().enumerate().filter(|(i, _)| !system.logs.contains_key(i)).map(|(_, r)| r.id.as_str()).collect();
     if !lacking.is_empty() {
@@ -315,7 +341,7 @@ fn report(system: &System, references: &[Reference], options: &Options, partial:
         eprintln!("note: {why}; they are not scored");
     }
     let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i]));
-    Report::of(pairs, options, &Lexical).with_context(|| system.name.clone())
+    Report::of(pairs, options, similarity).with_context(|| system.name.clone())
 }
 
 fn print_reports(reports: &[(&str, Report)], per_recording: bool) {

@@ -27,8 +27,8 @@ pub struct Log {
     pub warnings: Vec<(MediaTime, WarningKind, StepId)>,
     /// What the gates read at each frame decided on.
     pub frames: Vec<Reading>,
-    /// Thresholds that the session began with: speak, update.
-    pub thresholds: Option<[Threshold; 2]>,
+    /// Thresholds that the session began with: speak, update. None for a gate that was off, which has no probabilities.
+    pub thresholds: [Option<Threshold>; 2],
     /// Texts that were refused, with why.
     pub rejected: Vec<(MediaTime, String, String)>,
     /// Moments at which memory was cut down.
@@ -92,7 +92,7 @@ impl Log {
         }
         match event {
             Event::Session { goal, steps, gates, .. } => {
-                self.thresholds = Some([gates.speak.threshold, gates.dst_update.threshold]);
+                self.thresholds = [gates.speak, gates.dst_update].map(|gate| (gate.kind != "off").then_some(gate.threshold));
                 (self.goal, self.steps) = (goal, steps);
             }
             Event::Frame { at, speak, dst_update, .. } => self.frames.push(Reading { at, speak, dst_update }),

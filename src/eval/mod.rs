@@ -16,6 +16,7 @@ pub mod assignment;
 pub mod baseline;
 pub mod change;
 pub mod fit;
+pub mod gates;
 pub mod log;
 pub mod page;
 pub mod reference;

@@ -123,7 +123,7 @@ struct Play<'a> {
     contexts: Vec<f64>,
     /// Time, speak, update.
     gates: Vec<(f64, f32, f32)>,
-    thresholds: Option<[f32; 2]>,
+    thresholds: [Option<f32>; 2],
 }
 
 /// A sentence, and what became of it.
@@ -198,7 +198,7 @@ fn play<'a>(
         rejected: log.rejected.iter().map(|(at, text, why)| (at.seconds(), text.as_str(), why.as_str())).collect(),
         contexts: log.contexts.iter().map(|at| at.seconds()).collect(),
         gates: log.frames.iter().map(|r| (r.at.seconds(), r.speak.0, r.dst_update.0)).collect(),
-        thresholds: log.thresholds.map(|both| both.map(|t| t.0)),
+        thresholds: log.thresholds.map(|threshold| threshold.map(|t| t.0)),
     })
 }
 

@@ -4,6 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::fit::{self, FitTally};
+use super::gates::{self, GateScores, GateTally};
 use super::log::Log;
 use super::reference::Reference;
 use super::speech::{self, Similarity, SpeechScores, SpeechTally};
@@ -58,6 +59,8 @@ pub struct Tally {
     speech: SpeechTally,
     fit: Option<FitTally>,
     warnings: Hits,
+    /// Speak, update.
+    gates: [GateTally; 2],
     duration_s: f64,
     similarity: String,
     windows_s: Vec<(f64, f64)>,
@@ -83,6 +86,7 @@ impl Tally {
             speech: speech::tally(log, reference, window_s, similarity)?,
             fit: fit::tally(log, reference, similarity),
             warnings: warnings(log, reference),
+            gates: gates::tally(log, reference),
             duration_s: reference.duration_s(),
             similarity: similarity.name().to_owned(),
             windows_s: vec![window_s],
@@ -107,6 +111,9 @@ impl Tally {
             (_, None) => {}
         }
         self.warnings.add(&other.warnings);
+        for (mine, theirs) in self.gates.iter_mut().zip(&other.gates) {
+            mine.add(theirs);
+        }
         self.duration_s += other.duration_s;
         let new = |w: &&(f64, f64)| !self.windows_s.contains(w);
         self.windows_s.extend(other.windows_s.iter().filter(new).copied().collect::<Vec<_>>());
@@ -145,6 +152,7 @@ impl Tally {
             },
             false_updates_per_hour: (self.duration_s > 0.0).then(|| self.false_updates as f64 / (self.duration_s / HOUR_S)),
             warnings: self.warnings.rates(),
+            gates: Gates { speak: self.gates[0].scores(), dst_update: self.gates[1].scores() },
             duration_s: self.duration_s,
             speed: one_or_all(&self.speeds),
         }
@@ -211,6 +219,8 @@ pub struct Scores {
     pub false_updates_per_hour: Option<f64>,
     /// Out-of-order and missed steps, against labels.
     pub warnings: Rates,
+    /// How well the gates' probabilities tell when to act.
+    pub gates: Gates,
     /// Seconds scored.
     pub duration_s: f64,
     /// Speed of the video, a list where recordings differ, `null` where it is not known.
@@ -222,6 +232,15 @@ impl Scores {
     pub fn at(&self, tolerance_s: f64) -> Option<&Rates> {
         self.transitions.0.iter().find(|(t, _)| *t == tolerance_s).map(|(_, r)| r)
     }
+}
+
+/// Scores of both gates; `null` for a log without probabilities.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gates {
+    /// Speak now?
+    pub speak: Option<GateScores>,
+    /// Update the state now?
+    pub dst_update: Option<GateScores>,
 }
 
 /// Speech scores with what they depend on.

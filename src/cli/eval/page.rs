@@ -10,7 +10,7 @@ use image::{ExtendedColorType, RgbImage, imageops};
 
 use super::System;
 use crate::eval::page::{Run, Thumbnail, render};
-use crate::eval::speech::Lexical;
+use crate::eval::speech::Similarity;
 use crate::eval::{Options, Reference, Report};
 use crate::sources::{self, OpenOptions};
 use crate::stream::{Content, Input, Picture, Poll};
@@ -20,18 +20,24 @@ const WIDTH: u32 = 160;
 /// JPEG quality of a picture: about 3 kB each.
 const QUALITY: u8 = 60;
 
+/// What the page is of.
+pub struct Scored<'a> {
+    /// The systems with their logs.
+    pub systems: &'a [System],
+    /// The scores of each.
+    pub reports: &'a [(&'a str, Report)],
+    /// What they were scored against.
+    pub references: &'a [Reference],
+    /// How.
+    pub options: &'a Options,
+}
+
 /// Writes the page of scored systems; at most `pictures` a recording.
 ///
 /// # Errors
 /// The page cannot be made or written. A video that cannot be read is told, and its recording has no pictures.
-pub fn write(
-    path: &Path,
-    systems: &[System],
-    reports: &[(&str, Report)],
-    references: &[Reference],
-    options: &Options,
-    pictures: usize,
-) -> anyhow::Result<()> {
+pub fn write(path: &Path, scored: &Scored<'_>, similarity: &dyn Similarity, pictures: usize) -> anyhow::Result<()> {
+    let Scored { systems, reports, references, options } = *scored;
     let mut runs = Vec::with_capacity(systems.len());
     for (system, (name, report)) in systems.iter().zip(reports) {
         let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i])).collect();
@@ -45,7 +51,7 @@ pub fn write(
             Vec::new()
         })
     };
-    let page = render(&runs, options, &Lexical, &look)?;
+    let page = render(&runs, options, similarity, &look)?;
     std::fs::write(path, page).with_context(|| path.display().to_string())
 }
 
