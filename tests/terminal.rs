@@ -257,11 +257,11 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
     run.key(b"q");
     assert_eq!(run.end(), 0);
     run.assert_given_back();
-    let thresholds = run.assert_log_is_whole().into_iter().filter_map(|event| match event {
+    let mut thresholds = run.assert_log_is_whole().into_iter().filter_map(|event| match event {
         proact::stream::Event::Threshold { threshold, .. } => Some(threshold.0),
         _ => None,
     });
-    let last = thresholds.last().unwrap();
+    let last = thresholds.next_back().unwrap();
     assert!((last - 0.8).abs() < 1e-3, "ten keys move 0.3 by 0.5, not to {last}");
 }
 

@@ -242,7 +242,7 @@ mod tests {
 
     fn page(log: &Log, reference: &Reference) -> String {
         let options = Options::default();
-        let report = Report::of([(log, reference)].into_iter(), &options, &Lexical).unwrap();
+        let report = Report::of([(log, reference)], &options, &Lexical).unwrap();
         let runs = [Run { name: "model", report: &report, pairs: vec![(log, reference)] }];
         let pictures = |_: &str| vec![Thumbnail { at_s: 3.0, url: "data:image/jpeg;base64,AAAA".into() }];
         render(&runs, &options, &Lexical, &pictures).unwrap()

@@ -53,9 +53,12 @@ pub fn matches(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Updat
     out
 }
 
+/// A time in seconds with its place in a list.
+type Placed = (f64, usize);
+
 /// The matches themselves: places in `predicted` and in `reference`, step by step.
 pub fn paired(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)], tolerance_s: f64) -> Vec<(usize, usize)> {
-    let mut by_key: BTreeMap<(u16, bool), [Vec<(f64, usize)>; 2]> = BTreeMap::new();
+    let mut by_key: BTreeMap<(u16, bool), [Vec<Placed>; 2]> = BTreeMap::new();
     for (side, list) in [predicted, reference].into_iter().enumerate() {
         for (place, (at, update)) in list.iter().enumerate() {
             let key = (update.step.0, update.transition == Transition::Complete);
@@ -66,7 +69,7 @@ pub fn paired(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update
     for [mut p, mut r] in by_key.into_values() {
         p.sort_by(|a, b| a.0.total_cmp(&b.0));
         r.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let times = |list: &[(f64, usize)]| list.iter().map(|(at, _)| *at).collect::<Vec<_>>();
+        let times = |list: &[Placed]| list.iter().map(|(at, _)| *at).collect::<Vec<_>>();
         out.extend(pairs(&times(&p), &times(&r), tolerance_s).into_iter().map(|(i, j)| (p[i].1, r[j].1)));
     }
     out
