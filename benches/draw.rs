@@ -18,7 +18,7 @@ use ratatui_image::picker::Picker;
 const DRAWINGS: u32 = 100;
 
 fn main() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tui/run.jsonl");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tui/session/events.jsonl");
     let log = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     let mut app = App::default();
     log.lines().for_each(|line| app.update(&serde_json::from_str(line).expect("an event a line")));

@@ -163,3 +163,14 @@ fn what_is_not_this_session_is_refused() {
     fs::write(folder.join("events.jsonl"), b"\xff\xfe\0\n").unwrap();
     assert!(why(proact(&["play", path]).output().unwrap(), 1).contains("line 1"));
 }
+
+#[test]
+fn the_session_behind_the_goldens_can_be_played() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tui/session");
+    let output = proact(&["play", folder.to_str().unwrap(), "--headless"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    for what in ["S6 set to completed by hand", "the session was broken off here", "4 of 11 steps done"] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+}

@@ -42,7 +42,16 @@ fn start(reads: bool, more: &[&str]) -> Run {
     let log = tiny.folder.path().join("events.jsonl");
     let arguments = [&["--events", log.to_str().unwrap()], more].concat();
     let arguments = replay(&tiny, &arguments);
-    open(tiny, log, reads, &arguments)
+    open(tiny, log, reads, &arguments, Terminal::default())
+}
+
+/// What a terminal says of itself.
+#[derive(Clone, Copy, Default)]
+struct Terminal {
+    /// Variables besides `TERM`.
+    environment: &'static [(&'static str, &'static str)],
+    /// What it answers when it is asked; lies ready before.
+    answers: &'static str,
 }
 
 /// Arguments of a replay of the tiny model.
@@ -54,15 +63,19 @@ fn replay(tiny: &tiny::Tiny, more: &[&str]) -> Vec<OsString> {
 }
 
 /// The binary in a terminal of 80 columns and 24 rows.
-fn open(tiny: tiny::Tiny, log: PathBuf, reads: bool, arguments: &[OsString]) -> Run {
+fn open(tiny: tiny::Tiny, log: PathBuf, reads: bool, arguments: &[OsString], terminal: Terminal) -> Run {
     let pty = native_pty_system().openpty(size(24, 80)).unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_proact"));
     command.args(arguments);
     command.env("TERM", "xterm-256color");
-    command.env_remove("NO_COLOR");
+    for name in ["NO_COLOR", "COLORFGBG", "TMUX", "TERM_PROGRAM", "LC_TERMINAL", "KONSOLE_VERSION"] {
+        command.env_remove(name);
+    }
+    terminal.environment.iter().for_each(|(name, value)| command.env(name, value));
     command.cwd(tiny.folder.path());
+    let (mut keys, out) = (pty.master.take_writer().unwrap(), Arc::<Mutex<Vec<u8>>>::default());
+    keys.write_all(terminal.answers.as_bytes()).unwrap();
     let child = pty.slave.spawn_command(command).unwrap();
-    let (keys, out) = (pty.master.take_writer().unwrap(), Arc::<Mutex<Vec<u8>>>::default());
     let mut run = Run { child, master: pty.master, keys, out, reader: None, tiny, log };
     if reads {
         run.read();
@@ -298,7 +311,7 @@ fn a_recorded_session_keeps_its_pace_and_can_be_moved_in() {
     let mut record = std::process::Command::new(env!("CARGO_BIN_EXE_proact"));
     let output = record.args(replay(&tiny, &["--headless", "--record", folder.to_str().unwrap()])).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut run = open(tiny, folder.join("events.jsonl"), true, &["play".into(), folder.into_os_string()]);
+    let mut run = open(tiny, folder.join("events.jsonl"), true, &["play".into(), folder.into_os_string()], Terminal::default());
     run.until_shown("RECORDED");
     // Nothing that a key asks for changes it, and none makes it run away.
     for key in ["d", "u", "<", ".", "o", "i"] {
@@ -332,4 +345,114 @@ fn a_terminal_that_reads_again_shows_what_is_now() {
     run.key(b"q");
     assert_eq!(run.end(), 0);
     run.assert_given_back();
+}
+
+/// Device attributes, size of a letter, status: in the order of the questions.
+const PLAIN: &str = "\x1b[?62;22c\x1b[6;20;10t\x1b[0n";
+const SIXEL: &str = "\x1b[?62;4;22c\x1b[6;20;10t\x1b[0n";
+const KITTY: &str = "\x1b_Gi=31;OK\x1b\\\x1b[?62;4;22c\x1b[6;20;10t\x1b[0n";
+/// What the pictures of each protocol begin with.
+const SIXEL_PICTURE: &str = "\x1bP";
+const KITTY_PICTURE: &str = "\x1b_Gq=2,i=";
+const ITERM2_PICTURE: &str = "\x1b]1337;File=";
+
+#[test]
+fn pictures_are_drawn_as_the_terminal_says_that_it_can() {
+    const ITERM2: &[(&str, &str)] = &[("TERM_PROGRAM", "iTerm.app")];
+    /// Name, environment, answers, what its pictures begin with.
+    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
+    let cases: [Case; 6] = [
+        ("kitty before sixel", &[], KITTY, Some(KITTY_PICTURE)),
+        ("sixel", &[], SIXEL, Some(SIXEL_PICTURE)),
+        ("iTerm2", ITERM2, PLAIN, Some(ITERM2_PICTURE)),
+        ("none", &[], PLAIN, None),
+        ("no size of a letter", &[], "\x1b[?62;4;22c\x1b[0n", None),
+        // Inside tmux the pixels would not arrive; it is not asked.
+        ("tmux", &[("TMUX", "/tmp/tmux,1,0")], "", None),
+    ];
+    for (name, environment, answers, picture) in cases {
+        let tiny = tiny::make(400);
+        let log = tiny.folder.path().join("events.jsonl");
+        let arguments = replay(&tiny, &["--events", log.to_str().unwrap(), "--speed", "2"]);
+        let mut run = open(tiny, log, true, &arguments, Terminal { environment, answers });
+        run.until_shown("Boil water");
+        let text = |run: &Run| String::from_utf8_lossy(&run.bytes()).into_owned();
+        match picture {
+            Some(begin) => run.wait(name, |run| text(run).contains(begin)),
+            None => run.wait(name, |run| run.shown().contains('▀') || run.shown().contains('▄')),
+        }
+        for other in [SIXEL_PICTURE, KITTY_PICTURE, ITERM2_PICTURE] {
+            assert_eq!(text(&run).contains(other), picture == Some(other), "{name}: {other:?}");
+        }
+        assert_eq!(text(&run).contains("\x1b[5n"), name != "tmux", "{name}: asked");
+        run.key(b"q");
+        assert_eq!(run.end(), 0, "{name}");
+        run.assert_given_back();
+    }
+}
+
+#[test]
+fn a_terminal_is_not_filled_with_pictures_that_are_over() {
+    let tiny = tiny::make(400);
+    let log = tiny.folder.path().join("events.jsonl");
+    let arguments = replay(&tiny, &["--events", log.to_str().unwrap(), "--speed", "8"]);
+    let mut run = open(tiny, log, true, &arguments, Terminal { answers: KITTY, ..Terminal::default() });
+    let ids = |run: &Run, before: &str| -> Vec<String> {
+        let text = String::from_utf8_lossy(&run.bytes()).into_owned();
+        text.split(before).skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect()).collect()
+    };
+    run.wait("five pictures", |run| ids(run, KITTY_PICTURE).len() >= 5);
+    run.key(b"q");
+    assert_eq!(run.end(), 0);
+    run.assert_given_back();
+    let (sent, deleted) = (ids(&run, KITTY_PICTURE), ids(&run, "\x1b_Gq=2,a=d,d=I,i="));
+    assert_eq!(deleted, sent[..sent.len() - 1], "each but the last");
+}
+
+#[test]
+fn an_answer_that_comes_late_is_no_key() {
+    let mut run = start(true, &["--speed", "2"]);
+    run.until_shown("Boil water");
+    run.key(KITTY.as_bytes());
+    run.key(b"p");
+    run.until_shown("Pipeline");
+    assert!(!run.shown().contains("to proact:"), "{}", run.shown());
+    run.key(b"q");
+    assert_eq!(run.end(), 0);
+    run.assert_given_back();
+}
+
+#[test]
+fn no_keys_at_all_break_it() {
+    // Whole keys, halves of them, mouse, text; not Ctrl-Z, which waits for a shell.
+    let keys = [
+        " ", "\x1b[D", "\x1b[C", "{", "}", "\x1b[H", "[", "]", "+", "-", "i", "hello\r", "r", "m", "\t", "\x1b[Z", "d", "D", "g", "u",
+        ">", "<", ".", ",", "o", "no.toml\r", "s", "e", "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~", "\x1b[F", "p", "t", "\x0c", "?", "h",
+        "\x1b[<0;10;5M", "\x1b[<64;50;20M", "\x1b[<0;70;1M", "\x1b[<0;200;99M", "\x1b[200~x\x1b[201~", "\x1b[", "\x1bO", "\x1b_G", "é", "\u{200b}",
+        "日", "\x7f", "\x15", "\x17", "\x1b[1;5D", "\x1b[99~", "\x1b]0;t\x07", "\x1b[?62;4c", "x", "\r",
+    ];
+    for seed in 1..=3u64 {
+        let mut run = start(true, &["--speed", "20"]);
+        run.until_shown("Boil water");
+        let mut state = seed;
+        for _ in 0..250 {
+            // Knuth's MMIX generator; its high bits are good enough.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Two halves may come to be Escape, which quits.
+            let _ = run.keys.write_all(keys[(state >> 33) as usize % keys.len()].as_bytes());
+            if state >> 60 == 0 {
+                run.master.resize(size(2 + (state >> 40) as u16 % 60, 1 + (state >> 48) as u16 % 200)).unwrap();
+            }
+            sleep(Duration::from_millis(2));
+        }
+        // The first one may be the end of a half.
+        run.wait("the end", |run| {
+            let _ = run.keys.write_all(b"\x03");
+            run.child.try_wait().unwrap().is_some()
+        });
+        let code = run.end();
+        assert!(code == 130 || code == 0, "seed {seed}: {code}");
+        run.assert_given_back();
+        run.assert_log_is_whole();
+    }
 }

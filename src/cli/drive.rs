@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::film::Film;
 use super::pace::Pace;
-use super::process::ProcessMemory;
+use super::process::MemoryGauge;
 use super::record::Recorder;
 use super::timing::{Decided, Lines, Shared};
 use crate::error::Result;
@@ -33,6 +33,8 @@ pub struct Drive<'a> {
     pub board: Option<Arc<Board>>,
     /// Times by stage.
     pub meter: Shared,
+    /// Memory of the process.
+    pub memory: MemoryGauge,
     /// `--timing`, and the recorded session's.
     pub timing: Vec<Lines>,
     /// `--record` or `--resume`.
@@ -224,7 +226,8 @@ impl Drive<'_> {
         }
         let clock_s = self.started.elapsed().as_secs_f64();
         self.ready_s.get_or_insert(clock_s);
-        let done = Decided { frame, at, clock_s, lag_s: late_s, memory_tokens: session.status().memory_tokens };
+        let process_bytes = if self.timing.is_empty() { None } else { self.memory.read().resident };
+        let done = Decided { frame, at, clock_s, lag_s: late_s, memory_tokens: session.status().memory_tokens, process_bytes };
         self.meter.lock().end_frame(done, &mut self.timing)?;
         self.publish(source, session, late_s);
         if let (Some(film), Some(board)) = (&mut self.film, &self.board) {
@@ -273,12 +276,115 @@ impl Drive<'_> {
             memory_reset: status.memory_reset,
             device: self.labels.device.clone(),
             quantization: self.labels.quantization.clone(),
-            process_bytes: ProcessMemory::read().resident,
+            process_bytes: self.memory.read().resident,
             stages: meter.recent_stages(),
             partial: status.writing.filter(|w| w.speech).map(|w| w.text),
             speed: self.pace.speed(&self.controls),
             paused: self.controls.paused(),
             muted: self.controls.muted(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::dialogue::layout::{Bytes, TextCodec};
+    use crate::model::{HeadLogits, Hidden, Mark, Memory, Piece};
+    use crate::session::{NoPerceiver, SessionConfig};
+    use crate::sources::ScriptSource;
+    use crate::stream::Frame;
+    use crate::units::{FrameIdx, Logit, MediaTime, TokenId};
+
+    /// What the backbone says to its first frame.
+    const SENTENCE: &str = "Stir";
+
+    /// Positions alone.
+    struct Positions(Vec<Option<TokenId>>);
+
+    impl Memory for Positions {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn capacity(&self) -> usize {
+            4096
+        }
+        fn rewind(&mut self, mark: Mark) -> Result<()> {
+            self.0.truncate(mark.0);
+            Ok(())
+        }
+        fn evict(&mut self, range: Range<usize>) -> Result<()> {
+            self.0.drain(range);
+            Ok(())
+        }
+    }
+
+    /// Speaks at each frame; its hidden state is how many tokens of the sentence are written.
+    struct Talker;
+
+    impl Backbone for Talker {
+        type Memory = Positions;
+
+        fn new_memory(&self) -> Result<Positions> {
+            Ok(Positions(Vec::new()))
+        }
+        fn extend(&self, pieces: &[Piece<'_>], memory: &mut Positions) -> Result<Hidden> {
+            memory.0.extend(pieces.iter().map(|piece| if let Piece::Token(token) = piece { Some(*token) } else { None }));
+            let opened = memory.0.iter().rposition(|held| *held == Some(Bytes.special().asst));
+            Ok(Hidden(vec![opened.map_or(0, |at| memory.0.len() - at - 1) as f32]))
+        }
+        fn heads(&self, _: &Hidden) -> Result<HeadLogits> {
+            Ok(HeadLogits { speak: Logit(9.0), dst_update: Logit(-9.0) })
+        }
+        fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+            let next = Bytes.encode(SENTENCE, false)?.get(hidden.0[0] as usize).copied().unwrap_or(Bytes.special().eot);
+            let mut logits = vec![0.0; Bytes::VOCAB];
+            logits[next.0 as usize] = 9.0;
+            Ok(logits)
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_on_the_board_while_it_grows_and_a_line_when_it_is_whole() {
+        let config = SessionConfig { tokens_per_frame: 1, step_evidence: false, ..SessionConfig::default() };
+        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker), Arc::new(Bytes), None, config).unwrap();
+        let board = Board::new();
+        let run = Drive {
+            controls: Controls::new(),
+            board: Some(board.clone()),
+            meter: Shared::default(),
+            memory: MemoryGauge::default(),
+            timing: Vec::new(),
+            recorder: None,
+            film: None,
+            pace: Pace::new(None),
+            labels: Labels::default(),
+            started: Instant::now(),
+            ready_s: None,
+            ended: None,
+            reopen: None,
+            speaker: None,
+            held: None,
+            pass: 0,
+            run_on: None,
+        };
+        let source = ScriptSource::new(Vec::new());
+        let content = Content::Features([0.0].into());
+        session.feed(Input::Frame(Frame { idx: FrameIdx(0), at: MediaTime(0.0), content })).unwrap();
+        let mut sink = crate::tui::ScreenSink(board.clone());
+        let mut seen: Vec<String> = Vec::new();
+        while run.work(&source, &mut session, &mut sink, 0.0).unwrap() {
+            let app = board.snapshot();
+            if let Some(text) = app.status.partial.filter(|text| !text.is_empty()) {
+                assert!(app.dialogue.is_empty(), "what is not whole is no event");
+                seen.push(text);
+            }
+        }
+        assert_eq!(seen, ["S", "St", "Sti", "Stir"]);
+        let app = board.snapshot();
+        assert_eq!(app.dialogue.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), [SENTENCE]);
+        assert_eq!(app.status.partial, None);
     }
 }

@@ -17,6 +17,7 @@ use super::load::{self, Loaded};
 use super::outputs::{self, Face};
 use super::pace::Pace;
 use super::plain::{self, Figures, Plain};
+use super::process::MemoryGauge;
 use super::record::{self, About, Recorder, Used};
 use super::resume::Past;
 use super::timing::{Lines, Shared};
@@ -110,7 +111,7 @@ fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Resul
 
 /// The screen as the person wants it, and as the terminal can show it.
 pub fn screen_options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
-    tui::Options { theme: theme.unwrap_or_else(fitting_theme), mouse, ask_graphics: likely_graphics() }
+    tui::Options { theme: theme.unwrap_or_else(fitting_theme), mouse, ask_graphics: graphics() }
 }
 
 /// The screen on this thread, the work on another. Gives what the work came to, and the last state of the screen;
@@ -210,7 +211,10 @@ fn drive(
     let mut session = Session::new(loaded.vision.clone(), loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
     let (recorder, behind) = match past {
         Some(past) => {
-            let (rest, seen) = past.rest_of(source, config.frames_kept)?;
+            if let Some(board) = &board {
+                board.note("goes to the place where the session was broken off");
+            }
+            let (rest, seen) = past.rest_of(source, config.frames_kept, controls)?;
             source = Box::new(rest);
             session.resume(&past.recorded.events, &seen)?;
             (Some(past.recorder), past.recorded.events)
@@ -218,7 +222,8 @@ fn drive(
         None => {
             let about = |folder: &PathBuf| -> anyhow::Result<Recorder> {
                 let duration_s = source.duration().map(|d| d.seconds());
-                let about = about(&job.model, &job.source_path, duration_s, config.clone(), &session.status())?;
+                let machine = (device(&job), loaded.quantization.clone());
+                let about = about(&job.model, &job.source_path, duration_s, machine, config.clone(), &session.status())?;
                 Ok(Recorder::create(folder, &about, task.as_ref(), flags.save_frames)?)
             };
             (flags.record.as_ref().map(about).transpose()?, Vec::new())
@@ -252,6 +257,7 @@ fn drive(
         film,
         board,
         meter: meter.clone(),
+        memory: MemoryGauge::default(),
         labels: Labels {
             mode: job.mode,
             source_name,
@@ -301,7 +307,14 @@ fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
 }
 
 /// What a recorded session says of itself.
-fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionConfig, status: &Status) -> Result<About> {
+fn about(
+    model: &Path,
+    source: &Path,
+    duration_s: Option<f64>,
+    (device, quantization): (String, String),
+    session: SessionConfig,
+    status: &Status,
+) -> Result<About> {
     Ok(About {
         schema: record::SCHEMA,
         proact: env!("CARGO_PKG_VERSION").into(),
@@ -311,6 +324,8 @@ fn about(model: &Path, source: &Path, duration_s: Option<f64>, session: SessionC
         vision_sha256: session.vision_sha256.clone(),
         memory_capacity: status.memory_capacity,
         memory_reset: status.memory_reset,
+        device,
+        quantization,
         session,
     })
 }
@@ -335,15 +350,19 @@ fn fitting_theme() -> ThemeName {
     if background.is_some_and(|b| b == "7" || b == "15") { ThemeName::Light } else { ThemeName::Dark }
 }
 
-/// Terminals known to draw pixels and to answer when asked. Others are not asked, since an answer that
-/// comes late would be read as keys; inside tmux and screen the pixels would not arrive.
-fn likely_graphics() -> bool {
+/// Whether to ask the terminal for pixels. Inside tmux and screen they would not arrive; the console and the others
+/// here have none, and some print the question.
+fn graphics() -> Option<tui::Hint> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let term = variable("TERM");
-    if !variable("TMUX").is_empty() || term.starts_with("screen") || term.starts_with("tmux") {
-        return false;
+    let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
+    let without = ["screen", "tmux", "linux", "dumb", "vt100"];
+    if !variable("TMUX").is_empty() || without.iter().any(|name| term.starts_with(name)) || program == "Apple_Terminal" {
+        return None;
     }
-    let program = variable("TERM_PROGRAM");
-    let known = ["kitty", "ghostty", "foot", "wezterm", "WezTerm", "iTerm.app", "mlterm", "contour"];
-    known.iter().any(|name| term.contains(name) || program.contains(name))
+    // They draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to kitty's and sixel's
+    // questions too, and draw those with faults.
+    let iterm2 = ["iTerm", "WezTerm", "mintty", "vscode", "Tabby", "Hyper", "rio", "WarpTerminal"];
+    let says = iterm2.iter().any(|name| program.contains(name)) || variable("LC_TERMINAL").contains("iTerm");
+    let konsole = !variable("KONSOLE_VERSION").is_empty();
+    Some(if says || konsole { tui::Hint::Iterm2 } else { tui::Hint::None })
 }

@@ -31,6 +31,9 @@ mod tokens;
 mod train;
 mod wishes;
 
+#[cfg(test)]
+pub(crate) use play::shown_at_the_end;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -20,7 +20,8 @@ use super::timing::Meter;
 use crate::dialogue::task::{StepState, Transition};
 use crate::error::{Error, Result};
 use crate::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, Sink};
-use crate::tui::app::{App, Who, state_words};
+use crate::tui::app::{App, Who};
+use crate::tui::state_words;
 use crate::tui::{Controls, Stage};
 use crate::units::{MediaTime, StepId};
 
@@ -339,7 +340,7 @@ gates speak off, update >= 0.50 (head)   context drop_all   2 frames/s
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("S1    not started         -        -  Boil water"), "{text}");
         assert!(text.contains("S2    in progress    0:00.5        -  Pour"), "{text}");
-        assert!(text.contains("! begun before S1") && text.contains("0 of 512 tokens"), "{text}");
+        assert!(text.contains("! out of order: begun before S1") && text.contains("0 of 512 tokens"), "{text}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::outputs::Face;
 use super::pace::Pace;
 use super::plain::Plain;
 use super::recorded::Recorded;
-use super::timing::Shared;
+use super::timing::{Record, Shared};
 use super::{engine, keepsake, log, signals};
 use crate::error::Result;
 use crate::stream::{Event, Sink};
@@ -87,6 +87,17 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
+    /// Shows all events at once, and nothing of it to anybody.
+    #[cfg(test)]
+    fn rush(&mut self) -> Result<()> {
+        let board = self.board.clone().unwrap_or_default();
+        let mut face = Face::Screen(crate::tui::ScreenSink(board));
+        while self.next < self.recorded.events.len() {
+            self.show(true, &mut face)?;
+        }
+        Ok(())
+    }
+
     /// Shows all events. With a screen the person may then go back and look again; it ends when they leave.
     fn play(mut self, face: &mut Face<Stdout>) -> anyhow::Result<()> {
         self.publish(None);
@@ -139,7 +150,7 @@ impl Player<'_> {
         if seen {
             let times = self.recorded.timing.get(frame);
             self.meter.lock().count(*at, times.map(|(_, stages)| *stages).unwrap_or_default());
-            self.publish(times.map(|(record, _)| (record.lag_s, record.memory_tokens)));
+            self.publish(times.map(|(record, _)| record));
         }
         Ok(())
     }
@@ -154,6 +165,10 @@ impl Player<'_> {
                     self.show(false, face)?;
                 }
                 self.look(face)?;
+            }
+            Wish::Repeat => {
+                let said = |board: &Arc<Board>| board.snapshot().last_utterance().map(|line| format!("said last: {}", line.text));
+                self.board.iter().for_each(|board| said(board).into_iter().for_each(|words| board.note(words)));
             }
             Wish::Snapshot | Wish::Subtitles => keepsake::keep(self.board.as_deref(), &wish),
             _ => self.board.iter().for_each(|board| board.note("! a recorded session: nothing can be changed in it")),
@@ -186,14 +201,13 @@ impl Player<'_> {
             board.picture(frame.and_then(|frame| self.recorded.picture(frame)));
         }
         let times = frame.and_then(|frame| self.recorded.timing.get(&frame));
-        self.publish(times.map(|(record, _)| (record.lag_s, record.memory_tokens)));
+        self.publish(times.map(|(record, _)| record));
         Ok(())
     }
 
     /// The run's own figures, as they were recorded.
-    fn publish(&self, times: Option<(f64, usize)>) {
+    fn publish(&self, times: Option<&Record>) {
         let Some(board) = &self.board else { return };
-        let (lag_s, memory_tokens) = times.unwrap_or_default();
         let about = &self.recorded.about;
         let broken = if self.recorded.ended() { "" } else { " (broken off)" };
         let meter = self.meter.lock();
@@ -203,10 +217,13 @@ impl Player<'_> {
             duration: about.duration_s.filter(|s| Duration::try_from_secs_f64(*s).is_ok()).map(MediaTime),
             frames_per_s: meter.frames_per_s(),
             realtime_factor: meter.realtime_factor(),
-            lag_s,
-            memory_tokens,
+            lag_s: times.map_or(0.0, |record| record.lag_s),
+            memory_tokens: times.map_or(0, |record| record.memory_tokens),
+            process_bytes: times.and_then(|record| record.process_bytes),
             memory_capacity: about.memory_capacity,
             memory_reset: about.memory_reset,
+            device: about.device.clone(),
+            quantization: about.quantization.clone(),
             stages: meter.recent_stages(),
             speed: self.pace.speed(&self.controls),
             paused: self.controls.paused(),
@@ -214,4 +231,15 @@ impl Player<'_> {
             ..Status::default()
         });
     }
+}
+
+/// What the screen shows at the end of a recorded session.
+#[cfg(test)]
+pub(crate) fn shown_at_the_end(folder: &std::path::Path) -> crate::tui::App {
+    let (recorded, board) = (Recorded::open(folder).unwrap(), Board::new());
+    let (pace, controls, meter) = (Pace::new(Some(4.0)), Controls::new(), Shared::default());
+    let mut player =
+        Player { recorded: &recorded, pace, controls, board: Some(board.clone()), meter, next: 0, at: MediaTime::default() };
+    player.rush().unwrap();
+    board.snapshot()
 }

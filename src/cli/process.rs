@@ -1,5 +1,11 @@
 //! What the system says about this process: its memory now and at its peak.
 
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Between two looks of a gauge.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Resident memory of this process in bytes; `None` where the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
@@ -24,6 +30,24 @@ impl ProcessMemory {
             kib.checked_mul(1024)
         };
         Self { resident: field("VmRSS"), peak: field("VmHWM") }
+    }
+}
+
+/// Looks at most twice a second: making the text takes the system as long as a small model takes for words.
+#[derive(Debug, Default)]
+pub struct MemoryGauge(Cell<Option<(Instant, ProcessMemory)>>);
+
+impl MemoryGauge {
+    /// What it was at the last look.
+    pub fn read(&self) -> ProcessMemory {
+        match self.0.get() {
+            Some((when, memory)) if when.elapsed() < LOOK_EVERY => memory,
+            _ => {
+                let memory = ProcessMemory::read();
+                self.0.set(Some((Instant::now(), memory)));
+                memory
+            }
+        }
     }
 }
 

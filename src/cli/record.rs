@@ -72,6 +72,12 @@ pub struct About {
     pub memory_capacity: usize,
     /// When more than this is held, the context policy acts.
     pub memory_reset: usize,
+    /// What computed.
+    #[serde(default)]
+    pub device: String,
+    /// How the weights were stored.
+    #[serde(default)]
+    pub quantization: String,
     /// The session's configuration.
     pub session: SessionConfig,
 }

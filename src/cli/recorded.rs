@@ -156,6 +156,8 @@ mod tests {
             vision_sha256: String::new(),
             memory_capacity: 512,
             memory_reset: 500,
+            device: String::new(),
+            quantization: String::new(),
             session: SessionConfig::default(),
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use super::config::Settings;
-use super::exit::Usage;
+use super::exit::{Interrupted, Usage};
 use super::record::{Recorder, source_sha256};
 use super::recorded::Recorded;
 use crate::error::{Error, Result};
 use crate::sources;
 use crate::stream::{Event, Frame, Input, Poll, Source};
+use crate::tui::Controls;
 use crate::units::{FrameIdx, MediaTime};
 
 /// A session to go on with.
@@ -48,26 +49,9 @@ impl Past {
     /// The rest of the source, and the last frames before it, `kept` at most.
     ///
     /// # Errors
-    /// The source is broken.
-    pub fn rest_of(&self, mut source: Box<dyn Source>, kept: usize) -> Result<(Rest, Vec<Frame>)> {
-        let (last_frame, last_at) = last(&self.recorded.events);
-        let mut seen = VecDeque::new();
-        let held = loop {
-            match source.next()? {
-                Poll::Ready(Input::Frame(frame)) if frame.at < last_at || last_frame.is_some_and(|last| frame.idx <= last) => {
-                    seen.push_back(frame);
-                    if seen.len() > kept {
-                        seen.pop_front();
-                    }
-                }
-                // Words and hands up to the break stand in the log.
-                Poll::Ready(input) if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
-                Poll::Pending => {}
-                Poll::Ready(input) => break Some(input),
-                Poll::End => break None,
-            }
-        };
-        Ok((Rest { held, source }, seen.into()))
+    /// The source is broken; [`Interrupted`] when the person has left meanwhile.
+    pub fn rest_of(&self, source: Box<dyn Source>, kept: usize, controls: &Controls) -> anyhow::Result<(Rest, Vec<Frame>)> {
+        Rest::behind(last(&self.recorded.events), source, kept, controls)
     }
 }
 
@@ -87,6 +71,37 @@ pub struct Rest {
     source: Box<dyn Source>,
 }
 
+impl Rest {
+    fn behind(
+        (last_frame, last_at): (Option<FrameIdx>, MediaTime),
+        mut source: Box<dyn Source>,
+        kept: usize,
+        controls: &Controls,
+    ) -> anyhow::Result<(Self, Vec<Frame>)> {
+        let mut seen = VecDeque::new();
+        let held = loop {
+            // Decoding hours of video takes minutes.
+            if controls.quitting() {
+                return Err(Interrupted.into());
+            }
+            match source.next()? {
+                Poll::Ready(Input::Frame(frame)) if frame.at < last_at || last_frame.is_some_and(|last| frame.idx <= last) => {
+                    seen.push_back(frame);
+                    if seen.len() > kept {
+                        seen.pop_front();
+                    }
+                }
+                // Words and hands up to the break stand in the log.
+                Poll::Ready(input) if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
+                Poll::Pending => {}
+                Poll::Ready(input) => break Some(input),
+                Poll::End => break None,
+            }
+        };
+        Ok((Self { held, source }, seen.into()))
+    }
+}
+
 impl Source for Rest {
     fn next(&mut self) -> Result<Poll> {
         match self.held.take() {
@@ -97,5 +112,39 @@ impl Source for Rest {
 
     fn duration(&self) -> Option<MediaTime> {
         self.source.duration()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::stream::Content;
+
+    /// Frames without end, one a second; somebody leaves at the hundredth.
+    struct Endless(u64, Arc<Controls>);
+
+    impl Source for Endless {
+        fn next(&mut self) -> Result<Poll> {
+            self.0 += 1;
+            if self.0 == 100 {
+                self.1.interrupt();
+            }
+            Ok(Poll::Ready(Input::Frame(Frame { idx: FrameIdx(self.0), at: MediaTime(self.0 as f64), content: Content::Features([].into()) })))
+        }
+    }
+
+    #[test]
+    fn who_leaves_does_not_wait_for_the_place() {
+        let behind = |last_at: f64| {
+            let controls = Controls::new();
+            let source = Box::new(Endless(0, controls.clone()));
+            Rest::behind((Some(FrameIdx(last_at as u64)), MediaTime(last_at)), source, 3, &controls)
+        };
+        let (mut rest, seen) = behind(50.0).unwrap();
+        assert_eq!(seen.iter().map(|f| f.idx.0).collect::<Vec<_>>(), [48, 49, 50]);
+        assert!(matches!(rest.next().unwrap(), Poll::Ready(Input::Frame(frame)) if frame.idx.0 == 51));
+        assert!(behind(1e9).is_err_and(|why| why.is::<Interrupted>()));
     }
 }

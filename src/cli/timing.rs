@@ -67,6 +67,9 @@ pub struct Record {
     pub lag_s: f64,
     /// Tokens that the model's memory held then.
     pub memory_tokens: usize,
+    /// Resident memory of the process then, where the system told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_bytes: Option<u64>,
 }
 
 impl Record {
@@ -105,6 +108,8 @@ pub struct Decided {
     pub lag_s: f64,
     /// Tokens that the model's memory holds.
     pub memory_tokens: usize,
+    /// Resident memory of the process.
+    pub process_bytes: Option<u64>,
 }
 
 /// Sums times by stage; the present frame, the recent ones and all of them.
@@ -153,6 +158,7 @@ impl Meter {
             clock_s: (done.clock_s * 1e6).round() / 1e6,
             lag_s: (done.lag_s * 1e6).round() / 1e6,
             memory_tokens: done.memory_tokens,
+            process_bytes: done.process_bytes,
         };
         out.iter_mut().try_for_each(|out| out.write(&record))
     }
@@ -350,11 +356,11 @@ mod tests {
         let mut lines = [Lines::create(&path).unwrap()];
         let mut meter = Meter::default();
         meter.now.decode = Duration::from_micros(1500);
-        let done = Decided { frame: FrameIdx(7), at: MediaTime(3.5), clock_s: 1.25, lag_s: 0.5, memory_tokens: 99 };
+        let done = Decided { frame: FrameIdx(7), at: MediaTime(3.5), clock_s: 1.25, lag_s: 0.5, memory_tokens: 99, process_bytes: Some(4096) };
         meter.end_frame(done, &mut lines).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let wanted = "{\"frame\":7,\"at\":3.5,\"decode_ms\":1.5,\"encode_ms\":0.0,\"extend_ms\":0.0,\"generate_ms\":0.0,\"total_ms\":1.5,\
-                      \"clock_s\":1.25,\"lag_s\":0.5,\"memory_tokens\":99}\n";
+                      \"clock_s\":1.25,\"lag_s\":0.5,\"memory_tokens\":99,\"process_bytes\":4096}\n";
         assert_eq!(text, wanted);
         let record: Record = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(record.stages().unwrap().decode, Duration::from_micros(1500));

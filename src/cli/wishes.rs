@@ -12,7 +12,6 @@ use crate::session::Session;
 use crate::sources::From;
 use crate::stream::{GateName, Input, Poll, Sink, Source};
 use crate::tui::Wish;
-use crate::tui::app::Who;
 use crate::units::{MediaTime, Threshold};
 
 /// A key moves a threshold to the next multiple of this.
@@ -106,9 +105,13 @@ impl Drive<'_> {
             self.controls.set_paused(pause);
         }
         self.pace.restart();
-        self.held = match self.ask(&mut **source)? {
-            Poll::Ready(input) => Some(input),
-            Poll::Pending | Poll::End => None,
+        self.held = loop {
+            match self.ask(&mut **source)? {
+                Poll::Ready(input) => break Some(input),
+                // A long way through a recording must not hold up who wants to leave.
+                Poll::Pending if !self.controls.quitting() => {}
+                Poll::Pending | Poll::End => break None,
+            }
         };
         if let Some(input) = &self.held {
             self.show_picture(input);
@@ -117,13 +120,17 @@ impl Drive<'_> {
     }
 
     fn repeat(&self) -> Result<()> {
-        let Some(board) = &self.board else { return Ok(()) };
-        let app = board.snapshot();
-        match (&self.speaker, app.dialogue.iter().rev().find(|line| line.who == Who::Assistant)) {
-            (Some(speaker), Some(line)) => speaker.say(&line.text),
-            (None, Some(_)) => self.tell("there is no voice to say it again: --speak-cmd CMD gives one".into()),
-            (_, None) => {}
-        }
+        let Some(app) = self.board.as_ref().map(|board| board.snapshot()) else { return Ok(()) };
+        let Some(line) = app.last_utterance() else { return Ok(()) };
+        let why_silent = match &self.speaker {
+            _ if self.controls.muted() => " (muted: m lets it speak)",
+            Some(speaker) => {
+                speaker.say(&line.text);
+                ""
+            }
+            None => " (no voice: --speak-cmd CMD gives one)",
+        };
+        self.tell(format!("said last: {}{why_silent}", line.text));
         Ok(())
     }
 }

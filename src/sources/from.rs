@@ -6,6 +6,9 @@ use crate::units::MediaTime;
 
 use super::script::at;
 
+/// Inputs that are left out before the caller may look around: decoding them takes time.
+const SKIPPED_AT_ONCE: usize = 8;
+
 /// A freshly opened source without what stands before a time. Frames keep their numbers.
 pub struct From {
     source: Box<dyn Source>,
@@ -22,12 +25,13 @@ impl From {
 
 impl Source for From {
     fn next(&mut self) -> Result<Poll> {
-        loop {
+        for _ in 0..SKIPPED_AT_ONCE {
             match self.source.next()? {
                 Poll::Ready(input) if at(&input) < self.from => {}
                 other => return Ok(other),
             }
         }
+        Ok(Poll::Pending)
     }
 
     fn duration(&self) -> Option<MediaTime> {
@@ -50,10 +54,23 @@ mod tests {
         inputs.insert(3, Input::User { at: MediaTime(1.2), text: "x".into() });
         let mut source = From::new(Box::new(ScriptSource::new(inputs).lasting(MediaTime(3.0))), MediaTime(1.5));
         assert_eq!(source.duration(), Some(MediaTime(3.0)));
-        for wanted in 3..6 {
+        assert!(matches!(source.next().unwrap(), Poll::Ready(_)), "fewer than are left out at once");
+        for wanted in 4..6 {
             let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() else { panic!("a frame") };
             assert_eq!(frame.idx, FrameIdx(wanted));
         }
         assert!(matches!(source.next().unwrap(), Poll::End));
+    }
+
+    #[test]
+    fn a_long_beginning_is_left_out_piece_by_piece() {
+        let word = |k: u64| Input::User { at: MediaTime(k as f64), text: "x".into() };
+        let mut source = From::new(Box::new(ScriptSource::new((0..100).map(word))), MediaTime(50.0));
+        let mut pending = 0;
+        while matches!(source.next().unwrap(), Poll::Pending) {
+            pending += 1;
+        }
+        assert_eq!(pending, 50 / SKIPPED_AT_ONCE);
+        assert!(matches!(source.next().unwrap(), Poll::Ready(Input::User { at: MediaTime(51.0), .. })));
     }
 }

@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::tell;
 use crate::dialogue::task::{StepState, Transition};
-use crate::stream::{ContextPolicyName, Event, GateName, Picture, SourceState, StepInfo, WarningKind};
+use crate::stream::{Event, GateName, Picture, SourceState, StepInfo, WarningKind};
 use crate::units::{MediaTime, Prob, StepId, Threshold};
 
 /// Lines of dialogue kept; the oldest go first. The event log keeps all of them.
@@ -146,6 +147,17 @@ pub struct Line {
     pub why: String,
 }
 
+/// One line of the run's own log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// Time of the event that it tells; `None` for what is no event of the session.
+    pub at: Option<MediaTime>,
+    /// What.
+    pub text: String,
+    /// Something to worry about.
+    pub worry: bool,
+}
+
 /// Both gates at one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GatePoint {
@@ -208,8 +220,10 @@ pub struct App {
     pub status: Status,
     /// The newest picture; `None` when features were given.
     pub picture: Option<Arc<Picture>>,
-    /// Diagnostics and answers to what the person wished, the newest last.
-    pub log: VecDeque<String>,
+    /// What happened, diagnostics, and answers to what the person wished; the newest last.
+    pub log: VecDeque<LogLine>,
+    /// Lines among them that are no events, counted: the newest is shown at once.
+    pub(crate) notes: u64,
     /// What happened at the newest frame, as reasons for a sentence.
     pub(crate) reasons: Vec<String>,
     /// The person said something that no frame has followed yet.
@@ -221,10 +235,15 @@ pub struct App {
 impl App {
     /// Folds one event into the state.
     pub fn update(&mut self, event: &Event) {
+        if let Some(line) = tell::log_line(event, self.now) {
+            push_bounded(&mut self.log, line, LOG_KEPT);
+        }
         match event {
             Event::Session { goal, steps, gates, .. } => {
-                let (status, log) = (std::mem::take(&mut self.status), std::mem::take(&mut self.log));
-                *self = Self { goal: goal.clone(), status, log, ..Self::default() };
+                let (status, mut log) = (std::mem::take(&mut self.status), std::mem::take(&mut self.log));
+                // A session that is shown again tells its events again.
+                log.retain(|line| line.at.is_none());
+                *self = Self { goal: goal.clone(), status, log, notes: self.notes, ..Self::default() };
                 self.steps = steps.iter().map(StepRow::new).collect();
                 self.speak = GateRow::of(&gates.speak.kind, gates.speak.threshold);
                 self.dst_update = GateRow::of(&gates.dst_update.kind, gates.dst_update.threshold);
@@ -246,8 +265,7 @@ impl App {
                     Transition::Complete => StepState::Completed,
                 };
                 self.set_step(*step, state, *at);
-                let word = if *transition == Transition::Start { "begun" } else { "done" };
-                self.reasons.push(format!("{step} {word}"));
+                self.reasons.push(tell::transition(*step, *transition));
             }
             Event::Rejected { at, text, why, .. } => {
                 // The event does not say which gate let it through; the frame's probabilities do.
@@ -256,7 +274,7 @@ impl App {
                     _ => true,
                 };
                 if update { self.dst_update.fire(*at) } else { self.speak.fire(*at) }
-                self.say(*at, Who::Notice, format!("refused `{text}`: {why}"));
+                self.say(*at, Who::Notice, tell::refused(text, why));
             }
             Event::Warning { at, kind, step, missing, .. } => self.warn(*at, *kind, *step, missing),
             Event::Utterance { at, text, prob, .. } => {
@@ -270,15 +288,15 @@ impl App {
             }
             Event::Mark { at, step, state } => {
                 self.set_step(*step, *state, *at);
-                self.say(*at, Who::Notice, format!("{step} set to {} by hand", state_words(*state)));
+                self.say(*at, Who::Notice, tell::mark(*step, *state));
             }
             Event::Threshold { at, gate, threshold } => {
-                let (row, name) = match gate {
-                    GateName::Speak => (&mut self.speak, "speak"),
-                    GateName::DstUpdate => (&mut self.dst_update, "update"),
+                let row = match gate {
+                    GateName::Speak => &mut self.speak,
+                    GateName::DstUpdate => &mut self.dst_update,
                 };
                 row.threshold = Some(*threshold);
-                self.say(*at, Who::Notice, format!("{name} threshold set to {:.2} by hand", threshold.0));
+                self.say(*at, Who::Notice, tell::threshold(*gate, *threshold));
             }
             Event::Seek { at, to, steps } => self.seek(*at, *to, steps),
             Event::Task { at, goal, steps } => {
@@ -288,14 +306,13 @@ impl App {
             }
             Event::Dropped { count, .. } => self.dropped = self.dropped.saturating_add(*count),
             Event::Context { at, policy, tokens_before, tokens_after } => {
-                let policy = policy_word(*policy);
-                self.say(*at, Who::Notice, format!("memory full: {policy}, {tokens_before} -> {tokens_after} tokens"));
+                self.say(*at, Who::Notice, tell::context(*policy, *tokens_before, *tokens_after));
             }
             Event::Source { at, state } => {
                 self.source_lost = *state == SourceState::Lost;
                 match state {
-                    SourceState::Lost => self.say(*at, Who::Warning, "no frames come from the source".into()),
-                    SourceState::Restored => self.say(*at, Who::Notice, "frames come again".into()),
+                    SourceState::Lost => self.say(*at, Who::Warning, tell::source(*state).into()),
+                    SourceState::Restored => self.say(*at, Who::Notice, tell::source(*state).into()),
                 }
             }
             Event::Resume { at, frames, gates, .. } => {
@@ -350,9 +367,16 @@ impl App {
         (seconds > 0.0).then(|| left * seconds / grown)
     }
 
-    /// Adds a line to the run's own log.
-    pub fn note(&mut self, line: String) {
-        push_bounded(&mut self.log, line, LOG_KEPT);
+    /// Adds a line to the run's own log that is no event.
+    pub fn note(&mut self, text: String) {
+        let worry = ["WARN", "ERROR", "!"].iter().any(|sign| text.starts_with(sign));
+        self.notes += 1;
+        push_bounded(&mut self.log, LogLine { at: None, text, worry }, LOG_KEPT);
+    }
+
+    /// The newest line that is no event.
+    pub(crate) fn last_note(&self) -> Option<&LogLine> {
+        self.log.iter().rev().find(|line| line.at.is_none())
     }
 
     /// Time of the last thing that happened before `at`: a change of state, a sentence, a warning.
@@ -378,10 +402,7 @@ impl App {
         if fires {
             self.speak.fire(at);
         }
-        let sign = if fires { "≥" } else { "<" };
-        let mut why = std::mem::take(&mut self.reasons);
-        why.push(format!("speak {:.2} {sign} {threshold:.2}", prob.0));
-        why.join(", ")
+        tell::reason(&std::mem::take(&mut self.reasons), prob.0, threshold)
     }
 
     /// Another place of the recording: what is known of later times is forgotten, the dialogue stays.
@@ -406,12 +427,12 @@ impl App {
     }
 
     fn warn(&mut self, at: MediaTime, kind: WarningKind, step: StepId, missing: &[StepId]) {
-        let missing: Vec<String> = missing.iter().map(StepId::to_string).collect();
-        let missing = missing.join(", ");
-        let (short, long) = match kind {
-            WarningKind::OutOfOrder => (format!("begun before {missing}"), format!("{step} began before {missing} was done")),
-            WarningKind::Missed => (format!("done without {missing}"), format!("{missing} was missed before {step}")),
+        let missing = tell::steps(missing);
+        let short = match kind {
+            WarningKind::OutOfOrder => format!("out of order: begun before {missing}"),
+            WarningKind::Missed => format!("missed: done without {missing}"),
         };
+        let long = tell::warning(kind, step, &missing);
         if let Some(row) = self.row(step) {
             row.warnings.push(short);
         }
@@ -452,24 +473,6 @@ impl GateRow {
     }
 }
 
-/// A state as people say it.
-pub fn state_words(state: StepState) -> &'static str {
-    match state {
-        StepState::NotStarted => "not started",
-        StepState::InProgress => "in progress",
-        StepState::Completed => "completed",
-    }
-}
-
-fn policy_word(policy: ContextPolicyName) -> &'static str {
-    match policy {
-        ContextPolicyName::Refresh => "refreshed",
-        ContextPolicyName::DropAll => "dropped all",
-        ContextPolicyName::DropMiddle => "dropped the middle",
-        ContextPolicyName::None => "stopped",
-    }
-}
-
 fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, capacity: usize) {
     if queue.len() >= capacity {
         queue.pop_front();
@@ -489,7 +492,7 @@ mod tests {
         assert_eq!(app.steps[0].state, StepState::Completed);
         assert_eq!((app.steps[0].started, app.steps[0].ended), (Some(MediaTime(2.0)), Some(MediaTime(14.5))));
         assert_eq!(app.current_step().unwrap().id, StepId(2));
-        assert_eq!(app.steps[2].warnings, ["begun before S2"]);
+        assert_eq!(app.steps[2].warnings, ["out of order: begun before S2"]);
         assert_eq!(app.steps_done(), 1);
         assert_eq!(app.dst_update.count, 3, "each transition");
         assert_eq!(app.sentences, 2, "a refused sentence was not said");
@@ -536,17 +539,17 @@ mod tests {
     fn a_sentence_comes_with_its_reason() {
         let mut app = sample::app();
         let said: Vec<&str> = app.dialogue.iter().filter(|l| l.who == Who::Assistant).map(|l| l.why.as_str()).collect();
-        assert_eq!(said, ["speak 0.80 ≥ 0.50", "speak 0.80 ≥ 0.50"]);
+        assert_eq!(said, ["because its gate fired: speak 0.80 ≥ 0.50"; 2]);
         let (at, count) = (app.now, app.speak.count);
         app.update(&Event::Frame { frame: FrameIdx(400), at, speak: Prob(0.1), dst_update: Prob(0.9) });
         app.update(&Event::Transition { frame: FrameIdx(400), at, step: StepId(2), transition: Transition::Complete, prob: Prob(0.9) });
         app.update(&Event::Utterance { frame: FrameIdx(400), at, text: "Well done.".into(), prob: Prob(0.1) });
-        assert_eq!(app.dialogue.back().unwrap().why, "S3 done, speak 0.10 < 0.50");
+        assert_eq!(app.dialogue.back().unwrap().why, "because S3 done: speak 0.10 < 0.50");
         assert_eq!(app.speak.count, count, "an answer is no firing");
         app.update(&Event::User { at, text: "Really?".into() });
         app.update(&Event::Frame { frame: FrameIdx(401), at, speak: Prob(0.1), dst_update: Prob(0.1) });
         app.update(&Event::Utterance { frame: FrameIdx(401), at, text: "Yes.".into(), prob: Prob(0.1) });
-        assert_eq!(app.dialogue.back().unwrap().why, "you asked, speak 0.10 < 0.50");
+        assert_eq!(app.dialogue.back().unwrap().why, "because you asked: speak 0.10 < 0.50");
     }
 
     #[test]
@@ -588,6 +591,7 @@ mod tests {
         let mut app = sample::app();
         app.update(&sample::session());
         assert!(app.dialogue.is_empty() && app.gates.is_empty() && !app.ended);
+        assert!(app.log.is_empty(), "what happened is told again, not twice");
         assert_eq!(app.status.source, "clip.mp4");
     }
 }

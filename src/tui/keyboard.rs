@@ -4,18 +4,21 @@
 //! of the file for "nothing yet" and asks again without a rest. So it is only asked while the terminal is there, and
 //! not by the thread that has to end the run.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossterm::event::{self, Event};
+use crossterm::event::{self, Event, KeyCode, KeyModifiers};
 
 /// Keys that may wait; further ones wait in the terminal.
 const WAITING_MAX: usize = 256;
-/// For one look at what is there; at zero crossterm does not look at all.
-const GLANCE: Duration = Duration::from_millis(1);
+/// An answer comes in one piece: no hand is that fast.
+const ANSWER_MAX: Duration = Duration::from_millis(100);
+/// For one look at what is there; at zero crossterm does not look at all, and below a millisecond it does not rest.
+const GLANCE: Duration = Duration::from_micros(50);
 /// How long it takes at most until a change of size is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
@@ -23,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(30);
 pub struct Keyboard {
     events: Receiver<Event>,
     _listening: Arc<()>,
+    /// Until when keys may belong to a late answer.
+    answer: Cell<Option<Instant>>,
 }
 
 impl Keyboard {
@@ -36,7 +41,7 @@ impl Keyboard {
         let heard = Arc::downgrade(&listening);
         // When it can read no more, its end of the channel goes away: that is what is told.
         thread::Builder::new().name("keys".into()).spawn(move || drop(read(&tell, &heard)))?;
-        Ok(Self { events, _listening: listening })
+        Ok(Self { events, _listening: listening, answer: Cell::new(None) })
     }
 
     /// The next that waits, if one does.
@@ -45,10 +50,28 @@ impl Keyboard {
     /// The terminal is gone, or cannot be read.
     pub fn next(&self) -> io::Result<Option<Event>> {
         match self.events.try_recv() {
+            Ok(event) if self.is_answer(&event) => self.next(),
             Ok(event) => Ok(Some(event)),
             Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+}
+
+impl Keyboard {
+    /// Whether a key belongs to an answer about pictures that comes after its time: `ESC _ G … ESC \\`, which crossterm
+    /// takes for keys with Alt at both ends. Other answers are none to it.
+    fn is_answer(&self, event: &Event) -> bool {
+        let Event::Key(key) = event else { return false };
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        let open = self.answer.get().is_some_and(|until| Instant::now() < until);
+        let next = match key.code {
+            KeyCode::Char('_') if alt && !open => Some(Instant::now() + ANSWER_MAX),
+            KeyCode::Char('\\') if alt => None,
+            _ => self.answer.get().filter(|_| open),
+        };
+        self.answer.set(next);
+        open || next.is_some()
     }
 }
 

@@ -10,14 +10,14 @@
 //! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
 //! ╭ Gates ─────────────────────╮╭ Dialogue ─────────────────────────────────────╮
 //! │ speak  0.03 < 0.50         ││ 0:15.0 proact Great. Now spread …             │ dialogue: what was said
-//! │ ⢀⡀⡠⠔⠉⠢⣀ ⣀⣀⣀              ││               ↳ S1 done, speak 0.91 ≥ 0.50    │ and why
+//! │ ⢀⡀⡠⠔⠉⠢⣀ ⣀⣀⣀              ││               ↳ because S1 done: speak 0.91 ≥ │ and why
 //! │ update 0.91 ≥ 0.60         ││ 0:30.0 you    How thick?                      │
 //! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
 //!  8.0 frames/s   4.0x real time   memory 301/2048 tokens   142 MiB   encode 21.0 ms     pipeline
 //!  q quit   space pause   ? help                                                         keys
 //! ```
 //!
-//! A wide terminal has a third column with the pipeline and the log. One too small for the picture above shows the
+//! A wide terminal has a third column with the pipeline and the log. Few steps leave their rows to the dialogue. One too small for the picture above shows the
 //! steps and the last sentence; a tiny one the step alone.
 
 use ratatui::Frame as Canvas;
@@ -43,7 +43,10 @@ const WIDE_COLUMNS_MIN: u16 = 140;
 const THIRD_COLUMNS: u16 = 46;
 
 /// Rows of the pipeline panel above the log.
-const PIPELINE_ROWS: u16 = 17;
+const PIPELINE_ROWS: u16 = 18;
+
+/// Rows of the picture with its frame, whatever else asks for room.
+const PICTURE_ROWS_MIN: u32 = 4;
 
 /// Below this height only the current step is shown.
 const COMPACT_ROWS_MIN: u16 = 5;
@@ -81,12 +84,20 @@ fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
     .areas(area);
     let third = if wide { THIRD_COLUMNS } else { 0 };
     let [body, third] = Layout::horizontal([Constraint::Min(0), Constraint::Length(third)]).areas(body);
-    let [upper, lower] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(body);
+    let upper_rows = u32::from(body.height) * 3 / 5;
     // The picture takes what its height asks for; words get the rest.
-    let picture_columns = (u32::from(upper.height) * 8 / 3).clamp(30, u32::from(body.width) * 9 / 20) as u16;
-    let split = |row| Layout::horizontal([Constraint::Length(picture_columns), Constraint::Min(0)]).areas(row);
-    let [picture_area, steps_area] = split(upper);
-    let [gates_area, dialogue_area] = split(lower);
+    let picture_columns = (upper_rows * 8 / 3).clamp(30, u32::from(body.width) * 9 / 20) as u16;
+    let [left, right] = Layout::horizontal([Constraint::Length(picture_columns), Constraint::Min(0)]).areas(body);
+    let split = |column, rows: u32| Layout::vertical([Constraint::Length(rows as u16), Constraint::Min(0)]).areas(column);
+    // The pipeline is shown whole; the picture can do with less.
+    let lower_rows = match view.lower {
+        Lower::Pipeline if !wide => u32::from(pipeline::rows_wanted(app, &view.theme)),
+        _ => 0,
+    };
+    let picture_rows = upper_rows.min(u32::from(body.height).saturating_sub(lower_rows).max(PICTURE_ROWS_MIN));
+    let [picture_area, gates_area] = split(left, picture_rows);
+    // What a short list of steps does not need, the dialogue gets.
+    let [steps_area, dialogue_area] = split(right, upper_rows.min(steps::rows_wanted(app)));
     view.shown.bar = header::draw(canvas, top, app, &view.theme);
     picture::draw(canvas, picture_area, app, &mut view.encoder, &view.theme);
     view.shown.step_rows = steps::draw(canvas, steps_area, app, view.chosen, &view.theme);

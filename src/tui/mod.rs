@@ -7,6 +7,7 @@
 pub mod app;
 pub mod board;
 mod entry;
+mod graphics;
 mod keyboard;
 pub mod keys;
 pub mod layout;
@@ -18,6 +19,7 @@ mod print;
 mod sample;
 pub mod screen;
 mod suspend;
+mod tell;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,9 @@ mod wrap;
 pub use app::{App, Mode, Stage, Status};
 pub use board::{Board, Controls, ScreenSink};
 pub use print::as_text;
+pub use graphics::Hint;
 pub use screen::{Options, run};
+pub use tell::state_words;
 pub use theme::ThemeName;
 pub use view::View;
 pub use wish::Wish;

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// picture in a pixel protocol takes a few million.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// Around a drawing: synchronized output, mode 2026.
+const BEGIN_TOGETHER: &[u8] = b"\x1b[?2026h";
+const END_TOGETHER: &[u8] = b"\x1b[?2026l";
+
 /// The way to a terminal.
 #[derive(Clone)]
 pub struct Outlet(Arc<Shared>);
@@ -82,7 +86,8 @@ impl Outlet {
         Pen { outlet: self.clone(), drawing: Vec::new() }
     }
 
-    fn send(&self, bytes: &[u8], open: Option<bool>) {
+    /// Sends `bytes`; drawings are let through from now on, not any more, or as before.
+    pub fn send(&self, bytes: &[u8], open: Option<bool>) {
         let mut state = self.0.lock();
         state.waiting.extend_from_slice(bytes);
         state.open = open.unwrap_or(state.open);
@@ -139,7 +144,10 @@ impl Write for Pen {
             if state.waiting.len() + drawing.len() > WAITING_BYTES_MAX {
                 return Err(io::Error::other("the terminal does not keep up"));
             }
+            // Shown at once when it is whole, by terminals that can; the others do not mind.
+            state.waiting.extend_from_slice(BEGIN_TOGETHER);
             state.waiting.extend(drawing);
+            state.waiting.extend_from_slice(END_TOGETHER);
             self.outlet.0.changed.notify_all();
         }
         Ok(())
@@ -182,10 +190,11 @@ mod tests {
         pen.write_all(b"too late").unwrap();
         pen.flush().unwrap();
         let mut all = Vec::new();
-        while all.len() < b"enter picture leave".len() {
+        let wanted = b"enter \x1b[?2026hpicture \x1b[?2026lleave";
+        while all.len() < wanted.len() {
             all.extend(from.recv().unwrap());
         }
-        assert_eq!(all, b"enter picture leave");
+        assert_eq!(all, wanted);
         assert!(outlet.drain(Duration::from_secs(10)) && outlet.is_idle());
     }
 

@@ -13,9 +13,9 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use ratatui_image::picker::Picker;
-use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
 use super::board::{Board, Controls};
+use super::graphics;
 use super::keyboard::Keyboard;
 use super::layout::draw;
 use super::outlet::Pen;
@@ -27,9 +27,6 @@ use super::view::{Touched, View};
 /// Most drawings a second.
 pub const FRAMES_PER_S_MAX: u32 = 30;
 
-/// How long a terminal may take to say whether it can draw pixels.
-const GRAPHICS_ANSWER_MAX: Duration = Duration::from_millis(500);
-
 /// What the terminal and the person prefer; read from the environment by the caller.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -37,9 +34,9 @@ pub struct Options {
     pub theme: ThemeName,
     /// Take clicks and the wheel; the terminal's own selection then needs Shift.
     pub mouse: bool,
-    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. Ask only a terminal
-    /// that is likely to answer: a late answer would be read as keys.
-    pub ask_graphics: bool,
+    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. What it says of itself in the
+    /// environment helps.
+    pub ask_graphics: Option<graphics::Hint>,
 }
 
 /// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal and gives it back.
@@ -53,7 +50,10 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     // Which colours are used is the theme's doing; crossterm would drop them by itself where NO_COLOR is set, also
     // when the person has asked for a theme.
     force_color_output(true);
-    let picker = if options.ask_graphics { ask_graphics() } else { Picker::halfblocks() };
+    let picker = match options.ask_graphics {
+        Some(hint) => graphics::ask(hint, || controls.interrupt()),
+        None => Picker::halfblocks(),
+    };
     let keyboard = Keyboard::listen()?;
     let mut view = View::new(options.theme, picker);
     let mut terminal = blank()?;
@@ -84,6 +84,7 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
         if (touched != Touched::Nothing || drawn != Some(revision)) && terminal::is_idle() {
             if touched == Touched::All {
                 terminal = blank()?;
+                view.forget_drawn();
             }
             let mut app = board.snapshot();
             // The keys act at once, even while the engine is busy with a frame.
@@ -120,13 +121,4 @@ fn obey_keys(keyboard: &Keyboard, view: &mut View, controls: &Controls) -> io::R
         touched = touched.max(now);
     }
     Ok(touched)
-}
-
-/// Half blocks unless the terminal says that it can do better.
-fn ask_graphics() -> Picker {
-    if !terminal::settle() {
-        return Picker::halfblocks();
-    }
-    let options = QueryStdioOptions { timeout: GRAPHICS_ANSWER_MAX, ..QueryStdioOptions::default() };
-    Picker::from_query_stdio_with_options(options).unwrap_or_else(|_| Picker::halfblocks())
 }

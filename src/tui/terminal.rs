@@ -82,6 +82,13 @@ pub fn is_idle() -> bool {
     OUTLET.get().is_none_or(Outlet::is_idle)
 }
 
+/// Sends bytes that are no drawing.
+pub(super) fn tell(bytes: &[u8]) {
+    if let Some(outlet) = OUTLET.get() {
+        outlet.send(bytes, None);
+    }
+}
+
 /// Waits a moment until everything so far has gone out.
 pub fn settle() -> bool {
     OUTLET.get().is_none_or(|outlet| outlet.drain(RESTORE_MAX))

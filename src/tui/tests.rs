@@ -1,6 +1,6 @@
 //! The screen on paper: every panel and the whole of it in all themes, from a recorded run; and any keys at all.
 //!
-//! `tests/data/tui/run.jsonl` is the event log of `proact demo --headless --events`, cut after its 100th frame.
+//! `tests/data/tui/session` is a recorded session, made by `make_session.sh` beside it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use ratatui::style::{Color, Modifier};
 use ratatui::{Frame as Canvas, Terminal};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Status};
+use super::app::{App, Mode, Status};
 use super::board::Controls;
 use super::keys::KEYS;
 use super::layout::draw;
@@ -49,17 +49,9 @@ fn assert_golden(name: &str, found: &str) {
     }
 }
 
-/// The recorded run, with a status and a picture: neither is in a log.
+/// What `proact play` shows at the end of the recorded session.
 fn recorded() -> App {
-    let text = std::fs::read_to_string(data("run.jsonl")).unwrap();
-    let mut app = App { picture: Some(sample::picture()), ..App::default() };
-    text.lines().for_each(|line| app.update(&serde_json::from_str(line).unwrap()));
-    app.picture = Some(sample::picture());
-    app.measure(Status { memory_tokens: 200, ..sample::status() });
-    app.measure(Status { duration: Some(MediaTime(79.0)), ..sample::status() });
-    app.note("WARN proact::cli: --speak-cmd failed for 2 of the sentences".into());
-    app.note("written: proact-clip.mp4-0m41s.txt, proact-clip.mp4-0m41s.png".into());
-    app
+    crate::cli::shown_at_the_end(&data("session"))
 }
 
 fn with_picture() -> App {
@@ -144,7 +136,10 @@ fn every_panel_in_all_themes() {
         check("dialogue", 60, 14, &mut |c, a| dialogue::draw(c, a, &recorded, &mut 0, &theme));
         check("dialogue-every-kind", 60, 24, &mut |c, a| dialogue::draw(c, a, &made_up, &mut 0, &theme));
         check("gates", 60, 14, &mut |c, a| gates::draw(c, a, &recorded, &theme));
-        check("pipeline", 46, 17, &mut |c, a| pipeline::draw(c, a, &recorded, &theme));
+        check("pipeline", 46, 18, &mut |c, a| pipeline::draw(c, a, &recorded, &theme));
+        let live = |paused| App { status: Status { mode: Mode::Live, source: "camera 0".into(), duration: None, paused, ..sample::status() }, ..sample::app() };
+        check("header-live", 100, 2, &mut |c, a| _ = header::draw(c, a, &live(false), &theme));
+        check("header-live-paused", 100, 2, &mut |c, a| _ = header::draw(c, a, &live(true), &theme));
         check("pipeline-lines", 100, 2, &mut |c, a| pipeline::draw_lines(c, a, &made_up, &theme));
         check("log", 46, 8, &mut |c, a| log::draw(c, a, &recorded, &theme));
         check("help", 76, 46, &mut |c, a| help::draw(c, a, &mut 0, &theme));

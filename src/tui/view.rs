@@ -1,11 +1,13 @@
 //! What the person looks at, as opposed to what happened: scroll, choice, theme, a line being typed. Keys and mouse
 //! act here; what they want of the engine goes to [`Controls`].
 
+use std::time::{Duration, Instant};
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Mode, Who};
+use super::app::{App, Mode};
 use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
@@ -16,6 +18,8 @@ use crate::dialogue::task::StepState;
 use crate::stream::{GateName, Hand};
 use crate::units::{MediaTime, StepId};
 
+/// How long a note that nobody has asked for covers the keys.
+const NOTE_FOR: Duration = Duration::from_secs(8);
 /// Lines a page key moves.
 const PAGE_LINES: usize = 8;
 /// Lines a turn of the wheel moves.
@@ -59,8 +63,9 @@ pub(super) struct Shown {
     next: Option<StepId>,
     duration: Option<MediaTime>,
     recorded: bool,
+    ended: bool,
     previous_event: Option<MediaTime>,
-    said: Option<String>,
+    said: bool,
     /// The step on each line of the steps panel, and where its first line stands.
     pub(super) step_rows: (Rect, Vec<Option<StepId>>),
     /// The bar that shows how far the recording is.
@@ -79,6 +84,9 @@ pub struct View {
     pub(super) entry: Option<Entry>,
     /// An answer to the last key, until the next one.
     pub(super) flash: Option<String>,
+    /// Lines of the log that are no events and have been shown here; and until when the last one is.
+    notes_shown: u64,
+    note_until: Option<Instant>,
     pub(super) shown: Shown,
     pub(super) encoder: picture::Encoder,
 }
@@ -96,6 +104,8 @@ impl View {
             chosen: None,
             entry: None,
             flash: None,
+            notes_shown: 0,
+            note_until: None,
             shown: Shown::default(),
             encoder: picture::Encoder::new(picker),
         }
@@ -104,6 +114,11 @@ impl View {
     /// For a screen that is drawn on memory: colours and half blocks.
     pub fn in_colour() -> Self {
         Self::new(ThemeName::Dark, Picker::halfblocks())
+    }
+
+    /// What was drawn is on the terminal no more.
+    pub(super) fn forget_drawn(&mut self) {
+        self.encoder.forget();
     }
 
     /// Remembers what is on the screen, for the keys that refer to it.
@@ -115,10 +130,19 @@ impl View {
             next: app.next_step().map(|row| row.id),
             duration: app.status.duration,
             recorded: app.status.mode == Mode::Recorded,
+            ended: app.ended,
             previous_event: app.event_before(back),
-            said: app.dialogue.iter().rev().find(|l| l.who == Who::Assistant).map(|l| l.text.clone()),
+            said: app.last_utterance().is_some(),
             ..Shown::default()
         };
+        // An answer is seen whatever panel is open.
+        if app.notes > self.notes_shown {
+            self.flash = app.last_note().map(|line| line.text.clone());
+            self.note_until = Some(Instant::now() + NOTE_FOR);
+        } else if self.note_until.take_if(|until| *until < Instant::now()).is_some() {
+            self.flash = None;
+        }
+        self.notes_shown = app.notes;
         // Another task may have fewer steps.
         self.chosen = self.chosen.filter(|step| self.shown.steps.contains(step));
     }
@@ -136,6 +160,7 @@ impl View {
             return Touched::Parts;
         }
         let answered = self.flash.take().is_some();
+        self.note_until = None;
         let Some(command) = keys::command(key) else {
             return if answered { Touched::Parts } else { Touched::Nothing };
         };
@@ -200,6 +225,7 @@ impl View {
         match command {
             Command::Quit => controls.quit(),
             Command::Interrupt => controls.interrupt(),
+            Command::Pause if self.shown.ended => self.flash = Some("it is over: Home plays it again, q leaves".into()),
             Command::Pause => controls.toggle_pause(),
             Command::Mute => controls.toggle_mute(),
             Command::Faster => controls.change_speed(1),
@@ -259,10 +285,10 @@ impl View {
                     return;
                 }
             },
+            Command::Repeat if self.shown.said => Wish::Repeat,
             Command::Repeat => {
-                let said = self.shown.said.as_deref().map(|text| format!("said last: {text}"));
-                self.flash = Some(said.unwrap_or_else(|| "nothing has been said yet".into()));
-                Wish::Repeat
+                self.flash = Some("nothing has been said yet".into());
+                return;
             }
             Command::Snapshot => Wish::Snapshot,
             Command::Subtitles => Wish::Subtitles,

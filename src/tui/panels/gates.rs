@@ -28,7 +28,12 @@ const DASH_EVERY_COLUMNS: usize = 3;
 
 /// Draws both gates, one above the other.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
-    let block = theme.panel(format!("Gates, last {} min", (WINDOW_S / 60.0) as u64));
+    let (from, to) = window(app);
+    let at = |seconds: f64| Line::from(Span::styled(format!(" {}:{:02} ", seconds as u64 / 60, seconds as u64 % 60), theme.dim));
+    let block = theme
+        .panel(format!("Gates, last {} min", (WINDOW_S / 60.0) as u64))
+        .title_bottom(at(from))
+        .title_bottom(at(to).right_aligned());
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     let [top, bottom] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(inner);
@@ -36,6 +41,12 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let dst = Strip { name: "update", gate: &app.dst_update, style: theme.dst_update, pick: |p| f64::from(p.dst_update.0) };
     speak.draw(canvas, top, app, theme);
     dst.draw(canvas, bottom, app, theme);
+}
+
+/// First and last second on the chart.
+fn window(app: &App) -> (f64, f64) {
+    let to = app.now.seconds().max(WINDOW_S);
+    (to - WINDOW_S, to)
 }
 
 struct Strip<'a> {
@@ -80,8 +91,7 @@ impl Strip<'_> {
     }
 
     fn chart(&self, canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
-        let to = app.now.seconds().max(WINDOW_S);
-        let from = to - WINDOW_S;
+        let (from, to) = window(app);
         let colour = |style: Style| style.fg.unwrap_or(Color::Reset);
         let (line, limit) = (colour(self.style), colour(theme.threshold));
         let first = app.gates.partition_point(|p| p.at.seconds() < from).saturating_sub(1);

@@ -17,7 +17,7 @@ const RUNNING: &str = "running";
 const FINISHED: &str = "finished - q leaves, Home plays it again";
 
 /// Columns from which the second line has room for the step that comes next.
-const NEXT_COLUMNS_MIN: usize = 100;
+const NEXT_COLUMNS_MIN: usize = 70;
 
 /// `LIVE`, `REPLAY`, or `PAUSED` when nothing is taken in.
 pub fn badge(app: &App) -> &'static str {
@@ -72,14 +72,27 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
     }
     let mut facts = vec![(" Goal ", app.goal.clone(), theme.title)];
     let label = |row: &StepRow| format!("{} {}", row.id, row.name);
-    if columns >= NEXT_COLUMNS_MIN {
-        facts.extend(app.current_step().map(|row| ("  Now ", label(row), theme.current)));
+    if columns >= NEXT_COLUMNS_MIN && !app.steps.is_empty() {
+        facts.push(match app.current_step() {
+            Some(row) => ("  Now ", label(row), theme.current),
+            None if app.steps_done() == 0 => ("  Now ", "not begun".into(), theme.text),
+            None if app.steps_done() == app.steps.len() => ("  Now ", "all done".into(), theme.done),
+            None => ("  Now ", "between two steps".into(), theme.text),
+        });
         facts.extend(app.next_step().map(|row| ("  Next ", label(row), theme.text)));
     }
     let names: usize = facts.iter().map(|(name, ..)| width(name)).sum();
-    let room = columns.saturating_sub(names) / facts.len();
-    let spans = facts.into_iter().flat_map(|(name, words, style)| {
-        [Span::styled(name, theme.dim), Span::styled(cut(&words, room), style)]
+    let mut room = columns.saturating_sub(names);
+    // The shortest first: what one does not need, the others get.
+    let mut order: Vec<usize> = (0..facts.len()).collect();
+    order.sort_by_key(|i| width(&facts[*i].1));
+    let mut shares = vec![0; facts.len()];
+    for (taken, i) in order.into_iter().enumerate() {
+        shares[i] = width(&facts[i].1).min(room / (facts.len() - taken));
+        room -= shares[i];
+    }
+    let spans = facts.into_iter().zip(shares).flat_map(|((name, words, style), share)| {
+        [Span::styled(name, theme.dim), Span::styled(cut(&words, share), style)]
     });
     Line::from(spans.collect::<Vec<_>>())
 }
@@ -87,6 +100,7 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
 fn state(app: &App) -> &'static str {
     match app {
         App { ended: true, .. } => FINISHED,
+        App { status, .. } if status.paused && status.mode == Mode::Live => "camera closed - space opens it again",
         App { status, .. } if status.paused => "space goes on",
         App { source_lost: true, .. } => "NO FRAMES",
         App { speak, .. } if speak.kind.is_empty() => "loading",

@@ -1,4 +1,4 @@
-//! The log: diagnostics of the run and answers to what the person wished, the newest at the bottom.
+//! The log: what happened and when, diagnostics, and answers to what the person wished; the newest at the bottom.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use crate::tui::app::App;
 use crate::tui::theme::Theme;
-use crate::tui::wrap::wrap;
+use crate::tui::wrap::{width, wrap};
 
 /// Draws the newest lines that fit.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
@@ -22,10 +22,16 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     // From the newest back, until the panel is full.
     let mut shown: Vec<Line> = Vec::new();
     for entry in app.log.iter().rev() {
-        let worry = entry.starts_with("WARN") || entry.starts_with("ERROR") || entry.starts_with('!');
-        let style = if worry { theme.warning } else { theme.text };
-        let lines = wrap(entry, columns);
-        shown.extend(lines.into_iter().rev().map(|text| Line::from(Span::styled(text, style))));
+        let style = if entry.worry { theme.warning } else { theme.text };
+        let time = entry.at.map(|at| format!("{:>6} ", at.to_string())).unwrap_or_default();
+        // A worry is told without colour too.
+        let sign = if entry.worry && entry.at.is_some() { "! " } else { "" };
+        let lead = width(&time);
+        let lines = wrap(&format!("{sign}{}", entry.text), columns.saturating_sub(lead));
+        shown.extend(lines.into_iter().enumerate().rev().map(|(i, text)| {
+            let time = if i == 0 { time.clone() } else { " ".repeat(lead) };
+            Line::from(vec![Span::styled(time, theme.dim), Span::styled(text, style)])
+        }));
         if shown.len() >= rows {
             break;
         }

@@ -28,12 +28,28 @@ const CELL_ASPECT: f64 = 2.0;
 pub struct Encoder {
     picker: Picker,
     last: Option<(Arc<Picture>, Size, Protocol)>,
+    /// Number of the picture that a terminal by kitty's protocol holds.
+    held: Option<String>,
 }
 
 impl Encoder {
     /// Encodes for what the terminal was found to be able to.
     pub fn new(picker: Picker) -> Self {
-        Self { picker, last: None }
+        Self { picker, last: None, held: None }
+    }
+
+    /// The terminal shows nothing any more.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// By kitty's protocol a terminal keeps each picture until it is told not to; without that a long run fills it.
+    fn drop_held(&mut self, symbol: &str) -> Option<String> {
+        let (_, rest) = symbol.strip_prefix("\u{1b}_G")?.split_once("i=")?;
+        let id = &rest[..rest.find(|c: char| !c.is_ascii_digit())?];
+        let sent = symbol.rfind("\u{1b}\\")? + 2;
+        let old = self.held.replace(id.to_owned())?;
+        Some(format!("{}\u{1b}_Gq=2,a=d,d=I,i={old}\u{1b}\\{}", &symbol[..sent], &symbol[sent..]))
     }
 
     fn encode(&mut self, picture: &Arc<Picture>, size: Size) -> Option<&Protocol> {
@@ -99,6 +115,11 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, encoder: &mut Encoder, t
         let size = protocol.size();
         let place = inner.centered(Constraint::Length(size.width), Constraint::Length(size.height));
         canvas.render_widget(Image::new(protocol), place);
+        if let Some(cell) = canvas.buffer_mut().cell_mut(place.as_position())
+            && let Some(symbol) = encoder.drop_held(cell.symbol())
+        {
+            cell.set_symbol(&symbol);
+        }
     }
 }
 

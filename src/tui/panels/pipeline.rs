@@ -22,6 +22,9 @@ const NAME_COLUMNS: usize = 11;
 /// Columns of a time in the panel: `1234.5 ms`.
 const TIME_COLUMNS: usize = 10;
 
+/// Frame of the panel.
+const EDGE_ROWS: usize = 2;
+
 /// Columns of a bar at most.
 const BAR_COLUMNS_MAX: usize = 24;
 
@@ -30,7 +33,15 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let block = theme.panel("Pipeline");
     let inner = block.inner(area);
     canvas.render_widget(block, area);
-    let columns = usize::from(inner.width);
+    canvas.render_widget(Paragraph::new(rows(app, usize::from(inner.width), theme)), inner);
+}
+
+/// Rows of a panel that shows everything.
+pub fn rows_wanted(app: &App, theme: &Theme) -> u16 {
+    (EDGE_ROWS + rows(app, 0, theme).len()) as u16
+}
+
+fn rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let mut rows = stage_rows(app, columns, theme);
     let s = &app.status;
     let row = |name: &str, value: String, style: Style| {
@@ -39,7 +50,8 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     };
     let worry = |bad: bool| if bad { theme.warning } else { theme.text };
     let mark = |bad: bool| if bad { " !" } else { "" };
-    rows.push(row("speed", format!("{:.1} frames/s, {:.1}x real time", s.frames_per_s, s.realtime_factor), theme.text));
+    rows.push(row("speed", format!("{} frames/s", figure(s.frames_per_s)), theme.text));
+    rows.push(row("real time", format!("{}x", figure(s.realtime_factor)), theme.text));
     let late = s.lag_s >= LAG_WORRY_S;
     rows.push(row("lag", format!("{:.1} s{}", s.lag_s, mark(late)), worry(late)));
     rows.push(row("dropped", format!("{} frames{}", app.dropped, mark(app.dropped > 0)), worry(app.dropped > 0)));
@@ -57,7 +69,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
             rows.push(row(name, value.clone(), theme.text));
         }
     }
-    canvas.render_widget(Paragraph::new(rows), inner);
+    rows
 }
 
 /// Draws the facts on one line or two, the most important first; what does not fit is left out whole, never cut.
@@ -72,6 +84,11 @@ pub fn draw_lines(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
         }
         _ => canvas.render_widget(Paragraph::new(vec![fit(facts, columns, theme), fit(stages, columns, theme)]), area),
     }
+}
+
+/// Three digits that mean something: `8.0`, `102`.
+fn figure(value: f64) -> String {
+    if value < 99.95 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
 /// Words in a style each, kept together.
@@ -125,8 +142,8 @@ fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let share = (s.memory_tokens as f64 / s.memory_capacity as f64).clamp(0.0, 1.0);
     let full = (share * room as f64).round() as usize;
     let reset = match app.memory_reset_in_s() {
-        Some(seconds) => format!("above {}, in about {:.0} s", s.memory_reset, seconds),
-        None => format!("above {}", s.memory_reset),
+        Some(seconds) => format!("in {seconds:.0} s, over {}", s.memory_reset),
+        None => format!("over {}", s.memory_reset),
     };
     vec![
         Line::from(vec![
@@ -144,8 +161,8 @@ fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
     let value = |text: String| (text, theme.text);
     let unit = |text: &str| (text.to_owned(), theme.dim);
     let mut facts = vec![
-        vec![value(format!("{:.1}", s.frames_per_s)), unit(" frames/s")],
-        vec![value(format!("{:.1}x", s.realtime_factor)), unit(" real time")],
+        vec![value(figure(s.frames_per_s)), unit(" frames/s")],
+        vec![value(format!("{}x", figure(s.realtime_factor))), unit(" real time")],
     ];
     if s.lag_s >= LAG_WORRY_S {
         facts.push(vec![(format!("! lag {:.1} s", s.lag_s), theme.warning)]);

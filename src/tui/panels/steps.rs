@@ -12,14 +12,22 @@ use crate::tui::theme::Theme;
 use crate::tui::wrap::{cut, width, wrap};
 use crate::units::{MediaTime, StepId};
 
-/// Columns of `m:ss.s`, right-aligned; a recording of over an hour takes one more.
-const TIME_COLUMNS: usize = 6;
+/// Columns of `m:ss`, right-aligned; a recording of over an hour takes one more. Tenths take two.
+const TIME_COLUMNS: usize = 4;
+const TENTHS_COLUMNS: usize = 2;
 
 /// Below this many columns there is one time a step instead of two.
-const TWO_TIMES_FROM: usize = 44;
+const TWO_TIMES_FROM: usize = 40;
+
+/// Below this many columns, times are whole seconds: the name needs the room.
+const TENTHS_FROM: usize = 56;
 
 /// Lines that the name of the step being done may take.
 const CURRENT_LINES_MAX: usize = 2;
+
+/// Frame of the panel; and how low it gets, whatever it has to show.
+const EDGE_ROWS: usize = 2;
+const ROWS_MIN: usize = 8;
 
 /// Columns of the bar in the title.
 const PROGRESS_COLUMNS: usize = 10;
@@ -42,6 +50,12 @@ pub fn mark(state: StepState) -> &'static str {
 
 /// Where the list stands, and the step on each of its lines.
 pub type Rows = (Rect, Vec<Option<StepId>>);
+
+/// Rows of the panel that show every step, whichever of them is being done and takes a line more.
+pub fn rows_wanted(app: &App) -> u32 {
+    let warnings: usize = app.steps.iter().map(|row| row.warnings.len()).sum();
+    (EDGE_ROWS + app.steps.len().max(1) + CURRENT_LINES_MAX - 1 + warnings).max(ROWS_MIN) as u32
+}
 
 /// Draws the list in a panel; it scrolls by itself so that the chosen step, or the one being done, stays in sight.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, theme: &Theme) -> Rows {
@@ -72,7 +86,9 @@ pub fn draw_list(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<Step
 
 /// `▰▰▱▱▱`: how much of the task is done.
 fn progress(done: usize, all: usize) -> String {
-    let full = (done * PROGRESS_COLUMNS).checked_div(all).unwrap_or(0);
+    // Rounded, but the bar is full only when all is done.
+    let full = (done * PROGRESS_COLUMNS + all / 2).checked_div(all).unwrap_or(0);
+    let full = if done < all { full.min(PROGRESS_COLUMNS - 1) } else { full };
     format!("{}{}", "▰".repeat(full), "▱".repeat(PROGRESS_COLUMNS - full))
 }
 
@@ -156,7 +172,11 @@ fn row_lines(row: &StepRow, role: Role, columns: usize, theme: &Theme) -> Vec<Li
             let lead = if i == 0 { lead.clone() } else { " ".repeat(width(&lead)) };
             let times = if i == 0 { times.clone() } else { " ".repeat(width(&times)) };
             let pad = " ".repeat(room.saturating_sub(width(&name)) + 1);
-            let times_style = if row.state == StepState::InProgress { style } else { theme.dim };
+            let times_style = match row.state {
+                StepState::InProgress => style,
+                _ if role.next => theme.accent,
+                _ => theme.dim,
+            };
             // What is done steps back behind what is to come.
             let name_style = if row.state == StepState::Completed { theme.dim } else { style };
             let line = Line::from(vec![
@@ -184,16 +204,22 @@ fn clamp_lines(mut lines: Vec<String>, columns: usize) -> Vec<String> {
     lines
 }
 
-/// `  0:02.0 –  0:14.5`; in a narrow panel the last time only.
+/// ` 0:02.0 –  0:14.5`, or in whole seconds; in a narrow panel the last time only.
 fn times(row: &StepRow, columns: usize) -> String {
-    let time = |t: Option<MediaTime>| format!("{:>TIME_COLUMNS$}", t.map(|t| t.to_string()).unwrap_or_default());
     // What has no times yet leaves the room to its name.
     if row.state == StepState::NotStarted {
         return String::new();
     }
+    let tenths = columns >= TENTHS_FROM;
+    let time_columns = if tenths { TIME_COLUMNS + TENTHS_COLUMNS } else { TIME_COLUMNS };
+    let time = |t: Option<MediaTime>| {
+        let text = t.map(|t| t.to_string()).unwrap_or_default();
+        let text = if tenths { text.as_str() } else { text.split('.').next().unwrap_or_default() };
+        format!("{text:>time_columns$}")
+    };
     if columns < TWO_TIMES_FROM {
         return time(row.ended.or(row.started));
     }
-    let end = if row.state == StepState::InProgress { format!("{:TIME_COLUMNS$}", "now") } else { time(row.ended) };
-    format!("{} – {end}", time(row.started))
+    let end = if row.state == StepState::InProgress { format!("{:time_columns$}", "now") } else { time(row.ended) };
+    format!("{}{}{end}", time(row.started), if tenths { " – " } else { "–" })
 }
