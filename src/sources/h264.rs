@@ -10,7 +10,7 @@ const UNITS_MAX: usize = 1024;
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// `nal_unit_type` of the units that matter.
-mod unit {
+pub(super) mod unit {
     pub const SLICE: u8 = 1;
     pub const IDR: u8 = 5;
     pub const SPS: u8 = 7;

@@ -1,9 +1,10 @@
-//! Where frames and words come from: video, folders of pictures, feature files, scripts.
+//! Where frames and words come from: cameras, video, folders of pictures, feature files, scripts.
 //!
 //! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
 //! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
 //! frames, [`Paced`] holds a recording to a clock, [`From`] leaves its beginning out.
 
+pub mod camera;
 mod decoder;
 mod features;
 mod ffmpeg;
@@ -14,6 +15,7 @@ mod mp4;
 mod open;
 mod paced;
 mod picture;
+mod read_back;
 mod sampler;
 mod script;
 mod video;
@@ -24,6 +26,7 @@ pub use from::From;
 pub use images::{ImageSource, natural, read_picture};
 pub use open::{OpenOptions, open};
 pub use paced::Paced;
+pub use read_back::ReadBack;
 pub use sampler::{FPS_MAX, Sampler};
 pub use script::{Merged, ScriptSource, at, parse_inputs, read_inputs};
 pub use video::VideoSource;

@@ -36,13 +36,18 @@ impl Sampler {
         self.fps
     }
 
+    /// The slot that has begun at `at_s` seconds.
+    pub fn slot(&self, at_s: f64) -> u64 {
+        // `as` saturates, which is right for absurd times.
+        ((at_s + TOLERANCE_S) * self.fps).floor() as u64
+    }
+
     /// Whether the picture shown at `at_s` seconds is a sample. Call with times that do not decrease.
     pub fn take(&mut self, at_s: f64) -> bool {
         if !at_s.is_finite() || at_s < -TOLERANCE_S {
             return false;
         }
-        // Slot that has begun by now; `as` saturates, which is right for absurd times.
-        let slot = ((at_s + TOLERANCE_S) * self.fps).floor() as u64;
+        let slot = self.slot(at_s);
         if slot < self.next_slot {
             return false;
         }

@@ -171,6 +171,14 @@ impl Source for Merged {
     fn duration(&self) -> Option<MediaTime> {
         self.source.duration()
     }
+
+    fn rest(&mut self, resting: bool) {
+        self.source.rest(resting);
+    }
+
+    fn behind_s(&self) -> Option<f64> {
+        self.source.behind_s()
+    }
 }
 
 #[cfg(test)]

@@ -126,6 +126,14 @@ pub trait Source: Send {
     /// Tells a source that nothing was asked of yet: what stands before `at` will be thrown away. It may save
     /// the work; it may also give it all the same.
     fn skip_to(&mut self, _at: MediaTime) {}
+
+    /// Tells a live source whether anybody wants its frames: while nobody does, its device is closed.
+    fn rest(&mut self, _resting: bool) {}
+
+    /// Seconds of the clock since the last frame was captured; `None` for a recording.
+    fn behind_s(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// Where events go.

@@ -1,4 +1,5 @@
-//! Writes an MP4 file with one H.264 track, all samples of the same duration (ISO/IEC 14496-12 and -15).
+//! Writes MP4 with one H.264 track (ISO/IEC 14496-12 and -15): a whole file with samples of one duration, or fragments
+//! as they come, each with its own time, so that what is cut off leaves everything before it.
 
 use crate::error::{Error, Result};
 
@@ -14,15 +15,21 @@ const NAL_PPS: u8 = 8;
 const ONE_16: u32 = 0x0001_0000;
 const ONE_30: u32 = 0x4000_0000;
 
+/// Picture size and the parameter sets, which stand in the header and not in the samples.
+#[derive(Debug)]
+struct Track {
+    width: u16,
+    height: u16,
+    sps: Option<Vec<u8>>,
+    pps: Option<Vec<u8>>,
+}
+
 /// Collects encoded frames and makes a file of them.
 #[derive(Debug)]
 pub struct Mp4Writer {
-    width: u16,
-    height: u16,
+    track: Track,
     fps: f64,
     brand_version: u32,
-    sps: Option<Vec<u8>>,
-    pps: Option<Vec<u8>>,
     sizes: Vec<u32>,
     /// Numbers of the samples, from 1, that can be decoded alone.
     sync: Vec<u32>,
@@ -32,7 +39,8 @@ pub struct Mp4Writer {
 impl Mp4Writer {
     /// A file of this picture size and frame rate; `brand_version` is stored as the `ftyp`'s minor version.
     pub fn new(width: u16, height: u16, fps: f64, brand_version: u32) -> Self {
-        Self { width, height, fps, brand_version, sps: None, pps: None, sizes: Vec::new(), sync: Vec::new(), data: Vec::new() }
+        let track = Track { width, height, sps: None, pps: None };
+        Self { track, fps, brand_version, sizes: Vec::new(), sync: Vec::new(), data: Vec::new() }
     }
 
     /// Frames so far.
@@ -46,30 +54,8 @@ impl Mp4Writer {
     /// Parameter sets that differ from the first ones, or a frame without a picture.
     pub fn push<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         let start = self.data.len();
-        let mut sync = false;
-        for nal in nals {
-            let kind = nal.first().map_or(0, |b| b & 0x1F);
-            let slot = match kind {
-                NAL_SPS => &mut self.sps,
-                NAL_PPS => &mut self.pps,
-                _ => {
-                    sync |= kind == NAL_IDR;
-                    let length = u32::try_from(nal.len()).map_err(|_| Error::Invalid("a NAL unit above 4 GiB".into()))?;
-                    self.data.extend(length.to_be_bytes());
-                    self.data.extend(nal);
-                    continue;
-                }
-            };
-            match slot {
-                Some(first) if first != nal => return Err(Error::Invalid("the encoder changed its parameter sets".into())),
-                Some(_) => {}
-                None => *slot = Some(nal.to_vec()),
-            }
-        }
+        let sync = self.track.append(nals, &mut self.data)?;
         let size = self.data.len() - start;
-        if size == 0 {
-            return Err(Error::Invalid("the encoder gave a frame without a picture".into()));
-        }
         self.sizes.push(u32::try_from(size).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?);
         if sync {
             self.sync.push(self.sizes.len() as u32);
@@ -82,10 +68,8 @@ impl Mp4Writer {
     /// # Errors
     /// No frame was added, the first cannot be decoded alone, or the file would pass 4 GiB.
     pub fn finish(self) -> Result<Vec<u8>> {
-        let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else {
-            return Err(Error::Invalid("no frame, or no parameter sets: nothing to write".into()));
-        };
-        if self.sync.first() != Some(&1) || sps.len() < 4 {
+        let avc1 = self.track.avc1()?;
+        if self.sync.first() != Some(&1) {
             return Err(Error::Invalid("the first frame is no key frame".into()));
         }
         // Sizes, offsets and the duration are 32 bits in these boxes.
@@ -93,17 +77,60 @@ impl Mp4Writer {
         if u32::try_from(self.data.len() + 8).is_err() || u32::try_from(duration).is_err() {
             return Err(too_long());
         }
-        let ftyp = boxed(b"ftyp", &[*b"isom", self.brand_version.to_be_bytes(), *b"isom", *b"iso2", *b"avc1", *b"mp41"].concat());
+        let timescale = (self.fps * f64::from(TICKS)).round().max(1.0) as u32;
+        let moov = |offset| self.track.moov(timescale, duration as u32, &self.stbl(&avc1, offset), &[]);
+        let ftyp = ftyp(self.brand_version);
         // The header's length does not depend on the offset in it.
-        let header = self.moov(sps, pps, 0).len();
-        let offset = u32::try_from(ftyp.len() + header + 8).map_err(|_| too_long())?;
-        let moov = self.moov(sps, pps, offset);
+        let offset = u32::try_from(ftyp.len() + moov(0).len() + 8).map_err(|_| too_long())?;
+        let moov = moov(offset);
         Ok([ftyp, moov, boxed(b"mdat", &self.data)].concat())
     }
 
-    fn moov(&self, sps: &[u8], pps: &[u8], offset: u32) -> Vec<u8> {
-        let timescale = (self.fps * f64::from(TICKS)).round().max(1.0) as u32;
-        let duration = TICKS * self.sizes.len() as u32;
+    fn stbl(&self, avc1: &[u8], offset: u32) -> Vec<u8> {
+        let count = self.sizes.len() as u32;
+        let stsd = full(b"stsd", 0, &[words(&[1]), avc1.to_vec()].concat());
+        let stts = full(b"stts", 0, &words(&[1, count, TICKS]));
+        let stss = full(b"stss", 0, &[words(&[self.sync.len() as u32]), words(&self.sync)].concat());
+        // One chunk has everything.
+        let stsc = full(b"stsc", 0, &words(&[1, 1, count, 1]));
+        let stsz = full(b"stsz", 0, &[words(&[0, count]), words(&self.sizes)].concat());
+        let stco = full(b"stco", 0, &words(&[1, offset]));
+        boxed(b"stbl", &[stsd, stts, stss, stsc, stsz, stco].concat())
+    }
+}
+
+impl Track {
+    /// Writes a frame's NAL units with their lengths; parameter sets are kept. `true` when it can be decoded alone.
+    fn append<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Result<bool> {
+        let start = out.len();
+        let mut sync = false;
+        for nal in nals {
+            let kind = nal.first().map_or(0, |b| b & 0x1F);
+            let slot = match kind {
+                NAL_SPS => &mut self.sps,
+                NAL_PPS => &mut self.pps,
+                _ => {
+                    sync |= kind == NAL_IDR;
+                    let length = u32::try_from(nal.len()).map_err(|_| Error::Invalid("a NAL unit above 4 GiB".into()))?;
+                    out.extend(length.to_be_bytes());
+                    out.extend(nal);
+                    continue;
+                }
+            };
+            match slot {
+                Some(first) if first != nal => return Err(Error::Invalid("the encoder changed its parameter sets".into())),
+                Some(_) => {}
+                None => *slot = Some(nal.to_vec()),
+            }
+        }
+        if out.len() == start {
+            return Err(Error::Invalid("the encoder gave a frame without a picture".into()));
+        }
+        Ok(sync)
+    }
+
+    /// `mvex` tells that fragments follow; empty where none do.
+    fn moov(&self, timescale: u32, duration: u32, stbl: &[u8], mvex: &[u8]) -> Vec<u8> {
         let matrix = words(&[ONE_16, 0, 0, 0, ONE_16, 0, 0, 0, ONE_30]);
         let mvhd = [
             words(&[0, 0, timescale, duration, ONE_16]),
@@ -126,26 +153,20 @@ impl Mp4Writer {
         let url = full(b"url ", 1, &[]);
         let dinf = boxed(b"dinf", &full(b"dref", 0, &[words(&[1]), url].concat()));
         let vmhd = full(b"vmhd", 1, &[0; 8]);
-        let minf = boxed(b"minf", &[vmhd, dinf, self.stbl(sps, pps, offset)].concat());
+        let minf = boxed(b"minf", &[vmhd, dinf, stbl.to_vec()].concat());
         let mdia = boxed(b"mdia", &[full(b"mdhd", 0, &mdhd), full(b"hdlr", 0, &hdlr), minf].concat());
         // Flags 3: enabled, in the movie.
         let trak = boxed(b"trak", &[full(b"tkhd", 3, &tkhd), mdia].concat());
-        boxed(b"moov", &[full(b"mvhd", 0, &mvhd), trak].concat())
+        boxed(b"moov", &[full(b"mvhd", 0, &mvhd), trak, mvex.to_vec()].concat())
     }
 
-    fn stbl(&self, sps: &[u8], pps: &[u8], offset: u32) -> Vec<u8> {
-        let count = self.sizes.len() as u32;
-        let stsd = full(b"stsd", 0, &[words(&[1]), self.avc1(sps, pps)].concat());
-        let stts = full(b"stts", 0, &words(&[1, count, TICKS]));
-        let stss = full(b"stss", 0, &[words(&[self.sync.len() as u32]), words(&self.sync)].concat());
-        // One chunk has everything.
-        let stsc = full(b"stsc", 0, &words(&[1, 1, count, 1]));
-        let stsz = full(b"stsz", 0, &[words(&[0, count]), words(&self.sizes)].concat());
-        let stco = full(b"stco", 0, &words(&[1, offset]));
-        boxed(b"stbl", &[stsd, stts, stss, stsc, stsz, stco].concat())
-    }
-
-    fn avc1(&self, sps: &[u8], pps: &[u8]) -> Vec<u8> {
+    fn avc1(&self) -> Result<Vec<u8>> {
+        let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else {
+            return Err(Error::Invalid("no frame, or no parameter sets: nothing to write".into()));
+        };
+        if sps.len() < 4 {
+            return Err(Error::Invalid("the encoder's parameter set is cut off".into()));
+        }
         let short = |n: usize| (n as u16).to_be_bytes().to_vec();
         let avcc = [
             // Version, profile, compatibility, level; then the length's bytes less one, under six set bits.
@@ -174,12 +195,69 @@ impl Mp4Writer {
             boxed(b"avcC", &avcc),
         ]
         .concat();
-        boxed(b"avc1", &entry)
+        Ok(boxed(b"avc1", &entry))
+    }
+}
+
+/// Makes fragments, one a frame, with times in milliseconds. Whatever was written so far is a whole file.
+#[derive(Debug)]
+pub struct Fragments {
+    track: Track,
+    /// A frame is taken to last so long by what does not read the next one's time.
+    frame_ms: u32,
+    written: u32,
+}
+
+impl Fragments {
+    /// For frames of this size, each lasting about `frame_ms`.
+    pub fn new(width: u16, height: u16, frame_ms: u32) -> Self {
+        Self { track: Track { width, height, sps: None, pps: None }, frame_ms: frame_ms.max(1), written: 0 }
+    }
+
+    /// The bytes that a frame at `at_ms` adds to the file; those of the first begin with the header.
+    ///
+    /// # Errors
+    /// The first frame cannot be decoded alone; as [`Mp4Writer::push`].
+    pub fn push<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>, at_ms: u64) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        let sync = self.track.append(nals, &mut data)?;
+        let size = u32::try_from(data.len()).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?;
+        let mut out = Vec::new();
+        if self.written == 0 {
+            if !sync {
+                return Err(Error::Invalid("the first frame is no key frame".into()));
+            }
+            let empty = |name| full(name, 0, &words(&[0]));
+            let sizes = full(b"stsz", 0, &words(&[0, 0]));
+            let stsd = full(b"stsd", 0, &[words(&[1]), self.track.avc1()?].concat());
+            let stbl = boxed(b"stbl", &[stsd, empty(b"stts"), empty(b"stsc"), sizes, empty(b"stco")].concat());
+            let mvex = boxed(b"mvex", &full(b"trex", 0, &words(&[1, 1, self.frame_ms, 0, 0])));
+            out.extend([ftyp(0), self.track.moov(1000, 0, &stbl, &mvex)].concat());
+        }
+        self.written += 1;
+        let moof = |offset: u32| {
+            let mfhd = full(b"mfhd", 0, &words(&[self.written]));
+            // Offsets count from the start of this box.
+            let tfhd = full(b"tfhd", 0x02_0000, &words(&[1]));
+            let tfdt = boxed(b"tfdt", &[&[1, 0, 0, 0][..], &at_ms.to_be_bytes()].concat());
+            // Other frames are needed to decode one that is no key frame.
+            let flags = if sync { 0x0200_0000 } else { 0x0101_0000 };
+            // Offset; duration, size and flags of the one sample.
+            let trun = full(b"trun", 0x701, &words(&[1, offset, self.frame_ms, size, flags]));
+            boxed(b"moof", &[mfhd, boxed(b"traf", &[tfhd, tfdt, trun].concat())].concat())
+        };
+        let offset = moof(0).len() as u32 + 8;
+        out.extend([moof(offset), boxed(b"mdat", &data)].concat());
+        Ok(out)
     }
 }
 
 fn too_long() -> Error {
     Error::Invalid("the video is too long for its file: above 4 GiB or 4 million frames".into())
+}
+
+fn ftyp(brand_version: u32) -> Vec<u8> {
+    boxed(b"ftyp", &[*b"isom", brand_version.to_be_bytes(), *b"isom", *b"iso2", *b"avc1", *b"mp41"].concat())
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

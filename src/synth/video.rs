@@ -19,15 +19,21 @@ const SIDE_MAX: u32 = 2160;
 /// Highest frame rate.
 const FPS_MAX: f64 = 120.0;
 
-/// Encodes pictures of one size.
-pub struct Video {
+/// Encodes pictures of one size to H.264.
+pub struct PictureEncoder {
     encoder: Encoder,
-    mp4: Mp4Writer,
     width: usize,
     height: usize,
-    fps: f64,
     yuv: Yuv,
     key_every: u64,
+    frames: u64,
+}
+
+/// Pictures of one size at one rate, as a file.
+pub struct Video {
+    encoder: PictureEncoder,
+    mp4: Mp4Writer,
+    fps: f64,
 }
 
 /// Whether a size and rate can be encoded.
@@ -46,12 +52,12 @@ pub fn check_format(width: u32, height: u32, fps: f64) -> Result<()> {
     Ok(())
 }
 
-impl Video {
-    /// A video of this size and rate. `brand_version` goes into the file's first box.
+impl PictureEncoder {
+    /// For pictures of this size and about this rate.
     ///
     /// # Errors
     /// A size or rate out of range, or an encoder that does not start.
-    pub fn new(width: u32, height: u32, fps: f64, brand_version: u32) -> Result<Self> {
+    pub fn new(width: u32, height: u32, fps: f64) -> Result<Self> {
         check_format(width, height, fps)?;
         // Constant quality, one thread, nothing that depends on the machine.
         let config = EncoderConfig::new()
@@ -67,17 +73,48 @@ impl Video {
             .intra_frame_period(IntraFramePeriod::auto())
             .vui(VuiConfig::bt601());
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(refused)?;
-        let (w, h) = (width as usize, height as usize);
-        Ok(Self {
-            encoder,
-            // In range: SIDE_MAX fits.
-            mp4: Mp4Writer::new(width as u16, height as u16, fps, brand_version),
-            width: w,
-            height: h,
-            fps,
-            yuv: Yuv::new(w, h),
-            key_every: (KEY_FRAME_EVERY_S * fps).round().max(1.0) as u64,
-        })
+        let (width, height) = (width as usize, height as usize);
+        let key_every = (KEY_FRAME_EVERY_S * fps).round().max(1.0) as u64;
+        Ok(Self { encoder, width, height, yuv: Yuv::new(width, height), key_every, frames: 0 })
+    }
+
+    /// The picture at `at_ms` as a byte stream (Annex B); [`nals`] takes it apart.
+    ///
+    /// # Errors
+    /// A picture of another size, or an encoder that fails.
+    pub fn encode(&mut self, picture: &Picture, at_ms: u64) -> Result<Vec<u8>> {
+        let (width, height) = (picture.width as usize, picture.height as usize);
+        if (width, height) != (self.width, self.height) || picture.rgb.len() != width * height * 3 {
+            return Err(Error::Invalid(format!("a picture of {width}x{height} in a video of {}x{}", self.width, self.height)));
+        }
+        self.yuv.convert(&picture.rgb);
+        if self.frames > 0 && self.frames.is_multiple_of(self.key_every) {
+            self.encoder.force_intra_frame();
+        }
+        self.frames += 1;
+        let slices = YUVSlices::new(
+            (&self.yuv.y, &self.yuv.u, &self.yuv.v),
+            (self.width, self.height),
+            (self.width, self.width / 2, self.width / 2),
+        );
+        Ok(self.encoder.encode_at(&slices, Timestamp::from_millis(at_ms)).map_err(refused)?.to_vec())
+    }
+}
+
+/// The NAL units of a byte stream, without start codes.
+pub fn nals(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    nal_units(stream).map(without_start_code)
+}
+
+impl Video {
+    /// A video of this size and rate. `brand_version` goes into the file's first box.
+    ///
+    /// # Errors
+    /// A size or rate out of range, or an encoder that does not start.
+    pub fn new(width: u32, height: u32, fps: f64, brand_version: u32) -> Result<Self> {
+        let encoder = PictureEncoder::new(width, height, fps)?;
+        // In range: SIDE_MAX fits.
+        Ok(Self { encoder, mp4: Mp4Writer::new(width as u16, height as u16, fps, brand_version), fps })
     }
 
     /// Adds a picture.
@@ -85,23 +122,9 @@ impl Video {
     /// # Errors
     /// A picture of another size, or an encoder that fails.
     pub fn push(&mut self, picture: &Picture) -> Result<()> {
-        let (width, height) = (picture.width as usize, picture.height as usize);
-        if (width, height) != (self.width, self.height) || picture.rgb.len() != width * height * 3 {
-            return Err(Error::Invalid(format!("a picture of {width}x{height} in a video of {}x{}", self.width, self.height)));
-        }
-        self.yuv.convert(&picture.rgb);
-        let frame = self.mp4.frames() as u64;
-        if frame > 0 && frame.is_multiple_of(self.key_every) {
-            self.encoder.force_intra_frame();
-        }
-        let at_ms = (frame as f64 * 1000.0 / self.fps).round() as u64;
-        let slices = YUVSlices::new(
-            (&self.yuv.y, &self.yuv.u, &self.yuv.v),
-            (self.width, self.height),
-            (self.width, self.width / 2, self.width / 2),
-        );
-        let stream = self.encoder.encode_at(&slices, Timestamp::from_millis(at_ms)).map_err(refused)?.to_vec();
-        self.mp4.push(nal_units(&stream).map(without_start_code))
+        let at_ms = (self.mp4.frames() as f64 * 1000.0 / self.fps).round() as u64;
+        let stream = self.encoder.encode(picture, at_ms)?;
+        self.mp4.push(nals(&stream))
     }
 
     /// The finished file.

@@ -1,0 +1,328 @@
+//! What a camera sends: layouts of pixels, each checked against its buffer before it is decoded.
+
+use std::fmt;
+
+use image::ImageDecoder;
+use image::codecs::jpeg::JpegDecoder;
+
+use super::super::h264::Matrix;
+use super::super::picture::{Planes, Turn, to_rgb, turned};
+use crate::stream::Picture;
+
+/// Bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align rows of planes.
+const SLACK_BYTES: usize = 64 << 10;
+/// Longest side of a picture that is decoded.
+const SIDE_MAX: u32 = 8192;
+
+/// How the bytes of a frame make pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pixels {
+    /// A JPEG picture a frame.
+    Mjpeg,
+    /// Y U Y V: two pixels in four bytes.
+    Yuyv,
+    /// A plane of Y, then one of U and V in turn, both halved.
+    Nv12,
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// Brightness alone.
+    Gray,
+}
+
+impl Pixels {
+    /// Name as people know it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mjpeg => "MJPEG",
+            Self::Yuyv => "YUYV",
+            Self::Nv12 => "NV12",
+            Self::Rgb => "RGB",
+            Self::Bgr => "BGR",
+            Self::Gray => "GRAY",
+        }
+    }
+
+    /// Bytes of a frame of this size; `None` where every frame has its own.
+    pub fn frame_bytes(self, width: u32, height: u32) -> Option<usize> {
+        let (w, h) = (width as usize, height as usize);
+        Some(match self {
+            Self::Mjpeg => return None,
+            Self::Yuyv => w * h * 2,
+            Self::Nv12 => w * h + w.div_ceil(2) * 2 * h.div_ceil(2),
+            Self::Rgb | Self::Bgr => w * h * 3,
+            Self::Gray => w * h,
+        })
+    }
+}
+
+/// What a camera is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Layout.
+    pub pixels: Pixels,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{} {} at {}/s", self.width, self.height, self.pixels.word(), self.fps)
+    }
+}
+
+/// How a camera hangs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mounting {
+    /// Left and right are swapped.
+    pub mirror: bool,
+    /// Quarters that the picture is turned to the right, 0 to 3.
+    pub quarters: u8,
+}
+
+impl Mounting {
+    /// The picture as a person who stands upright sees it: mirrored first, then turned.
+    pub fn upright(self, mut picture: Picture) -> Picture {
+        if self.mirror {
+            for row in picture.rgb.chunks_exact_mut(picture.width as usize * 3) {
+                let (mut left, mut right) = (0, row.len() / 3);
+                while left + 1 < right {
+                    right -= 1;
+                    (0..3).for_each(|c| row.swap(left * 3 + c, right * 3 + c));
+                    left += 1;
+                }
+            }
+        }
+        let turn = match self.quarters % 4 {
+            0 => Turn::None,
+            1 => Turn::Right,
+            2 => Turn::Half,
+            _ => Turn::Left,
+        };
+        turned(picture, turn)
+    }
+}
+
+/// The length of a JPEG picture that stands at the start of a buffer; `None` when it is cut off or none at all. Drivers
+/// hand out buffers of the largest size, with the end of some earlier frame behind this one.
+pub fn jpeg_bytes(buffer: &[u8]) -> Option<usize> {
+    if !buffer.starts_with(&[0xFF, 0xD8]) {
+        return None;
+    }
+    let mut at = 2;
+    loop {
+        // A marker: FF (fill bytes FF may stand before it), then its code.
+        if *buffer.get(at)? != 0xFF {
+            return None;
+        }
+        while *buffer.get(at + 1)? == 0xFF {
+            at += 1;
+        }
+        let code = buffer[at + 1];
+        at += 2;
+        match code {
+            0xD9 => return Some(at),
+            0x00 => return None,
+            0x01 | 0xD0..=0xD8 => continue,
+            _ => {}
+        }
+        let length = usize::from(u16::from_be_bytes([*buffer.get(at)?, *buffer.get(at + 1)?]));
+        at += length.max(2);
+        if code == 0xDA {
+            // Coded data runs up to the next marker that is neither a stuffed zero nor a restart.
+            loop {
+                at += buffer.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
+                match *buffer.get(at + 1)? {
+                    0x00 | 0xD0..=0xD7 => at += 2,
+                    0xFF => at += 1,
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
+/// The part of a driver's buffer that is the frame.
+///
+/// # Errors
+/// In words: too short, far too long, or a JPEG that does not end.
+pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], String> {
+    let Format { width, height, pixels, .. } = *format;
+    if width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX {
+        return Err(format!("{width}x{height}: no size of a picture"));
+    }
+    let Some(wanted) = pixels.frame_bytes(width, height) else {
+        let length = jpeg_bytes(buffer).ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
+        return Ok(&buffer[..length]);
+    };
+    if buffer.len() < wanted || buffer.len() > wanted + SLACK_BYTES {
+        return Err(format!("{} bytes, expected {wanted} for {}", buffer.len(), format));
+    }
+    Ok(&buffer[..wanted])
+}
+
+/// Decodes a frame: a buffer that may have something behind it.
+///
+/// # Errors
+/// In words: a length that does not fit the format, or broken JPEG.
+pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
+    let frame = frame_of(format, frame)?;
+    let Format { width, height, pixels, .. } = *format;
+    let rgb = match pixels {
+        Pixels::Mjpeg => return decode_jpeg(format, frame),
+        Pixels::Rgb => frame.to_vec(),
+        Pixels::Bgr => frame.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect(),
+        Pixels::Gray => frame.iter().flat_map(|y| [*y; 3]).collect(),
+        Pixels::Yuyv | Pixels::Nv12 => {
+            let planes = if pixels == Pixels::Yuyv { of_yuyv(frame, width, height) } else { of_nv12(frame, width, height) };
+            let (y, u, v) = &planes;
+            let chroma_stride = (width as usize).div_ceil(2);
+            let planes = Planes { width: width as usize, height: height as usize, y, u, v, luma_stride: width as usize, chroma_stride };
+            // Webcams send BT.601 in limited range, whatever the size.
+            return to_rgb(&planes, Matrix::Bt601, false).ok_or_else(|| "planes too small".to_owned());
+        }
+    };
+    Ok(Picture { width, height, rgb })
+}
+
+fn decode_jpeg(format: &Format, frame: &[u8]) -> Result<Picture, String> {
+    let decoder = JpegDecoder::new(std::io::Cursor::new(frame)).map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    if (width, height) != (format.width, format.height) {
+        return Err(format!("a JPEG of {width}x{height}, expected {format}"));
+    }
+    let picture = image::DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    Ok(Picture { width, height, rgb: picture.into_rgb8().into_raw() })
+}
+
+/// Planes with half the rows and columns of colour: the rows between are averaged.
+fn of_yuyv(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let (w, h) = (width as usize, height as usize);
+    let half = w.div_ceil(2);
+    let y = frame.iter().step_by(2).copied().collect();
+    let chroma = |offset: usize| {
+        let mut plane = Vec::with_capacity(half * h.div_ceil(2));
+        for row in (0..h).step_by(2) {
+            let below = (row + 1).min(h - 1);
+            for pair in 0..half {
+                let sample = |r: usize| u16::from(frame.get(r * w * 2 + pair * 4 + offset).copied().unwrap_or(128));
+                plane.push((sample(row) + sample(below)).div_ceil(2) as u8);
+            }
+        }
+        plane
+    };
+    (y, chroma(1), chroma(3))
+}
+
+fn of_nv12(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let (y, uv) = frame.split_at(width as usize * height as usize);
+    (y.to_vec(), uv.iter().step_by(2).copied().collect(), uv.iter().skip(1).step_by(2).copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(pixels: Pixels) -> Format {
+        Format { width: 4, height: 2, pixels, fps: 30 }
+    }
+
+    fn jpeg(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let rgb: Vec<u8> = (0..width * height).flat_map(|i| [200, (i % 7) as u8 * 20, 30]).collect();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90);
+        encoder.encode(&rgb, width, height, image::ExtendedColorType::Rgb8).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn pure_red_is_red_in_every_layout() {
+        // BT.601, limited range: Y 81, U 90, V 240.
+        let cases = [
+            (Pixels::Yuyv, [81, 90, 81, 240].repeat(4)),
+            (Pixels::Nv12, [[81; 8].as_slice(), &[90, 240, 90, 240]].concat()),
+            (Pixels::Rgb, [255, 0, 0].repeat(8)),
+            (Pixels::Bgr, [0, 0, 255].repeat(8)),
+        ];
+        for (pixels, bytes) in cases {
+            let picture = decode(&format(pixels), &bytes).unwrap();
+            assert_eq!((picture.width, picture.height, picture.rgb.len()), (4, 2, 24));
+            assert!(picture.rgb.chunks(3).all(|p| p[0] >= 253 && p[1] <= 2 && p[2] <= 2), "{pixels:?}: {:?}", picture.rgb);
+        }
+        let gray = decode(&format(Pixels::Gray), &[7; 8]).unwrap();
+        assert_eq!(gray.rgb, [7; 24]);
+        let picture = decode(&Format { width: 32, height: 16, ..format(Pixels::Mjpeg) }, &jpeg(32, 16)).unwrap();
+        assert!(picture.rgb.chunks(3).all(|p| p[0] > 150 && p[2] < 90), "{:?}", &picture.rgb[..12]);
+    }
+
+    #[test]
+    fn every_layout_is_checked_against_its_buffer() {
+        for pixels in [Pixels::Yuyv, Pixels::Nv12, Pixels::Rgb, Pixels::Bgr, Pixels::Gray] {
+            let wanted = pixels.frame_bytes(4, 2).unwrap();
+            assert!(decode(&format(pixels), &vec![0; wanted - 1]).is_err(), "{pixels:?}");
+            // A buffer of whole pages is fine, one of another size is not.
+            assert!(decode(&format(pixels), &vec![0; wanted + 4096]).is_ok(), "{pixels:?}");
+            assert!(decode(&format(pixels), &vec![0; wanted + SLACK_BYTES + 1]).is_err(), "{pixels:?}");
+        }
+        assert!(decode(&Format { width: 0, ..format(Pixels::Gray) }, &[]).is_err());
+        assert!(decode(&Format { width: u32::MAX, height: u32::MAX, ..format(Pixels::Rgb) }, &[]).is_err());
+        assert!(decode(&Format { width: 16, height: 16, ..format(Pixels::Mjpeg) }, &jpeg(32, 16)).is_err());
+    }
+
+    #[test]
+    fn a_jpeg_is_found_in_front_of_what_a_driver_left_there() {
+        let whole = jpeg(64, 48);
+        let mut buffer = whole.clone();
+        buffer.extend(jpeg(32, 16));
+        buffer.extend([0; 5000]);
+        assert_eq!(jpeg_bytes(&buffer), Some(whole.len()));
+        for cut in 0..whole.len() {
+            assert_eq!(jpeg_bytes(&whole[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn odd_sizes_are_decoded_whole() {
+        for pixels in [Pixels::Nv12, Pixels::Rgb, Pixels::Gray] {
+            let odd = Format { width: 5, height: 3, ..format(pixels) };
+            let bytes = vec![128; pixels.frame_bytes(5, 3).unwrap()];
+            assert_eq!(decode(&odd, &bytes).unwrap().rgb.len(), 45, "{pixels:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_swaps_left_and_right_before_the_turn() {
+        let picture = || Picture { width: 3, height: 2, rgb: b"abcdef".iter().flat_map(|p| [*p, 0, 0]).collect() };
+        let read = |p: Picture| String::from_utf8(p.rgb.chunks(3).map(|c| c[0]).collect()).unwrap();
+        assert_eq!(read(Mounting { mirror: true, quarters: 0 }.upright(picture())), "cbafed");
+        assert_eq!(read(Mounting { mirror: true, quarters: 2 }.upright(picture())), "defabc");
+        assert_eq!(read(Mounting { mirror: false, quarters: 1 }.upright(picture())), "daebfc");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_picture_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), whole in proptest::bool::ANY) {
+            let mut bytes = bytes;
+            if whole {
+                // Damage inside a sound picture goes deeper than noise does.
+                let mut sound = jpeg(16, 16);
+                for (i, byte) in bytes.iter().enumerate().take(8) {
+                    let at = (usize::from(*byte) * 37 + i * 101) % sound.len();
+                    sound[at] ^= byte | 1;
+                }
+                bytes = sound;
+            }
+            for pixels in [Pixels::Mjpeg, Pixels::Yuyv, Pixels::Nv12, Pixels::Rgb, Pixels::Bgr, Pixels::Gray] {
+                let format = Format { width: 16, height: 16, pixels, fps: 30 };
+                if let Ok(picture) = decode(&format, &bytes) {
+                    proptest::prop_assert_eq!(picture.rgb.len(), 768);
+                }
+            }
+        }
+    }
+}
