@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod nn;
 pub mod preprocess;
 pub mod projector;
+pub mod reuse;
 pub mod siglip;
 pub mod text;
 pub mod tokenizer;
