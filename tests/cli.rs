@@ -57,8 +57,9 @@ fn events(path: &Path) -> Vec<Value> {
 fn help_teaches_every_verb() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    assert_golden("help", &text(&help.stdout));
-    for verb in ["demo", "replay", "encode"] {
+    assert_golden(if cfg!(feature = "camera") { "help" } else { "help-without-camera" }, &text(&help.stdout));
+    let run_verb = cfg!(feature = "camera").then_some("run");
+    for verb in ["demo", "replay", "encode"].into_iter().chain(run_verb) {
         let help = text(&run(&[verb, "--help"]).stdout);
         assert!(help.contains("Examples:"), "{verb}");
         assert_golden(&format!("help-{verb}"), &help);
@@ -205,4 +206,18 @@ fn a_reader_that_leaves_is_no_failure() {
     let mut words = String::new();
     child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
     assert_eq!((child.wait().unwrap().code(), words.as_str()), (Some(0), ""));
+}
+
+/// On a machine with cameras too: there is none of that name.
+#[cfg(feature = "camera")]
+#[test]
+fn a_camera_that_is_not_there_is_named_and_the_flags_are_checked() {
+    for verb in ["run", "cameras"] {
+        let output = run(&[verb, "--camera", "no such camera"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains("no camera \"no such camera\""), "{}", text(&output.stderr));
+    }
+    for bad in [["--rotate", "45"], ["--size", "640"], ["--camera-fps", "0"]] {
+        assert_eq!(run(&["run", bad[0], bad[1]]).status.code(), Some(2), "{bad:?}");
+    }
 }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::error::Error;
+use crate::model::reuse::Reuse;
 use crate::session::{self, SessionConfig};
+use crate::sources::camera::Watch;
 use crate::stream::ContextPolicyName;
 use crate::tui::ThemeName;
 use crate::units::{Prob, Threshold};
@@ -35,6 +37,10 @@ pub struct Settings {
     pub mouse: bool,
     /// Limits of the session.
     pub session: Limits,
+    /// The camera's watchdog and ring.
+    pub camera: Watch,
+    /// When a frame's features are used again.
+    pub reuse: Reuse,
     /// Changes to the speak gate of the model file.
     pub speak: GateOverride,
     /// Changes to the state-update gate of the model file.
@@ -54,6 +60,8 @@ impl Default for Settings {
             theme: None,
             mouse: true,
             session: Limits::default(),
+            camera: Watch::default(),
+            reuse: Reuse::default(),
             speak: GateOverride::default(),
             dst_update: GateOverride::default(),
         }
@@ -130,6 +138,10 @@ pub struct File {
     mouse: Option<bool>,
     #[serde(default)]
     session: Limits,
+    #[serde(default)]
+    camera: Watch,
+    #[serde(default)]
+    reuse: Reuse,
     #[serde(default)]
     gate: Gates,
 }
@@ -222,6 +234,8 @@ impl Settings {
             theme: flags.theme.or(file.theme).and_then(ThemeWord::name),
             mouse: pick(None, file.mouse, default.mouse),
             session: file.session,
+            camera: file.camera,
+            reuse: file.reuse,
             speak: file.gate.speak,
             dst_update: file.gate.dst_update,
         }
@@ -261,7 +275,8 @@ impl Settings {
             let value = self.gate_lines_every_s;
             return Err(Error::Invalid(format!("gate_lines_every_s is {value}: expected 0 or more")));
         }
-        Ok(())
+        self.reuse.check()?;
+        self.camera.check()
     }
 }
 
@@ -281,7 +296,7 @@ mod tests {
     fn the_default_file_equals_the_defaults_and_names_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
         let file = File::read(&path).unwrap();
-        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, theme, mouse, session: _, gate: _ } = &file;
+        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, theme, mouse, session: _, camera: _, reuse: _, gate: _ } = &file;
         let all = fps.is_some() && context.is_some() && threads.is_some() && log.is_some();
         let screen = theme.is_some() && mouse.is_some();
         assert!(all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
@@ -291,6 +306,10 @@ mod tests {
         let written: toml::Table = toml::from_str(&text).unwrap();
         let limits = toml::Table::try_from(Limits::default()).unwrap();
         assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
+        let camera = toml::Table::try_from(Watch::default()).unwrap();
+        assert_eq!(keys(written["camera"].as_table().unwrap()), keys(&camera));
+        let reuse = toml::Table::try_from(Reuse::default()).unwrap();
+        assert_eq!(keys(written["reuse"].as_table().unwrap()), keys(&reuse));
     }
 
     #[test]
@@ -316,7 +335,7 @@ mod tests {
             let why = parse(text).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
-        for file in ["fps = 0.0", "fps = nan", "demo_speed = -1.0", "gate_lines_every_s = -1.0"] {
+        for file in ["fps = 0.0", "fps = nan", "demo_speed = -1.0", "gate_lines_every_s = -1.0", "[camera]\nsilence_s = 0.0", "[reuse]\nage_max_s = -1.0"] {
             let settings = Settings::layer(Flags::default(), parse(file).unwrap());
             assert!(settings.check().is_err(), "{file}");
         }

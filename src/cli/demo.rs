@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::config::Settings;
-use super::engine::{self, Job, Pictures};
+use super::engine::{self, Job, Origin, Pictures};
 use super::flags::RunFlags;
 use super::{locate, replay};
 use crate::tui::Mode;
@@ -53,9 +53,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let clip = demo.clip;
     engine::run(Job {
         mode: Mode::Demo,
-        source_path: clip.clone(),
+        origin: Origin::Recording(clip.clone()),
         model: flags.model.clone().unwrap_or(demo.assistant),
-        open: Box::new(move |settings, loaded| replay::open(&clip, input.as_deref(), settings, loaded)),
+        open: Box::new(move |settings, loaded, _| replay::open(&clip, input.as_deref(), settings, loaded)),
         pictures: Pictures { gif: args.gif, still: args.still },
         realtime: false,
         screen_speed: Some(settings.demo_speed),

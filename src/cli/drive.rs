@@ -159,8 +159,10 @@ impl Drive<'_> {
         self.publish(&**source, session, 0.0);
         while self.work(&**source, session, sink, 0.0)? {}
         loop {
+            // A camera is closed while the person pauses, also when a typed message lets one frame pass.
+            source.rest(self.controls.paused());
             if self.pass == 0 {
-                self.pace.pause(&self.controls);
+                self.pace.pause(&self.controls, || source.rest(true));
             }
             if self.controls.quitting() {
                 return Ok(Ended::Quit);
@@ -224,6 +226,8 @@ impl Drive<'_> {
             self.pace.restart();
             self.controls.set_paused(pause);
         }
+        // A camera knows when the frame was taken: the lag is all the way from there to the decision.
+        let late_s = source.behind_s().unwrap_or(late_s);
         let clock_s = self.started.elapsed().as_secs_f64();
         self.ready_s.get_or_insert(clock_s);
         let process_bytes = if self.timing.is_empty() { None } else { self.memory.read().resident };

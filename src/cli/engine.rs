@@ -25,12 +25,58 @@ use super::tokens::TokenFile;
 use super::{log, replay, signals};
 use crate::dialogue::task::Task;
 use crate::error::Result;
+use crate::model::reuse::Reusing;
 use crate::session::{Session, SessionConfig, Status};
 use crate::stream::{Sink, Source};
 use crate::tui::{self, App, Board, Controls, Mode, ScreenSink, ThemeName};
+use crate::units::{FrameIdx, MediaTime};
 
-/// Opens the source once the model is known; again, when the person goes to another place in it.
-pub type Open = Box<dyn Fn(&Settings, &Loaded) -> anyhow::Result<Box<dyn Source>> + Send>;
+/// Opens the source once the model is known; again, when the person goes to another place in it. A camera's times and
+/// frame numbers go on from those given.
+pub type Open = Box<dyn Fn(&Settings, &Loaded, Option<(MediaTime, FrameIdx)>) -> anyhow::Result<Box<dyn Source>> + Send>;
+
+/// Where the frames come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file or folder.
+    Recording(PathBuf),
+    /// A camera, by its name.
+    #[cfg(feature = "camera")]
+    Camera(String),
+}
+
+impl Origin {
+    /// For the header: no path, which can tell of the person.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Recording(path) => replay::name_of(path),
+            #[cfg(feature = "camera")]
+            Self::Camera(name) => name.clone(),
+        }
+    }
+
+    /// It plays once, by the clock.
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Recording(_) => false,
+            #[cfg(feature = "camera")]
+            Self::Camera(_) => true,
+        }
+    }
+
+    /// For a recorded session; nothing can be hashed of a camera.
+    ///
+    /// # Errors
+    /// The recording cannot be read.
+    pub fn used(&self) -> Result<Used> {
+        let sha256 = match self {
+            Self::Recording(path) => record::source_sha256(path)?,
+            #[cfg(feature = "camera")]
+            Self::Camera(_) => String::new(),
+        };
+        Ok(Used { name: self.name(), sha256 })
+    }
+}
 
 /// Seconds of a recorded session between two lines about the gates.
 pub const GATE_LINES_EVERY_S: f64 = 15.0;
@@ -39,8 +85,8 @@ pub const GATE_LINES_EVERY_S: f64 = 15.0;
 pub struct Job {
     /// For the header.
     pub mode: Mode,
-    /// The recording.
-    pub source_path: PathBuf,
+    /// The recording or camera.
+    pub origin: Origin,
     /// The assistant file.
     pub model: PathBuf,
     /// Makes the source.
@@ -188,7 +234,7 @@ fn drive(
     face: &mut Face<Stdout>,
 ) -> anyhow::Result<Figures> {
     let begun = Instant::now();
-    let source_name = replay::name_of(&job.source_path);
+    let source_name = job.origin.name();
     if let Some(board) = &board {
         board.status(tui::Status { mode: job.mode, source: source_name.clone(), ..tui::Status::default() });
     }
@@ -199,23 +245,28 @@ fn drive(
     if let Some(folder) = &flags.record {
         record::check_free(folder)?;
     }
-    let open = |folder: &PathBuf| Past::open(folder, &job.source_path, flags.save_frames, flags.fps, &mut job.settings);
+    let open = |folder: &PathBuf| Past::open(folder, &job.origin, flags.save_frames, flags.fps, &mut job.settings);
     let past = flags.resume.as_ref().map(open).transpose()?;
     let task = match &past {
         Some(past) => past.recorded.task.clone(),
         None => flags.task.as_deref().map(Task::read).transpose()?,
     };
     let loaded = load::open(&job.model, flags.vision.as_deref(), meter)?;
-    let mut source = (job.open)(&job.settings, &loaded)?;
+    let mut source = (job.open)(&job.settings, &loaded, past.as_ref().map(Past::behind))?;
     let config = session_config(&job.settings, &loaded);
-    let mut session = Session::new(loaded.vision.clone(), loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
+    let vision = loaded.vision.clone().map(|vision| Arc::new(Reusing::new(vision, job.settings.reuse, config.fps)));
+    let mut session = Session::new(vision, loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
     let (recorder, behind) = match past {
         Some(past) => {
-            if let Some(board) = &board {
-                board.note("goes to the place where the session was broken off");
+            let mut seen = Vec::new();
+            // A recording is played up to the break; a camera goes on from it by itself.
+            if !job.origin.is_live() {
+                if let Some(board) = &board {
+                    board.note("goes to the place where the session was broken off");
+                }
+                let (rest, before) = past.rest_of(source, config.frames_kept, controls)?;
+                (source, seen) = (Box::new(rest), before);
             }
-            let (rest, seen) = past.rest_of(source, config.frames_kept, controls)?;
-            source = Box::new(rest);
             session.resume(&past.recorded.events, &seen)?;
             (Some(past.recorder), past.recorded.events)
         }
@@ -223,7 +274,7 @@ fn drive(
             let about = |folder: &PathBuf| -> anyhow::Result<Recorder> {
                 let duration_s = source.duration().map(|d| d.seconds());
                 let machine = (device(&job), loaded.quantization.clone());
-                let about = about(&job.model, &job.source_path, duration_s, machine, config.clone(), &session.status())?;
+                let about = about(&job.model, &job.origin, duration_s, machine, config.clone(), &session.status())?;
                 Ok(Recorder::create(folder, &about, task.as_ref(), flags.save_frames)?)
             };
             (flags.record.as_ref().map(about).transpose()?, Vec::new())
@@ -246,7 +297,7 @@ fn drive(
     if let Some(recorder) = &recorder {
         timing.push(recorder.timing()?);
     }
-    let reopen: Reopen = Box::new(|| (job.open)(&job.settings, &loaded));
+    let reopen: Reopen = Box::new(|| (job.open)(&job.settings, &loaded, None));
     let mut run = Drive {
         controls: controls.clone(),
         pace: match (job.realtime, &film) {
@@ -296,7 +347,7 @@ fn drive(
 }
 
 /// What the settings, the model's gates and its files come to.
-fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
+pub(super) fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
     SessionConfig {
         tokens_per_frame: loaded.tokens_per_frame,
         step_evidence: loaded.step_evidence,
@@ -309,7 +360,7 @@ fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
 /// What a recorded session says of itself.
 fn about(
     model: &Path,
-    source: &Path,
+    source: &Origin,
     duration_s: Option<f64>,
     (device, quantization): (String, String),
     session: SessionConfig,
@@ -318,7 +369,7 @@ fn about(
     Ok(About {
         schema: record::SCHEMA,
         proact: env!("CARGO_PKG_VERSION").into(),
-        source: Used { name: replay::name_of(source), sha256: record::source_sha256(source)? },
+        source: source.used()?,
         duration_s,
         model: Used { name: replay::name_of(model), sha256: session.model_sha256.clone() },
         vision_sha256: session.vision_sha256.clone(),

@@ -1,7 +1,11 @@
 //! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall clock.
 
+#[cfg(feature = "camera")]
+mod cameras;
 mod config;
 mod demo;
+#[cfg(feature = "camera")]
+mod doctor;
 mod drive;
 mod encode;
 mod engine;
@@ -21,9 +25,13 @@ mod play;
 mod process;
 mod quantize;
 mod record;
+#[cfg(feature = "camera")]
+mod record_video;
 mod recorded;
 mod replay;
 mod resume;
+#[cfg(feature = "camera")]
+mod run;
 mod signals;
 mod synth;
 mod timing;
@@ -59,6 +67,15 @@ Exit codes:  0 done, 1 failed, 2 usage, 3 source lost for good, 130 interrupted"
 enum Verb {
     #[command(about = "Play the clip and the model that ship")]
     Demo(demo::Args),
+    #[cfg(feature = "camera")]
+    #[command(about = "Watch a task through a camera")]
+    Run(run::Args),
+    #[cfg(feature = "camera")]
+    #[command(about = "List cameras, with what they offer and what would be chosen")]
+    Cameras(cameras::Args),
+    #[cfg(feature = "camera")]
+    #[command(about = "Check this machine: camera, model, speed; and say what to do")]
+    Doctor(doctor::Args),
     #[command(about = "Play a recording: video, folder of pictures, or feature file")]
     Replay(replay::Args),
     #[command(about = "Show a recorded session again, without a model")]
@@ -83,6 +100,12 @@ pub fn main() -> ExitCode {
     let verb = Cli::parse().verb;
     exit::report(match verb {
         Verb::Demo(args) => demo::run(args),
+        #[cfg(feature = "camera")]
+        Verb::Run(args) => run::run(args),
+        #[cfg(feature = "camera")]
+        Verb::Cameras(args) => cameras::run(args),
+        #[cfg(feature = "camera")]
+        Verb::Doctor(args) => doctor::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Play(args) => play::run(args),
         Verb::Encode(args) => encode::run(args),

@@ -69,11 +69,13 @@ impl Pace {
         Some(late_s)
     }
 
-    /// Waits while the person pauses and wishes for nothing. `true` when there was a pause.
-    pub fn pause(&mut self, controls: &Controls) -> bool {
+    /// Waits while the person pauses and wishes for nothing, calling `meanwhile` now and then. `true` when there was a
+    /// pause.
+    pub fn pause(&mut self, controls: &Controls, mut meanwhile: impl FnMut()) -> bool {
         let mut paused = false;
         while controls.paused() && !controls.quitting() && controls.wishes.is_empty() {
             paused = true;
+            meanwhile();
             sleep(NAP);
         }
         if let (true, Some((_, time))) = (paused, &mut self.last) {

@@ -102,7 +102,7 @@ impl Player<'_> {
     fn play(mut self, face: &mut Face<Stdout>) -> anyhow::Result<()> {
         self.publish(None);
         loop {
-            self.pace.pause(&self.controls);
+            self.pace.pause(&self.controls, || {});
             if self.controls.quitting() {
                 break;
             }

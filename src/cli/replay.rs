@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Settings;
-use super::engine::{self, Job, Pictures};
+use super::engine::{self, Job, Origin, Pictures};
 use super::flags::RunFlags;
 use super::load::Loaded;
 use super::locate;
@@ -74,9 +74,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (input, source) = (flags.input.clone(), args.source);
     engine::run(Job {
         mode: Mode::Replay,
-        source_path: source.clone(),
+        origin: Origin::Recording(source.clone()),
         model,
-        open: Box::new(move |settings, loaded| {
+        open: Box::new(move |settings, loaded, _| {
             let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
             if args.blind {
                 opened = Box::new(Blind { source: opened, nothing: vec![0.0; loaded.frame_width].into() });

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::config::Settings;
+use super::engine::Origin;
 use super::exit::{Interrupted, Usage};
-use super::record::{Recorder, source_sha256};
+use super::record::{Recorder, Used};
 use super::recorded::Recorded;
 use crate::error::{Error, Result};
 use crate::sources;
@@ -27,16 +28,20 @@ impl Past {
     /// No recorded session, or of another source; another rate is asked for.
     pub fn open(
         folder: &std::path::Path,
-        source: &std::path::Path,
+        source: &Origin,
         save_frames: bool,
         fps_flag: Option<f64>,
         settings: &mut Settings,
     ) -> anyhow::Result<Self> {
         let (recorder, recorded) = Recorder::reopen(folder, save_frames)?;
-        let (found, wanted) = (source_sha256(source)?, &recorded.about.source);
-        if found != wanted.sha256 {
-            let why = format!("the session was recorded from `{}` with SHA-256 {}, found {found}", wanted.name, wanted.sha256);
-            return Err(Error::format(source, why).into());
+        let (found, wanted) = (source.used()?, &recorded.about.source);
+        if found.sha256 != wanted.sha256 {
+            let named = |used: &Used| match used.sha256.as_str() {
+                "" => format!("the camera `{}`", used.name),
+                sha256 => format!("`{}` with SHA-256 {sha256}", used.name),
+            };
+            let why = format!("the session was recorded from {}, not from {}", named(wanted), named(&found));
+            return Err(Error::format(folder, why).into());
         }
         let fps = recorded.fps();
         if let Some(asked) = fps_flag.filter(|asked| *asked != fps) {
@@ -44,6 +49,12 @@ impl Past {
         }
         settings.fps = fps;
         Ok(Self { recorder, recorded })
+    }
+
+    /// Where a camera's frames go on: the time of the last event, and the number of the next frame.
+    pub fn behind(&self) -> (MediaTime, FrameIdx) {
+        let (last_frame, last_at) = last(&self.recorded.events);
+        (last_at, last_frame.map_or(FrameIdx(0), |last| FrameIdx(last.0 + 1)))
     }
 
     /// The rest of the source, and the last frames before it, `kept` at most.
@@ -112,6 +123,14 @@ impl Source for Rest {
 
     fn duration(&self) -> Option<MediaTime> {
         self.source.duration()
+    }
+
+    fn rest(&mut self, resting: bool) {
+        self.source.rest(resting);
+    }
+
+    fn behind_s(&self) -> Option<f64> {
+        self.source.behind_s()
     }
 }
 

@@ -59,7 +59,8 @@ pub struct Args {
     pub environment: Option<u64>,
 }
 
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
+/// Reads `WIDTHxHEIGHT`.
+pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     sides.ok_or_else(|| format!("`{text}`: expected WIDTHxHEIGHT, for example 320x240"))
 }
