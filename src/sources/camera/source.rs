@@ -312,6 +312,8 @@ impl CameraSource {
         (self.lost_since_s, self.why, self.rest_s) = (None, None, self.watch.retry_first_s);
         let since_zero = (((shot.clock_s - zero_s).max(0.0) + self.offset_s) * TICKS_PER_S).round() / TICKS_PER_S;
         if !self.sampler.take(since_zero) {
+            // It was there in time, and not due: it is not missed later.
+            self.seen = shot.number;
             return;
         }
         self.count_missed(since_zero, unseen);
