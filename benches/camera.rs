@@ -55,7 +55,7 @@ fn jpegs() -> Vec<Vec<u8>> {
         .map(|k| {
             let pixel = |i: usize, grain: i32| {
                 let (x, y) = (i % 1280, i / 1280);
-                let base = if (x / 90 + y / 60 + k) % 3 == 0 { [150, 120, 90] } else { [90 + (x / 16) as i32, 100, 60 + (y / 8) as i32] };
+                let base = if (x / 90 + y / 60 + k).is_multiple_of(3) { [150, 120, 90] } else { [90 + (x / 16) as i32, 100, 60 + (y / 8) as i32] };
                 base.map(|v| (v + grain).clamp(0, 255) as u8)
             };
             let rgb: Vec<u8> = (0..1280 * 720).flat_map(|i| pixel(i, noise())).collect();

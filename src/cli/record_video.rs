@@ -115,7 +115,7 @@ mod tests {
 
     fn picture(shift: usize) -> Picture {
         let (width, height) = (97u32, 65u32);
-        let pixel = |i: usize| if (i + shift) / 11 % 2 == 0 { [200, 90, 30] } else { [(i % 251) as u8, 60, 170] };
+        let pixel = |i: usize| if ((i + shift) / 11).is_multiple_of(2) { [200, 90, 30] } else { [(i % 251) as u8, 60, 170] };
         Picture { width, height, rgb: (0..97 * 65).flat_map(pixel).collect() }
     }
 
