@@ -99,6 +99,11 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let found = figures(&added, &expected);
     assert!(found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999, "{found:?}");
 
+    // A marker takes the same, on its token.
+    let told = model.tell(&[40, 41], Some(evidence))?;
+    let told: Vec<f32> = (told - model.tell(&[40, 41], None)?)?.flatten_all()?.to_vec1()?;
+    assert!(figures(&told, &expected).max_abs < 1e-4);
+
     let fused = Assistant::new(&config, &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU))?;
     let fused = fused.see(&features, Some(evidence))?;
     let difference: f32 = (fused - &with)?.abs()?.max_all()?.to_scalar()?;
@@ -109,6 +114,49 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
         let gradient = gradients.get(&var).ok_or_else(|| Error::Model(format!("{name}: no gradient")))?;
         assert!(gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0, "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward() -> Result<()> {
+    let config = config();
+    let weights = Weights::trainable(3, &CPU);
+    let model = Assistant::new(&config, &weights)?;
+    let (ids, (cosines, states)) = (ids(), frames());
+    let told = |i: usize| Evidence { ids: &ids, cosines: &cosines[4 * i..][..4], states: &states[3 * i..][..3] };
+    let features: Vec<Vec<f32>> = (0..2).map(|f| (0..config.vision_length).map(|i| (f * 7 + i) as f32 * 0.1 - 0.5).collect()).collect();
+    let pieces = [
+        Piece::Token(TokenId(5)),
+        Piece::Features(&features[0], told(0)),
+        Piece::Marker(TokenId(40), told(0)),
+        Piece::Token(TokenId(6)),
+        Piece::Marker(TokenId(41), told(1)),
+        Piece::Features(&features[1], told(1)),
+        Piece::Marker(TokenId(42), told(1)),
+    ];
+    let whole = model.extend(&pieces, &mut model.new_memory()?)?;
+    for size in [1, 2, 3] {
+        let mut memory = model.new_memory()?;
+        let mut last = None;
+        for chunk in pieces.chunks(size) {
+            last = Some(model.extend(chunk, &mut memory)?);
+        }
+        assert!(figures(&last.unwrap().0, &whole.0).max_abs < 2e-5, "chunks of {size}");
+    }
+    // As training puts it together: kind by kind, then in order.
+    let rows = |i: &[usize]| -> Result<(Tensor, Vec<u8>)> {
+        let cosines: Vec<f32> = i.iter().flat_map(|i| told(*i).cosines.to_vec()).collect();
+        Ok((Tensor::from_vec(cosines, (i.len(), STEPS + 1), &CPU)?, i.iter().flat_map(|i| told(*i).states.to_vec()).collect()))
+    };
+    let ((of_markers, marker_states), (of_frames, frame_states)) = (rows(&[0, 1, 1])?, rows(&[0, 1])?);
+    let tokens = model.embed(&[5, 6])?;
+    let markers = model.tell(&[40, 41, 42], Some(Frames { cosines: &of_markers, states: &marker_states, ids: &ids }))?;
+    let flat = Tensor::from_vec(features.concat(), (2, config.vision_length), &CPU)?;
+    let images = model.see(&flat, Some(Frames { cosines: &of_frames, states: &frame_states, ids: &ids }))?;
+    let all = Tensor::cat(&[tokens, markers, images], 0)?.index_select(&Tensor::new(&[0u32, 5, 2, 1, 3, 6, 4], &CPU)?, 0)?;
+    let hidden = model.forward(&all.unsqueeze(0)?)?.squeeze(0)?;
+    let expected: Vec<f32> = hidden.get(pieces.len() - 1)?.to_vec1()?;
+    assert!(figures(&whole.0, &expected).max_abs < 2e-5);
     Ok(())
 }
 
@@ -135,6 +183,9 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
     let other = [vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]];
     let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { ids: &other, ..good })];
     refused(model.extend(&two, &mut memory), &["other steps"]);
+    let two = [Piece::Marker(TokenId(40), good), Piece::Marker(TokenId(40), Evidence { ids: &other, ..good })];
+    refused(model.extend(&two, &mut memory), &["other steps"]);
+    refused(model.extend(&[Piece::Marker(TokenId(40), Evidence { states: &[0, 1, 3], ..good })], &mut memory), &["below 3"]);
     assert_eq!(proact::model::Memory::len(&memory), 2);
 
     let without = Assistant::new(&assistant_config(), &Weights::trainable(3, &CPU))?;

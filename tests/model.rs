@@ -47,6 +47,9 @@ fn pieces(frames: &[Vec<f32>]) -> Vec<Piece<'_>> {
     let mut all = vec![token(1), token(9)];
     for (n, frame) in frames.iter().enumerate() {
         all.push(Piece::Features(frame, Evidence::default()));
+        if n % 4 == 1 {
+            all.push(Piece::Marker(TokenId(20 + n as u32 % 60), Evidence::default()));
+        }
         all.extend((0..n % 3).map(|k| token(10 + (n + k) as u32 % 80)));
     }
     all
@@ -105,7 +108,7 @@ fn extending_equals_the_training_forward() -> Result<()> {
     let last = read(&model, &pieces(&frames), 7, &mut memory)?;
     // The same sequence as training builds it: rows put together, one pass.
     let rows = pieces(&frames).iter().map(|piece| match piece {
-        Piece::Token(id) => trained.embed(&[id.0]),
+        Piece::Token(id) | Piece::Marker(id, _) => trained.embed(&[id.0]),
         Piece::Features(f, _) => trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?),
     }).collect::<Result<Vec<_>>>()?;
     let hidden = trained.forward(&Tensor::cat(&rows, 0)?.unsqueeze(0)?)?.squeeze(0)?;

@@ -335,7 +335,10 @@ mod tests {
             Ok(Positions(Vec::new()))
         }
         fn extend(&self, pieces: &[Piece<'_>], memory: &mut Positions) -> Result<Hidden> {
-            memory.0.extend(pieces.iter().map(|piece| if let Piece::Token(token) = piece { Some(*token) } else { None }));
+            memory.0.extend(pieces.iter().map(|piece| match piece {
+                Piece::Token(token) | Piece::Marker(token, _) => Some(*token),
+                Piece::Features(..) => None,
+            }));
             let opened = memory.0.iter().rposition(|held| *held == Some(Bytes.special().asst));
             Ok(Hidden(vec![opened.map_or(0, |at| memory.0.len() - at - 1) as f32]))
         }

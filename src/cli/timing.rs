@@ -278,7 +278,7 @@ impl<B: Backbone> Backbone for Timed<B> {
         let mut meter = self.meter.lock();
         // A lone token is one that was just written; frames and prompts come with company or features.
         match pieces {
-            [Piece::Token(_)] => meter.now.generate += took,
+            [Piece::Token(_) | Piece::Marker(..)] => meter.now.generate += took,
             _ => meter.now.extend += took,
         }
         hidden

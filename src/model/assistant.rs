@@ -9,7 +9,7 @@ use super::heads::Heads;
 use super::memory::KvMemory;
 use super::projector::Projector;
 use super::weights::Weights;
-use super::{Backbone, HeadLogits, Hidden, Piece};
+use super::{Backbone, Evidence, HeadLogits, Hidden, Piece};
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
@@ -110,12 +110,29 @@ impl Assistant {
     /// The shapes do not fit, or the model reads no evidence.
     pub fn see(&self, features: &Tensor, evidence: Option<Frames<'_>>) -> Result<Tensor> {
         let tokens = self.project(features)?;
-        let Some(Frames { cosines, states, ids }) = evidence else { return Ok(tokens) };
-        let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
-        let added = layer.forward(cosines, states, &self.embed_ids(ids)?)?; // [F,D]
+        let Some(evidence) = evidence else { return Ok(tokens) };
+        let added = self.weigh(evidence)?; // [F,D]
         let (frames, width) = added.dims2()?;
         let all = tokens.reshape((frames, self.config.tokens_per_frame, width))?.broadcast_add(&added.unsqueeze(1)?)?;
         Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
+    }
+
+    /// Markers: ids `[N] -> [N,D]`; with the evidence of the steps, a row for each, where there is any.
+    ///
+    /// # Errors
+    /// An id has no row, the shapes do not fit, or the model reads no evidence.
+    pub fn tell(&self, ids: &[u32], evidence: Option<Frames<'_>>) -> Result<Tensor> {
+        let tokens = self.embed(ids)?;
+        Ok(match evidence {
+            Some(evidence) => (tokens + self.weigh(evidence)?)?,
+            None => tokens,
+        })
+    }
+
+    /// What evidence adds to the tokens that carry it, `[F,D]`.
+    fn weigh(&self, Frames { cosines, states, ids }: Frames<'_>) -> Result<Tensor> {
+        let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
+        layer.forward(cosines, states, &self.embed_ids(ids)?)
     }
 
     /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.
@@ -144,56 +161,35 @@ impl Assistant {
 
     /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for all features.
     fn embeds(&self, pieces: &[Piece<'_>]) -> Result<Tensor> {
-        let (v, dv) = (self.config.tokens_per_frame, self.config.vision_length);
-        let tokens = pieces.iter().filter(|p| matches!(p, Piece::Token(_))).count();
-        let (mut ids, mut features, mut order) = (Vec::with_capacity(tokens), Vec::new(), Vec::new());
-        let (mut cosines, mut states, mut steps): (Vec<f32>, Vec<u8>, &[Vec<TokenId>]) = (Vec::new(), Vec::new(), &[]);
-        for piece in pieces {
-            match piece {
-                Piece::Token(id) if *id == self.config.tokens.image => {
-                    return Err(Error::Invalid(format!("token {}: the image token stands for features and has no embedding", id.0)));
-                }
-                Piece::Token(id) => {
-                    order.push(ids.len());
-                    ids.push(id.0);
-                }
-                Piece::Features(values, evidence) if values.len() == v * dv => {
-                    evidence.check()?;
-                    if !features.is_empty() && evidence.ids != steps {
-                        return Err(Error::Invalid("frames with evidence of other steps cannot be read at once".into()));
-                    }
-                    steps = evidence.ids;
-                    cosines.extend_from_slice(evidence.cosines);
-                    states.extend_from_slice(evidence.states);
-                    // Projected rows stand behind the token rows.
-                    let first = tokens + features.len() / dv;
-                    order.extend(first..first + v);
-                    features.extend_from_slice(values);
-                }
-                Piece::Features(values, _) => {
-                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
-                }
-            }
+        let v = self.config.tokens_per_frame;
+        let sorted = Sorted::new(pieces, &self.config)?;
+        let device = self.backbone.device();
+        let mut parts = Vec::with_capacity(3);
+        if !sorted.tokens.is_empty() {
+            parts.push(self.embed(&sorted.tokens)?);
         }
-        let rows = features.len() / dv;
-        let see = || {
-            let device = self.backbone.device();
-            let features = Tensor::from_vec(features, (rows, dv), device)?;
-            if steps.is_empty() {
-                return self.see(&features, None);
-            }
-            let cosines = Tensor::from_vec(cosines, (rows / v, steps.len() + 1), device)?;
-            self.see(&features, Some(Frames { cosines: &cosines, states: &states, ids: steps }))
+        let frames = |pile: &Pile<'_>, rows: usize| -> Result<Option<Tensor>> {
+            let columns = pile.steps.len() + 1;
+            Ok(if pile.steps.is_empty() { None } else { Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?) })
         };
-        let embeds = match (ids.is_empty(), rows == 0) {
-            (true, true) => return Err(Error::Invalid("nothing to read: no pieces".into())),
-            (false, true) => self.embed(&ids)?,
-            (true, false) => see()?,
-            (false, false) => {
-                let all = Tensor::cat(&[self.embed(&ids)?, see()?], 0)?;
-                let order: Vec<u32> = order.iter().map(|&row| row as u32).collect();
-                all.index_select(&Tensor::new(order, self.backbone.device())?, 0)?
-            }
+        fn of<'a>(pile: &'a Pile<'_>, cosines: Option<&'a Tensor>) -> Option<Frames<'a>> {
+            cosines.map(|cosines| Frames { cosines, states: &pile.states, ids: pile.steps })
+        }
+        if !sorted.markers.is_empty() {
+            let cosines = frames(&sorted.told, sorted.markers.len())?;
+            parts.push(self.tell(&sorted.markers, of(&sorted.told, cosines.as_ref()))?);
+        }
+        if !sorted.features.is_empty() {
+            let rows = sorted.features.len() / self.config.vision_length;
+            let features = Tensor::from_slice(&sorted.features, (rows, self.config.vision_length), device)?;
+            let cosines = frames(&sorted.seen, rows / v)?;
+            parts.push(self.see(&features, of(&sorted.seen, cosines.as_ref()))?);
+        }
+        let embeds = match &parts[..] {
+            [] => return Err(Error::Invalid("nothing to read: no pieces".into())),
+            // All of one kind stand in their order.
+            [only] => only.clone(),
+            _ => Tensor::cat(&parts, 0)?.index_select(&Tensor::new(sorted.order(v), device)?, 0)?,
         };
         Ok(embeds.unsqueeze(0)?)
     }
@@ -205,6 +201,96 @@ impl Assistant {
             return Err(Error::Invalid(format!("hidden state of {} numbers: expected {width}", hidden.0.len())));
         }
         Ok(Tensor::from_slice(&hidden.0, (1, width), self.backbone.device())?)
+    }
+}
+
+/// Evidence of several frames or markers, of one task.
+#[derive(Default)]
+struct Pile<'a> {
+    steps: &'a [Vec<TokenId>],
+    cosines: Vec<f32>,
+    states: Vec<u8>,
+    /// Anything is in it, if only "none".
+    begun: bool,
+}
+
+impl<'a> Pile<'a> {
+    fn add(&mut self, evidence: &Evidence<'a>) -> Result<()> {
+        evidence.check()?;
+        if self.begun && evidence.ids != self.steps {
+            return Err(Error::Invalid("frames with evidence of other steps cannot be read at once".into()));
+        }
+        (self.steps, self.begun) = (evidence.ids, true);
+        self.cosines.extend_from_slice(evidence.cosines);
+        self.states.extend_from_slice(evidence.states);
+        Ok(())
+    }
+}
+
+/// Pieces sorted by kind, each kind in its order.
+#[derive(Default)]
+struct Sorted<'a> {
+    tokens: Vec<u32>,
+    markers: Vec<u32>,
+    told: Pile<'a>,
+    features: Vec<f32>,
+    seen: Pile<'a>,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Token,
+    Marker,
+    Frame,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(pieces: &[Piece<'a>], config: &AssistantConfig) -> Result<Self> {
+        let (v, dv) = (config.tokens_per_frame, config.vision_length);
+        let mut sorted = Self::default();
+        for piece in pieces {
+            sorted.kinds.push(match piece {
+                Piece::Token(id) | Piece::Marker(id, _) if *id == config.tokens.image => {
+                    return Err(Error::Invalid(format!("token {}: the image token stands for features and has no embedding", id.0)));
+                }
+                Piece::Token(id) => {
+                    sorted.tokens.push(id.0);
+                    Kind::Token
+                }
+                Piece::Marker(id, evidence) => {
+                    sorted.told.add(evidence)?;
+                    sorted.markers.push(id.0);
+                    Kind::Marker
+                }
+                Piece::Features(values, evidence) if values.len() == v * dv => {
+                    sorted.seen.add(evidence)?;
+                    sorted.features.extend_from_slice(values);
+                    Kind::Frame
+                }
+                Piece::Features(values, _) => {
+                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
+                }
+            });
+        }
+        Ok(sorted)
+    }
+
+    /// For each position its row in `[tokens; markers; v rows a frame]`.
+    fn order(&self, v: usize) -> Vec<u32> {
+        let (mut token, mut marker) = (0, self.tokens.len());
+        let mut row = marker + self.markers.len();
+        let mut order = Vec::with_capacity(self.kinds.len());
+        for kind in &self.kinds {
+            let (next, rows) = match kind {
+                Kind::Token => (&mut token, 1),
+                Kind::Marker => (&mut marker, 1),
+                Kind::Frame => (&mut row, v),
+            };
+            order.extend((*next..*next + rows).map(|r| r as u32));
+            *next += rows;
+        }
+        order
     }
 }
 

@@ -8,6 +8,9 @@
 //! token(frame) = projector(frame) + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
 //!              + V [p of steps not started, in progress, completed; p of no step]
 //! ```
+//!
+//! A frame's updates make its own states old. So the markers behind it, `[DST]`, `[ASST]` and an update's `<eot>`, where the
+//! heads are read again and a sentence begins, get the same sum with the states reached by then, on their own row.
 
 use candle_core::Tensor;
 

@@ -41,15 +41,18 @@ impl From<candle_core::Error> for Error {
 pub enum Piece<'a> {
     /// A text token: one position.
     Token(TokenId),
+    /// A token between the parts of a turn: one position, with the evidence of the frame that it follows where the model
+    /// reads it. The states are those that hold there: behind an update that frame's own are old.
+    Marker(TokenId, Evidence<'a>),
     /// A frame's features `[V, Dv]`, row-major: V positions, through the projector; with the evidence for the steps
     /// where the model reads it.
     Features(&'a [f32], Evidence<'a>),
 }
 
-/// How like each step's words a frame looks, and how far each step is. Empty without a task, and for a model that does without.
+/// How like each step's words a frame looks, and how far each step is there. Empty without a task, and for a model that does without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Evidence<'a> {
-    /// Tokens of each step's id; the same for all frames that are read at once.
+    /// Tokens of each step's id; the same for all that is read at once.
     pub ids: &'a [Vec<TokenId>],
     /// Cosines `[S+1]` with each step's words, and with those for no step.
     pub cosines: &'a [f32],

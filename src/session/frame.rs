@@ -143,7 +143,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             tokens_max: self.config.utterance_tokens_max,
         };
         let mark = self.tape.mark();
-        let hidden = self.tape.read_tokens(&[special.asst])?;
+        let hidden = self.tape.read(&[Item::Marker(special.asst, self.tracker.codes())])?;
         let sentence = Sentence::new(rules);
         self.stage = Stage::Speech(SpeechDraft { moment, mark, prob: reading.speak, sentence, hidden });
         Ok(())
@@ -186,9 +186,21 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let open = layout.special().dst;
         let tokens = forced(&grammar, &[]);
         let mark = self.tape.mark();
-        let run: Vec<TokenId> = std::iter::once(open).chain(tokens.iter().copied()).collect();
-        let hidden = self.tape.read_tokens(&run)?;
+        let mut items = vec![Item::Marker(open, self.tracker.codes())];
+        items.extend(self.update_items(&grammar, &tokens, 0));
+        let hidden = self.tape.read(&items)?;
         self.settle_update(UpdateDraft { moment, mark, reading, grammar, tokens, hidden }, sink)
+    }
+
+    /// An update's tokens from a place on; its `<eot>` tells how far the steps are behind it.
+    fn update_items(&self, grammar: &Grammar, tokens: &[TokenId], from: usize) -> Vec<Item> {
+        let mut items: Vec<Item> = tokens[from..].iter().map(|token| Item::Token(*token)).collect();
+        if let (Some(update), Some(Item::Token(eot))) = (grammar.finished(tokens), items.last()) {
+            let marker = Item::Marker(*eot, self.tracker.codes_behind(update));
+            items.pop();
+            items.push(marker);
+        }
+        items
     }
 
     /// Feeds one chosen token of an update, and those that must follow it.
@@ -209,7 +221,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         draft.tokens.push(pick.token);
         let rest = forced(&draft.grammar, &draft.tokens);
         draft.tokens.extend(rest);
-        draft.hidden = self.tape.read_tokens(&draft.tokens[old..])?;
+        let items = self.update_items(&draft.grammar, &draft.tokens, old);
+        draft.hidden = self.tape.read(&items)?;
         self.settle_update(draft, sink)?;
         Ok(Flow::Working(Work::Update))
     }

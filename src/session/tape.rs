@@ -38,6 +38,8 @@ pub(super) struct Seen {
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Token(TokenId),
+    /// A token between the parts of a turn, and how far each step is there.
+    Marker(TokenId, Arc<[u8]>),
     /// A frame, and how far each step is when it is read.
     Frame(Seen, Arc<[u8]>),
 }
@@ -49,6 +51,8 @@ pub(super) struct Tape<B: Backbone> {
     tokens_per_frame: usize,
     /// What frames are compared with.
     words: Arc<StepWords>,
+    /// Cosines of the last frame read; what markers carry.
+    last_cosines: Arc<[f32]>,
     tap: Option<Tap>,
     /// Read before anything else; in chunks.
     waiting: VecDeque<Item>,
@@ -66,6 +70,7 @@ impl<B: Backbone> Tape<B> {
             memory,
             tokens_per_frame,
             words: Arc::default(),
+            last_cosines: Arc::from([]),
             tap: None,
             waiting: VecDeque::new(),
             prompt_tokens: 0,
@@ -113,6 +118,7 @@ impl<B: Backbone> Tape<B> {
         self.prompt_tokens = prompt.len();
         self.waiting = prompt.iter().map(|token| Item::Token(*token)).collect();
         self.frame_starts.clear();
+        self.last_cosines = Arc::from([]);
         let mut end = prompt.len();
         for frame in frames {
             self.frame_starts.push_back(end);
@@ -130,7 +136,7 @@ impl<B: Backbone> Tape<B> {
         let (mut taken, mut tokens) = (0, 0);
         for item in &self.waiting {
             tokens += match item {
-                Item::Token(_) => 1,
+                Item::Token(_) | Item::Marker(..) => 1,
                 Item::Frame(..) => self.tokens_per_frame,
             };
             if taken > 0 && tokens > tokens_max {
@@ -146,20 +152,28 @@ impl<B: Backbone> Tape<B> {
     /// Reads items behind what memory holds; the hidden state of the last position.
     pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
         let ids = self.words.ids();
-        let pieces: Vec<Piece<'_>> = items
-            .iter()
-            .map(|item| match item {
+        fn evidence<'a>(ids: &'a [Vec<TokenId>], cosines: &'a [f32], states: &'a [u8]) -> Evidence<'a> {
+            if cosines.is_empty() { Evidence::default() } else { Evidence { ids, cosines, states } }
+        }
+        let mut last = &self.last_cosines;
+        let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(items.len());
+        for item in items {
+            pieces.push(match item {
                 Item::Token(token) => Piece::Token(*token),
-                Item::Frame(seen, _) if seen.cosines.is_empty() => Piece::Features(&seen.features, Evidence::default()),
-                Item::Frame(seen, states) => Piece::Features(&seen.features, Evidence { ids, cosines: &seen.cosines, states }),
-            })
-            .collect();
+                Item::Marker(token, states) => Piece::Marker(*token, evidence(ids, last, states)),
+                Item::Frame(seen, states) => {
+                    last = &seen.cosines;
+                    Piece::Features(&seen.features, evidence(ids, last, states))
+                }
+            });
+        }
         let hidden = self.backbone.extend(&pieces, &mut self.memory)?;
+        self.last_cosines = Arc::clone(last);
         if let Some(tap) = &mut self.tap {
             let mut slots = Vec::with_capacity(items.len());
             for item in items {
                 match item {
-                    Item::Token(token) => slots.push(Slot::Token(*token)),
+                    Item::Token(token) | Item::Marker(token, _) => slots.push(Slot::Token(*token)),
                     Item::Frame(seen, _) => {
                         slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image { frame: seen.ordinal, part }));
                     }

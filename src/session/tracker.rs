@@ -53,6 +53,13 @@ impl Tracker {
         self.state.codes().into()
     }
 
+    /// The same behind an update; as they are if it does not fit.
+    pub(super) fn codes_behind(&self, update: Update) -> Arc<[u8]> {
+        let mut state = self.state.clone();
+        let _ = state.apply(update);
+        state.codes().into()
+    }
+
     /// Steps with their states, with or without their names.
     pub(super) fn steps(&self, named: bool) -> Vec<StepInfo> {
         let name = |step: StepId| Some(self.task.as_ref()?.steps.get(usize::from(step.0))?.name.clone());

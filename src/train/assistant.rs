@@ -11,7 +11,7 @@ use crate::model::assistant::Assistant;
 use crate::model::evidence::Frames;
 use crate::model::nn::{Linear, RmsNorm, Rows};
 use crate::model::weights::Weights;
-use crate::train::examples::Example;
+use crate::train::examples::{Example, Told};
 use crate::train::loss;
 use crate::train::optimizer::OptimizerConfig;
 use crate::train::parallel::{Scored, gradients};
@@ -271,16 +271,24 @@ impl AssistantTrainer<'_> {
     /// # Errors
     /// The example does not fit the model.
     pub fn states(&self, example: &Example) -> Result<Seen> {
-        let tokens = self.assistant.embed(&example.tokens)?;
         let width = self.assistant.config().vision_length;
         let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
         let columns = example.ids.len() + 1;
-        let evidence = match example.cosines.len() / columns {
-            0 => None,
-            frames => Some(Tensor::from_slice(&example.cosines, (frames, columns), self.device)?),
+        let cosines = |told: &Told| -> Result<Option<Tensor>> {
+            Ok(match told.cosines.len() / columns {
+                0 => None,
+                n => Some(Tensor::from_slice(&told.cosines, (n, columns), self.device)?),
+            })
         };
-        let evidence = evidence.as_ref().map(|cosines| Frames { cosines, states: &example.states, ids: &example.ids });
-        let all = Tensor::cat(&[tokens, self.assistant.see(&features, evidence)?], 0)?;
+        let mut parts = vec![self.assistant.embed(&example.tokens)?];
+        if let Some(cosines) = cosines(&example.told)? {
+            let evidence = Frames { cosines: &cosines, states: &example.told.states, ids: &example.ids };
+            parts.push(self.assistant.tell(&example.markers, Some(evidence))?);
+        }
+        let cosines = cosines(&example.seen)?;
+        let evidence = cosines.as_ref().map(|cosines| Frames { cosines, states: &example.seen.states, ids: &example.ids });
+        parts.push(self.assistant.see(&features, evidence)?);
+        let all = Tensor::cat(&parts, 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
         let mut midway = None;
         let hidden = self.assistant.backbone().forward_watched(&embeds, &mut |block, states| {

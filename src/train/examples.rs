@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dialogue::annotation::{Recording, Turn, TurnKind};
 use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
-use crate::dialogue::task::{Task, TaskState, Transition};
+use crate::dialogue::task::{Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::train::history::{self, History, Truth};
 use crate::train::rng::Rng;
@@ -66,17 +66,28 @@ pub struct ExampleOptions {
     pub patience_s_max: f64,
 }
 
+/// The evidence of frames or markers; empty for a model that does without.
+#[derive(Default)]
+pub struct Told {
+    /// Cosines `[N, S+1]` of the frame, or of the last one, with the steps' words.
+    pub cosines: Vec<f32>,
+    /// States of the steps there, `[N*S]`.
+    pub states: Vec<u8>,
+}
+
 /// One sequence to learn from.
 pub struct Example {
-    /// Token ids in the order of the token slots.
+    /// Token ids in the order of the token slots, without the markers.
     pub tokens: Vec<u32>,
+    /// Token ids of the markers ([`Piece::Marker`](crate::model::Piece)): `[M]`; none for a model that does without evidence.
+    pub markers: Vec<u32>,
+    /// What they carry.
+    pub told: Told,
     /// Features `[F, V*Dv]` of the frames in the clip.
     pub features: Vec<f32>,
-    /// Their cosines `[F, S+1]` with the steps' words; empty for a model that does without.
-    pub cosines: Vec<f32>,
-    /// States of the steps when each frame comes, `[F*S]`; empty as well then.
-    pub states: Vec<u8>,
-    /// For each slot its row in `[tokens; V rows a frame]`.
+    /// What they carry.
+    pub seen: Told,
+    /// For each slot its row in `[tokens; markers; V rows a frame]`.
     pub order: Vec<u32>,
     /// Positions that predict update text, and the tokens they predict.
     pub dst_text: (Vec<u32>, Vec<u32>),
@@ -97,7 +108,7 @@ pub struct Example {
 impl Example {
     /// Is this a position of a frame, and not of a token?
     pub fn is_frame(&self, place: u32) -> bool {
-        self.order.get(place as usize).is_some_and(|row| *row as usize >= self.tokens.len())
+        self.order.get(place as usize).is_some_and(|row| *row as usize >= self.tokens.len() + self.markers.len())
     }
 }
 
@@ -236,30 +247,17 @@ fn answers(
 }
 
 fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, answers: &Answers) -> Result<Example> {
-    let slots = &clip.episode.slots;
-    let tokens: Vec<u32> = slots.iter().filter_map(|s| if let Slot::Token(t) = s { Some(t.0) } else { None }).collect();
     let per_frame = layout.tokens_per_frame();
-    let mut seen = 0u32;
-    let order = slots.iter().map(|slot| match slot {
-        Slot::Token(_) => {
-            seen += 1;
-            seen - 1
-        }
-        Slot::Image { frame, part } => (tokens.len() + frame * per_frame + part) as u32,
-    });
-    let order: Vec<u32> = order.collect();
+    let ids = source.task.iter().map(|(id, _)| layout.id_tokens(id)).collect::<Result<Vec<_>>>()?;
+    let rows = Rows::of(source, layout, clip, script, ids.len() + 1);
     let width = source.frame_width;
     let features = source
         .features
         .get(clip.frames.start * width..clip.frames.end * width)
         .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
-    let ids = source.task.iter().map(|(id, _)| layout.id_tokens(id)).collect::<Result<Vec<_>>>()?;
-    let columns = if source.cosines.is_empty() { 0 } else { ids.len() + 1 };
-    let cosines = source.cosines.get(clip.frames.start * columns..clip.frames.end * columns);
     Ok(Example {
         features: features.to_vec(),
-        cosines: cosines.unwrap_or_default().to_vec(),
-        states: if columns == 0 { Vec::new() } else { states(clip, script) },
+        order: rows.order(per_frame),
         dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
         speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
         dst_reads: answers.dst_reads.clone(),
@@ -267,23 +265,100 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, a
         speak_reads: answers.speak_reads.clone(),
         in_view: in_view(source, clip),
         ids,
-        tokens,
-        order,
+        tokens: rows.tokens,
+        markers: rows.markers,
+        told: rows.told,
+        seen: rows.seen,
     })
 }
 
-/// States of the steps when each frame of a clip comes: before its own updates.
-fn states(clip: &Clip, script: &Script) -> Vec<u8> {
-    let mut state = clip.start.clone();
-    let mut codes = Vec::new();
-    for frame in clip.frames.clone() {
-        codes.extend(state.codes());
-        for update in script.frames[frame].updates.iter().filter(|_| frame >= clip.first_new) {
-            // The layout has applied it before: it fits.
-            let _ = state.apply(*update);
+/// A clip's slots by kind, each kind in its order.
+#[derive(Default)]
+struct Rows {
+    tokens: Vec<u32>,
+    markers: Vec<u32>,
+    told: Told,
+    seen: Told,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Token(usize),
+    Marker(usize),
+    Image { frame: usize, part: usize },
+}
+
+impl Rows {
+    /// Follows the task's state through a clip as the session does: a frame comes with the states before its own updates,
+    /// `[DST]` and `[ASST]` with those reached by then, an update's `<eot>` with those behind it.
+    fn of(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, columns: usize) -> Self {
+        let special = layout.special();
+        let mut rows = Self::default();
+        let mut state = clip.start.clone();
+        let row = |frame: usize| {
+            let at = (clip.frames.start + frame) * columns;
+            source.cosines.get(at..at + columns).unwrap_or_default()
+        };
+        let (mut now, mut updates): (Option<usize>, &[Update]) = (None, &[]);
+        let mut in_update = false;
+        for slot in &clip.episode.slots {
+            match slot {
+                Slot::Image { frame, part } => {
+                    if *part == 0 {
+                        now = Some(*frame);
+                        let at = clip.frames.start + frame;
+                        // Frames kept from before have no turns.
+                        updates = if at >= clip.first_new { &script.frames[at].updates } else { &[] };
+                        rows.seen.add(row(*frame), &state);
+                    }
+                    rows.kinds.push(Kind::Image { frame: *frame, part: *part });
+                }
+                Slot::Token(token) => {
+                    let closes = in_update && *token == special.eot;
+                    if closes && let [update, rest @ ..] = updates {
+                        // The layout has applied it before: it fits.
+                        let _ = state.apply(*update);
+                        updates = rest;
+                    }
+                    in_update = *token == special.dst || in_update && !closes;
+                    match now.map(row).filter(|cosines| !cosines.is_empty()) {
+                        Some(cosines) if closes || *token == special.dst || *token == special.asst => {
+                            rows.kinds.push(Kind::Marker(rows.markers.len()));
+                            rows.markers.push(token.0);
+                            rows.told.add(cosines, &state);
+                        }
+                        _ => {
+                            rows.kinds.push(Kind::Token(rows.tokens.len()));
+                            rows.tokens.push(token.0);
+                        }
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    /// For each slot its row in `[tokens; markers; V rows a frame]`.
+    fn order(&self, per_frame: usize) -> Vec<u32> {
+        let markers = self.tokens.len();
+        let frames = markers + self.markers.len();
+        let row = |kind: &Kind| match kind {
+            Kind::Token(n) => *n,
+            Kind::Marker(n) => markers + n,
+            Kind::Image { frame, part } => frames + frame * per_frame + part,
+        };
+        self.kinds.iter().map(|kind| row(kind) as u32).collect()
+    }
+}
+
+impl Told {
+    fn add(&mut self, cosines: &[f32], state: &TaskState) {
+        if !cosines.is_empty() {
+            self.cosines.extend(cosines);
+            self.states.extend(state.codes());
         }
     }
-    codes
 }
 
 /// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the number of the last

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proact::dialogue::layout::Bytes;
+use proact::dialogue::layout::{Bytes, TextCodec};
 use proact::dialogue::task::{StepState, Task};
 use proact::session::{NoPerceiver, Session, SessionConfig};
 use proact::stream::Hand;
@@ -30,6 +30,25 @@ fn each_frame_comes_with_the_states_before_its_own_updates() {
 }
 
 #[test]
+fn markers_come_with_the_states_reached_by_then() {
+    let script = vec![Scene::new(&["S1->start"], ""), Scene::new(&["S1->complete", "S2->start"], "Pour.")];
+    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(tea()), wanted());
+    bench.frames(0..2);
+    let special = Bytes.special();
+    let [dst, eot, asst] = [special.dst.0, special.eot.0, special.asst.0];
+    let expected = [
+        (dst, 4, vec![0, 0, 0]),
+        (eot, 4, vec![1, 0, 0]),
+        (dst, 4, vec![1, 0, 0]),
+        (eot, 4, vec![2, 0, 0]),
+        (dst, 4, vec![2, 0, 0]),
+        (eot, 4, vec![2, 1, 0]),
+        (asst, 4, vec![2, 1, 0]),
+    ];
+    assert_eq!(*bench.model.told.lock().unwrap(), expected);
+}
+
+#[test]
 fn frames_seen_again_come_with_the_states_of_the_new_prompt_and_the_words_of_the_new_task() {
     let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted());
     bench.frames(0..3);
@@ -47,6 +66,7 @@ fn without_a_task_or_a_model_that_wants_it_there_is_none() {
         let mut bench = Bench::new(Fake::new(ROOMY, vec![Scene::default()]), task, config);
         bench.frames(0..1);
         assert_eq!(*bench.model.evidence.lock().unwrap(), [(0, 0, Vec::new())]);
+        assert!(bench.model.told.lock().unwrap().iter().all(|(_, cosines, states)| *cosines == 0 && states.is_empty()));
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Fake {
     pub heads_read: Mutex<Vec<usize>>,
     /// Evidence that came with each frame: its number, how many cosines, the states.
     pub evidence: Mutex<Vec<(usize, usize, Vec<u8>)>>,
+    /// The same of each marker: its token, how many cosines, the states.
+    pub told: Mutex<Vec<(u32, usize, Vec<u8>)>>,
 }
 
 impl Fake {
@@ -100,6 +102,7 @@ impl Fake {
             extend_calls: AtomicUsize::new(0),
             heads_read: Mutex::new(Vec::new()),
             evidence: Mutex::new(Vec::new()),
+            told: Mutex::new(Vec::new()),
         }
     }
 
@@ -170,6 +173,11 @@ impl Backbone for Fake {
         for piece in pieces {
             match piece {
                 Piece::Token(token) => new.push(Held::Token(*token)),
+                Piece::Marker(token, evidence) => {
+                    let told = (token.0, evidence.cosines.len(), evidence.states.to_vec());
+                    self.told.lock().unwrap().push(told);
+                    new.push(Held::Token(*token));
+                }
                 Piece::Features(values, evidence) => {
                     let told = (values[0] as usize, evidence.cosines.len(), evidence.states.to_vec());
                     self.evidence.lock().unwrap().push(told);

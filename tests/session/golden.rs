@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use proact::dialogue::annotation::{Turn, TurnKind};
+use proact::dialogue::annotation::{Recording, Turn, TurnKind};
 use proact::dialogue::layout::{Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, TextCodec};
 use proact::dialogue::task::{TaskState, Update};
 use proact::session::SessionConfig;
 use proact::stream::Event;
-use proact::units::{FrameIdx, MediaTime};
+use proact::train::examples::{ExampleOptions, Source, examples};
+use proact::train::rng::Rng;
+use proact::units::{FrameIdx, MediaTime, TokenId};
 
 use super::fake::{Fake, Scene};
 use super::{Bench, FRAME_S, ROOMY, config, frame, tea, user};
@@ -90,6 +92,47 @@ fn the_session_feeds_exactly_what_training_does() {
         text.push('\n');
     }
     hold("tea.txt", &text);
+}
+
+#[test]
+fn frames_and_markers_carry_what_training_gives_them() {
+    let wanted = SessionConfig { step_evidence: true, ..config() };
+    let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted);
+    play(&mut bench);
+    bench.finish();
+    let task = tea();
+    let columns = task.steps.len() + 1;
+    let source = Source {
+        recording: Recording { turns: dialogue(), end_s: FRAMES as f64 * FRAME_S, ..Recording::default() },
+        task,
+        frames: times(),
+        features: vec![0.0; FRAMES as usize * 2].into(),
+        frame_width: 2,
+        cosines: vec![0.5; FRAMES as usize * columns].into(),
+    };
+    let clip = ClipOptions { tokens_max: ROOMY, frames_kept: 3, episode: EpisodeOptions::default() };
+    let options = ExampleOptions { clip, ..ExampleOptions::default() };
+    let examples = examples(&source, &Layout::new(&Bytes, 2), &options, &mut Rng::of(&[1])).unwrap();
+    let [example] = &examples[..] else { panic!("{} examples, expected one", examples.len()) };
+
+    let (told, seen) = (bench.model.told.lock().unwrap(), bench.model.evidence.lock().unwrap());
+    assert_eq!(example.markers, told.iter().map(|t| t.0).collect::<Vec<_>>());
+    assert_eq!(example.told.states, told.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>());
+    assert_eq!(example.told.cosines.len(), told.iter().map(|t| t.1).sum::<usize>());
+    assert_eq!(example.seen.states, seen.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>());
+    assert_eq!(example.seen.cosines.len(), seen.iter().map(|t| t.1).sum::<usize>());
+
+    // Put together again by its order, an example is the stream that memory holds.
+    let of_row = |row: &u32| match example.tokens.iter().chain(&example.markers).nth(*row as usize) {
+        Some(token) => Slot::Token(TokenId(*token)),
+        None => {
+            let image = *row as usize - example.tokens.len() - example.markers.len();
+            Slot::Image { frame: image / 2, part: image % 2 }
+        }
+    };
+    let stream = bench.stream.lock().unwrap();
+    let built: Vec<Slot> = example.order.iter().map(of_row).collect();
+    assert_eq!(Bytes.render(&built), Bytes.render(&stream));
 }
 
 #[test]

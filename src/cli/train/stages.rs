@@ -32,16 +32,17 @@ use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
 use crate::train::vision::{Album, Caption, VisionTrainer};
-use crate::units::TokenId;
+use crate::units::{MediaTime, TokenId};
 
 /// Steps between two checkpoints.
 const SAVE_EVERY_STEPS: usize = 50;
 /// Steps between two looks at the validation split.
 const EVAL_EVERY_STEPS: usize = 200;
-/// A step is in its pictures from this long after its start; before, hands may still be on their way.
-const CAPTION_AFTER_START_S: f64 = 0.4;
-/// Pictures this close to a start or an end are not called idle.
-const IDLE_MARGIN_S: f64 = 1.0;
+/// What is noted at a time is to be seen a little before: the note stands where a session at two frames a second has
+/// its next frame.
+const SEEN_BEFORE_S: f64 = 0.4;
+/// What a step has left behind lies in view for this long after its end, and is called neither the step nor idle.
+const LINGERS_S: f64 = 1.0;
 
 /// The words of a checkpoint.
 const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -199,13 +200,10 @@ fn album<'a>(
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
         let recording = pixels.len() as u32;
         for (frame, at) in file.at().iter().enumerate() {
-            let before = crate::units::MediaTime(at.0 - CAPTION_AFTER_START_S);
-            let caption = match (step_in_view(&episode.recording, *at), step_in_view(&episode.recording, before)) {
-                (Some(step), Some(same)) if step == same => {
-                    episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied()
-                }
-                (None, None) => events.iter().all(|e| (e - at.0).abs() > IDLE_MARGIN_S).then_some(0),
-                _ => None,
+            let noted = MediaTime(at.0 + SEEN_BEFORE_S);
+            let caption = match step_in_view(&episode.recording, noted).or_else(|| step_in_view(&episode.recording, *at)) {
+                Some(step) => episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied(),
+                None => is_idle(&events, noted.0).then_some(0),
             };
             if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
                 caption.pictures.push((recording, frame as u32));
@@ -215,6 +213,14 @@ fn album<'a>(
         tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
     Ok(Album { pixels, captions, tasks, length: config.context_length })
+}
+
+/// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
+/// That, too, is idle: who takes things that are only half in view for a step begins the wrong one.
+fn is_idle(events: &[f64], at_s: f64) -> bool {
+    let before_s = events.iter().filter(|e| **e <= at_s).fold(f64::INFINITY, |least, e| least.min(at_s - e));
+    let after_s = events.iter().filter(|e| **e > at_s).fold(f64::INFINITY, |least, e| least.min(e - at_s));
+    before_s > LINGERS_S || before_s > after_s
 }
 
 /// Trains projector, backbone and heads, and keeps them.
