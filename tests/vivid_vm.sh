@@ -77,7 +77,7 @@ chmod +x "$root/init"
 # Plain emulation: the same everywhere. The guest writes 2n+1 as qemu's status; n = 0 is success.
 run() {
     status=0
-    timeout "${VIVID_LIMIT_S:-900}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 -m 768 -nodefaults -display none \
+    timeout "${VIVID_LIMIT_S:-480}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 -m 768 -nodefaults -display none \
         -serial stdio -no-reboot -device isa-debug-exit,iobase=0x501,iosize=1 -kernel "$kernel" -initrd "$work/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 rdinit=/init" </dev/null | tee "$work/serial.log" || status=${PIPESTATUS[0]}
     [ "$status" = 1 ] && grep -q '^ALL PASSED' "$work/serial.log"

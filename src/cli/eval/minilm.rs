@@ -49,7 +49,7 @@ impl SentenceModel {
             .with_context(|| bad("model.safetensors"))?;
         let model = BertModel::load(weights, &config).with_context(|| bad("model.safetensors"))?;
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let name = folder.file_name().map_or_else(|| "sentence-model".into(), |name| name.to_string_lossy().into_owned());
+        let name = format!("bert-cosine:{}", folder.file_name().unwrap_or_default().to_string_lossy());
         Ok(Self { name, model, tokenizer, known: Mutex::default() })
     }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn cosines_are_those_of_transformers() {
         let model = SentenceModel::open(&folder()).unwrap();
-        assert_eq!(model.name(), "minilm");
+        assert_eq!(model.name(), "bert-cosine:minilm");
         let pairs: Vec<(String, String, f32)> = serde_json::from_slice(&std::fs::read(folder().join("cosines.json")).unwrap()).unwrap();
         assert!(pairs.len() > 5);
         for (a, b, expected) in pairs {
