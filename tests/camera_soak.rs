@@ -2,7 +2,6 @@
 //! does not grow, no event is lost or out of order, the task's state is what it should be.
 
 #[path = "session/fake.rs"]
-#[allow(dead_code)] // the session's own tests use the rest of it
 mod fake;
 
 use std::alloc::{GlobalAlloc, Layout, System};

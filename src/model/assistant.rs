@@ -103,8 +103,7 @@ impl Assistant {
         Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
     }
 
-    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there is
-    /// any.
+    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there is any.
     ///
     /// # Errors
     /// The shapes do not fit, or the model reads no evidence.

@@ -106,13 +106,6 @@ impl Fake {
         }
     }
 
-    pub fn lm_calls(&self) -> usize {
-        self.lm_calls.load(Ordering::Relaxed)
-    }
-    pub fn extend_calls(&self) -> usize {
-        self.extend_calls.load(Ordering::Relaxed)
-    }
-
     fn scene(&self, place: &Place) -> Scene {
         self.script.get(place.frame).cloned().unwrap_or_default()
     }

@@ -10,6 +10,7 @@ mod real;
 mod resume;
 mod rules;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use fake::{Fake, FakeEyes, Scene, WIDTH};
@@ -51,6 +52,17 @@ fn user(at: f64, text: &str) -> Input {
 
 fn hand(at: f64, hand: Hand) -> Input {
     Input::Hand { at: MediaTime(at), hand }
+}
+
+/// How often the model was asked; here, as the other test that has this model does not count.
+impl Fake {
+    fn lm_calls(&self) -> usize {
+        self.lm_calls.load(Ordering::Relaxed)
+    }
+
+    fn extend_calls(&self) -> usize {
+        self.extend_calls.load(Ordering::Relaxed)
+    }
 }
 
 /// A session with its fake model, what was fed to it, and the events so far.
