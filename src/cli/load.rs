@@ -1,5 +1,6 @@
 //! From two GGUF files to a model that a session can use: open, check, build.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
-use crate::model::tokenizer::Tokenizer;
+use crate::model::tokenizer::{Tokenizer, ggml};
 use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
 use crate::units::Prob;
@@ -234,8 +235,13 @@ fn text<'a>(file: &'a GgufFile, key: &str) -> Result<Option<&'a str>> {
     }
 }
 
-fn tokenizer_json(file: &GgufFile) -> Result<&str> {
-    text(file, TOKENIZER_KEY)?.ok_or_else(|| Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")))
+/// The whole `tokenizer.json`, or what `tokenizer.ggml.*` says where a file has nothing else.
+fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
+    if let Some(json) = text(file, TOKENIZER_KEY)? {
+        return Ok(Cow::Borrowed(json));
+    }
+    let rebuilt = ggml::tokenizer_json(&|key| file.metadata(key));
+    rebuilt.map(Cow::Owned).map_err(|e| Error::format(file.path(), format!("no {TOKENIZER_KEY}, and of the tokens alone: {e}")))
 }
 
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
