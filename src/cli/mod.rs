@@ -11,6 +11,7 @@ mod encode;
 mod engine;
 mod eval;
 mod exit;
+mod export;
 mod film;
 mod flags;
 mod inspect;
@@ -84,8 +85,10 @@ enum Verb {
     Encode(encode::Args),
     #[command(about = "Train the models, from simulated episodes to quantized files")]
     Train(train::Args),
-    #[command(about = "Pack trained weights into a small GGUF file")]
+    #[command(about = "Turn weights that you have into a small GGUF file")]
     Quantize(quantize::Args),
+    #[command(about = "Write a model's backbone for other programs")]
+    Export(export::Args),
     #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
     #[command(about = "Render simulated episodes from recorded task timelines")]
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Verb::Encode(args) => encode::run(args),
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Synth(args) => synth::run(args),
         Verb::Inspect(args) => inspect::run(args),
