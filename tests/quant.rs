@@ -624,3 +624,86 @@ fn a_plan_says_what_would_be_written() {
     assert!(planned.tensors.iter().zip(&report.tensors).all(|(a, b)| (&a.name, a.ty, a.bytes) == (&b.name, b.ty, b.bytes)));
     assert_eq!(report.sha256, GgufFile::open(&out).unwrap().sha256());
 }
+
+/// `pytorch_model.bin` as `torch.save` lays it out: a pickle of calls, and one stored entry a tensor.
+fn save_pickled(folder: &Path, tensors: &Tensors) {
+    use std::io::Write;
+    let text = |t: &str| [b"X", &(t.len() as u32).to_le_bytes()[..], t.as_bytes()].concat();
+    let integer = |n: usize| [b"J", &(n as i32).to_le_bytes()[..]].concat();
+    let tuple = |sizes: &[usize]| [b"(".to_vec(), sizes.iter().flat_map(|&n| integer(n)).collect(), b"t".to_vec()].concat();
+    let mut program = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(folder.join("pytorch_model.bin")).unwrap());
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (key, (name, tensor)) in tensors.iter().enumerate() {
+        let shape = tensor.dims();
+        let strides: Vec<usize> = (0..shape.len()).map(|i| shape[i + 1..].iter().product()).collect();
+        program.extend(text(name));
+        program.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        program.extend([text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(&key.to_string()), text("cpu")].concat());
+        program.extend([integer(tensor.elem_count()), b"tQ".to_vec(), integer(0), tuple(shape), tuple(&strides)].concat());
+        program.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+        zip.start_file(format!("archive/data/{key}"), stored).unwrap();
+        zip.write_all(&flat(tensor).iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    }
+    program.extend(b"u}");
+    program.extend(text("_metadata"));
+    program.extend(b"ccollections\nOrderedDict\n)Rsb.");
+    zip.start_file("archive/data.pkl", stored).unwrap();
+    zip.write_all(&program).unwrap();
+    zip.finish().unwrap();
+}
+
+#[test]
+fn a_pickled_checkpoint_gives_the_same_file() {
+    let tensors = hf_dstproact_tensors();
+    let hf = hf_folder(&tensors);
+    let (_keep, safe, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    std::fs::remove_file(hf.path().join("model.safetensors")).unwrap();
+    save_pickled(hf.path(), &tensors);
+    let (_keep2, pickled, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    assert_eq!(std::fs::read(safe).unwrap(), std::fs::read(pickled).unwrap());
+    // A head for updates that is the output is taken, another one is refused.
+    let mut more = tensors.clone();
+    more.insert("dst_generation_head.weight".into(), tensors["lm_head.weight"].clone());
+    save_pickled(hf.path(), &more);
+    convert(hf.path(), &Recipe::open("q8_0").unwrap());
+    add(&mut more, "dst_generation_head.weight", &[VOCAB, D]);
+    add(&mut more, "stray.weight", &[2]);
+    save_pickled(hf.path(), &more);
+    let why = Source::open(hf.path(), &Inputs::default()).unwrap_err().to_string();
+    assert!(why.contains("tensors `dst_generation_head.weight`, `stray.weight`: not part"), "{why}");
+}
+
+#[test]
+fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
+    let base_tensors = hf_llama_tensors();
+    let base = hf_folder(&base_tensors);
+    let text = std::fs::read_to_string(base.path().join("tokenizer.json")).unwrap();
+    let renamed = ["<image>", "[DST]", "[ASST]"].iter().enumerate().fold(text, |text, (n, token)| {
+        text.replace(token, &format!("<|reserved_special_token_{n}|>"))
+    });
+    std::fs::write(base.path().join("tokenizer.json"), renamed).unwrap();
+    let mut t = Tensors::new();
+    for (layer, outputs) in [("model.layers.0.mlp.down_proj", D), ("lm_head", VOCAB)] {
+        let inputs = if layer == "lm_head" { D } else { FF };
+        add(&mut t, format!("base_model.model.{layer}.lora_A.weight"), &[128, inputs]);
+        add(&mut t, format!("base_model.model.{layer}.lora_B.weight"), &[outputs, 128]);
+    }
+    for (name, tensor) in hf_dstproact_tensors().iter().filter(|(name, _)| name.starts_with("mm_projector")) {
+        t.insert(format!("base_model.model.{name}"), tensor.clone());
+    }
+    let adapter = tempfile::tempdir().unwrap();
+    save(adapter.path(), "adapter_model.safetensors", &t);
+    write(adapter.path(), "adapter_config.json", &json!({"peft_type": "LORA", "r": 128, "lora_alpha": 256}));
+    write(adapter.path(), "config.json", &json!({"use_img_cls_token": true, "img_patch_token_size": 3}));
+    let out = adapter.path().join("out.gguf");
+    let source = Source::open(adapter.path(), &Inputs { base: Some(base.path()), eye: None }).unwrap();
+    quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
+    let (config, _) = load(&out);
+    assert_eq!((config.layout.as_str(), config.tokens_per_frame, config.backbone.vocab_size), ("proassist", 10, VOCAB));
+    assert_eq!((config.heads, config.gates.speak.kind, config.gates.speak.threshold.0), (HeadKind::None, GateKind::Token, 0.3));
+    let product = t["base_model.model.lm_head.lora_B.weight"].matmul(&t["base_model.model.lm_head.lora_A.weight"]).unwrap();
+    let merged = flat(&(&base_tensors["lm_head.weight"] + (product * 2.0).unwrap()).unwrap());
+    let got = values(&GgufFile::open(&out).unwrap(), "output.weight");
+    assert!(merged.iter().zip(&got).all(|(a, b)| (a - b).abs() < 1e-5));
+}

@@ -451,6 +451,24 @@ mod tests {
         assert_eq!((place.shape.as_slice(), place.dtype, place.bytes), (&[2, 3][..], Dtype::F32, 24));
     }
 
+    /// tests/data/make_pickled.py: types, a parameter, a view into a shared storage.
+    #[test]
+    fn what_pytorch_saved_is_read_as_it_was() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(data.join("pickled.bin"), folder.path().join("pytorch_model.bin")).unwrap();
+        let shards = super::super::shards::Shards::open(folder.path(), "model").unwrap();
+        let truth = std::fs::read_to_string(data.join("pickled.json")).unwrap();
+        let truth: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&truth).unwrap();
+        assert_eq!(shards.names().count(), truth.len());
+        for (name, expected) in &truth {
+            let shape: Vec<usize> = expected["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap() as usize).collect();
+            assert_eq!(shards.info(name).unwrap().0, shape, "{name}");
+            let values: Vec<f32> = expected["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+            assert_eq!(shards.whole(name).unwrap(), values, "{name}");
+        }
+    }
+
     #[test]
     fn nothing_is_run_and_what_is_asked_for_is_named() {
         refused(b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.", &["os.system", "nothing was run"]);
