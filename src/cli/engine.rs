@@ -353,7 +353,7 @@ pub(super) fn session_config(settings: &Settings, loaded: &Loaded) -> SessionCon
         step_evidence: loaded.step_evidence,
         model_sha256: loaded.model_sha256.clone(),
         vision_sha256: loaded.vision_sha256.clone(),
-        ..settings.session_config(loaded.gates, loaded.update_prob_min)
+        ..settings.session_config(loaded.layout, loaded.gates, loaded.update_prob_min)
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 
 use super::timing::{Shared, Timed};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
@@ -17,6 +18,7 @@ use crate::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
+use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::Tokenizer;
@@ -45,6 +47,8 @@ pub struct Loaded {
     pub gates: Gates,
     /// The gates as the file has them.
     pub stored_gates: config::Gates,
+    /// What it reads and writes.
+    pub layout: LayoutName,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words.
@@ -86,7 +90,11 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         (hash.join(), vision)
     });
     let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
-    let vision = vision?;
+    let mut vision = vision?;
+    let layout = LayoutName::parse(&config.layout)?;
+    if layout == LayoutName::Proassist {
+        vision.vision.vision = vision.vision.vision.with_preprocess(Preprocess::Proassist);
+    }
     check_pair(assistant, &config, &vision_path, &vision)?;
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
@@ -98,6 +106,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         codec: Arc::new(codec),
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
+        layout,
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
         update_prob_min: Prob(config.update_prob_min),

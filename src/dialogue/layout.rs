@@ -11,12 +11,15 @@
 mod bytes;
 mod clip;
 mod episode;
+pub mod proassist;
+mod summary;
 
 use std::fmt::Write as _;
 
 pub use bytes::Bytes;
 pub use clip::{Clip, ClipOptions};
 pub use episode::{Episode, EpisodeOptions, Fault, FrameScript, HeadRead, Script, Target};
+pub use proassist::{Chat, LayoutName};
 
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};

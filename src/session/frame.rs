@@ -3,6 +3,7 @@
 use super::tape::{Item, Seen};
 use super::{Flow, Session, Stage, Work, warning};
 use crate::dialogue::grammar::{Grammar, Next, Sentence, TextRules, token_prob};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::GateKind;
 use crate::dialogue::task::Update;
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ impl Moment {
         Self { frame, at, dst_update: None, updates: 0, held: Vec::new() }
     }
 
-    fn rejected(&self, text: String, why: String) -> Event {
+    pub(super) fn rejected(&self, text: String, why: String) -> Event {
         Event::Rejected { frame: self.frame, at: self.at, text, why }
     }
 }
@@ -84,7 +85,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let words = self.words_before_frame()?;
         let needed = self.frame_needs(&words);
         let (tokens, capacity) = (self.tape.len(), self.tape.capacity());
-        if tokens + needed > capacity {
+        if tokens + needed > capacity || (!made_room && self.is_full(tokens)) {
             if made_room {
                 return Err(Error::MemoryFull { tokens, needed, capacity });
             }
@@ -94,14 +95,18 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
         items.push(Item::Frame(seen.clone(), self.tracker.codes()));
         let hidden = self.tape.read(&items)?;
-        self.said.clear();
+        self.words_are_read();
         self.tracker.tell_all();
         self.recent.push_back(seen);
+        self.last_seen = self.recent.back().cloned();
         while self.recent.len() > self.config.frames_kept {
             self.recent.pop_front();
         }
         (self.last_frame, self.last_at) = (moment.frame, moment.at);
-        self.decide(hidden, moment, sink)?;
+        match self.config.layout {
+            LayoutName::Dstproact => self.decide(hidden, moment, sink)?,
+            LayoutName::Proassist => self.decide_chat(&hidden, moment, sink)?,
+        }
         Ok(Flow::Working(Work::Frame))
     }
 
@@ -149,7 +154,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(())
     }
 
-    fn end_frame(&mut self) {
+    pub(super) fn end_frame(&mut self) {
         self.frames_done += 1;
         self.stage = Stage::Ready;
     }
@@ -305,7 +310,7 @@ fn forced(grammar: &Grammar, prefix: &[TokenId]) -> Vec<TokenId> {
 }
 
 /// A probability as events tell it.
-fn logged(prob: Prob) -> Prob {
+pub(super) fn logged(prob: Prob) -> Prob {
     let scale = 10f32.powi(PROB_DECIMALS);
     Prob((prob.0 * scale).round() / scale)
 }

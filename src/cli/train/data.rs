@@ -15,7 +15,7 @@ use crate::dialogue::annotation::{self, Recording};
 use crate::dialogue::task::Task;
 use crate::features::FeatureFile;
 use crate::model::evidence::StepWords;
-use crate::model::preprocess::{PREPROCESS_NAME, resize};
+use crate::model::preprocess::{Preprocess, resize};
 use crate::model::siglip::Siglip;
 use crate::sources::{self, OpenOptions};
 use crate::stream::{Content, Input, Poll};
@@ -157,7 +157,7 @@ impl Episodes {
             }
             let file_ = FeatureFile {
                 encoder_sha256: vision.sha256.clone(),
-                preprocess: PREPROCESS_NAME.to_owned(),
+                preprocess: Preprocess::Siglip.name().to_owned(),
                 fps: job.config.fps,
                 at: Some(pixels.at().iter().map(|t| t.0).collect()),
                 dim: job.config.vision_model.embedding_length,
