@@ -130,3 +130,45 @@ pub fn pixels(rgb: &[u8], width: u32, height: u32, config: &VisionConfig, prepro
     }
     Ok(planes)
 }
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    /// What the pictures' references were rounded to, of 255.
+    const LEVEL: f32 = 1.0;
+
+    #[test]
+    fn both_ways_make_the_square_that_their_references_make() {
+        let bytes = include_bytes!("../../tests/data/proassist/preprocess.safetensors");
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        let side = file.tensor("0.proassist").unwrap().shape()[0];
+        let mut pictures = 0;
+        for n in 0.. {
+            let Ok(picture) = file.tensor(&format!("{n}.picture")) else { break };
+            let (height, width) = (picture.shape()[0] as u32, picture.shape()[1] as u32);
+            let square = |way: Preprocess| way.square(picture.data(), width, height, side as u32).unwrap();
+            let far = |found: &[u8], expected: &[f32]| {
+                assert_eq!(found.len(), expected.len());
+                found.iter().zip(expected).map(|(a, b)| (f32::from(*a) - b).abs()).fold(0.0, f32::max)
+            };
+            let cut = file.tensor(&format!("{n}.proassist")).unwrap();
+            let expected: Vec<f32> = cut.data().iter().map(|v| f32::from(*v)).collect();
+            let apart = far(&square(Preprocess::Proassist), &expected);
+            assert!(apart <= LEVEL, "{n}: {width}x{height} covered and cut: {apart} of 255");
+            // The processor's planes [3,S,S] of (v / 255 - 0.5) / 0.5.
+            let planes = file.tensor(&format!("{n}.siglip")).unwrap();
+            let planes: Vec<f32> = planes.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let at = |i: usize| planes[(i % CHANNELS) * side * side + i / CHANNELS];
+            let expected: Vec<f32> = (0..planes.len()).map(|i| (at(i) * 0.5 + 0.5) * WHITE).collect();
+            let apart = far(&square(Preprocess::Siglip), &expected);
+            assert!(apart <= LEVEL + 1e-3, "{n}: {width}x{height} stretched: {apart} of 255");
+            pictures += 1;
+        }
+        assert!(pictures >= 6, "{pictures} pictures");
+        assert!(Preprocess::Proassist.square(&[0; 3], 2, 2, 4).is_err());
+        assert!(Preprocess::Proassist.square(&vec![0; 30_000 * 3], 30_000, 1, 64).is_err(), "a side of millions");
+    }
+}
