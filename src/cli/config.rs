@@ -76,6 +76,7 @@ pub struct Limits {
     updates_per_frame_max: usize,
     update_mass_min: Prob,
     update_prob_min: Option<Prob>,
+    update_patience_s: Option<f64>,
     utterance_tokens_max: usize,
     user_tokens_max: usize,
     queue_inputs_max: usize,
@@ -90,6 +91,7 @@ impl Default for Limits {
             updates_per_frame_max: session.updates_per_frame_max,
             update_mass_min: session.update_mass_min,
             update_prob_min: None,
+            update_patience_s: None,
             utterance_tokens_max: session.utterance_tokens_max,
             user_tokens_max: session.user_tokens_max,
             queue_inputs_max: session.queue_inputs_max,
@@ -243,7 +245,7 @@ impl Settings {
 
     /// The session's configuration for a model with these gates; what comes from the model's files is left
     /// at its default.
-    pub fn session_config(&self, gates: session::Gates, update_prob_min: Prob) -> SessionConfig {
+    pub fn session_config(&self, gates: session::Gates, (update_prob_min, update_patience_s): (Prob, Option<f64>)) -> SessionConfig {
         let limits = self.session;
         SessionConfig {
             fps: self.fps,
@@ -256,6 +258,7 @@ impl Settings {
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
             update_prob_min: limits.update_prob_min.unwrap_or(update_prob_min),
+            update_patience_s: limits.update_patience_s.or(update_patience_s),
             utterance_tokens_max: limits.utterance_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
