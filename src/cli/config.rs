@@ -77,6 +77,7 @@ pub struct Limits {
     updates_per_frame_max: usize,
     update_mass_min: Prob,
     update_prob_min: Option<Prob>,
+    update_patience_s: Option<f64>,
     utterance_tokens_max: Option<usize>,
     summary_tokens_max: Option<usize>,
     context_tokens_max: usize,
@@ -93,6 +94,7 @@ impl Default for Limits {
             updates_per_frame_max: session.updates_per_frame_max,
             update_mass_min: session.update_mass_min,
             update_prob_min: None,
+            update_patience_s: None,
             utterance_tokens_max: None,
             summary_tokens_max: None,
             context_tokens_max: session.context_tokens_max,
@@ -248,7 +250,12 @@ impl Settings {
 
     /// The session's configuration for a model with these gates; what comes from the model's files is left
     /// at its default.
-    pub fn session_config(&self, layout: LayoutName, gates: session::Gates, update_prob_min: Prob) -> SessionConfig {
+    pub fn session_config(
+        &self,
+        layout: LayoutName,
+        gates: session::Gates,
+        (update_prob_min, update_patience_s): (Prob, Option<f64>),
+    ) -> SessionConfig {
         let limits = self.session;
         let base = SessionConfig::of_layout(layout);
         SessionConfig {
@@ -262,13 +269,14 @@ impl Settings {
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
             update_prob_min: limits.update_prob_min.unwrap_or(update_prob_min),
+            update_patience_s: limits.update_patience_s.or(update_patience_s),
             utterance_tokens_max: limits.utterance_tokens_max.unwrap_or(base.utterance_tokens_max),
             summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
             context_tokens_max: limits.context_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
             prefill_tokens_max: limits.prefill_tokens_max,
-            ..SessionConfig::default()
+            ..base
         }
     }
 
@@ -328,6 +336,18 @@ mod tests {
         assert_eq!((settings.fps, settings.threads, settings.context), (1.0, 3, None));
         let gate = settings.speak.over(GateConfig::default());
         assert_eq!(gate, GateConfig { threshold: Threshold(0.7), ..GateConfig::default() });
+    }
+
+    #[test]
+    fn what_is_left_open_follows_the_models_layout() {
+        let of = |settings: &Settings, layout| settings.session_config(layout, session::Gates::default(), (Prob(0.0), None));
+        let open = Settings::default();
+        let (own, chat) = (of(&open, LayoutName::Dstproact), of(&open, LayoutName::Proassist));
+        assert_eq!((own.layout, own.context, own.utterance_tokens_max), (LayoutName::Dstproact, ContextPolicyName::Refresh, 96));
+        assert_eq!((chat.layout, chat.context, chat.utterance_tokens_max), (LayoutName::Proassist, ContextPolicyName::SummarizeAndDrop, 100));
+        let file = parse("context = \"drop_all\"\n[session]\nutterance_tokens_max = 7\ncontext_tokens_max = 300").unwrap();
+        let given = of(&Settings::layer(Flags::default(), file), LayoutName::Proassist);
+        assert_eq!((given.context, given.utterance_tokens_max, given.context_tokens_max), (ContextPolicyName::DropAll, 7, 300));
     }
 
     #[test]

@@ -53,8 +53,12 @@ pub struct Loaded {
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words.
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names a step.
+    pub speech_note: bool,
     /// Updates that are less sure wait.
     pub update_prob_min: Prob,
+    /// But for so long at most, in seconds.
+    pub update_patience_s: Option<f64>,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -109,7 +113,9 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         layout,
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
+        speech_note: config.speech_note,
         update_prob_min: Prob(config.update_prob_min),
+        update_patience_s: config.update_patience_s.map(f64::from),
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,

@@ -42,6 +42,9 @@ pub struct SessionConfig {
     /// An update whose text has less than this probability among those that the state allows is refused: the frames that
     /// follow may make the model surer.
     pub update_prob_min: Prob,
+    /// But not for longer than this, in seconds, while the gate stays open: then the likeliest is written. `None`: for as
+    /// long as it takes.
+    pub update_patience_s: Option<f64>,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
     /// Tokens of the person's words that may wait for one frame at most.
@@ -59,6 +62,9 @@ pub struct SessionConfig {
     /// Frames are compared with the steps' words. From the model file.
     #[serde(skip)]
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names a step. From the model file.
+    #[serde(skip)]
+    pub speech_note: bool,
     /// SHA-256 of the assistant file, in hex.
     #[serde(skip)]
     pub model_sha256: String,
@@ -83,6 +89,7 @@ impl Default for SessionConfig {
             updates_per_frame_max: 8,
             update_mass_min: Prob(0.0),
             update_prob_min: Prob(0.0),
+            update_patience_s: None,
             // Three long sentences.
             utterance_tokens_max: 96,
             user_tokens_max: 256,
@@ -92,6 +99,7 @@ impl Default for SessionConfig {
             layout: LayoutName::default(),
             tokens_per_frame: 1,
             step_evidence: false,
+            speech_note: false,
             model_sha256: String::new(),
             vision_sha256: String::new(),
         }
@@ -124,6 +132,9 @@ impl SessionConfig {
         let Prob(sure) = self.update_prob_min;
         if !(0.0..=1.0).contains(&sure) {
             return Err(Error::Invalid(format!("session: update_prob_min = {sure}, expected 0 to 1")));
+        }
+        if let Some(patience_s) = self.update_patience_s.filter(|s| !(s.is_finite() && *s >= 0.0)) {
+            return Err(Error::Invalid(format!("session: update_patience_s = {patience_s}, expected seconds, not below 0")));
         }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {

@@ -34,7 +34,7 @@ pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &
     };
     let speech = match config.gates.speak.kind {
         GateKind::Off => 0,
-        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS),
+        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS).saturating_add(layout.note_tokens_max(task)?),
     };
     let summary = summary::reserve_tokens(layout, task, config)?;
     Ok(updates.saturating_add(speech).saturating_add(summary))

@@ -5,7 +5,7 @@ use super::{Flow, Session, Stage, Work, warning};
 use crate::dialogue::grammar::{Grammar, Next, Sentence, TextRules, token_prob};
 use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::GateKind;
-use crate::dialogue::task::Update;
+use crate::dialogue::task::{TaskState, Update};
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Hidden, Mark, Perceiver};
 use crate::stream::{Event, Sink};
@@ -22,6 +22,8 @@ pub(super) struct Moment {
     pub(super) at: MediaTime,
     /// The dst gate's first reading; `None` until it was made.
     dst_update: Option<Prob>,
+    /// The steps' states before its updates.
+    before: TaskState,
     /// Updates written so far.
     updates: usize,
     /// Events that follow the frame's own, which waits for the speak gate.
@@ -30,7 +32,7 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(frame: FrameIdx, at: MediaTime) -> Self {
-        Self { frame, at, dst_update: None, updates: 0, held: Vec::new() }
+        Self { frame, at, dst_update: None, before: TaskState::default(), updates: 0, held: Vec::new() }
     }
 
     pub(super) fn rejected(&self, text: String, why: String) -> Event {
@@ -81,7 +83,7 @@ impl SpeechDraft {
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Reads the person's words and the frame, and asks the gates; or first lets the context policy act.
-    pub(super) fn look(&mut self, moment: Moment, seen: Seen, made_room: bool, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn look(&mut self, mut moment: Moment, seen: Seen, made_room: bool, sink: &mut dyn Sink) -> Result<Flow> {
         let words = self.words_before_frame()?;
         let needed = self.frame_needs(&words);
         let (tokens, capacity) = (self.tape.len(), self.tape.capacity());
@@ -103,6 +105,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.recent.pop_front();
         }
         (self.last_frame, self.last_at) = (moment.frame, moment.at);
+        moment.before = self.tracker.state().clone();
         match self.config.layout {
             LayoutName::Dstproact => self.decide(hidden, moment, sink)?,
             LayoutName::Proassist => self.decide_chat(&hidden, moment, sink)?,
@@ -124,6 +127,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             } else {
                 self.dst_gate.decide_again(reading.dst_update)
             };
+        if first && !fires {
+            self.unsure_since = None;
+        }
         if fires { self.open_update(moment, reading, sink) } else { self.decide_speech(moment, reading, sink) }
     }
 
@@ -148,7 +154,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             tokens_max: self.config.utterance_tokens_max,
         };
         let mark = self.tape.mark();
-        let hidden = self.tape.read(&[Item::Marker(special.asst, self.tracker.codes())])?;
+        let note = self.layout().note(self.tracker.task(), &moment.before, self.tracker.state())?;
+        let mut items = vec![Item::Marker(special.asst, self.tracker.codes())];
+        items.extend(note.into_iter().map(Item::Token));
+        let hidden = self.tape.read(&items)?;
         let sentence = Sentence::new(rules);
         self.stage = Stage::Speech(SpeechDraft { moment, mark, prob: reading.speak, sentence, hidden });
         Ok(())
@@ -217,7 +226,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
         }
-        if pick.prob < self.config.update_prob_min {
+        let at = draft.moment.at;
+        let patient = |limit_s: f64| at.0 - self.unsure_since.unwrap_or(at).0 < limit_s;
+        if pick.prob < self.config.update_prob_min && self.config.update_patience_s.is_none_or(patient) {
+            self.unsure_since.get_or_insert(at);
             let why = format!("the model is unsure which: the likeliest has {}", logged(pick.prob).0);
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
@@ -246,6 +258,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let Moment { frame, at, .. } = moment;
         let Update { step, transition } = update;
         moment.updates += 1;
+        self.unsure_since = None;
         moment.held.push(Event::Transition { frame, at, step, transition, prob: logged(reading.dst_update) });
         moment.held.extend(amiss.into_iter().map(|amiss| warning(frame, at, amiss)));
         self.decide(hidden, moment, sink)

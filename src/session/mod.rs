@@ -152,6 +152,8 @@ pub struct Session<P: Perceiver, B: Backbone> {
     dst_gate: Gate,
     /// How the update gate decides when there is a task.
     dst_kind: GateKind,
+    /// Since when the update gate has been open without an update that is sure enough.
+    unsure_since: Option<MediaTime>,
     /// The next frame is answered, whatever the speak gate says.
     answer_owed: bool,
     /// Positions that the updates and the sentence of one frame can take at most.
@@ -201,7 +203,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return Err(Error::Model(format!("the vision model gives {given} tokens a frame, the assistant reads {vision_tokens}")));
         }
         let feature_values = perceiver.as_ref().map(|p| p.width() * vision_tokens);
-        let layout = Layout::new(&*codec, vision_tokens);
+        let layout = Layout::new(&*codec, vision_tokens).with_notes(config.speech_note);
         summary::check(task.as_ref(), &config)?;
         let reserve_tokens = context::reserve_tokens(&layout, task.as_ref(), &config)?;
         let mut tape = Tape::new(backbone, vision_tokens)?;
@@ -215,6 +217,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             speak_gate: Gate::new("speak", config.gates.speak)?,
             dst_gate: Gate::new("dst_update", config.gates.dst_update)?,
             dst_kind,
+            unsure_since: None,
             answer_owed: false,
             tracker: Tracker::new(task),
             perceiver,
@@ -319,7 +322,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     fn layout(&self) -> Layout<'_> {
-        Layout::new(&*self.codec, self.config.tokens_per_frame)
+        Layout::new(&*self.codec, self.config.tokens_per_frame).with_notes(self.config.speech_note)
     }
 
     fn step(&mut self, sink: &mut dyn Sink) -> Result<Flow> {
