@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 
 use super::timing::{Shared, Timed};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
@@ -18,6 +19,7 @@ use crate::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
+use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::{Tokenizer, ggml};
@@ -46,12 +48,18 @@ pub struct Loaded {
     pub gates: Gates,
     /// The gates as the file has them.
     pub stored_gates: config::Gates,
+    /// What it reads and writes.
+    pub layout: LayoutName,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words.
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names a step.
+    pub speech_note: bool,
     /// Updates that are less sure wait.
     pub update_prob_min: Prob,
+    /// But for so long at most, in seconds.
+    pub update_patience_s: Option<f64>,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -87,7 +95,11 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         (hash.join(), vision)
     });
     let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
-    let vision = vision?;
+    let mut vision = vision?;
+    let layout = LayoutName::parse(&config.layout)?;
+    if layout == LayoutName::Proassist {
+        vision.vision.vision = vision.vision.vision.with_preprocess(Preprocess::Proassist);
+    }
     check_pair(assistant, &config, &vision_path, &vision)?;
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
@@ -99,9 +111,12 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         codec: Arc::new(codec),
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
+        layout,
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
+        speech_note: config.speech_note,
         update_prob_min: Prob(config.update_prob_min),
+        update_patience_s: config.update_patience_s.map(f64::from),
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,

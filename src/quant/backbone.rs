@@ -82,6 +82,8 @@ pub(super) fn furnish(
         tokens: TokenIds { bos: tokens.bos.map(TokenId), eot: TokenId(tokens.eot), image, dst, asst },
         layout: "dstproact".into(),
         step_evidence: false,
+        speech_note: false,
+        update_patience_s: None,
         update_prob_min: 0.0,
         vision: None,
         backbone,

@@ -119,7 +119,9 @@ pub(super) fn read(
         tokens: if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? },
         layout: if proassist { "proassist" } else { "dstproact" }.into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         vision: None,
     };
     config.validate()?;

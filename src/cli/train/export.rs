@@ -36,6 +36,7 @@ pub fn assistant(job: &Job<'_>, gates: Option<Gates>) -> anyhow::Result<()> {
     let mut config = AssistantConfig::from_json(&text)?;
     config.gates = gates.unwrap_or(config.gates);
     config.update_prob_min = job.config.gates.update_prob_min;
+    config.update_patience_s = job.config.gates.update_patience_s;
     write_atomic(&path, config.to_json()?.as_bytes())?;
     let source = Source::open(&folder, &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;
