@@ -1,5 +1,6 @@
 //! From two GGUF files to a model that a session can use: open, check, build.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,11 +22,13 @@ use crate::model::metadata::MetaValue;
 use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
-use crate::model::tokenizer::Tokenizer;
+use crate::model::tokenizer::{Tokenizer, ggml};
 use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
 use crate::units::Prob;
 
+/// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its extension run in this many.
+const MEMORY_TOKENS_MAX: usize = 4096;
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
 /// Environment variable that candle and rayon read.
@@ -103,7 +106,9 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
-    let model = Assistant::new(&config, &weights).with_context(|| assistant.display().to_string())?;
+    let memory_tokens = config.backbone.context_length.min(MEMORY_TOKENS_MAX);
+    let model = Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
+    let model = model.with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
@@ -249,8 +254,13 @@ fn text<'a>(file: &'a GgufFile, key: &str) -> Result<Option<&'a str>> {
     }
 }
 
-fn tokenizer_json(file: &GgufFile) -> Result<&str> {
-    text(file, TOKENIZER_KEY)?.ok_or_else(|| Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")))
+/// The whole `tokenizer.json`, or what `tokenizer.ggml.*` says where a file has nothing else.
+fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
+    if let Some(json) = text(file, TOKENIZER_KEY)? {
+        return Ok(Cow::Borrowed(json));
+    }
+    let rebuilt = ggml::tokenizer_json(&|key| file.metadata(key));
+    rebuilt.map(Cow::Owned).map_err(|e| Error::format(file.path(), format!("no {TOKENIZER_KEY}, and of the tokens alone: {e}")))
 }
 
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {

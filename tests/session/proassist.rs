@@ -89,7 +89,9 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         },
         layout: "proassist".into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         vision: None,
     };
     let weights: HashMap<String, Stored> =
