@@ -57,6 +57,9 @@ pub struct Args {
     /// Worktop and light of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub environment: Option<u64>,
+    /// The camera stands still instead of moving with the head
+    #[arg(long)]
+    pub fixed_camera: bool,
 }
 
 /// Reads `WIDTHxHEIGHT`.
@@ -113,7 +116,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if timelines.is_empty() {
         bail!("no timelines: nothing to render");
     }
-    let episodes = timelines.iter().map(|t| Episode::new(t, args.seed, args.speed)).collect::<Result<Vec<_>, _>>()?;
+    let mut episodes = timelines.iter().map(|t| Episode::new(t, args.seed, args.speed)).collect::<Result<Vec<_>, _>>()?;
+    episodes.iter_mut().for_each(|episode| episode.fixed_camera = args.fixed_camera);
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);

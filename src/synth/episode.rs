@@ -49,6 +49,8 @@ pub struct Episode {
     pub speed: f64,
     /// Length of the video, in seconds.
     pub length_s: f64,
+    /// The camera stands still instead of moving with a head.
+    pub fixed_camera: bool,
 }
 
 impl Episode {
@@ -95,6 +97,7 @@ impl Episode {
             seed: rng.bits(),
             speed,
             length_s,
+            fixed_camera: false,
         })
     }
 }
