@@ -2,6 +2,7 @@
 
 #[cfg(feature = "camera")]
 mod cameras;
+mod clip;
 mod config;
 mod demo;
 #[cfg(feature = "camera")]
