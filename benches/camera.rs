@@ -160,7 +160,7 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
     let mut session = session();
     let start = Instant::now();
     let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64());
-    let threads = Threads::new(Arc::new(Steady(jpegs)), Wanted { size: (1280, 720), ..Wanted::default() }, 4.0, clock.clone());
+    let threads = Threads::new(Arc::new(Steady(jpegs)), Wanted { size: (1280, 720), ..Wanted::default() }, Watch::default(), clock.clone());
     let mut source = CameraSource::new(Box::new(threads), 2.0, Watch::default(), Mounting::default(), clock).unwrap();
     let mut events: Vec<Event> = Vec::new();
     let mut lags = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::clip::Clips;
 use super::film::Film;
 use super::pace::Pace;
 use super::process::MemoryGauge;
@@ -41,6 +42,8 @@ pub struct Drive<'a> {
     pub recorder: Option<Recorder>,
     /// `--gif`, `--still`: the screen is drawn on memory after each frame.
     pub film: Option<Film>,
+    /// What the snapshot key keeps of a camera.
+    pub clips: Clips,
     /// When the next frame may come.
     pub pace: Pace,
     /// What stays the same about the run, for the screen.
@@ -85,15 +88,17 @@ pub enum Ended {
     Quit,
 }
 
-/// Hands events on, and notes whether something happened besides frames.
+/// Hands events on, and notes whether something happened besides frames, and whether memory was made anew.
 struct Noticing<'a> {
     sink: &'a mut dyn Sink,
     happened: bool,
+    refreshed: bool,
 }
 
 impl Sink for Noticing<'_> {
     fn emit(&mut self, event: &Event) -> Result<()> {
         self.happened |= event.is_news();
+        self.refreshed |= matches!(event, Event::Context { .. });
         self.sink.emit(event)
     }
 
@@ -182,7 +187,7 @@ impl Drive<'_> {
                     }
                 },
             };
-            self.take(input, &**source, session, sink)?;
+            self.take(input, &mut **source, session, sink)?;
         }
     }
 
@@ -197,7 +202,7 @@ impl Drive<'_> {
     fn take<P: Perceiver, B: Backbone>(
         &mut self,
         input: Input,
-        source: &dyn Source,
+        source: &mut dyn Source,
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<()> {
@@ -218,8 +223,11 @@ impl Drive<'_> {
             recorder.frame(frame)?;
         }
         session.feed(input)?;
-        let mut sink = Noticing { sink, happened: false };
+        let mut sink = Noticing { sink, happened: false, refreshed: false };
         while self.work(source, session, &mut sink, late_s)? {}
+        if sink.refreshed {
+            source.catch_up();
+        }
         let Some((frame, at)) = frame else { return Ok(()) };
         self.pass = self.pass.saturating_sub(1);
         if let Some(pause) = self.run_on.take_if(|_| sink.happened) {
@@ -293,6 +301,7 @@ impl Drive<'_> {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::dialogue::layout::{Bytes, TextCodec};
@@ -306,14 +315,14 @@ mod tests {
     const SENTENCE: &str = "Stir";
 
     /// Positions alone.
-    struct Positions(Vec<Option<TokenId>>);
+    struct Positions(Vec<Option<TokenId>>, usize);
 
     impl Memory for Positions {
         fn len(&self) -> usize {
             self.0.len()
         }
         fn capacity(&self) -> usize {
-            4096
+            self.1
         }
         fn rewind(&mut self, mark: Mark) -> Result<()> {
             self.0.truncate(mark.0);
@@ -325,14 +334,15 @@ mod tests {
         }
     }
 
-    /// Speaks at each frame; its hidden state is how many tokens of the sentence are written.
-    struct Talker;
+    /// Speaks at each frame, with a memory of so many tokens; its hidden state is how many tokens of the sentence are
+    /// written.
+    struct Talker(usize);
 
     impl Backbone for Talker {
         type Memory = Positions;
 
         fn new_memory(&self) -> Result<Positions> {
-            Ok(Positions(Vec::new()))
+            Ok(Positions(Vec::new(), self.0))
         }
         fn extend(&self, pieces: &[Piece<'_>], memory: &mut Positions) -> Result<Hidden> {
             memory.0.extend(pieces.iter().map(|piece| match piece {
@@ -356,30 +366,11 @@ mod tests {
     #[test]
     fn a_sentence_is_on_the_board_while_it_grows_and_a_line_when_it_is_whole() {
         let config = SessionConfig { tokens_per_frame: 1, step_evidence: false, ..SessionConfig::default() };
-        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker), Arc::new(Bytes), None, config).unwrap();
+        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker(4096)), Arc::new(Bytes), None, config).unwrap();
         let board = Board::new();
-        let run = Drive {
-            controls: Controls::new(),
-            board: Some(board.clone()),
-            meter: Shared::default(),
-            memory: MemoryGauge::default(),
-            timing: Vec::new(),
-            recorder: None,
-            film: None,
-            pace: Pace::new(None),
-            labels: Labels::default(),
-            started: Instant::now(),
-            ready_s: None,
-            ended: None,
-            reopen: None,
-            speaker: None,
-            held: None,
-            pass: 0,
-            run_on: None,
-        };
+        let run = drive(Some(board.clone()));
         let source = ScriptSource::new(Vec::new());
-        let content = Content::Features([0.0].into());
-        session.feed(Input::Frame(Frame { idx: FrameIdx(0), at: MediaTime(0.0), content })).unwrap();
+        session.feed(frame(0)).unwrap();
         let mut sink = crate::tui::ScreenSink(board.clone());
         let mut seen: Vec<String> = Vec::new();
         while run.work(&source, &mut session, &mut sink, 0.0).unwrap() {
@@ -393,5 +384,58 @@ mod tests {
         let app = board.snapshot();
         assert_eq!(app.dialogue.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), [SENTENCE]);
         assert_eq!(app.status.partial, None);
+    }
+
+    fn frame(k: u64) -> Input {
+        Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64 * 0.5), content: Content::Features([0.0].into()) })
+    }
+
+    /// Counts how often it is told to catch up.
+    struct Live(ScriptSource, Arc<AtomicUsize>);
+
+    impl Source for Live {
+        fn next(&mut self) -> Result<Poll> {
+            self.0.next()
+        }
+        fn catch_up(&mut self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whenever_memory_is_made_anew_the_source_looks_back() {
+        let limits = SessionConfig { user_tokens_max: 16, utterance_tokens_max: 8, frames_kept: 2, ..SessionConfig::default() };
+        let config = SessionConfig { tokens_per_frame: 1, step_evidence: false, ..limits };
+        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker(600)), Arc::new(Bytes), None, config).unwrap();
+        let caught_up = Arc::new(AtomicUsize::new(0));
+        let mut source: Box<dyn Source> = Box::new(Live(ScriptSource::new((0..300).map(frame)), caught_up.clone()));
+        let mut events: Vec<Event> = Vec::new();
+        drive(None).run(&mut source, &mut session, &mut events).unwrap();
+        let refreshed = events.iter().filter(|event| matches!(event, Event::Context { .. })).count();
+        assert!(refreshed > 1, "{refreshed}");
+        assert_eq!(caught_up.load(Ordering::Relaxed), refreshed);
+    }
+
+    fn drive(board: Option<Arc<Board>>) -> Drive<'static> {
+        Drive {
+            controls: Controls::new(),
+            board,
+            meter: Shared::default(),
+            memory: MemoryGauge::default(),
+            timing: Vec::new(),
+            recorder: None,
+            film: None,
+            clips: Clips::default(),
+            pace: Pace::new(None),
+            labels: Labels::default(),
+            started: Instant::now(),
+            ready_s: None,
+            ended: None,
+            reopen: None,
+            speaker: None,
+            held: None,
+            pass: 0,
+            run_on: None,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::clip::Clips;
 use super::config::Settings;
 use super::drive::{Drive, Ended, Labels, Reopen};
 use super::exit::{Interrupted, Usage};
@@ -306,6 +307,7 @@ fn drive(
             (false, Some(_)) => Pace::new(None),
         },
         film,
+        clips: Clips::default(),
         board,
         meter: meter.clone(),
         memory: MemoryGauge::default(),

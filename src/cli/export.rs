@@ -7,36 +7,40 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::exit::Usage;
+use super::quantize::write;
 use crate::features::{self, FeatureFile};
-use crate::model::gguf::{self, GgufFile};
-use crate::quant::{Recipe, backbone_alone};
+use crate::model::gguf::GgufFile;
+use crate::quant::{Recipe, Source, backbone_alone};
 
 /// Bytes that tell what a file is.
 const HEAD_BYTES: usize = 16;
+/// First bytes of a model file.
+const GGUF_MAGIC: &[u8] = b"GGUF";
 /// Rate of feature files that do not name theirs: ProAssist's.
 const FEATURES_FPS: f64 = 2.0;
 
 /// Writes what proact made as other programs read it.
 ///
+/// An assistant (GGUF) gives its backbone as a plain Llama that llama.cpp loads: projector and heads
+/// stay behind, the tensors go over bit for bit, the tokenizer as it is.
 /// Event logs with their annotation become ProAssist's predictions, one JSON file a recording in the
 /// folder -o, named by its number in the annotation: its `compute_metrics` and `llm_eval` read them.
 /// A feature file becomes ProAssist's Arrow file, and back (-o FILE.safetensors).
-/// Of an assistant (GGUF) the backbone is written, bit for bit, as a plain Llama that llama.cpp loads.
 ///
 /// Examples:
+///   proact export assistant.gguf -o llama.gguf
 ///   proact export logs/ --reference dialogues.jsonl -o predictions/
 ///   proact export features/tea.safetensors -o tea.arrow
-///   proact export assistant.gguf -o llama.gguf
 #[derive(clap::Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Event logs or folders of them, or one feature file, or an assistant
+    /// An assistant, event logs or folders of them, or a feature file
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<PathBuf>,
 
-    /// What to write: a file, or for logs a folder
+    /// The file to write, or for logs the folder; a file appears whole or not at all
     #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    out: PathBuf,
 
     /// Annotation of the recordings that the logs are of
     #[arg(long, value_name = "ANN")]
@@ -46,7 +50,7 @@ pub struct Args {
 /// What is to be exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Assistant,
+    Model,
     Features,
     Logs,
 }
@@ -57,11 +61,12 @@ enum Kind {
 /// Of no kind that can be exported, unreadable, or the output cannot be written.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match (kind_of(&args.inputs[0])?, args.inputs.as_slice(), &args.reference) {
-        (Kind::Assistant, [input], None) => export_backbone(input, &args.output),
-        (Kind::Assistant, _, _) => Err(Usage("an assistant is exported by itself, without --reference".into()).into()),
-        (Kind::Features, [input], None) => export_features(input, &args.output),
-        (Kind::Features, _, _) => Err(Usage("a feature file is exported by itself, without --reference".into()).into()),
-        (Kind::Logs, inputs, Some(reference)) => predictions::export(inputs, reference, &args.output),
+        (Kind::Model, [input], None) => export_backbone(input, &args.out),
+        (Kind::Features, [input], None) => export_features(input, &args.out),
+        (Kind::Model | Kind::Features, _, _) => {
+            Err(Usage("a model or a feature file is exported by itself, without --reference".into()).into())
+        }
+        (Kind::Logs, inputs, Some(reference)) => predictions::export(inputs, reference, &args.out),
         (Kind::Logs, _, None) => Err(Usage("logs are exported beside their annotation; name it with --reference ANN".into()).into()),
     }
 }
@@ -74,8 +79,8 @@ fn kind_of(path: &Path) -> anyhow::Result<Kind> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
     std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD_BYTES as u64), &mut head)?;
-    if gguf::has_magic(&head) {
-        return Ok(Kind::Assistant);
+    if head.starts_with(GGUF_MAGIC) {
+        return Ok(Kind::Model);
     }
     if features::kind(&head).is_some() {
         return Ok(Kind::Features);
@@ -83,14 +88,14 @@ fn kind_of(path: &Path) -> anyhow::Result<Kind> {
     if head.first() == Some(&b'{') {
         return Ok(Kind::Logs);
     }
-    bail!("{}: neither an event log nor a feature file nor an assistant", path.display())
+    bail!("{}: neither a model, nor an event log, nor a feature file", path.display())
 }
 
-/// The tensors go over as they are, and so does the tokenizer; projector and heads stay behind.
 fn export_backbone(input: &Path, output: &Path) -> anyhow::Result<()> {
-    let source = backbone_alone(GgufFile::open(input)?)?;
-    let report = super::quantize::write(&source, &Recipe::open("same")?, output, Vec::new(), None)?;
-    println!("{}: {} tensors, {} bytes, sha256 {}", output.display(), report.tensors.len(), report.bytes(), report.sha256);
+    let source: Source = backbone_alone(GgufFile::open(input)?)?;
+    let report = write(&source, &Recipe::open("same")?, output, Vec::new(), None)?;
+    println!("{} -> {}: {} tensors, {} bytes", input.display(), output.display(), report.tensors.len(), report.bytes());
+    println!("sha256 {}", report.sha256);
     Ok(())
 }
 
@@ -115,7 +120,7 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         let file = FeatureFile { preprocess: "p".into(), fps: 2.5, dim: 2, cls: vec![0.5, 1.0, 1.5, 2.0], ..FeatureFile::default() };
         file.write(&path("a.safetensors")).unwrap();
-        let go = |input: &str, output: &str| run(Args { inputs: vec![path(input)], output: path(output), reference: None });
+        let go = |input: &str, output: &str| run(Args { inputs: vec![path(input)], out: path(output), reference: None });
         go("a.safetensors", "b.arrow").unwrap();
         go("b.arrow", "c.safetensors").unwrap();
         assert_eq!(FeatureFile::read(&path("c.safetensors"), 1.0).unwrap(), file);

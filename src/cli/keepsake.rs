@@ -89,7 +89,10 @@ fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
 }
 
 /// A new file named after source and time: `proact-clip.mp4-1m04s.png`, or `…-2.png` when there is one.
-fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
+///
+/// # Errors
+/// It cannot be created.
+pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
     let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
     let source: String = app.status.source.chars().map(plain).collect();
     let seconds = app.now.seconds().max(0.0) as u64;

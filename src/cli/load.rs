@@ -27,6 +27,8 @@ use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
 use crate::units::Prob;
 
+/// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its extension run in this many.
+const MEMORY_TOKENS_MAX: usize = 4096;
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
 /// Environment variable that candle and rayon read.
@@ -104,7 +106,9 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
-    let model = Assistant::new(&config, &weights).with_context(|| assistant.display().to_string())?;
+    let memory_tokens = config.backbone.context_length.min(MEMORY_TOKENS_MAX);
+    let model = Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
+    let model = model.with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "camera")]
 mod cameras;
+mod clip;
 mod config;
 mod demo;
 #[cfg(feature = "camera")]
@@ -85,12 +86,12 @@ enum Verb {
     Encode(encode::Args),
     #[command(about = "Train the models, from simulated episodes to quantized files")]
     Train(train::Args),
-    #[command(about = "Pack trained weights into a small GGUF file")]
+    #[command(about = "Turn weights that you have into a small GGUF file")]
     Quantize(quantize::Args),
+    #[command(about = "Write models, logs and features as other programs read them")]
+    Export(export::Args),
     #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
-    #[command(about = "Write logs and features as ProAssist's tools read them")]
-    Export(export::Args),
     #[command(about = "Render simulated episodes from recorded task timelines")]
     Synth(synth::Args),
     #[command(about = "Show what is in a model, feature file or event log, and check it")]
@@ -114,8 +115,8 @@ pub fn main() -> ExitCode {
         Verb::Encode(args) => encode::run(args),
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
-        Verb::Eval(args) => eval::run(args),
         Verb::Export(args) => export::run(args),
+        Verb::Eval(args) => eval::run(args),
         Verb::Synth(args) => synth::run(args),
         Verb::Inspect(args) => inspect::run(args),
     })

@@ -9,9 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::clip::even;
 use crate::error::{Error, Result};
 use crate::sources::ReadBack;
-use crate::stream::{Content, Input, Picture, Poll, Source};
+use crate::stream::{Content, Input, LookBack, Picture, Poll, Source};
 use crate::synth::mp4::Fragments;
 use crate::synth::video::{PictureEncoder, nals};
 use crate::units::MediaTime;
@@ -75,13 +76,6 @@ impl RecordedOnTheWay {
     }
 }
 
-/// Without its last row or column where that makes an odd number: colour comes in pairs.
-fn even(picture: &Picture) -> Picture {
-    let (width, height) = (picture.width & !1, picture.height & !1);
-    let rows = picture.rgb.chunks_exact(picture.width as usize * 3).take(height as usize);
-    Picture { width, height, rgb: rows.flat_map(|row| &row[..width as usize * 3]).copied().collect() }
-}
-
 impl Source for RecordedOnTheWay {
     fn next(&mut self) -> Result<Poll> {
         let mut poll = self.source.next()?;
@@ -99,6 +93,14 @@ impl Source for RecordedOnTheWay {
 
     fn rest(&mut self, resting: bool) {
         self.source.rest(resting);
+    }
+
+    fn catch_up(&mut self) {
+        self.source.catch_up();
+    }
+
+    fn look_back(&self) -> Option<LookBack> {
+        self.source.look_back()
     }
 
     fn behind_s(&self) -> Option<f64> {

@@ -76,6 +76,7 @@ impl CameraFlags {
             choice: self.camera.as_deref().map_or(Choice::First, Choice::parse),
             size: self.size.unwrap_or(default.size),
             fps: self.camera_fps.unwrap_or(default.fps),
+            pixels: default.pixels,
         }
     }
 
@@ -85,10 +86,27 @@ impl CameraFlags {
     }
 }
 
-/// Seconds since now.
+/// Seconds since now. They pass while the machine sleeps too, so that a camera is known to be stale when it wakes up.
 pub fn clock() -> Clock {
-    let start = Instant::now();
-    Arc::new(move || start.elapsed().as_secs_f64())
+    #[cfg(unix)]
+    {
+        // On Apple's systems the monotonic clock goes on in sleep, on Linux it does not.
+        #[cfg(target_os = "linux")]
+        const SLEEPLESS: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const SLEEPLESS: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+        let now_s = || {
+            let now = rustix::time::clock_gettime(SLEEPLESS);
+            now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+        };
+        let start_s = now_s();
+        Arc::new(move || now_s() - start_s)
+    }
+    #[cfg(not(unix))]
+    {
+        let start = Instant::now();
+        Arc::new(move || start.elapsed().as_secs_f64())
+    }
 }
 
 /// The first camera that fits and sends pictures.
@@ -109,7 +127,7 @@ pub fn find(backend: &dyn Backend, wanted: &Wanted) -> anyhow::Result<Found> {
 /// It cannot be opened.
 pub fn open(camera: &Found, flags: &CameraFlags, settings: &Settings, clock: Clock) -> anyhow::Result<CameraSource> {
     let wanted = Wanted { choice: Choice::Index(camera.index), ..flags.wanted() };
-    let mut threads = Threads::new(Arc::new(Native), wanted, settings.camera.look_back_s, clock.clone());
+    let mut threads = Threads::new(Arc::new(Native), wanted, settings.camera, clock.clone());
     threads.settle_on(camera.clone());
     let source = CameraSource::new(Box::new(threads), settings.fps, settings.camera, flags.mounting(), clock)?;
     loop {

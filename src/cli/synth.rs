@@ -77,6 +77,9 @@ pub struct Args {
         conflicts_with_all = ["timeline", "only", "limit", "seed", "speed", "fps", "size", "person", "renderings", "environment", "condition", "invent"]
     )]
     pub suite: bool,
+    /// The camera stands still instead of moving with the head
+    #[arg(long, conflicts_with = "suite")]
+    pub fixed_camera: bool,
 }
 
 /// Reads `WIDTHxHEIGHT`.
@@ -150,7 +153,9 @@ fn works(args: &Args) -> anyhow::Result<Vec<Work>> {
         if timelines.is_empty() {
             bail!("no timelines: nothing to render");
         }
-        return Ok(vec![Work::new(args.out.clone(), &timelines, args.seed, args.speed)?]);
+        let mut work = Work::new(args.out.clone(), &timelines, args.seed, args.speed)?;
+        work.episodes.iter_mut().for_each(|episode| episode.fixed_camera = args.fixed_camera);
+        return Ok(vec![work]);
     };
     let parts = suite::parts(&captaincook4d::read(recordings, &|_, _| true)?)?;
     let of = |part: suite::Part| {

@@ -49,6 +49,9 @@ impl Drive<'_> {
             Wish::Task(path) => self.change_task(&path, session, sink),
             Wish::Snapshot | Wish::Subtitles => {
                 keepsake::keep(self.board.as_deref(), &wish);
+                if let (Wish::Snapshot, Some(board), Some(seen)) = (&wish, &self.board, source.look_back()) {
+                    self.clips.keep(board, seen);
+                }
                 Ok(())
             }
         };

@@ -83,8 +83,8 @@ pub(super) fn furnish(
         layout: "dstproact".into(),
         step_evidence: false,
         speech_note: false,
-        update_patience_s: None,
         update_prob_min: 0.0,
+        update_patience_s: None,
         vision: None,
         backbone,
     };

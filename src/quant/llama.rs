@@ -19,8 +19,8 @@ pub(super) const PLAIN_ARCHITECTURE: &str = "llama";
 /// Where a model was trained without a threshold of its own (upstream's `binary_threshold`).
 const THRESHOLD_DEFAULT: f32 = 0.5;
 
-/// The theta that most of ProAssist's data sets have in its table 11.
-const PROASSIST_THRESHOLD: f32 = 0.3;
+/// 1 - theta: ProAssist is silent where P(`<eot>`) is above theta, and most of its data sets have 0.3 in its table 11.
+const PROASSIST_THRESHOLD: f32 = 0.7;
 
 /// `config.json`, as far as it decides tensors and hyper-parameters.
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::stream::{Hand, Input, Poll, Source, StepState};
+use crate::stream::{Hand, Input, LookBack, Poll, Source, StepState};
 use crate::units::{MediaTime, StepId};
 
 /// Largest input file.
@@ -174,6 +174,14 @@ impl Source for Merged {
 
     fn rest(&mut self, resting: bool) {
         self.source.rest(resting);
+    }
+
+    fn catch_up(&mut self) {
+        self.source.catch_up();
+    }
+
+    fn look_back(&self) -> Option<LookBack> {
+        self.source.look_back()
     }
 
     fn behind_s(&self) -> Option<f64> {

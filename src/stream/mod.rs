@@ -99,6 +99,9 @@ pub enum Input {
     },
 }
 
+/// Pictures with their times, the oldest first, decoded as they are asked for.
+pub type LookBack = Box<dyn Iterator<Item = (MediaTime, Picture)> + Send>;
+
 /// Answer of a source to "what is next?".
 #[derive(Clone, Debug)]
 pub enum Poll {
@@ -129,6 +132,15 @@ pub trait Source: Send {
 
     /// Tells a live source whether anybody wants its frames: while nobody does, its device is closed.
     fn rest(&mut self, _resting: bool) {}
+
+    /// Tells a live source that the engine was busy with its own memory instead of the frames: those that were due
+    /// since the last one, and are still held, are given before newer ones.
+    fn catch_up(&mut self) {}
+
+    /// What a live source holds of the last seconds, whether or not it was due; `None` where nothing is held.
+    fn look_back(&self) -> Option<LookBack> {
+        None
+    }
 
     /// Seconds of the clock since the last frame was captured; `None` for a recording.
     fn behind_s(&self) -> Option<f64> {

@@ -52,6 +52,8 @@ pub struct Episode {
     pub hardships: Hardships,
     /// Length of the video, in seconds.
     pub length_s: f64,
+    /// The camera stands still instead of moving with a head.
+    pub fixed_camera: bool,
 }
 
 impl Episode {
@@ -99,6 +101,7 @@ impl Episode {
             speed,
             hardships,
             length_s,
+            fixed_camera: false,
         })
     }
 }

@@ -21,6 +21,10 @@ pub const TASK: &str = "task.toml";
 pub const RENDERER_VERSION: u32 = 4;
 /// Where the `ftyp` box has the version.
 const VERSION_AT: std::ops::Range<usize> = 12..16;
+/// Added to the version where the camera stands still, where it hangs, and in low light.
+const FIXED_CAMERA: u32 = 1 << 16;
+const HANGS: u32 = 1 << 17;
+const LOW_LIGHT: u32 = 1 << 18;
 
 /// Format of the video.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +46,16 @@ pub enum Outcome {
     Kept,
     /// It was stopped; nothing of it is left.
     Stopped,
+}
+
+/// The version of an episode's pictures: whatever changes them and is not in the files' own words.
+fn version(episode: &Episode) -> u32 {
+    let is = [
+        (episode.fixed_camera, FIXED_CAMERA),
+        (!episode.hardships.hangs.is_empty(), HANGS),
+        (episode.hardships.light < 1.0, LOW_LIGHT),
+    ];
+    is.iter().filter(|(is, _)| *is).fold(RENDERER_VERSION, |version, (_, flag)| version | flag)
 }
 
 /// Frames that an episode's video has.
@@ -102,7 +116,7 @@ fn fill(
     tick: &(dyn Fn() + Sync),
 ) -> Result<bool> {
     let scene = Scene::new(episode);
-    let mut video = Video::new(format.width, format.height, format.fps, RENDERER_VERSION)?;
+    let mut video = Video::new(format.width, format.height, format.fps, version(episode))?;
     for frame in 0..frames(episode, format) {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
@@ -125,7 +139,7 @@ fn same(target: &Path, episode: &Episode, format: Format, line: &str, task: &str
         return false;
     }
     let Some(bytes) = read(VIDEO) else { return false };
-    if bytes.get(VERSION_AT) != Some(&RENDERER_VERSION.to_be_bytes()[..]) {
+    if bytes.get(VERSION_AT) != Some(&version(episode).to_be_bytes()[..]) {
         return false;
     }
     let Ok(mp4) = re_mp4::Mp4::read_bytes(&bytes) else { return false };
@@ -136,6 +150,7 @@ fn same(target: &Path, episode: &Episode, format: Format, line: &str, task: &str
 
 #[cfg(test)]
 mod tests {
+    use super::super::conditions::Hardships;
     use super::super::episode::tests::tea;
     use super::*;
 
@@ -160,6 +175,10 @@ mod tests {
         assert_eq!(recordings, [script(&tea()).unwrap()]);
         let other = Format { fps: 3.0, ..SMALL };
         assert!(write(&a, &tea(), other, &go, &|| ()).is_err(), "other settings are told, not skipped");
+        let still = Episode { fixed_camera: true, ..tea() };
+        assert!(write(&a, &still, SMALL, &go, &|| ()).is_err());
+        let dark = Hardships { light: 0.3, ..Hardships::default() };
+        assert!(write(&a, &Episode { hardships: dark, ..tea() }, SMALL, &go, &|| ()).is_err());
     }
 
     #[test]

@@ -122,12 +122,17 @@ impl<'a> Chat<'a> {
         for (i, _) in tokens.iter().enumerate().filter(|(_, token)| **token == self.header_end) {
             let behind = self.codec().decode(&tokens[i + 1..])?;
             if let Some(words) = behind.strip_prefix(HEADER_GAP) {
-                return Ok(words.trim().to_owned());
+                return Ok(strip(words).to_owned());
             }
         }
-        let words = self.codec().decode(tokens)?.trim().to_owned();
+        let words = strip(&self.codec().decode(tokens)?).to_owned();
         Ok(if words == NO_WORDS { String::new() } else { words })
     }
+}
+
+/// Without space at its ends, as Python has it: the separators U+001C to U+001F are space there and not here.
+fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
 /// "Task knowledge: " and the task's own text, or else its steps, one numbered line each, below the goal.
@@ -200,6 +205,7 @@ mod tests {
         assert_eq!(words("{assistant}\n\na}\n\nb"), "a}\n\nb".replace('}', ""));
         assert_eq!(words("{assistant} and on"), "assistant and on");
         assert_eq!(words("."), "");
+        assert_eq!(words("\u{1e} a\u{1f}\n"), "a");
         assert_eq!(words("{assistant}\n\n"), "");
     }
 

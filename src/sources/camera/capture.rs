@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use super::device::{Backend, Choice, Device, Fault, Found, Wanted, again};
 use super::pixels::{Format, frame_of};
 use super::ring::{Ring, Shot};
+use super::source::Watch;
 
 /// Seconds since any fixed moment; does not go back.
 pub type Clock = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -150,28 +151,28 @@ pub struct Threads {
     backend: Arc<dyn Backend>,
     wanted: Wanted,
     known: Option<Found>,
-    look_back_s: f64,
+    watch: Watch,
     clock: Clock,
 }
 
 impl Threads {
     /// For the camera that is wanted.
-    pub fn new(backend: Arc<dyn Backend>, wanted: Wanted, look_back_s: f64, clock: Clock) -> Self {
-        Self { backend, wanted, known: None, look_back_s, clock }
+    pub fn new(backend: Arc<dyn Backend>, wanted: Wanted, watch: Watch, clock: Clock) -> Self {
+        Self { backend, wanted, known: None, watch, clock }
     }
 }
 
 impl Starter for Threads {
     fn start(&mut self) -> Result<Arc<Link>, Fault> {
-        let link = Link::new(self.look_back_s);
+        let link = Link::new(self.watch.look_back_s);
         let (backend, wanted, known) = (self.backend.clone(), self.wanted.clone(), self.known.clone());
-        let (theirs, clock, look_back_s) = (link.clone(), self.clock.clone(), self.look_back_s);
+        let (theirs, clock, watch) = (link.clone(), self.clock.clone(), self.watch);
         let work = move || {
             let _closed = ClosedOnPanic(&theirs);
             let ended = match open(&*backend, &wanted, known.as_ref()) {
                 Ok((camera, device)) => {
-                    theirs.opened(&camera, device.format(), look_back_s);
-                    read(device, &theirs, &clock)
+                    theirs.opened(&camera, device.format(), watch.look_back_s);
+                    read(device, &theirs, &clock, watch.silence_s)
                 }
                 Err(fault) => Some(fault),
             };
@@ -208,11 +209,22 @@ fn open(backend: &dyn Backend, wanted: &Wanted, known: Option<&Found>) -> Result
     Err(first_fault.unwrap_or_else(|| Fault::Missing("no camera".into())))
 }
 
-/// Reads until asked to stop, or until a read fails.
-fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock) -> Option<Fault> {
+/// Reads until asked to stop, until a read fails, or until a frame comes too late: behind a sleep of the process or the
+/// machine the driver hands out what it had captured before, and its time would not be true.
+fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, silence_s: f64) -> Option<Fault> {
+    let mut last_s = clock();
     while !link.stopping() {
-        if let Err(fault) = device.read(&mut |buffer| link.push(clock(), buffer)) {
-            return (!link.stopping()).then_some(fault);
+        let mut silent_s = 0.0;
+        let read = device.read(&mut |buffer| {
+            let now_s = clock();
+            silent_s = now_s - std::mem::replace(&mut last_s, now_s);
+            if silent_s <= silence_s {
+                link.push(now_s, buffer);
+            }
+        });
+        let fault = read.err().or_else(|| (silent_s > silence_s).then(|| Fault::silent(silent_s)));
+        if fault.is_some() {
+            return fault.filter(|_| !link.stopping());
         }
     }
     None

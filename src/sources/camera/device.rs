@@ -101,19 +101,21 @@ pub struct Wanted {
     pub size: (u32, u32),
     /// Frames a second; the nearest is taken.
     pub fps: u32,
+    /// Layout; any that is decoded here if none is asked for.
+    pub pixels: Option<Pixels>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         // Small: the model's own input is smaller still. A low rate is seldom offered, and dim.
-        Self { choice: Choice::First, size: (640, 480), fps: 30 }
+        Self { choice: Choice::First, size: (640, 480), fps: 30, pixels: None }
     }
 }
 
 impl Wanted {
     /// What a camera offers, the most fitting first: by size, then by rate, then by what it costs to decode and carry.
     pub fn ranked(&self, offered: &[Format]) -> Vec<Format> {
-        let mut ranked = offered.to_vec();
+        let mut ranked: Vec<Format> = offered.iter().filter(|f| self.pixels.is_none_or(|p| p == f.pixels)).copied().collect();
         ranked.sort_by_key(|format| {
             let off = |have: u32, want: u32| u64::from(have.abs_diff(want)).pow(2);
             let size = off(format.width, self.size.0) + off(format.height, self.size.1);
@@ -160,6 +162,11 @@ const ALLOW: &str = "allow desktop apps to use the camera in Settings, Privacy &
 const ALLOW: &str = "add yourself to the group that owns the file (mostly `video`) and log in again";
 
 impl Fault {
+    /// No frame for so long.
+    pub fn silent(seconds: f64) -> Self {
+        Self::Driver(format!("no frame for {seconds:.1} s"))
+    }
+
     /// Sorts a driver's words by the system's error number in them.
     pub fn of_words(camera: &str, words: &str) -> Self {
         let number = |n: u32| words.contains(&format!("(os error {n})"));
@@ -202,7 +209,8 @@ pub trait Backend: Send + Sync {
     fn open_wanted(&self, camera: &Found, wanted: &Wanted) -> Result<Box<dyn Device>, Fault> {
         let ranked = wanted.ranked(&self.formats(camera)?);
         if ranked.is_empty() {
-            return Err(Fault::Unfit(format!("{} offers no pictures that are decoded here", label(camera))));
+            let what = wanted.pixels.map_or("no pictures that are decoded here".into(), |p| format!("no {}", p.word()));
+            return Err(Fault::Unfit(format!("{} offers {what}", label(camera))));
         }
         self.open(camera, &ranked)
     }
@@ -286,6 +294,8 @@ mod tests {
         assert_eq!(large.ranked(&offered)[0], offered[1]);
         assert_eq!(Wanted { fps: 15, ..Wanted::default() }.ranked(&offered)[0], offered[4]);
         assert_eq!(large.ranked(&offered).len(), 6);
+        assert_eq!(Wanted { pixels: Some(Pixels::Gray), ..Wanted::default() }.ranked(&offered), [offered[5]]);
+        assert!(Wanted { pixels: Some(Pixels::Bgr), ..Wanted::default() }.ranked(&offered).is_empty());
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod ring;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_os = "linux", feature = "camera"))]
+mod v4l2;
 
 pub use capture::{Clock, Counts, Link, Phase, Starter, Threads};
 pub use device::{Backend, Choice, Device, Fault, Found, Wanted, label};

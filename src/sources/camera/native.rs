@@ -36,7 +36,7 @@ impl Backend for Native {
         let mut first_fault = None;
         for format in ranked.iter().take(TRIES_MAX) {
             let fault = match open_in(camera, *format) {
-                Ok(device) => return Ok(Box::new(device)),
+                Ok(device) => return Ok(device),
                 Err(fault) => fault,
             };
             // Another format changes nothing about these.
@@ -49,13 +49,17 @@ impl Backend for Native {
     }
 }
 
-fn open_in(camera: &Found, format: Format) -> Result<NokhwaDevice, Fault> {
+fn open_in(camera: &Found, format: Format) -> Result<Box<dyn Device>, Fault> {
+    #[cfg(target_os = "linux")]
+    if format.pixels == Pixels::Gray {
+        return Ok(Box::new(GrayDevice::open(camera, format)?));
+    }
     prepare(camera, format);
     let fault = |e: nokhwa::NokhwaError| Fault::of_words(&label(camera), &e.to_string());
     let wanted = CameraFormat::new(Resolution::new(format.width, format.height), layout(format.pixels), format.fps);
     let request = RequestedFormat::with_formats(RequestedFormatType::Exact(wanted), frame_formats());
     let opened = Camera::new(CameraIndex::Index(camera.index), request).map_err(fault)?;
-    NokhwaDevice::start(opened, label(camera))
+    Ok(Box::new(NokhwaDevice::start(opened, label(camera))?))
 }
 
 /// An open camera of nokhwa's.
@@ -127,7 +131,7 @@ fn layout(pixels: Pixels) -> FrameFormat {
 }
 
 #[cfg(target_os = "linux")]
-use linux::{identified, offered, prepare};
+use super::v4l2::{GrayDevice, identified, offered, prepare};
 
 #[cfg(not(target_os = "linux"))]
 fn identified(found: Found) -> Found {
@@ -165,119 +169,3 @@ fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
 
 #[cfg(not(target_os = "linux"))]
 fn prepare(_camera: &Found, _format: Format) {}
-
-/// What nokhwa leaves out on Linux. It lists the corners of a range of sizes only, sets the device to a format in order to
-/// list them, and cannot open one that another program left in a format or at a rate that it does not know.
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::path::PathBuf;
-
-    use v4l::frameinterval::FrameIntervalEnum;
-    use v4l::framesize::{FrameSizeEnum, Stepwise};
-    use v4l::video::Capture;
-    use v4l::video::capture::Parameters;
-    use v4l::{FourCC, Fraction};
-
-    use super::super::device::{Fault, Found, label};
-    use super::super::pixels::{Format, Pixels};
-
-    /// Sizes that are looked for in a range.
-    const SIZES: [(u32, u32); 6] = [(320, 240), (640, 360), (640, 480), (800, 600), (1280, 720), (1920, 1080)];
-    /// Rates that are looked for in a range.
-    const RATES: [u32; 6] = [5, 10, 15, 25, 30, 60];
-
-    /// The file, and the place of its plug: it stays when the number changes.
-    pub(super) fn identified(mut found: Found) -> Found {
-        let path = PathBuf::from(format!("/dev/video{}", found.index));
-        let place = std::fs::canonicalize(format!("/sys/class/video4linux/video{}/device", found.index));
-        found.id = place.map_or_else(|_| String::new(), |place| place.display().to_string());
-        found.path = Some(path);
-        found
-    }
-
-    pub(super) fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
-        let fault = |e: std::io::Error| Fault::of_words(&label(camera), &e.to_string());
-        let device = v4l::Device::new(camera.index as usize).map_err(fault)?;
-        let mut formats = Vec::new();
-        // A file of a camera that sends no pictures, but data about them, has no such list.
-        for description in device.enum_formats().unwrap_or_default() {
-            let Some(pixels) = pixels_of(description.fourcc) else { continue };
-            for size in device.enum_framesizes(description.fourcc).unwrap_or_default() {
-                for (width, height) in sizes(size.size) {
-                    let rates = device.enum_frameintervals(description.fourcc, width, height).unwrap_or_default();
-                    let rates = rates.into_iter().flat_map(|interval| rates_of(interval.interval));
-                    formats.extend(rates.map(|fps| Format { width, height, pixels, fps }));
-                }
-            }
-        }
-        Ok(formats)
-    }
-
-    /// Sets format and rate; what the driver makes of it is seen when nokhwa opens it.
-    pub(super) fn prepare(camera: &Found, format: Format) {
-        let Ok(device) = v4l::Device::new(camera.index as usize) else { return };
-        let _ = device.set_format(&v4l::Format::new(format.width, format.height, fourcc_of(format.pixels)));
-        let _ = device.set_params(&Parameters::new(Fraction::new(1, format.fps)));
-    }
-
-    /// Names that nokhwa opens too: it knows GREY by another name only, so that is left out.
-    fn pixels_of(fourcc: FourCC) -> Option<Pixels> {
-        [Pixels::Mjpeg, Pixels::Yuyv, Pixels::Nv12, Pixels::Rgb, Pixels::Bgr].into_iter().find(|p| fourcc_of(*p) == fourcc)
-    }
-
-    fn fourcc_of(pixels: Pixels) -> FourCC {
-        FourCC::new(match pixels {
-            Pixels::Mjpeg => b"MJPG",
-            Pixels::Yuyv => b"YUYV",
-            Pixels::Nv12 => b"NV12",
-            Pixels::Rgb => b"RGB3",
-            Pixels::Bgr => b"BGR3",
-            Pixels::Gray => b"GREY",
-        })
-    }
-
-    fn sizes(size: FrameSizeEnum) -> Vec<(u32, u32)> {
-        match size {
-            FrameSizeEnum::Discrete(one) => vec![(one.width, one.height)],
-            FrameSizeEnum::Stepwise(range) => in_range(&range),
-        }
-    }
-
-    fn in_range(range: &Stepwise) -> Vec<(u32, u32)> {
-        let on_step = |value: u32, min: u32, max: u32, step: u32| (min..=max).contains(&value) && (value - min).is_multiple_of(step.max(1));
-        let fits = |(w, h): &(u32, u32)| {
-            on_step(*w, range.min_width, range.max_width, range.step_width)
-                && on_step(*h, range.min_height, range.max_height, range.step_height)
-        };
-        let mut sizes: Vec<(u32, u32)> = SIZES.into_iter().filter(fits).collect();
-        sizes.extend([(range.min_width, range.min_height), (range.max_width, range.max_height)]);
-        sizes.dedup();
-        sizes
-    }
-
-    /// Whole rates: nokhwa takes no others.
-    fn rates_of(interval: FrameIntervalEnum) -> Vec<u32> {
-        let seconds = |f: &Fraction| f64::from(f.numerator) / f64::from(f.denominator.max(1));
-        match interval {
-            FrameIntervalEnum::Discrete(one) if one.numerator == 1 => vec![one.denominator],
-            FrameIntervalEnum::Discrete(_) => Vec::new(),
-            FrameIntervalEnum::Stepwise(range) => {
-                let (shortest, longest) = (seconds(&range.min), seconds(&range.max));
-                RATES.into_iter().filter(|fps| (shortest..=longest).contains(&(1.0 / f64::from(*fps)))).collect()
-            }
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn ranges_are_listed_by_the_sizes_and_rates_that_people_use() {
-            let range = Stepwise { min_width: 320, max_width: 1280, step_width: 2, min_height: 180, max_height: 720, step_height: 2 };
-            assert_eq!(in_range(&range), [(320, 240), (640, 360), (640, 480), (800, 600), (1280, 720), (320, 180), (1280, 720)]);
-            assert_eq!(rates_of(FrameIntervalEnum::Discrete(Fraction::new(1, 30))), [30]);
-            assert!(rates_of(FrameIntervalEnum::Discrete(Fraction::new(1001, 30000))).is_empty());
-        }
-    }
-}

@@ -32,6 +32,9 @@ pub enum Pixels {
 }
 
 impl Pixels {
+    /// All there are.
+    pub const ALL: [Self; 6] = [Self::Mjpeg, Self::Yuyv, Self::Nv12, Self::Rgb, Self::Bgr, Self::Gray];
+
     /// Name as people know it.
     pub fn word(self) -> &'static str {
         match self {
@@ -317,7 +320,7 @@ mod tests {
                 }
                 bytes = sound;
             }
-            for pixels in [Pixels::Mjpeg, Pixels::Yuyv, Pixels::Nv12, Pixels::Rgb, Pixels::Bgr, Pixels::Gray] {
+            for pixels in Pixels::ALL {
                 let format = Format { width: 16, height: 16, pixels, fps: 30 };
                 if let Ok(picture) = decode(&format, &bytes) {
                     proptest::prop_assert_eq!(picture.rgb.len(), 768);

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::capture::{Clock, Counts, Link, Phase, Starter};
 use super::device::{Fault, label};
 use super::pixels::{Format, Mounting, decode};
+use super::ring::Shot;
 use crate::error::{Error, Result};
 use crate::sources::sampler::Sampler;
-use crate::stream::{Content, Frame, Input, Poll, Source, SourceState};
+use crate::stream::{Content, Frame, Input, LookBack, Poll, Source, SourceState};
 use crate::units::{FrameIdx, MediaTime};
 
 /// Devices that hang while they are opened or closed, at most; a thread each is left behind.
@@ -26,7 +27,7 @@ pub struct Watch {
     pub open_limit_s: f64,
     /// Without a frame for so long it is lost, in seconds.
     pub silence_s: f64,
-    /// Lost for so long it is lost for good, in seconds.
+    /// Lost for so long it is lost for good, in seconds; while the machine sleeps they do not count.
     pub lost_limit_s: f64,
     /// Rest before the first try to open it again, in seconds; doubled with each try.
     pub retry_first_s: f64,
@@ -103,6 +104,8 @@ pub struct CameraSource {
     lost_since_s: Option<f64>,
     /// It has been told.
     lost_told: bool,
+    /// When the camera was last looked at, of the clock.
+    looked_s: Option<f64>,
     /// Rest before the next try.
     rest_s: f64,
     why: Option<Fault>,
@@ -115,6 +118,8 @@ pub struct CameraSource {
     corrupt_told: u64,
     last_slot: Option<u64>,
     last_clock_s: Option<f64>,
+    /// Frames that came while the engine was busy with its memory; before newer ones.
+    behind: VecDeque<Arc<Shot>>,
     next_idx: FrameIdx,
     telling: Telling,
     counts: Counts,
@@ -136,6 +141,7 @@ impl CameraSource {
             closing: Vec::new(),
             lost_since_s: None,
             lost_told: false,
+            looked_s: None,
             rest_s: watch.retry_first_s,
             why: None,
             zero_s: None,
@@ -144,6 +150,7 @@ impl CameraSource {
             corrupt_told: 0,
             last_slot: None,
             last_clock_s: None,
+            behind: VecDeque::new(),
             next_idx: FrameIdx(0),
             telling: Telling::default(),
             counts: Counts::default(),
@@ -202,8 +209,7 @@ impl CameraSource {
     }
 
     fn at(&self, clock_s: f64) -> MediaTime {
-        let since_zero = self.zero_s.map_or(0.0, |zero| (clock_s - zero).max(0.0));
-        MediaTime(((since_zero + self.offset_s) * TICKS_PER_S).round() / TICKS_PER_S)
+        at(clock_s, self.zero_s.unwrap_or(clock_s), self.offset_s)
     }
 
     fn connect(&mut self, now_s: f64) {
@@ -227,6 +233,7 @@ impl CameraSource {
 
     /// Lets go of the device at hand.
     fn disconnect(&mut self) {
+        self.behind.clear();
         if let State::Linked { link, .. } = std::mem::replace(&mut self.state, State::Resting) {
             link.stop();
             add(&mut self.counts, link.counts());
@@ -253,6 +260,11 @@ impl CameraSource {
 
     /// One look at the state of things.
     fn look(&mut self, now_s: f64) -> Result<()> {
+        let away_s = self.looked_s.replace(now_s).map_or(0.0, |looked| now_s - looked);
+        if away_s > self.watch.silence_s {
+            // The machine slept, or the process was stopped: nobody looked for the camera.
+            self.lost_since_s = self.lost_since_s.map(|since| since + away_s);
+        }
         if let Some(since) = self.lost_since_s.filter(|since| now_s - since >= self.watch.lost_limit_s) {
             let why = self.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             return Err(Error::Source(format!("the camera has been away for {:.0} s{why}", now_s - since)));
@@ -293,10 +305,19 @@ impl CameraSource {
         let State::Linked { since_s, .. } = &self.state else { return };
         let silent_s = now_s - last_s.unwrap_or(*since_s);
         if silent_s > self.watch.silence_s {
-            self.fail(now_s, Fault::Driver(format!("no frame for {silent_s:.1} s")));
+            self.fail(now_s, Fault::silent(silent_s));
             return;
         }
-        let Some(shot) = newest.filter(|shot| shot.number > self.seen) else { return };
+        while let Some(shot) = self.behind.pop_front().or_else(|| newest.clone()).filter(|shot| shot.number > self.seen) {
+            self.take(link, format, &shot);
+            if !self.telling.queue.is_empty() || self.behind.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// A frame that was not seen before: told if it is due.
+    fn take(&mut self, link: &Link, format: &Format, shot: &Shot) {
         let zero_s = *self.zero_s.get_or_insert(shot.clock_s);
         let unseen = shot.number - self.seen - 1;
         if std::mem::take(&mut self.lost_told) {
@@ -310,7 +331,7 @@ impl CameraSource {
             self.starter.settle_on(camera);
         }
         (self.lost_since_s, self.why, self.rest_s) = (None, None, self.watch.retry_first_s);
-        let since_zero = (((shot.clock_s - zero_s).max(0.0) + self.offset_s) * TICKS_PER_S).round() / TICKS_PER_S;
+        let since_zero = at(shot.clock_s, zero_s, self.offset_s).seconds();
         if !self.sampler.take(since_zero) {
             // It was there in time, and not due: it is not missed later.
             self.seen = shot.number;
@@ -343,6 +364,11 @@ impl CameraSource {
     }
 }
 
+/// Whole ticks since the session began.
+fn at(clock_s: f64, zero_s: f64, offset_s: f64) -> MediaTime {
+    MediaTime((((clock_s - zero_s).max(0.0) + offset_s) * TICKS_PER_S).round() / TICKS_PER_S)
+}
+
 fn add(sum: &mut Counts, more: Counts) {
     sum.captured += more.captured;
     sum.overwritten += more.overwritten;
@@ -372,6 +398,23 @@ impl Source for CameraSource {
         // A thread that was about to wait when it was woken is woken again.
         self.closing.retain(|link| !matches!(link.phase(), Phase::Closed(_)));
         self.closing.iter().for_each(|link| link.stop());
+    }
+
+    fn catch_up(&mut self) {
+        if let State::Linked { link, .. } = &self.state {
+            self.behind = link.held().into_iter().filter(|shot| shot.number > self.seen).collect();
+        }
+    }
+
+    fn look_back(&self) -> Option<LookBack> {
+        let State::Linked { link, .. } = &self.state else { return None };
+        let (format, zero_s) = (self.format()?, self.zero_s?);
+        let (offset_s, mounting) = (self.offset_s, self.mounting);
+        let upright = move |shot: Arc<Shot>| {
+            let picture = decode(&format, &shot.bytes).ok()?;
+            Some((at(shot.clock_s, zero_s, offset_s), mounting.upright(picture)))
+        };
+        Some(Box::new(link.held().into_iter().filter_map(upright)))
     }
 
     fn behind_s(&self) -> Option<f64> {

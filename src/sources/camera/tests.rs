@@ -10,7 +10,8 @@ use super::fake::{Act, FORMAT, Fake, Opening};
 use super::pixels::{Format, Mounting, Pixels};
 use super::source::{CameraSource, Watch};
 use crate::error::Error;
-use crate::stream::{Content, Input, Poll, Source, SourceState};
+use crate::sources::at;
+use crate::stream::{Content, Frame, Input, Poll, Source, SourceState};
 use crate::units::{FrameIdx, MediaTime};
 
 const TINY: Format = Format { width: 2, height: 2, pixels: Pixels::Gray, fps: 10 };
@@ -228,6 +229,74 @@ fn times_and_numbers_go_on_behind_an_earlier_session() {
     assert_eq!(told(&mut source), ["123 at 61.251: 1"]);
 }
 
+#[test]
+fn what_came_while_memory_was_made_anew_is_looked_at_afterwards() {
+    let bench = Bench::default();
+    let mut source = bench.source(2.0);
+    bench.open();
+    bench.shoot(0.0, 0);
+    told(&mut source);
+    (1..=22).for_each(|k| bench.shoot(f64::from(k) * 0.1, k as u8));
+    source.catch_up();
+    assert_eq!(told(&mut source), ["1 at 0.5: 5", "2 at 1: 10", "3 at 1.5: 15", "4 at 2: 20"]);
+    // Only what the ring still holds, the last 4 s, can be caught up with.
+    (23..=122).for_each(|k| bench.shoot(f64::from(k) * 0.1, k as u8));
+    source.catch_up();
+    let told_then = told(&mut source);
+    assert_eq!(told_then[..2], ["dropped 11 at 8.2", "5 at 8.2: 82"]);
+    assert_eq!(told_then.len(), 10, "{told_then:?}");
+    // Then the newest again.
+    (123..=152).for_each(|k| bench.shoot(f64::from(k) * 0.1, k as u8));
+    assert_eq!(told(&mut source), ["dropped 5 at 15.2", "14 at 15.2: 152"]);
+}
+
+#[test]
+fn the_last_seconds_are_there_whether_or_not_they_were_due() {
+    let bench = Bench::default();
+    let mut source = bench.source(2.0);
+    assert!(source.look_back().is_none());
+    bench.open();
+    (0..100).for_each(|k| {
+        bench.shoot(1.0 + f64::from(k) * 0.1, k as u8);
+        told(&mut source);
+    });
+    let seen: Vec<(f64, u8)> = source.look_back().unwrap().map(|(at, picture)| (at.0, picture.rgb[0])).collect();
+    assert_eq!((seen.len(), seen[0], seen[40]), (41, (5.9, 59), (9.9, 99)));
+    source.rest(true);
+    assert!(source.look_back().is_none(), "who pauses keeps nothing");
+}
+
+#[test]
+fn a_machine_that_slept_looks_for_its_camera_anew_and_as_long_as_ever() {
+    let bench = Bench::default();
+    let mut source = bench.source(2.0);
+    bench.open();
+    bench.shoot(0.0, 1);
+    told(&mut source);
+    bench.set(3600.0);
+    assert_eq!(told(&mut source), ["lost at 3600"]);
+    assert!(bench.link().stopping());
+    bench.set(3601.0);
+    told(&mut source);
+    bench.link().closed(Some(Fault::Missing("gone".into())));
+    told(&mut source);
+    // Asleep again while the camera is away: an hour does not count, 60 s do.
+    bench.set(7200.0);
+    told(&mut source);
+    bench.open();
+    bench.shoot(7201.0, 2);
+    assert_eq!(told(&mut source), ["restored at 7201", "1 at 7201: 2"]);
+    bench.link().closed(Some(Fault::Missing("gone".into())));
+    let end = loop {
+        bench.set(bench.now() + 0.5);
+        match source.next() {
+            Ok(_) => bench.link().closed(Some(Fault::Missing("gone".into()))),
+            Err(end) => break end,
+        }
+    };
+    assert!(end.to_string().contains("away for 60 s") && (7261.0..7263.0).contains(&bench.now()), "{end}, {}", bench.now());
+}
+
 /// Polls until something that `wanted` accepts comes.
 fn wait_for(source: &mut CameraSource, wanted: impl Fn(&Input) -> bool) -> Input {
     let begun = Instant::now();
@@ -242,11 +311,13 @@ fn wait_for(source: &mut CameraSource, wanted: impl Fn(&Input) -> bool) -> Input
 }
 
 fn on_a_thread(openings: Vec<Opening>) -> (CameraSource, Arc<Fake>) {
-    let fake = Fake::new(openings);
     let start = Instant::now();
-    let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64());
-    let threads = Threads::new(fake.clone(), Wanted { fps: FORMAT.fps, ..Wanted::default() }, 0.2, clock.clone());
-    let watch = Watch { retry_first_s: 0.01, retry_max_s: 0.05, ..Watch::default() };
+    with_clock(Fake::new(openings), Arc::new(move || start.elapsed().as_secs_f64()))
+}
+
+fn with_clock(fake: Arc<Fake>, clock: Clock) -> (CameraSource, Arc<Fake>) {
+    let watch = Watch { retry_first_s: 0.01, retry_max_s: 0.05, look_back_s: 0.2, ..Watch::default() };
+    let threads = Threads::new(fake.clone(), Wanted { fps: FORMAT.fps, ..Wanted::default() }, watch, clock.clone());
     (CameraSource::new(Box::new(threads), 100.0, watch, Mounting::default(), clock).unwrap(), fake)
 }
 
@@ -274,6 +345,22 @@ fn an_unplugged_camera_comes_back_under_another_number() {
     assert_eq!(fake.opened.load(Ordering::Relaxed), 3);
     drop(source);
     open_now(&fake.open, 0);
+}
+
+#[test]
+fn a_frame_from_before_a_sleep_is_not_taken_for_a_new_one() {
+    let slept_s = Arc::new(AtomicU64::new(0));
+    let (start, theirs) = (Instant::now(), slept_s.clone());
+    let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64() + theirs.load(Ordering::Relaxed) as f64);
+    let fake = Fake::new(vec![Opening::Gives(vec![Act::Gray(1)]), Opening::Gives(vec![Act::Gray(2)])]);
+    let (mut source, _) = with_clock(fake, clock);
+    wait_for(&mut source, is_frame);
+    slept_s.store(3600, Ordering::Relaxed);
+    let lost = wait_for(&mut source, |input| at(input) >= MediaTime(3600.0));
+    assert!(matches!(lost, Input::Source { state: SourceState::Lost, .. }), "{lost:?}");
+    wait_for(&mut source, |input| matches!(input, Input::Source { state: SourceState::Restored, .. }));
+    let Input::Frame(Frame { content: Content::Picture(picture), .. }) = wait_for(&mut source, is_frame) else { panic!() };
+    assert_eq!(picture.rgb[0], 2, "of the device that was opened anew");
 }
 
 #[test]
