@@ -353,9 +353,10 @@ pub(super) fn session_config(settings: &Settings, loaded: &Loaded) -> SessionCon
     SessionConfig {
         tokens_per_frame: loaded.tokens_per_frame,
         step_evidence: loaded.step_evidence,
+        speech_note: loaded.speech_note,
         model_sha256: loaded.model_sha256.clone(),
         vision_sha256: loaded.vision_sha256.clone(),
-        ..settings.session_config(loaded.gates, loaded.update_prob_min)
+        ..settings.session_config(loaded.layout, loaded.gates, (loaded.update_prob_min, loaded.update_patience_s))
     }
 }
 

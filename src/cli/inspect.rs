@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use gguf_rs::{ByteOrder, GGUFContainer};
 use safetensors::SafeTensors;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::model::config::{AssistantConfig, VisionConfig};
 use crate::model::gguf::{self, GgufFile};
@@ -33,7 +34,7 @@ pub struct Args {
     /// A .gguf, .safetensors or .jsonl file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// List every tensor
+    /// List every tensor with its shape, type and hash
     #[arg(long)]
     tensors: bool,
 }
@@ -116,7 +117,8 @@ fn describe_tensors(out: &mut String, file: &GgufFile, all: bool) -> anyhow::Res
         let width = file.tensors().iter().map(|t| t.name.len()).max().unwrap_or(0);
         for t in file.tensors() {
             let shape = t.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-            writeln!(out, "  {:width$}  {:5}  {shape:>16}  {:>11} bytes", t.name, t.ty, t.len)?;
+            let hash: String = Sha256::digest(file.bytes(&t.name)?.1).iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(out, "  {:width$}  {:5}  {shape:>16}  {:>11} bytes  sha256 {hash}", t.name, t.ty, t.len)?;
         }
     }
     for (name, (count, weights, bytes)) in by_type {

@@ -1,5 +1,6 @@
 //! From two GGUF files to a model that a session can use: open, check, build.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 
 use super::timing::{Shared, Timed};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
@@ -17,13 +19,16 @@ use crate::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
+use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
-use crate::model::tokenizer::Tokenizer;
+use crate::model::tokenizer::{Tokenizer, ggml};
 use crate::model::weights::{Stored, Weights};
 use crate::session::{Gates, SharedCodec, TokenizerCodec};
 use crate::units::Prob;
 
+/// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its extension run in this many.
+const MEMORY_TOKENS_MAX: usize = 4096;
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
 /// Environment variable that candle and rayon read.
@@ -45,12 +50,18 @@ pub struct Loaded {
     pub gates: Gates,
     /// The gates as the file has them.
     pub stored_gates: config::Gates,
+    /// What it reads and writes.
+    pub layout: LayoutName,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words.
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names a step.
+    pub speech_note: bool,
     /// Updates that are less sure wait.
     pub update_prob_min: Prob,
+    /// But for so long at most, in seconds.
+    pub update_patience_s: Option<f64>,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -86,21 +97,30 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         (hash.join(), vision)
     });
     let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
-    let vision = vision?;
+    let mut vision = vision?;
+    let layout = LayoutName::parse(&config.layout)?;
+    if layout == LayoutName::Proassist {
+        vision.vision.vision = vision.vision.vision.with_preprocess(Preprocess::Proassist);
+    }
     check_pair(assistant, &config, &vision_path, &vision)?;
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
-    let model = Assistant::new(&config, &weights).with_context(|| assistant.display().to_string())?;
+    let memory_tokens = config.backbone.context_length.min(MEMORY_TOKENS_MAX);
+    let model = Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
+    let model = model.with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
         gates: session_gates(&config.gates),
         stored_gates: config.gates,
+        layout,
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
+        speech_note: config.speech_note,
         update_prob_min: Prob(config.update_prob_min),
+        update_patience_s: config.update_patience_s.map(f64::from),
         frame_width: config.tokens_per_frame * config.vision_length,
         model_sha256,
         vision_sha256: vision.sha256,
@@ -234,8 +254,13 @@ fn text<'a>(file: &'a GgufFile, key: &str) -> Result<Option<&'a str>> {
     }
 }
 
-fn tokenizer_json(file: &GgufFile) -> Result<&str> {
-    text(file, TOKENIZER_KEY)?.ok_or_else(|| Error::format(file.path(), format!("{TOKENIZER_KEY}: missing, expected the tokenizer")))
+/// The whole `tokenizer.json`, or what `tokenizer.ggml.*` says where a file has nothing else.
+fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
+    if let Some(json) = text(file, TOKENIZER_KEY)? {
+        return Ok(Cow::Borrowed(json));
+    }
+    let rebuilt = ggml::tokenizer_json(&|key| file.metadata(key));
+    rebuilt.map(Cow::Owned).map_err(|e| Error::format(file.path(), format!("no {TOKENIZER_KEY}, and of the tokens alone: {e}")))
 }
 
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {

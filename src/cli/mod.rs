@@ -12,6 +12,7 @@ mod encode;
 mod engine;
 mod eval;
 mod exit;
+mod export;
 mod film;
 mod flags;
 mod inspect;
@@ -85,8 +86,10 @@ enum Verb {
     Encode(encode::Args),
     #[command(about = "Train the models, from simulated episodes to quantized files")]
     Train(train::Args),
-    #[command(about = "Pack trained weights into a small GGUF file")]
+    #[command(about = "Turn weights that you have into a small GGUF file")]
     Quantize(quantize::Args),
+    #[command(about = "Write models, logs and features as other programs read them")]
+    Export(export::Args),
     #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
     #[command(about = "Render simulated episodes from recorded task timelines")]
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Verb::Encode(args) => encode::run(args),
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Synth(args) => synth::run(args),
         Verb::Inspect(args) => inspect::run(args),

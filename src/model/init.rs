@@ -16,7 +16,10 @@ pub enum Init {
 }
 
 /// A new tensor.
-pub(super) fn fresh(seed: u64, name: &str, shape: &[usize], init: Init, device: &Device) -> Result<Tensor> {
+///
+/// # Errors
+/// The device refused it.
+pub fn fresh(seed: u64, name: &str, shape: &[usize], init: Init, device: &Device) -> Result<Tensor> {
     let count: usize = shape.iter().product();
     let std = match init {
         Init::Constant(value) => return Ok(Tensor::from_vec(vec![value as f32; count], shape, device)?),

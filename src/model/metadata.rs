@@ -312,9 +312,17 @@ impl AssistantConfig {
                 None => false,
                 Some(_) => r.flag("step_evidence")?,
             },
+            speech_note: match look_up("dstproact.speech_note") {
+                None => false,
+                Some(_) => r.flag("speech_note")?,
+            },
             update_prob_min: match look_up("dstproact.update_prob_min") {
                 None => 0.0,
                 Some(_) => r.float("update_prob_min")? as f32,
+            },
+            update_patience_s: match look_up("dstproact.update_patience_s") {
+                None => None,
+                Some(_) => Some(r.float("update_patience_s")? as f32),
             },
             vision,
         };
@@ -348,7 +356,11 @@ impl AssistantConfig {
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
         push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
+        push(&mut pairs, prefix, "speech_note", MetaValue::Bool(self.speech_note));
         push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(self.update_prob_min));
+        if let Some(patience_s) = self.update_patience_s {
+            push(&mut pairs, prefix, "update_patience_s", MetaValue::F32(patience_s));
+        }
         if let Some(vision) = &self.vision {
             push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
             push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));
@@ -511,6 +523,8 @@ mod tests {
             tokens: TokenIds { bos: Some(TokenId(0)), eot: TokenId(1), image: TokenId(2), dst: TokenId(3), asst: TokenId(4) },
             layout: "dstproact".into(),
             step_evidence: true,
+            speech_note: true,
+            update_patience_s: Some(2.0),
             update_prob_min: 0.5,
             vision: Some(VisionRef { file: "vision.gguf".into(), sha256: "0f".repeat(32) }),
         }
@@ -588,7 +602,7 @@ mod tests {
     fn each_key_is_needed_and_has_a_type() -> Result<()> {
         // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower", "no
         // evidence of steps" and "no update is too unsure".
-        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_evidence", "dstproact.update_prob_min"];
+        let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.step_evidence", "dstproact.speech_note", "dstproact.update_prob_min", "dstproact.update_patience_s"];
         let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
             let whole: Map = pairs.into_iter().collect();
             assert_eq!(read(&whole), None);

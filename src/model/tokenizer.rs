@@ -1,6 +1,7 @@
 //! Words to tokens and back, and one turn of the backbone's own chat format. Both come from the model file and
 //! are not trusted: a bad one is an error, and a template runs on a bounded amount of fuel.
 
+pub mod ggml;
 mod template;
 
 use std::sync::Mutex;

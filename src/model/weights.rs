@@ -12,8 +12,7 @@ use candle_core::quantized::QTensor;
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor, Var};
 
-pub use super::init::Init;
-use super::init::fresh;
+pub use super::init::{Init, fresh};
 use super::nn::{Embedding, LayerNorm, Linear, Mode, RmsNorm, Rows, to_dense};
 use crate::error::{Error, Result};
 

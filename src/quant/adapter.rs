@@ -70,7 +70,7 @@ impl Adapter {
         let shards = Shards::open(path, "adapter_model")?;
         let plain = |name: &str| {
             let name = name.strip_prefix(PREFIX).unwrap_or(name);
-            name.replace(".modules_to_save.", ".").replace(".modules_to_save", "")
+            name.replace(".modules_to_save.", ".").replace(".modules_to_save", "").replace(".default.", ".")
         };
         let names = shards.names().map(|name| (plain(name), name.to_owned())).collect();
         let rank = config.r as f32;

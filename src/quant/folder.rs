@@ -6,6 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::backbone::{self, Eye};
+use super::llama::Model;
 use super::names::{self, Slot};
 use super::shards::Shards;
 use super::source::{Change, Entry, Origin, Source, Store};
@@ -15,8 +17,21 @@ use crate::error::{Error, Result};
 use crate::model::config::{AssistantConfig, TextConfig, VisionConfig};
 use crate::model::gguf::{GgufFile, MetaValue};
 
+/// What a source needs besides its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inputs<'a> {
+    /// Folder of the model under a PEFT adapter.
+    pub base: Option<&'a Path>,
+    /// Makes a Llama alone the backbone of an assistant that sees with this; without it, it stays a Llama.
+    pub eye: Option<Eye>,
+}
+
 type Pairs = Vec<(String, MetaValue)>;
 
+/// The token table at Hugging Face.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The DST extension's output of its own for updates.
+const DST_OUTPUT: &str = "dst_generation_head.weight";
 /// Tensors of a vision checkpoint without a text tower that only its training needs.
 const TRAINING_ONLY: &[&str] = &["t.", "logit_scale", "logit_bias"];
 /// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is not used.
@@ -25,18 +40,22 @@ const NOT_NEEDED: &[&str] = &["text_model.", "logit_scale", "logit_bias"];
 const NOT_NEEDED_ENDS: &[&str] = &["rotary_emb.inv_freq", "embeddings.position_ids"];
 
 impl Source {
-    /// Opens a GGUF file, a checkpoint folder, or a Hugging Face folder. `base` is the folder of the model under a PEFT
-    /// adapter; without one it stays unused.
+    /// Opens a GGUF file, a checkpoint folder, or a Hugging Face folder.
     ///
     /// # Errors
     /// The path holds none of these, or one that is not whole: the message names file, key or tensor.
-    pub fn open(path: impl AsRef<Path>, base: Option<&Path>) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, inputs: &Inputs<'_>) -> Result<Self> {
         let path = path.as_ref();
         if path.is_file() {
-            return Ok(Self::of_gguf(GgufFile::open(path)?));
+            let file = GgufFile::open(path)?;
+            let llama = MetaValue::String(llama::PLAIN_ARCHITECTURE.into());
+            return match inputs.eye.filter(|_| file.metadata("general.architecture") == Some(&llama)) {
+                Some(eye) => backbone::of_llama(file, eye),
+                None => Self::of_gguf(file),
+            };
         }
         if path.join("adapter_config.json").exists() {
-            let base = base.ok_or_else(|| {
+            let base = inputs.base.ok_or_else(|| {
                 Error::format(
                     path.join("adapter_config.json"),
                     "a PEFT adapter: the folder of its base model is needed (--base)",
@@ -53,7 +72,7 @@ impl Source {
             _ if config.get("patch_grids").is_some() => vision_checkpoint(path, &config, None),
             _ if config["vision"].get("patch_grids").is_some() => vision_checkpoint(path, &config["vision"], config.get("text")),
             "siglip" | "siglip_vision_model" => hf_vision(path, &config),
-            _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => hf_llama(path, &config),
+            _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => hf_llama(path, &config, inputs.eye),
             _ => Err(Error::format(
                 &config_path,
                 format!(
@@ -109,24 +128,40 @@ fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
     Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
 }
 
-fn hf_llama(path: &Path, config: &Value) -> Result<Source> {
-    let shards = open_hf_shards(path)?;
-    let vocabulary = Vocabulary::open(path)?;
+fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
+    let shards = Shards::open(path, "model")?;
+    let mut vocabulary = Vocabulary::open(path)?;
     let model = llama::read(path, config, &|name| shards.info(name).map(|(shape, _)| shape.to_vec()), &vocabulary)?;
     // A tied output may be stored all the same.
-    let unused: &[&str] = if model.backbone().tied_output { &["lm_head.weight"] } else { &[] };
-    let mut entries = entries(&shards, model.slots(), |slot| slot.hf.clone(), true, unused)?;
+    let mut unused = if model.backbone().tied_output { vec!["lm_head.weight"] } else { Vec::new() };
+    // A head for updates of its own that was never trained apart from the output is the output.
+    let output = if model.backbone().tied_output { EMBEDDING } else { "lm_head.weight" };
+    if shards.same(DST_OUTPUT, output)? {
+        unused.push(DST_OUTPUT);
+    }
+    let mut entries = entries(&shards, model.slots(), |slot| slot.hf.clone(), true, &unused)?;
     entries.extend(model.rope_entry());
-    let mut metadata = model.metadata()?;
+    let (mut metadata, rows) = match (&model, eye) {
+        (Model::Plain { backbone, bos, eos, .. }, Some(eye)) => {
+            let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
+            let bos = bos.filter(|&id| vocabulary.begins_with(id));
+            let tokens = backbone::Tokens { bos, eot: *eos, layout };
+            let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, eye)?;
+            let mut metadata = config.to_metadata()?;
+            metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(*eos)));
+            (metadata, config.backbone.vocab_size)
+        }
+        _ => (model.metadata()?, model.backbone().vocab_size),
+    };
     name_it(&mut metadata, path, "model");
-    metadata.extend(vocabulary.metadata(model.backbone().vocab_size)?);
+    metadata.extend(vocabulary.metadata(rows)?);
     Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
 }
 
 /// PEFT saves what it trained; everything else is the base model's.
 fn adapted(path: &Path, base: &Path) -> Result<Source> {
     let adapter = Adapter::open(path)?;
-    let shards = open_hf_shards(base)?;
+    let shards = Shards::open(base, "model")?;
     // The adapter's own configuration and tokenizer go before the base model's.
     let mut config = read_json(&base.join("config.json"))?;
     if let (Value::Object(config), Value::Object(own)) = (&mut config, read_json(&path.join("config.json"))?) {
@@ -152,17 +187,6 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
     metadata.extend(vocabulary.metadata(model.backbone().vocab_size)?);
     let store = Store::Adapted { base: Box::new(shards), adapter: Box::new(adapter.into_shards()) };
     Ok(Source { path: path.to_path_buf(), metadata, entries, store })
-}
-
-fn open_hf_shards(path: &Path) -> Result<Shards> {
-    let bin = path.join("pytorch_model.bin");
-    if bin.exists() && !path.join("model.safetensors").exists() && !path.join("model.safetensors.index.json").exists() {
-        return Err(Error::format(
-            bin,
-            "a pickled checkpoint, which can run code: save it as safetensors first (save_pretrained with safe_serialization=True)",
-        ));
-    }
-    Shards::open(path, "model")
 }
 
 /// `general.type` and `general.name` behind `general.architecture`.
@@ -202,13 +226,21 @@ fn entries(
             || unused.iter().any(|start| name.starts_with(start))
             || NOT_NEEDED_ENDS.iter().any(|end| name.ends_with(end))
     };
-    match shards.names().find(|name| !known(name)) {
-        Some(left) => Err(Error::format(
-            shards.path(),
-            format!("tensor `{left}`: not part of the model that config.json describes"),
-        )),
-        None => Ok(entries),
+    let left: Vec<&str> = shards.names().filter(|name| !known(name)).collect();
+    refuse_left(shards.path(), &left, "the model that config.json describes")?;
+    Ok(entries)
+}
+
+/// Tensors that nobody asked for are an error that lists them.
+pub(super) fn refuse_left(path: &Path, left: &[&str], of: &str) -> Result<()> {
+    const LISTED: usize = 20;
+    if left.is_empty() {
+        return Ok(());
     }
+    let listed: Vec<String> = left.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    let more = if left.len() > LISTED { format!(" and {} more", left.len() - LISTED) } else { String::new() };
+    let noun = if left.len() == 1 { "tensor" } else { "tensors" };
+    Err(Error::format(path, format!("{noun} {}{more}: not part of {of}", listed.join(", "))))
 }
 
 /// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe is `[1, 1, Dv]`).

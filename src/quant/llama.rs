@@ -15,9 +15,12 @@ use crate::model::nn::Llama3Scaling;
 use crate::units::{Threshold, TokenId};
 
 /// Architecture of a Llama without projector and heads: llama.cpp's own.
-const PLAIN_ARCHITECTURE: &str = "llama";
+pub(super) const PLAIN_ARCHITECTURE: &str = "llama";
 /// Where a model was trained without a threshold of its own (upstream's `binary_threshold`).
 const THRESHOLD_DEFAULT: f32 = 0.5;
+
+/// 1 - theta: ProAssist is silent where P(`<eot>`) is above theta, and most of its data sets have 0.3 in its table 11.
+const PROASSIST_THRESHOLD: f32 = 0.7;
 
 /// `config.json`, as far as it decides tensors and hyper-parameters.
 #[derive(Deserialize)]
@@ -47,6 +50,8 @@ struct LlamaJson {
     img_token_id: Option<u32>,
     dst_gen_token_id: Option<u32>,
     asst_gen_token_id: Option<u32>,
+    use_img_cls_token: Option<bool>,
+    img_patch_token_size: Option<usize>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -77,7 +82,13 @@ pub(super) fn read(
 ) -> Result<Model> {
     let path = folder.join("config.json");
     let hf = LlamaJson::deserialize(json).map_err(|e| Error::format(&path, e.to_string()))?;
-    let (backbone, factors) = hf.backbone(&path)?;
+    let (mut backbone, factors) = hf.backbone(&path)?;
+    // The extension adds tokens and resizes the table; its config.json may be the base model's.
+    if shape("mm_projector.0.weight").is_some()
+        && let Some(&[rows, _]) = shape("model.embed_tokens.weight").as_deref()
+    {
+        backbone.vocab_size = rows;
+    }
     backbone.validate()?;
     let eos = vocabulary.eos().or_else(|| eos_of(json));
     let eos = eos.ok_or_else(|| Error::format(&path, "eos_token_id: found none, here or in tokenizer_config.json"))?;
@@ -95,17 +106,22 @@ pub(super) fn read(
         () if shape("speaking_decision_head.0.weight").is_some() => HeadKind::Mlp,
         () => HeadKind::None,
     };
+    let own = vocabulary.id("[DST]").is_some() || hf.dst_gen_token_id.is_some();
+    // ProAssist's own models have neither heads nor tokens of the extension.
+    let proassist = heads == HeadKind::None && !own;
     let config = AssistantConfig {
         backbone,
         vision_length,
-        tokens_per_frame: 1, // DSTProAct always has one
+        tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 }, // DSTProAct always has one
         projector_length,
         heads,
-        gates: hf.gates(heads),
-        tokens: hf.tokens(&path, vocabulary, eos)?,
-        layout: "dstproact".into(),
+        gates: hf.gates(heads, if proassist { PROASSIST_THRESHOLD } else { THRESHOLD_DEFAULT }),
+        tokens: if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? },
+        layout: if proassist { "proassist" } else { "dstproact" }.into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         vision: None,
     };
     config.validate()?;
@@ -158,9 +174,26 @@ impl LlamaJson {
         Ok((backbone, factors))
     }
 
-    fn gates(&self, heads: HeadKind) -> Gates {
+    /// ProAssist's I: 1, 5 or 10.
+    fn tokens_per_frame(&self) -> usize {
+        let side = self.img_patch_token_size.unwrap_or(0);
+        usize::from(self.use_img_cls_token.unwrap_or(true)).saturating_add(side.saturating_mul(side))
+    }
+
+    /// ProAssist adds `<image>` behind the table's last row and never looks it up, and knows no `[DST]` and `[ASST]`. Their
+    /// places are taken by tokens that Llama-3 keeps in reserve, so that the scores stay exactly those of the model.
+    fn reserved(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
+        let mut spare = (0..).map_while(|n| vocabulary.id(&format!("<|reserved_special_token_{n}|>"))).map(TokenId);
+        let (Some(image), Some(dst), Some(asst)) = (spare.next(), spare.next(), spare.next()) else {
+            let why = "tokens `<|reserved_special_token_0|>` to `_2|>`: found none, expected Llama-3's tokenizer.json, as ProAssist's models have it";
+            return Err(Error::format(path, why));
+        };
+        Ok(TokenIds { bos: self.bos_token_id.map(TokenId), eot: TokenId(eos), image, dst, asst })
+    }
+
+    fn gates(&self, heads: HeadKind, default: f32) -> Gates {
         let kind = if heads == HeadKind::None { GateKind::Token } else { GateKind::Head };
-        let threshold = Threshold(self.binary_threshold.unwrap_or(THRESHOLD_DEFAULT));
+        let threshold = Threshold(self.binary_threshold.unwrap_or(default));
         let gate = GateConfig { kind, threshold, hysteresis: 0.0, refractory_s: 0.0 };
         Gates { speak: gate, dst_update: gate }
     }
@@ -169,7 +202,7 @@ impl LlamaJson {
         let token = |id: Option<u32>, text: &str| {
             id.or_else(|| vocabulary.id(text)).map(TokenId).ok_or_else(|| {
                 let why = format!(
-                    "token `{text}`: found none, expected one in tokenizer.json; models of ProAssist's own layout, which have no such token, cannot be converted"
+                    "token `{text}`: found none, expected one in tokenizer.json"
                 );
                 Error::format(path, why)
             })

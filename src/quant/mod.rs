@@ -3,6 +3,7 @@
 //! [`Source::open`] tells what a path holds and lists its tensors under their GGUF names; [`quantize`] packs them as a
 //! [`Recipe`] says and writes the file in one step; the [`Report`] tells the loss of each tensor.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -11,10 +12,12 @@ use crate::error::{Error, Result};
 use crate::model::gguf::{GgmlType, GgufFile, MetaValue};
 
 mod adapter;
+mod backbone;
 mod encode;
 mod folder;
 mod llama;
 mod names;
+mod pickle;
 pub mod recipe;
 pub mod report;
 mod shards;
@@ -23,13 +26,17 @@ pub mod source;
 mod vocabulary;
 pub mod write;
 
+pub use backbone::{Eye, backbone_alone};
+pub use folder::Inputs;
 pub use recipe::Recipe;
 pub use report::{Report, TensorReport};
-pub use source::Source;
+pub use source::{Entry, Source};
 pub use write::set_metadata;
 
 /// Version of the block formats: `general.quantization_version`, which files with quantized tensors must have.
 const QUANTIZATION_VERSION: u32 = 2;
+/// Values that are packed at once on a thread.
+const PIECE_VALUES: usize = 1 << 21;
 
 /// What the caller adds to a file.
 #[derive(Default)]
@@ -52,7 +59,7 @@ pub fn quantize(source: &Source, recipe: &Recipe, out: &Path, options: &Options<
     let mut planned = Vec::with_capacity(source.entries.len());
     let mut wanted = Vec::with_capacity(source.entries.len());
     for entry in &source.entries {
-        let choice = recipe.choose(&entry.name, &entry.shape)?;
+        let choice = recipe.choose(&entry.name, &entry.shape, source.has_type(entry))?;
         wanted.push(choice.wanted);
         planned.push(write::Planned { name: entry.name.clone(), shape: entry.shape.clone(), ty: choice.ty });
     }
@@ -60,45 +67,80 @@ pub fn quantize(source: &Source, recipe: &Recipe, out: &Path, options: &Options<
     let types: Vec<GgmlType> = planned.iter().map(|p| p.ty).collect();
     let mut writer = write::Writer::create(out, &metadata, planned)?;
     let mut report = Report::default();
-    // Packing is the slow part: a handful of tensors at a time in parallel, written in order.
-    let batch = rayon::current_num_threads().max(1);
-    let indices: Vec<usize> = (0..types.len()).collect();
-    for indices in indices.chunks(batch) {
-        let packed: Result<Vec<_>> = indices.par_iter().map(|&i| pack(source, i, wanted[i], types[i])).collect();
-        for (blocks, tensor) in packed? {
-            writer.tensor(&tensor.name, &blocks)?;
-            if let Some(progress) = options.progress {
-                progress(&tensor);
-            }
-            report.tensors.push(tensor);
+    for (index, entry) in source.entries.iter().enumerate() {
+        let tensor = stream(source, entry, wanted[index], types[index], &mut writer)?;
+        if let Some(progress) = options.progress {
+            progress(&tensor);
         }
+        report.tensors.push(tensor);
     }
-    writer.finish()?;
+    report.sha256 = writer.finish()?;
     Ok(report)
 }
 
-fn pack(source: &Source, index: usize, wanted: GgmlType, ty: GgmlType) -> Result<(Vec<u8>, TensorReport)> {
-    let entry = &source.entries[index];
-    let (blocks, (rms_relative, max_abs)) = match source.blocks(entry) {
-        Some((has, blocks)) if has == ty => (blocks.to_vec(), (0.0, 0.0)),
-        _ => {
-            let values = source.values(entry)?;
-            let encoded = encode::encode(&entry.name, &values, &entry.shape, ty)?;
-            let error = report::error_of(&values, &encoded.values);
-            (encoded.blocks, error)
-        }
+/// What [`quantize`] would write, without reading a weight: errors are not known yet.
+///
+/// # Errors
+/// The recipe has no pattern for a tensor, or its rows fit nothing that it allows.
+pub fn plan(source: &Source, recipe: &Recipe) -> Result<Report> {
+    let tensor = |entry: &Entry| {
+        let choice = recipe.choose(&entry.name, &entry.shape, source.has_type(entry))?;
+        let planned = write::Planned { name: entry.name.clone(), shape: entry.shape.clone(), ty: choice.ty };
+        Ok(TensorReport {
+            bytes: planned.byte_len()?,
+            from: entry.stored_as.clone(),
+            wanted: choice.wanted,
+            ty: choice.ty,
+            name: planned.name,
+            shape: planned.shape,
+            rms_relative: 0.0,
+            max_abs: 0.0,
+        })
     };
-    let tensor = TensorReport {
+    Ok(Report { tensors: source.entries.iter().map(tensor).collect::<Result<_>>()?, sha256: String::new() })
+}
+
+/// Packs a tensor piece by piece, a handful of pieces at a time in parallel, and writes them in order.
+fn stream(source: &Source, entry: &Entry, wanted: GgmlType, ty: GgmlType, writer: &mut write::Writer) -> Result<TensorReport> {
+    let rows = (PIECE_VALUES / entry.row_width().max(1)).max(1);
+    let cut = |part: Range<usize>| part.clone().step_by(rows).map(move |start| start..part.end.min(start + rows));
+    let pieces: Vec<_> = cut(0..entry.boundary()).chain(cut(entry.boundary()..entry.row_count())).collect();
+    let (mut sums, mut bytes) = (report::Sums::default(), 0);
+    writer.begin(&entry.name)?;
+    for batch in pieces.chunks(rayon::current_num_threads().max(1)) {
+        let packed: Result<Vec<_>> = batch.par_iter().map(|rows| pack(source, entry, rows, ty)).collect();
+        for (blocks, piece) in packed? {
+            writer.piece(&blocks)?;
+            bytes += blocks.len() as u64;
+            sums.add(&piece);
+        }
+    }
+    writer.end()?;
+    let (rms_relative, max_abs) = sums.error();
+    Ok(TensorReport {
         name: entry.name.clone(),
         shape: entry.shape.clone(),
         from: entry.stored_as.clone(),
         wanted,
         ty,
-        bytes: blocks.len() as u64,
+        bytes,
         rms_relative,
         max_abs,
-    };
-    Ok((blocks, tensor))
+    })
+}
+
+/// Blocks of some rows, and what packing them lost.
+fn pack(source: &Source, entry: &Entry, rows: &Range<usize>, ty: GgmlType) -> Result<(Vec<u8>, report::Sums)> {
+    if source.has_type(entry) == Some(ty)
+        && let Some(blocks) = source.blocks(entry, rows)?
+    {
+        return Ok((blocks, report::Sums::default()));
+    }
+    let values = source.rows(entry, rows.clone())?;
+    let last = entry.shape.last().copied().filter(|_| entry.shape.len() > 1).unwrap_or(values.len()).max(1);
+    let encoded = encode::encode(&entry.name, &values, &[values.len() / last, last], ty)?;
+    let sums = report::Sums::of(&values, &encoded.values);
+    Ok((encoded.blocks, sums))
 }
 
 /// The source's metadata, the caller's, and what follows from the types.
@@ -144,6 +186,7 @@ fn file_type(planned: &[write::Planned]) -> u32 {
         (GgmlType::F16, 1),
         (GgmlType::BF16, 32),
         (GgmlType::Q4_0, 2),
+        (GgmlType::Q4_1, 3),
         (GgmlType::Q8_0, 7),
         (GgmlType::Q4_K, 15),
         (GgmlType::Q5_K, 17),

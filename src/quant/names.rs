@@ -72,7 +72,7 @@ pub(super) fn rope_freqs(config: &BackboneConfig) -> Slot {
 }
 
 /// Projector and heads.
-fn decisions(config: &AssistantConfig) -> Vec<Slot> {
+pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
     let (d, hidden) = (config.backbone.embedding_length, config.projector_length);
     let mut slots = Vec::new();
     slots.extend(with_bias("mm.0", "mm_projector.0", hidden, Some(config.vision_length)));

@@ -16,6 +16,8 @@
 //! Tensors of one dimension (norms, biases, rope frequencies) and those on the `keep` list stay F32: they are small, and
 //! an error in them reaches every value behind them. A recipe may bring its own list: `keep = ["*.bias"]`.
 //!
+//! `same = true` leaves what the source has a type for in that type; the rules decide on new tensors.
+//!
 //! Without `fallback`, Q4_K becomes Q4_0 (as small, a little coarser), Q5_K and Q6_K become Q8_0, and what does not even
 //! fit blocks of 32 becomes F16.
 
@@ -54,6 +56,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("q5_k", include_str!("../../quantize/q5_k.toml")),
     ("q4_k", include_str!("../../quantize/q4_k.toml")),
     ("q4_0", include_str!("../../quantize/q4_0.toml")),
+    ("same", include_str!("../../quantize/same.toml")),
 ];
 
 /// Which block format each tensor gets.
@@ -66,6 +69,8 @@ pub struct Recipe {
     rules: Vec<(String, GgmlType)>,
     keep: Vec<String>,
     fallback: Option<Vec<GgmlType>>,
+    /// What the source has a type for keeps it.
+    same: bool,
 }
 
 /// What a recipe decides for one tensor.
@@ -83,6 +88,8 @@ struct RecipeFile {
     description: String,
     #[serde(default)]
     keep: Option<Vec<String>>,
+    #[serde(default)]
+    same: bool,
     #[serde(default)]
     fallback: Option<Vec<String>>,
     tensor: Vec<RuleFile>,
@@ -133,14 +140,17 @@ impl Recipe {
             None => None,
         };
         let keep = file.keep.unwrap_or_else(|| KEEP.iter().map(|&p| p.to_owned()).collect());
-        Ok(Self { name: name.to_owned(), description: file.description, rules, keep, fallback })
+        Ok(Self { name: name.to_owned(), description: file.description, rules, keep, fallback, same: file.same })
     }
 
-    /// The block format for a tensor of this name and row-major shape.
+    /// The block format for a tensor of this name and row-major shape, whose source stores it as `has`.
     ///
     /// # Errors
     /// No pattern fits the name; nothing of the fallback list fits the row.
-    pub fn choose(&self, name: &str, shape: &[usize]) -> Result<Choice> {
+    pub fn choose(&self, name: &str, shape: &[usize], has: Option<GgmlType>) -> Result<Choice> {
+        if let Some(ty) = has.filter(|_| self.same) {
+            return Ok(Choice { wanted: ty, ty });
+        }
         if shape.len() < 2 || self.keep.iter().any(|pattern| glob(pattern, name)) {
             return Ok(Choice { wanted: GgmlType::F32, ty: GgmlType::F32 });
         }
@@ -229,10 +239,10 @@ mod tests {
         for name in Recipe::built_in() {
             let recipe = Recipe::open(name).unwrap();
             assert!(!recipe.description.is_empty());
-            let choice = recipe.choose("blk.0.ffn_up.weight", &[512, 256]).unwrap();
+            let choice = recipe.choose("blk.0.ffn_up.weight", &[512, 256], None).unwrap();
             assert_eq!(choice.ty.name().to_lowercase(), name, "the main type gives the recipe its name");
             for kept in ["output_norm.weight", "v.blk.3.ln1.weight", "dst_update_head.weight", "rope_freqs.weight"] {
-                assert_eq!(recipe.choose(kept, &[4, 256]).unwrap().ty, GgmlType::F32, "{kept}");
+                assert_eq!(recipe.choose(kept, &[4, 256], None).unwrap().ty, GgmlType::F32, "{kept}");
             }
         }
     }
@@ -240,14 +250,14 @@ mod tests {
     #[test]
     fn rows_that_are_not_whole_blocks_fall_back() {
         let recipe = Recipe::open("q4_k").unwrap();
-        let ty = |row| recipe.choose("v.blk.0.ffn_up.weight", &[8, row]).unwrap().ty;
+        let ty = |row| recipe.choose("v.blk.0.ffn_up.weight", &[8, row], None).unwrap().ty;
         assert_eq!(ty(512), GgmlType::Q4_K);
         assert_eq!(ty(1152), GgmlType::Q4_0, "SigLIP So400m: 4.5 blocks of 256, 36 of 32");
         assert_eq!(ty(4304), GgmlType::F16, "its feed-forward: 134.5 blocks of 32");
-        let embedding = recipe.choose("token_embd.weight", &[8, 1152]).unwrap();
+        let embedding = recipe.choose("token_embd.weight", &[8, 1152], None).unwrap();
         assert_eq!((embedding.wanted, embedding.ty), (GgmlType::Q6_K, GgmlType::Q8_0), "never coarser than 6 bits");
         let own = "description='x'\nfallback=['Q8_0']\ntensor=[{match='*',type='Q4_K'}]";
-        assert_eq!(Recipe::parse("t", own).unwrap().choose("a", &[8, 1152]).unwrap().ty, GgmlType::Q8_0);
+        assert_eq!(Recipe::parse("t", own).unwrap().choose("a", &[8, 1152], None).unwrap().ty, GgmlType::Q8_0);
     }
 
     #[test]
@@ -263,9 +273,9 @@ mod tests {
             assert!(why.contains(part), "{why}");
         }
         let empty = Recipe::parse("test", "description='x'\ntensor=[]").unwrap();
-        assert!(empty.choose("a", &[2, 2]).unwrap_err().to_string().contains("no pattern fits tensor `a`"));
+        assert!(empty.choose("a", &[2, 2], None).unwrap_err().to_string().contains("no pattern fits tensor `a`"));
         let strict = Recipe::parse("t", "description='x'\nfallback=[]\ntensor=[{match='*',type='Q8_0'}]").unwrap();
-        assert!(strict.choose("a", &[2, 33]).unwrap_err().to_string().contains("rows of 33"));
+        assert!(strict.choose("a", &[2, 33], None).unwrap_err().to_string().contains("rows of 33"));
         assert!(Recipe::open("q3").unwrap_err().to_string().contains("f16, q8_0"));
     }
 }

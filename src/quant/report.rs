@@ -30,6 +30,8 @@ pub struct TensorReport {
 pub struct Report {
     /// One entry a tensor.
     pub tensors: Vec<TensorReport>,
+    /// SHA-256 of the file, in hex; empty for a plan.
+    pub sha256: String,
 }
 
 impl Report {
@@ -48,26 +50,65 @@ impl Report {
         self.bytes() as f64 * 8.0 / self.weights().max(1) as f64
     }
 
+    /// The same as a plan, in which nothing is known of errors.
+    pub fn as_plan(&self) -> String {
+        let lines = self.tensors.iter().map(|t| {
+            let shape = t.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+            format!("{:40}  {shape:>16}  {:>4} -> {:5} {:>12}\n", t.name, t.from, t.ty, t.bytes)
+        });
+        lines.collect::<String>() + &self.total()
+    }
+
+    fn total(&self) -> String {
+        format!(
+            "{} tensors, {} weights, {} bytes, {:.2} bits a weight, {} fell back",
+            self.tensors.len(),
+            self.weights(),
+            self.bytes(),
+            self.bits_per_weight(),
+            self.fallbacks().count()
+        )
+    }
+
     /// Tensors that did not get what the recipe asked for.
     pub fn fallbacks(&self) -> impl Iterator<Item = &TensorReport> {
         self.tensors.iter().filter(|t| t.ty != t.wanted)
     }
 }
 
-/// Error of `got` against `truth`: relative RMS and largest difference.
-pub fn error_of(truth: &[f32], got: &[f32]) -> (f64, f64) {
-    let (mut error, mut power, mut max) = (0f64, 0f64, 0f64);
-    for (&a, &b) in truth.iter().zip(got) {
-        let (a, b) = (f64::from(a), f64::from(b));
-        error += (a - b) * (a - b);
-        power += a * a;
-        max = max.max((a - b).abs());
+/// Sums over a tensor's pieces that its error follows from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    error: f64,
+    power: f64,
+    max: f64,
+}
+
+impl Sums {
+    /// Of one piece: what its values were, and what a reader gets.
+    pub fn of(truth: &[f32], got: &[f32]) -> Self {
+        let mut sums = Self::default();
+        for (&a, &b) in truth.iter().zip(got) {
+            let (a, b) = (f64::from(a), f64::from(b));
+            sums.error += (a - b) * (a - b);
+            sums.power += a * a;
+            sums.max = sums.max.max((a - b).abs());
+        }
+        sums
     }
-    let relative = match error == 0.0 {
-        true => 0.0,
-        false => (error / power).sqrt(),
-    };
-    (relative, max)
+
+    /// Takes another piece in.
+    pub fn add(&mut self, other: &Self) {
+        self.error += other.error;
+        self.power += other.power;
+        self.max = self.max.max(other.max);
+    }
+
+    /// Relative RMS and largest difference.
+    pub fn error(&self) -> (f64, f64) {
+        let relative = if self.error == 0.0 { 0.0 } else { (self.error / self.power).sqrt() };
+        (relative, self.max)
+    }
 }
 
 impl fmt::Display for Report {
@@ -91,14 +132,6 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        write!(
-            f,
-            "{} tensors, {} weights, {} bytes, {:.2} bits a weight, {} fell back",
-            self.tensors.len(),
-            self.weights(),
-            self.bytes(),
-            self.bits_per_weight(),
-            self.fallbacks().count()
-        )
+        f.write_str(&self.total())
     }
 }

@@ -7,14 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::model::gguf::MetaValue;
-
-/// llama.cpp's kinds of tokens (`llama_token_type`).
-mod kind {
-    pub const NORMAL: i32 = 1;
-    pub const CONTROL: i32 = 3;
-    pub const USER_DEFINED: i32 = 4;
-    pub const UNUSED: i32 = 5;
-}
+use crate::model::tokenizer::ggml::{added_token, kind};
 
 /// Tokens that models pad with, when the tokenizer's own `padding` does not say.
 const PADDING_TOKENS: &[&str] = &["<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"];
@@ -54,13 +47,33 @@ impl Vocabulary {
         self.tokens().find(|(token, ..)| *token == text).map(|(_, id, _)| id)
     }
 
+    /// Id of a token by its exact text; a new special token when there is none.
+    pub fn id_or_new(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.id(text) {
+            return id;
+        }
+        let id = self.tokens().map(|(_, id, _)| id + 1).max().unwrap_or(0);
+        let added = added_token(id as usize, text, true);
+        match self.parsed["added_tokens"].as_array_mut() {
+            Some(tokens) => tokens.push(added),
+            None => self.parsed["added_tokens"] = Value::Array(vec![added]),
+        }
+        self.json = self.parsed.to_string();
+        id
+    }
+
+    /// The tokenizer puts this token before a text by itself: the model knows it as a beginning.
+    pub fn begins_with(&self, id: u32) -> bool {
+        self.tokens().filter(|(_, own, _)| *own == id).any(|(text, ..)| names_special(&self.parsed["post_processor"], text))
+    }
+
     /// Id of the end-of-text token that `tokenizer_config.json` names.
     pub fn eos(&self) -> Option<u32> {
         self.id(self.eos_text.as_deref()?)
     }
 
     /// Text, id and kind of every token.
-    fn tokens(&self) -> impl Iterator<Item = (&str, u32, i32)> {
+    fn tokens(&self) -> impl Iterator<Item = (&str, u32, i64)> {
         let id = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
         let vocabulary = self.parsed["model"]["vocab"].as_object().into_iter().flatten();
         let plain = vocabulary.filter_map(move |(text, v)| Some((text.as_str(), id(v)?, kind::NORMAL)));
@@ -97,7 +110,7 @@ impl Vocabulary {
             ("model", MetaValue::String(model.into())),
             ("pre", MetaValue::String(self.pre_tokenizer().into())),
             ("tokens", strings(texts)),
-            ("token_type", MetaValue::Array(kinds.into_iter().map(MetaValue::I32).collect())),
+            ("token_type", MetaValue::Array(kinds.into_iter().map(|kind| MetaValue::I32(kind as i32)).collect())),
         ];
         if !merges.is_empty() {
             pairs.push(("merges", strings(merges)));
@@ -149,6 +162,12 @@ impl Vocabulary {
         let own = self.parsed["padding"]["pad_id"].as_u64().and_then(|id| u32::try_from(id).ok());
         own.or_else(|| PADDING_TOKENS.iter().find_map(|text| self.id(text)))
     }
+}
+
+/// A `TemplateProcessing` somewhere in a post-processor has this special token.
+fn names_special(processor: &Value, text: &str) -> bool {
+    let nested = processor["processors"].as_array().into_iter().flatten();
+    processor["special_tokens"].get(text).is_some() || nested.into_iter().any(|inner| names_special(inner, text))
 }
 
 /// A JSON file; an empty object when there is none.

@@ -5,9 +5,11 @@
 //! No time and no path goes into the file: the same input gives the same bytes.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::model::gguf::header::{self, tag};
@@ -52,6 +54,9 @@ pub struct Writer {
     out: Option<BufWriter<File>>,
     planned: Vec<Planned>,
     written: usize,
+    /// Bytes of the tensor that is being written.
+    current: u64,
+    hash: Sha256,
 }
 
 impl Writer {
@@ -64,7 +69,7 @@ impl Writer {
         let header = encode_header(metadata, &planned)?;
         let temporary = temporary_beside(&target)?;
         let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-        let mut writer = Self { target, temporary, out: Some(BufWriter::new(file)), planned, written: 0 };
+        let mut writer = Self { target, temporary, out: Some(BufWriter::new(file)), planned, written: 0, current: 0, hash: Sha256::new() };
         writer.put(&header)?;
         Ok(writer)
     }
@@ -74,28 +79,61 @@ impl Writer {
     /// # Errors
     /// Another tensor is next; the number of bytes differs from the plan; the system refuses the write.
     pub fn tensor(&mut self, name: &str, blocks: &[u8]) -> Result<()> {
-        let next = self.planned.get(self.written);
-        let Some(next) = next.filter(|next| next.name == name) else {
-            let expected = next.map_or("none", |next| next.name.as_str()).to_owned();
-            return Err(Error::format(&self.target, format!("tensor `{name}` written where `{expected}` is due")));
+        self.begin(name)?;
+        self.piece(blocks)?;
+        self.end()
+    }
+
+    /// Begins the next planned tensor.
+    ///
+    /// # Errors
+    /// Another tensor is next.
+    pub fn begin(&mut self, name: &str) -> Result<()> {
+        self.current = 0;
+        match self.planned.get(self.written) {
+            Some(next) if next.name == name => Ok(()),
+            next => {
+                let expected = next.map_or("none", |next| next.name.as_str()).to_owned();
+                Err(Error::format(&self.target, format!("tensor `{name}` written where `{expected}` is due")))
+            }
+        }
+    }
+
+    /// Writes the next of its blocks.
+    ///
+    /// # Errors
+    /// The system refuses the write.
+    pub fn piece(&mut self, blocks: &[u8]) -> Result<()> {
+        self.current += blocks.len() as u64;
+        self.put(blocks)
+    }
+
+    /// Ends the tensor.
+    ///
+    /// # Errors
+    /// The number of bytes differs from the plan; the system refuses the write.
+    pub fn end(&mut self) -> Result<()> {
+        let Some(planned) = self.planned.get(self.written) else {
+            return Err(Error::format(&self.target, "a tensor ended that was not planned"));
         };
-        let expected = next.byte_len()?;
-        if blocks.len() as u64 != expected {
-            let why = format!("tensor `{name}`: {} bytes written, {expected} expected", blocks.len());
+        let expected = planned.byte_len()?;
+        if self.current != expected {
+            let why = format!("tensor `{}`: {} bytes written, {expected} expected", planned.name, self.current);
             return Err(Error::format(&self.target, why));
         }
-        self.put(blocks)?;
         let padding = expected.next_multiple_of(ALIGNMENT) - expected;
         self.put(&[0; ALIGNMENT as usize][..padding as usize])?;
         self.written += 1;
         Ok(())
     }
 
-    /// Checks what was written, makes it durable and puts it in the target's place.
+    /// Reads back what was written, checks it by its hash and with the reader's strict pass, makes it durable and puts it in
+    /// the target's place. Gives the file's SHA-256 in hex.
     ///
     /// # Errors
-    /// A planned tensor is missing; the strict pass refuses the file; the system refuses.
-    pub fn finish(mut self) -> Result<()> {
+    /// A planned tensor is missing; the disk gives other bytes than it was given; the strict pass refuses the file; the
+    /// system refuses.
+    pub fn finish(mut self) -> Result<String> {
         if let Some(missing) = self.planned.get(self.written) {
             return Err(Error::format(&self.target, format!("tensor `{}` was planned but not written", missing.name)));
         }
@@ -103,12 +141,19 @@ impl Writer {
             let file = out.into_inner().map_err(|e| Error::io(&self.temporary)(e.into_error()))?;
             file.sync_all().map_err(Error::io(&self.temporary))?;
         }
+        let written = hex(&std::mem::take(&mut self.hash));
+        let found = sha256_of(&self.temporary)?;
+        if found != written {
+            return Err(Error::format(&self.target, format!("read back: found SHA-256 {found}, expected {written}: the disk changed it")));
+        }
         GgufFile::open(&self.temporary)?;
-        std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target))
+        std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target))?;
+        Ok(written)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         let out = self.out.as_mut().ok_or_else(|| Error::format(&self.target, "written after its end"))?;
+        self.hash.update(bytes);
         out.write_all(bytes).map_err(Error::io(&self.temporary))
     }
 }
@@ -117,6 +162,26 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // After `finish` there is no file of this name any more, and nobody to tell of a failure here.
         let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+fn hex(hash: &Sha256) -> String {
+    hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a file in hex, read piece by piece and not mapped.
+///
+/// # Errors
+/// The system refuses to read it.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).map_err(Error::io(path))? {
+            0 => return Ok(hex(&hash)),
+            count => hash.update(&piece[..count]),
+        }
     }
 }
 
@@ -244,5 +309,5 @@ pub fn set_metadata(path: impl AsRef<Path>, changes: &[(&str, Option<MetaValue>)
     for tensor in file.tensors() {
         writer.tensor(&tensor.name, file.bytes(&tensor.name)?.1)?;
     }
-    writer.finish()
+    writer.finish().map(|_| ())
 }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use super::stages::Job;
 use crate::model::config::{AssistantConfig, Gates};
 use crate::model::metadata::MetaValue;
-use crate::quant::{self, Options, Recipe, Source};
+use crate::quant::{self, Inputs, Options, Recipe, Source};
 use crate::train::checkpoint::write_atomic;
 
 /// Writes the vision file from the finished picture tower.
@@ -17,7 +17,7 @@ pub fn vision(job: &Job<'_>) -> anyhow::Result<()> {
     if newer(&out, &job.folder("vision").join("model.safetensors")) {
         return Ok(());
     }
-    let source = Source::open(job.folder("vision"), None)?;
+    let source = Source::open(job.folder("vision"), &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.vision)?;
     let options = Options { metadata: card(job, "vision"), ..Options::default() };
     make_folder(job)?;
@@ -36,8 +36,9 @@ pub fn assistant(job: &Job<'_>, gates: Option<Gates>) -> anyhow::Result<()> {
     let mut config = AssistantConfig::from_json(&text)?;
     config.gates = gates.unwrap_or(config.gates);
     config.update_prob_min = job.config.gates.update_prob_min;
+    config.update_patience_s = job.config.gates.update_patience_s;
     write_atomic(&path, config.to_json()?.as_bytes())?;
-    let source = Source::open(&folder, None)?;
+    let source = Source::open(&folder, &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;
     let vision = job.vision_gguf();
     let options = Options { metadata: card(job, "assistant"), vision: Some(&vision), ..Options::default() };

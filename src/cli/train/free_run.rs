@@ -37,15 +37,17 @@ pub fn events<P: Perceiver, B: Backbone>(
     (eyes, backbone): (&Arc<P>, &Arc<B>),
     codec: &SharedCodec,
     source: &Source,
-    (gates, update_prob_min): (&Gates, Prob),
+    (gates, (update_prob_min, update_patience_s)): (&Gates, (Prob, Option<f64>)),
 ) -> Result<Vec<Event>> {
     let config = SessionConfig {
         fps: job.config.fps,
         gates: load::session_gates(gates),
         update_prob_min,
+        update_patience_s,
         frames_kept: job.config.assistant_training.frames_kept,
         tokens_per_frame: eyes.tokens_per_frame(),
         step_evidence: job.config.assistant_model.step_evidence,
+        speech_note: job.config.assistant_model.speech_note,
         ..SessionConfig::default()
     };
     let (eyes, backbone) = (Some(Arc::clone(eyes)), Arc::clone(backbone));
@@ -138,7 +140,7 @@ impl Histories<'_> {
             let mut gates = self.config.gates;
             gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
-            let events = events(self.job, (self.eyes, &model), self.codec, source, (&gates, Prob(0.0)))?;
+            let events = events(self.job, (self.eyes, &model), self.codec, source, (&gates, (Prob(0.0), None)))?;
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),

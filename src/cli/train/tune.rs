@@ -79,7 +79,7 @@ fn record(gates: &Gates, scores: &Scores) -> Map<String, Value> {
 fn run(job: &Job<'_>, model: &Loaded, sources: &[Source], gates: Gates) -> anyhow::Result<Scores> {
     let eyes = model.vision.as_ref().ok_or_else(|| anyhow::anyhow!("no vision model"))?;
     let tallies = free_run::each(job.threads, sources, |_, source| -> anyhow::Result<Tally> {
-        let events = free_run::events(job, (eyes, &model.assistant), &model.codec, source, (&gates, model.update_prob_min))?;
+        let events = free_run::events(job, (eyes, &model.assistant), &model.codec, source, (&gates, (model.update_prob_min, model.update_patience_s)))?;
         let reference = Reference::new(&source.recording, Some(source.task.clone()))?;
         Ok(Tally::of(&Log::from_events(&events)?, &reference, &Options::default(), &Lexical)?)
     })?;
