@@ -106,6 +106,7 @@ pub(super) fn read(
         layout: "dstproact".into(),
         step_evidence: false,
         update_prob_min: 0.0,
+        calibration: None,
         vision: None,
     };
     config.validate()?;

@@ -133,6 +133,12 @@ pub struct GateSettings {
     pub dst_update_refractory_s: f64,
     /// Rest of the speak gate after firing, in seconds.
     pub speak_refractory_s: f64,
+    /// Other hystereses that are tried for either gate at the best thresholds.
+    #[serde(default)]
+    pub hysteresis_tried: Vec<f32>,
+    /// Other rests that are tried for either gate at the best thresholds, in seconds.
+    #[serde(default)]
+    pub refractory_s_tried: Vec<f64>,
 }
 
 /// Quantization recipes, by the names of files in `quantize/` or by path.
@@ -291,6 +297,7 @@ impl TrainConfig {
             layout: "dstproact".to_owned(),
             step_evidence: m.step_evidence,
             update_prob_min: self.gates.update_prob_min,
+            calibration: None,
             vision: None,
         }
     }

@@ -126,6 +126,7 @@ fn write_assistant(path: &Path, vision: &Path) {
         layout: "dstproact".into(),
         step_evidence: true,
         update_prob_min: 0.0,
+        calibration: None,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
     };
     let weights = Weights::trainable(2, &Device::Cpu);

@@ -57,6 +57,7 @@ pub fn assistant_config() -> AssistantConfig {
         layout: "dstproact".into(),
         step_evidence: false,
         update_prob_min: 0.0,
+        calibration: None,
         vision: None,
     }
 }

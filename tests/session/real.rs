@@ -46,6 +46,7 @@ fn assistant(context_length: usize) -> Assistant {
         layout: "dstproact".into(),
         step_evidence: false,
         update_prob_min: 0.0,
+        calibration: None,
         vision: None,
     };
     let fresh = Weights::trainable(SEED, &Device::Cpu);
