@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::error::Error;
-use crate::model::reuse::Reuse;
+use crate::model::{self, config::AssistantConfig, reuse::Reuse};
 use crate::session::{self, SessionConfig};
 use crate::sources::camera::Watch;
 use crate::stream::ContextPolicyName;
@@ -72,7 +72,8 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    frames_kept: usize,
+    /// Frames seen again behind a new prompt.
+    pub frames_kept: usize,
     updates_per_frame_max: usize,
     update_mass_min: Prob,
     update_prob_min: Option<Prob>,
@@ -121,6 +122,19 @@ impl GateOverride {
             hysteresis: self.hysteresis.unwrap_or(base.hysteresis),
             refractory_s: self.refractory_s.unwrap_or(base.refractory_s),
         }
+    }
+}
+
+/// A model file's gate as a session takes it.
+fn gate_of(stored: &model::config::GateConfig) -> GateConfig {
+    GateConfig {
+        kind: match stored.kind {
+            model::config::GateKind::Head => GateKind::Head,
+            model::config::GateKind::Token => GateKind::Token,
+        },
+        threshold: stored.threshold,
+        hysteresis: stored.hysteresis,
+        refractory_s: stored.refractory_s,
     }
 }
 
@@ -241,25 +255,26 @@ impl Settings {
         }
     }
 
-    /// The session's configuration for a model with these gates; what comes from the model's files is left
-    /// at its default.
-    pub fn session_config(&self, gates: session::Gates, update_prob_min: Prob) -> SessionConfig {
+    /// What a session with such a model is told, except which files the model is.
+    pub fn session_config(&self, model: &AssistantConfig) -> SessionConfig {
         let limits = self.session;
         SessionConfig {
             fps: self.fps,
             context: self.context,
             gates: session::Gates {
-                speak: self.speak.over(gates.speak),
-                dst_update: self.dst_update.over(gates.dst_update),
+                speak: self.speak.over(gate_of(&model.gates.speak)),
+                dst_update: self.dst_update.over(gate_of(&model.gates.dst_update)),
             },
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
-            update_prob_min: limits.update_prob_min.unwrap_or(update_prob_min),
+            update_prob_min: limits.update_prob_min.unwrap_or(Prob(model.update_prob_min)),
             utterance_tokens_max: limits.utterance_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
             prefill_tokens_max: limits.prefill_tokens_max,
+            tokens_per_frame: model.tokens_per_frame,
+            step_evidence: model.step_evidence,
             ..SessionConfig::default()
         }
     }

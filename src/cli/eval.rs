@@ -1,8 +1,11 @@
 //! `proact eval`: scores event logs against annotations, beside trivial baselines.
 
+mod calibrate;
 #[cfg(feature = "minilm")]
 mod minilm;
 mod page;
+#[cfg(any(feature = "minilm", test))]
+mod remembered;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +16,10 @@ use crate::dialogue::task::Task;
 use crate::eval::baseline::{self, Averages, Clip};
 use crate::eval::change::{self, Detector};
 use crate::eval::speech::{Lexical, Similarity};
-use crate::eval::{EXPLAIN, Log, Options, Reference, Report, log, table};
+use crate::eval::{EXPLAIN, Log, Options, Reference, Report, Tally, log, table};
 use crate::features::FeatureFile;
 use crate::stream::Event;
+use crate::train::parallel::each;
 use crate::units::MediaTime;
 
 /// Scores event logs against annotations.
@@ -80,6 +84,8 @@ pub struct Args {
     /// Pictures of each recording in the page, from video.mp4 beside its annotation; 0: none
     #[arg(long, value_name = "N", default_value_t = 32)]
     html_pictures: usize,
+    #[command(flatten)]
+    calibration: calibrate::Flags,
     /// Prints what each number means
     #[arg(long)]
     explain: bool,
@@ -127,8 +133,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let task = args.task.as_deref().map(Task::read).transpose()?;
     let references = read_references(&args.reference, task.as_ref())?;
     let options = options(&args)?;
+    let similarity = similarity(&args)?;
+    if let (Some(model), Some(features)) = (&args.calibration.calibrate, &args.features) {
+        let scoring = calibrate::Scoring { references: &references, options: &options, similarity: &*similarity };
+        return calibrate::run(model, features, &scoring, &args.calibration);
+    }
     let systems = systems(&args, &references)?;
-    let similarity = similarity(args.sentence_model.as_deref())?;
     let mut reports = Vec::new();
     for system in &systems {
         let report = report(system, &references, &options, &*similarity, args.partial)?;
@@ -189,7 +199,7 @@ fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<Vec<System>>
     for kind in &args.baseline {
         systems.push(run_baseline(*kind, args, references)?);
     }
-    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND");
+    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND (or --calibrate MODEL)");
     for (i, system) in systems.iter().enumerate() {
         let twice = systems[..i].iter().any(|s| s.name == system.name);
         ensure!(!twice, "two systems are named `{}`", system.name);
@@ -209,32 +219,32 @@ fn log_id(path: &Path) -> String {
 
 fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
     let place = |id: &str| references.iter().position(|r| r.id == id);
-    let (mut logs, mut cut) = (BTreeMap::new(), Vec::new());
-    let mut add = |place: usize, path: &Path| -> anyhow::Result<()> {
-        let log = Log::read(path)?;
-        if !log.ended {
-            cut.push(path.display().to_string());
-        }
-        ensure!(logs.insert(place, log).is_none(), "{}: a second log of recording `{}`", path.display(), references[place].id);
+    let mut files: BTreeMap<usize, PathBuf> = BTreeMap::new();
+    let mut add = |place: usize, path: PathBuf| -> anyhow::Result<()> {
+        let again = format!("{}: a second log of recording `{}`", path.display(), references[place].id);
+        ensure!(files.insert(place, path).is_none(), again);
         Ok(())
     };
     for path in paths {
         if path.is_dir() {
             for file in logs_in(path)? {
                 if let Some(place) = place(&log_id(&file)) {
-                    add(place, &file)?;
+                    add(place, file)?;
                 }
             }
         } else if let ([_], [_]) = (paths, references) {
-            add(0, path)?;
+            add(0, path.clone())?;
         } else {
             let id = log_id(path);
             let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
-            add(place, path)?;
+            add(place, path.clone())?;
         }
     }
+    let read = |(place, path): (&usize, &PathBuf)| -> anyhow::Result<_> { Ok((*place, Log::read(path)?)) };
+    let logs: BTreeMap<usize, Log> = each(workers(), &files, read)?.into_iter().collect();
+    let cut: Vec<_> = logs.iter().filter(|(_, log)| !log.ended).filter_map(|(place, _)| files.get(place)).collect();
     if let Some(first) = cut.first() {
-        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({first})", cut.len(), logs.len());
+        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({})", cut.len(), logs.len(), first.display());
     }
     Ok(System { name: name.to_owned(), logs })
 }
@@ -315,14 +325,29 @@ fn write_log(folder: &Path, id: &str, events: &[Event]) -> anyhow::Result<()> {
 }
 
 /// How sentences are compared: by a sentence model where a folder of one is given, else by their words.
-fn similarity(sentence_model: Option<&Path>) -> anyhow::Result<Box<dyn Similarity>> {
-    match sentence_model {
+fn similarity(args: &Args) -> anyhow::Result<Box<dyn Similarity>> {
+    match &args.sentence_model {
         None => Ok(Box::new(Lexical)),
         #[cfg(feature = "minilm")]
-        Some(folder) => Ok(Box::new(minilm::SentenceModel::open(folder)?)),
+        Some(folder) => {
+            let model = minilm::SentenceModel::open(folder)?;
+            let fingerprint = model.fingerprint().to_owned();
+            match &args.json {
+                Some(json) => {
+                    let path = json.with_extension("similarities.jsonl");
+                    Ok(Box::new(remembered::Remembered::open(&path, &fingerprint, Box::new(model))?))
+                }
+                None => Ok(Box::new(model)),
+            }
+        }
         #[cfg(not(feature = "minilm"))]
         Some(_) => anyhow::bail!("--sentence-model: this build has no sentence model; build it with `cargo build --release --features minilm`"),
     }
+}
+
+/// Recordings worked on side by side: one a core.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn report(
@@ -340,8 +365,9 @@ fn report(
         ensure!(partial, "{why}; --partial scores the others");
         eprintln!("note: {why}; they are not scored");
     }
-    let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i]));
-    Report::of(pairs, options, similarity).with_context(|| system.name.clone())
+    let pairs: Vec<(&Log, &Reference)> = system.logs.iter().map(|(i, log)| (log, &references[*i])).collect();
+    let tally = |(log, reference): (&Log, &Reference)| Ok((reference.id.clone(), Tally::of(log, reference, options, similarity)?));
+    each(workers(), pairs, tally).and_then(Report::of).with_context(|| system.name.clone())
 }
 
 fn print_reports(reports: &[(&str, Report)], per_recording: bool) {

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall clock.
 
+mod calibrate;
 #[cfg(feature = "camera")]
 mod cameras;
 mod config;
@@ -13,6 +14,7 @@ mod eval;
 mod exit;
 mod film;
 mod flags;
+mod free_run;
 mod inspect;
 mod keepsake;
 mod load;
