@@ -108,15 +108,16 @@ impl WordingTally {
         }
         let mean = 1.0 / ((1.0 - ALPHA) / precision + ALPHA / recall);
         let (a, b) = (self.generated.all_matched(), self.reference.all_matched());
-        let whole = self.chunks == 1 && a == self.generated.words && b == self.reference.words;
-        let fragments = if whole { 0.0 } else { self.chunks as f64 / ((a + b) as f64 / 2.0) };
+        let fragments = self.chunks as f64 / ((a + b) as f64 / 2.0);
         mean * (1.0 - GAMMA * fragments.powf(BETA))
     }
 
     fn align(&mut self, generated: &[String], reference: &[String]) {
         let (generated, reference) = (&generated[..generated.len().min(WORDS_MAX)], &reference[..reference.len().min(WORDS_MAX)]);
         let best = alignment(generated, reference);
-        self.chunks += best.chunks;
+        // METEOR counts no chunk where both are the same from end to end.
+        let same = best.chunks == 1 && best.pairs.len() == generated.len() && best.pairs.len() == reference.len();
+        self.chunks += if same { 0 } else { best.chunks };
         for (side, words) in [(&mut self.generated, generated), (&mut self.reference, reference)] {
             side.words += words.len();
             side.function += words.iter().filter(|w| is_function(w)).count();
