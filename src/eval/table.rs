@@ -106,7 +106,7 @@ model   0.500  0.500  1.000   1.000  1.000  1.000  0.960     0.960  1.000    +2.
 silent  0.000  0.000  0.000   0.000      -  0.000  0.100     0.100  0.000       -      -      0.0           0       -         0.0
 
         speech F1      P      R  jaccard  redund.  missing  alike  apart s  BLEU-1  BLEU-4  METEOR-es    fit
-model       1.000  1.000  1.000    1.000    0.000    0.000  1.000     1.00   1.000   0.000      1.000  1.000
+model       1.000  1.000  1.000    1.000    0.000    0.000  1.000     1.00   1.000   0.001      1.000  1.000
 silent      0.000      -  0.000    0.000        -    1.000      -        -       -       -          -      -
 
         speak AUPRC  bal. acc  ECE  update AUPRC  bal. acc  ECE
