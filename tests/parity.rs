@@ -17,7 +17,7 @@ use proact::units::TokenId;
 use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
 use proact::model::encoder::Vision;
 use proact::model::nn::{Llama3Scaling, Mode};
-use proact::model::preprocess;
+use proact::model::preprocess::{self, Preprocess};
 use proact::model::text::TextTower;
 use proact::model::weights::{Absent, Weights, hf_permute};
 
@@ -132,7 +132,7 @@ fn pictures_are_resized_as_by_pil() -> Result<()> {
         let worst = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
         println!("picture {n}: {width}x{height}, largest difference {worst:?} of 255");
         assert!(worst <= Some(1), "one level of rounding at most");
-        let found = preprocess::pixels(&rgb, width as u32, height as u32, &vision_config())?;
+        let found = preprocess::pixels(&rgb, width as u32, height as u32, &vision_config(), Preprocess::Siglip)?;
         let expected: Vec<f32> = reference.get("pixels")?.get(n)?.flatten_all()?.to_vec1()?;
         let f = figures(&found, &expected);
         // One level of 255, after division by 0.5.

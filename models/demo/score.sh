@@ -1,28 +1,27 @@
 #!/bin/sh
-# Scores the model that ships on the test people's episodes, beside blind runs and the baselines.
-# Usage: models/demo/score.sh EPISODES LOGS   (EPISODES as `proact synth` wrote them; LOGS is made)
+# Scores a model on the test parts of the suite, beside blind runs and the baselines.
+# Usage: models/demo/score.sh SUITE LOGS [PART…]   (SUITE as `proact synth --suite` wrote it; LOGS is made; all parts of
+# SUITE/test unless some are named). PROACT and MODELS name another program and another folder of models.
 set -eu
-episodes=$1 logs=$2 models=${MODELS:-models/demo}
-proact=${PROACT:-target/release/proact}
-test_people=person_8 train_people='person_[13456]'
-mkdir -p "$logs/model" "$logs/blind" "$logs/features" "$logs/test" "$logs/train"
-for file in "$episodes"/*/annotation.jsonl; do
-    folder=$(cd "$(dirname "$file")" && pwd) id=$(basename "$(dirname "$file")")
-    case $id in *.*) continue ;; esac # a further rendering
-    if grep -q "\"user_id\":\"$test_people\"" "$file"; then
-        ln -sfn "$folder" "$logs/test/$id"
-    elif grep -q "\"user_id\":\"$train_people\"" "$file"; then
-        ln -sfn "$folder" "$logs/train/$id"
-    fi
+suite=$(cd "$1" && pwd) logs=$2
+shift 2
+PROACT=${PROACT:-target/release/proact} MODELS=${MODELS:-models/demo}
+[ $# -gt 0 ] || set -- $(ls "$suite/test")
+export PROACT MODELS
+for part; do
+    reference=$suite/test/$part
+    out=$logs/$part
+    mkdir -p "$out/model" "$out/blind" "$out/features"
+    "$PROACT" encode "$reference" --vision "$MODELS/vision.gguf" -o "$out/features"
+    ls "$reference" | OUT=$out REFERENCE=$reference xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} sh -ec '
+        replay() {
+            "$PROACT" replay "$OUT/features/$1.safetensors" --model "$MODELS/assistant.gguf" --task "$REFERENCE/$1/task.toml" \
+                --headless --events "$OUT/$2/$1.jsonl" $3 >/dev/null
+        }
+        replay "$1" model ""
+        replay "$1" blind --blind' sh {}
+    echo "== $part"
+    "$PROACT" eval --reference "$reference" --train-reference "$suite/train" --features "$out/features" \
+        --system model="$out/model" --system blind="$out/blind" --baseline clock --baseline change --baseline silent \
+        --json "$out/scores.json"
 done
-"$proact" encode "$logs/test" --vision "$models/vision.gguf" -o "$logs/features"
-for folder in "$logs"/test/*; do
-    id=$(basename "$folder")
-    for kind in model blind; do
-        "$proact" replay "$logs/features/$id.safetensors" --model "$models/assistant.gguf" --task "$folder/task.toml" \
-            --headless --events "$logs/$kind/$id.jsonl" $([ $kind = blind ] && echo --blind) >/dev/null
-    done
-done
-"$proact" eval --reference "$logs/test" --train-reference "$logs/train" --features "$logs/features" \
-    --system model="$logs/model" --system blind="$logs/blind" --baseline clock --baseline change --baseline silent \
-    --json "$logs/scores.json"

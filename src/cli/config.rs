@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::error::Error;
 use crate::model::{self, config::AssistantConfig, reuse::Reuse};
@@ -21,8 +22,8 @@ use crate::units::{Prob, Threshold};
 pub struct Settings {
     /// Frames looked at per second of the recording.
     pub fps: f64,
-    /// What to drop when memory is full.
-    pub context: ContextPolicyName,
+    /// What to drop when memory is full; `None` is what fits the model's layout.
+    pub context: Option<ContextPolicyName>,
     /// Threads of the arithmetic; 0 is as many as the machine has cores.
     pub threads: usize,
     /// What goes to stderr: a level, or `target=level,…`.
@@ -52,7 +53,7 @@ impl Default for Settings {
         let session = SessionConfig::default();
         Self {
             fps: session.fps,
-            context: session.context,
+            context: None,
             threads: 0,
             log: "warn".into(),
             demo_speed: 4.0,
@@ -77,7 +78,10 @@ pub struct Limits {
     updates_per_frame_max: usize,
     update_mass_min: Prob,
     update_prob_min: Option<Prob>,
-    utterance_tokens_max: usize,
+    update_patience_s: Option<f64>,
+    utterance_tokens_max: Option<usize>,
+    summary_tokens_max: Option<usize>,
+    context_tokens_max: usize,
     user_tokens_max: usize,
     queue_inputs_max: usize,
     prefill_tokens_max: usize,
@@ -91,7 +95,10 @@ impl Default for Limits {
             updates_per_frame_max: session.updates_per_frame_max,
             update_mass_min: session.update_mass_min,
             update_prob_min: None,
-            utterance_tokens_max: session.utterance_tokens_max,
+            update_patience_s: None,
+            utterance_tokens_max: None,
+            summary_tokens_max: None,
+            context_tokens_max: session.context_tokens_max,
             user_tokens_max: session.user_tokens_max,
             queue_inputs_max: session.queue_inputs_max,
             prefill_tokens_max: session.prefill_tokens_max,
@@ -240,7 +247,7 @@ impl Settings {
         let default = Self::default();
         Self {
             fps: pick(flags.fps, file.fps, default.fps),
-            context: pick(flags.context, file.context, default.context),
+            context: flags.context.or(file.context),
             threads: pick(flags.threads, file.threads, default.threads),
             log: pick(flags.log, file.log, default.log),
             demo_speed: pick(flags.demo_speed, file.demo_speed, default.demo_speed),
@@ -256,11 +263,12 @@ impl Settings {
     }
 
     /// What a session with such a model is told, except which files the model is.
-    pub fn session_config(&self, model: &AssistantConfig) -> SessionConfig {
+    pub fn session_config(&self, layout: LayoutName, model: &AssistantConfig) -> SessionConfig {
         let limits = self.session;
+        let base = SessionConfig::of_layout(layout);
         SessionConfig {
             fps: self.fps,
-            context: self.context,
+            context: self.context.unwrap_or(base.context),
             gates: session::Gates {
                 speak: self.speak.over(gate_of(&model.gates.speak)),
                 dst_update: self.dst_update.over(gate_of(&model.gates.dst_update)),
@@ -269,13 +277,17 @@ impl Settings {
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
             update_prob_min: limits.update_prob_min.unwrap_or(Prob(model.update_prob_min)),
-            utterance_tokens_max: limits.utterance_tokens_max,
+            update_patience_s: limits.update_patience_s.or(model.update_patience_s.map(f64::from)),
+            utterance_tokens_max: limits.utterance_tokens_max.unwrap_or(base.utterance_tokens_max),
+            summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
+            context_tokens_max: limits.context_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
             prefill_tokens_max: limits.prefill_tokens_max,
             tokens_per_frame: model.tokens_per_frame,
             step_evidence: model.step_evidence,
-            ..SessionConfig::default()
+            speech_note: model.speech_note,
+            ..base
         }
     }
 
@@ -312,7 +324,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
         let file = File::read(&path).unwrap();
         let File { fps, context, threads, log, demo_speed, gate_lines_every_s, theme, mouse, session: _, camera: _, reuse: _, gate: _ } = &file;
-        let all = fps.is_some() && context.is_some() && threads.is_some() && log.is_some();
+        let all = fps.is_some() && context.is_none() && threads.is_some() && log.is_some();
         let screen = theme.is_some() && mouse.is_some();
         assert!(all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
         assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
@@ -332,9 +344,57 @@ mod tests {
         let file = parse("fps = 5.0\nthreads = 3\n[gate.speak]\nthreshold = 0.7").unwrap();
         let flags = Flags { fps: Some(1.0), ..Flags::default() };
         let settings = Settings::layer(flags, file);
-        assert_eq!((settings.fps, settings.threads, settings.context), (1.0, 3, ContextPolicyName::Refresh));
+        assert_eq!((settings.fps, settings.threads, settings.context), (1.0, 3, None));
         let gate = settings.speak.over(GateConfig::default());
         assert_eq!(gate, GateConfig { threshold: Threshold(0.7), ..GateConfig::default() });
+    }
+
+    /// Some model.
+    fn model() -> AssistantConfig {
+        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds};
+        use crate::units::TokenId;
+        let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
+        AssistantConfig {
+            backbone: BackboneConfig {
+                block_count: 1,
+                embedding_length: 8,
+                feed_forward_length: 8,
+                head_count: 1,
+                head_count_kv: 1,
+                key_length: 8,
+                context_length: 64,
+                rope_freq_base: 10_000.0,
+                rope_factors: false,
+                rms_eps: 1e-5,
+                vocab_size: 8,
+                tied_output: true,
+            },
+            vision_length: 8,
+            tokens_per_frame: 1,
+            projector_length: 8,
+            heads: HeadKind::Linear,
+            gates: Gates { speak: gate, dst_update: gate },
+            tokens: TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) },
+            layout: "dstproact".into(),
+            step_evidence: false,
+            speech_note: false,
+            update_prob_min: 0.0,
+            update_patience_s: None,
+            calibration: None,
+            vision: None,
+        }
+    }
+
+    #[test]
+    fn what_is_left_open_follows_the_models_layout() {
+        let of = |settings: &Settings, layout| settings.session_config(layout, &model());
+        let open = Settings::default();
+        let (own, chat) = (of(&open, LayoutName::Dstproact), of(&open, LayoutName::Proassist));
+        assert_eq!((own.layout, own.context, own.utterance_tokens_max), (LayoutName::Dstproact, ContextPolicyName::Refresh, 96));
+        assert_eq!((chat.layout, chat.context, chat.utterance_tokens_max), (LayoutName::Proassist, ContextPolicyName::SummarizeAndDrop, 100));
+        let file = parse("context = \"drop_all\"\n[session]\nutterance_tokens_max = 7\ncontext_tokens_max = 300").unwrap();
+        let given = of(&Settings::layer(Flags::default(), file), LayoutName::Proassist);
+        assert_eq!((given.context, given.utterance_tokens_max, given.context_tokens_max), (ContextPolicyName::DropAll, 7, 300));
     }
 
     #[test]

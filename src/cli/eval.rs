@@ -6,21 +6,18 @@ mod minilm;
 mod page;
 #[cfg(any(feature = "minilm", test))]
 mod remembered;
+pub(super) mod systems;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
 use crate::dialogue::task::Task;
-use crate::eval::baseline::{self, Averages, Clip};
-use crate::eval::change::{self, Detector};
+use crate::eval::change::Detector;
 use crate::eval::speech::{Lexical, Similarity};
-use crate::eval::{EXPLAIN, Log, Options, Reference, Report, Tally, log, table};
-use crate::features::FeatureFile;
-use crate::stream::Event;
+use crate::eval::{EXPLAIN, Log, Options, Reference, Report, Tally, table};
 use crate::train::parallel::each;
-use crate::units::MediaTime;
+use systems::{Baseline, System, systems};
 
 /// Scores event logs against annotations.
 ///
@@ -40,7 +37,8 @@ pub struct Args {
     /// Another system: a name for the table, and its logs; may be repeated
     #[arg(long, value_name = "NAME=DIR")]
     system: Vec<String>,
-    /// Also score a system that does not look: silent, clock (needs --train-reference) or change (needs --features)
+    /// Also score a system that does not look: silent, clock (needs --train-reference) or
+    /// change (needs --features); or the reference itself
     #[arg(long, value_enum, value_name = "KIND")]
     baseline: Vec<Baseline>,
     /// Annotations that the clock takes its average times from; never those that are scored
@@ -89,33 +87,6 @@ pub struct Args {
     /// Prints what each number means
     #[arg(long)]
     explain: bool,
-}
-
-/// A system that does not look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Baseline {
-    /// Says and does nothing
-    Silent,
-    /// Moves the steps by the average times of training recordings
-    Clock,
-    /// Moves the steps when the picture changes much
-    Change,
-}
-
-impl Baseline {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Clock => "clock",
-            Self::Change => "change",
-        }
-    }
-}
-
-/// A row of the table: logs by the place of their recording among the references.
-struct System {
-    name: String,
-    logs: BTreeMap<usize, Log>,
 }
 
 /// Scores and prints.
@@ -185,143 +156,6 @@ fn options(args: &Args) -> anyhow::Result<Options> {
     }
     options.check()?;
     Ok(options)
-}
-
-fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<Vec<System>> {
-    let mut systems = Vec::new();
-    if !args.logs.is_empty() {
-        systems.push(read_system("log", &args.logs, references)?);
-    }
-    for given in &args.system {
-        let (name, path) = given.split_once('=').with_context(|| format!("--system {given}: expected NAME=DIR"))?;
-        systems.push(read_system(name, &[PathBuf::from(path)], references)?);
-    }
-    for kind in &args.baseline {
-        systems.push(run_baseline(*kind, args, references)?);
-    }
-    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND (or --calibrate MODEL)");
-    for (i, system) in systems.iter().enumerate() {
-        let twice = systems[..i].iter().any(|s| s.name == system.name);
-        ensure!(!twice, "two systems are named `{}`", system.name);
-    }
-    Ok(systems)
-}
-
-/// The log's name for its recording: the file's stem, or the folder of `events.jsonl`.
-fn log_id(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let folder = path.parent().and_then(Path::file_name).map(|f| f.to_string_lossy().into_owned());
-    match folder {
-        Some(folder) if stem == "events" => folder,
-        _ => stem,
-    }
-}
-
-fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
-    let place = |id: &str| references.iter().position(|r| r.id == id);
-    let mut files: BTreeMap<usize, PathBuf> = BTreeMap::new();
-    let mut add = |place: usize, path: PathBuf| -> anyhow::Result<()> {
-        let again = format!("{}: a second log of recording `{}`", path.display(), references[place].id);
-        ensure!(files.insert(place, path).is_none(), again);
-        Ok(())
-    };
-    for path in paths {
-        if path.is_dir() {
-            for file in logs_in(path)? {
-                if let Some(place) = place(&log_id(&file)) {
-                    add(place, file)?;
-                }
-            }
-        } else if let ([_], [_]) = (paths, references) {
-            add(0, path.clone())?;
-        } else {
-            let id = log_id(path);
-            let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
-            add(place, path.clone())?;
-        }
-    }
-    let read = |(place, path): (&usize, &PathBuf)| -> anyhow::Result<_> { Ok((*place, Log::read(path)?)) };
-    let logs: BTreeMap<usize, Log> = each(workers(), &files, read)?.into_iter().collect();
-    let cut: Vec<_> = logs.iter().filter(|(_, log)| !log.ended).filter_map(|(place, _)| files.get(place)).collect();
-    if let Some(first) = cut.first() {
-        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({})", cut.len(), logs.len(), first.display());
-    }
-    Ok(System { name: name.to_owned(), logs })
-}
-
-/// `DIR/ID.jsonl` and `DIR/ID/events.jsonl`, in order.
-fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry.with_context(|| folder.display().to_string())?.path();
-        let inside = path.join("events.jsonl");
-        if path.is_file() && path.extension().is_some_and(|e| e == "jsonl") {
-            files.push(path);
-        } else if inside.is_file() {
-            files.push(inside);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn run_baseline(kind: Baseline, args: &Args, references: &[Reference]) -> anyhow::Result<System> {
-    let averages = match kind {
-        Baseline::Clock => Some(averages(args, references)?),
-        Baseline::Silent | Baseline::Change => None,
-    };
-    let mut logs = BTreeMap::new();
-    for (i, reference) in references.iter().enumerate() {
-        let clip = Clip::from(reference);
-        let events = match (kind, &averages) {
-            (Baseline::Clock, Some(averages)) => baseline::clock(&clip, averages)?,
-            (Baseline::Change, _) => baseline::change(&clip, &moments(args, reference)?)?,
-            _ => baseline::silent(&clip)?,
-        };
-        if let Some(folder) = &args.write_logs {
-            write_log(&folder.join(kind.name()), &reference.id, &events)?;
-        }
-        logs.insert(i, Log::from_events(&events)?);
-    }
-    Ok(System { name: kind.name().to_owned(), logs })
-}
-
-fn averages(args: &Args, references: &[Reference]) -> anyhow::Result<Averages> {
-    ensure!(!args.train_reference.is_empty(), "--baseline clock: --train-reference must name what it learns its times from");
-    let training = read_references(&args.train_reference, None)?;
-    for reference in &training {
-        let seen = references.iter().any(|r| r.id == reference.id);
-        ensure!(!seen, "--train-reference: recording `{}` is among those that are scored", reference.id);
-    }
-    Ok(Averages::learn(&training)?)
-}
-
-fn moments(args: &Args, reference: &Reference) -> anyhow::Result<Vec<MediaTime>> {
-    let folder = args.features.as_ref().context("--baseline change: --features must name the folder of the feature files")?;
-    let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
-    let signal = change_of_file(&path, reference)?;
-    let detector = Detector { above_sd: args.change_above, refractory_s: args.change_refractory };
-    Ok(change::peaks(&signal, &detector))
-}
-
-/// Change between the frames of a feature file, at their times.
-fn change_of_file(path: &Path, reference: &Reference) -> anyhow::Result<Vec<(MediaTime, f32)>> {
-    let file = FeatureFile::read(path, reference.fps)?;
-    let signal = change::change_signal(&file.cls, file.dim).with_context(|| path.display().to_string())?;
-    Ok(signal.into_iter().enumerate().map(|(k, v)| (MediaTime(file.at_s(k)), v)).collect())
-}
-
-/// An id that can be a file's name and nothing else.
-fn plain_name(id: &str) -> anyhow::Result<&str> {
-    let plain = Path::new(id).file_name().is_some_and(|f| f == id) && !id.contains(['/', '\\']);
-    ensure!(plain, "recording id `{id}` cannot be a file's name");
-    Ok(id)
-}
-
-fn write_log(folder: &Path, id: &str, events: &[Event]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    log::write(&folder.join(format!("{}.jsonl", plain_name(id)?)), events)?;
-    Ok(())
 }
 
 /// How sentences are compared: by a sentence model where a folder of one is given, else by their words.
@@ -417,6 +251,8 @@ mod tests {
     use super::*;
     use crate::dialogue::annotation::{self, Recording, Turn, TurnKind};
     use crate::dialogue::task::Update;
+    use crate::features::FeatureFile;
+    use crate::units::MediaTime;
 
     #[derive(Parser)]
     struct Line {
@@ -531,6 +367,43 @@ mod tests {
     }
 
     #[test]
+    fn proassists_prepared_dialogues_score_what_upstreams_code_scores() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/proassist");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(data.join("dialogues.jsonl"), dir.path().join("dialogues.jsonl")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(data.join("dialogue_scores.json")).unwrap()).unwrap();
+        let same = |found: &serde_json::Value, expected: &serde_json::Value| {
+            for (key, upstream) in [
+                ("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("jaccard", "jaccard_index"), ("missing_rate", "missing_rate"),
+                ("redundant_rate", "redundant_rate"), ("semantic_score", "semantic_score"), ("time_diff_s", "time_diff"),
+                ("correct", "num_matched"), ("mismatched", "num_mismatched"), ("missed", "num_missed"), ("redundant", "num_redundant"),
+            ] {
+                let (a, b) = (number(found, &format!("/set/speech/{key}")), expected[upstream].as_f64().unwrap());
+                assert!((a - b).abs() < 1e-5, "{key}: {a}, upstream {b}");
+            }
+            assert_eq!(found["set"]["speech"]["window_s"], serde_json::json!([-2.0, 4.0]));
+        };
+        let line = "--reference @/dialogues.jsonl --baseline reference --write-logs @/logs";
+        let perfect = eval(dir.path(), line).unwrap();
+        assert_eq!(perfect["recordings"].as_array().unwrap().len(), 6);
+        same(&perfect, &expected["reference"]);
+        // A worse run: words of the reference early, late, changed or left out, and some that nobody asked for.
+        let said = expected["said"].as_object().unwrap();
+        std::fs::create_dir(dir.path().join("worse")).unwrap();
+        for (id, turns) in said {
+            let log = std::fs::read_to_string(dir.path().join(format!("logs/reference/{id}.jsonl"))).unwrap();
+            let mut lines = vec![log.lines().next().unwrap().to_owned()];
+            for turn in turns.as_array().unwrap() {
+                let event = serde_json::json!({"type": "utterance", "frame": 0, "at": turn[0], "text": turn[1], "prob": 1.0});
+                lines.push(event.to_string());
+            }
+            lines.push(log.lines().last().unwrap().to_owned());
+            std::fs::write(dir.path().join(format!("worse/{id}.jsonl")), lines.join("\n") + "\n").unwrap();
+        }
+        same(&eval(dir.path(), "@/worse --reference @/dialogues.jsonl").unwrap(), &expected["worse"]);
+    }
+
+    #[test]
     fn what_cannot_be_scored_is_an_error_that_says_why() {
         let dir = house();
         eval(dir.path(), "--reference @/ref --baseline silent --write-logs @/logs").unwrap();
@@ -555,13 +428,5 @@ mod tests {
             assert!(why.contains(word), "{line}: {why}");
         }
         assert!(eval(dir.path(), "--reference @/ref --baseline silent --window -1,2 --tolerance 3").unwrap()["set"]["transitions"]["3s"].is_object());
-    }
-
-    #[test]
-    fn an_id_is_a_files_name_and_nothing_else() {
-        assert!(plain_name("1_7").is_ok());
-        for bad in ["", ".", "..", "a/b", "../a", "/a", "a\\b", "a/"] {
-            assert!(plain_name(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -108,9 +108,12 @@ impl RunFlags {
 
 /// The policies by the names that files use for them.
 fn policy_parser() -> impl TypedValueParser<Value = ContextPolicyName> {
-    PossibleValuesParser::new(["refresh", "drop_all", "drop_middle", "none"]).map(|word| match word.as_str() {
+    let names = ["refresh", "drop_all", "drop_middle", "summarize_and_drop", "summarize_with_dst", "none"];
+    PossibleValuesParser::new(names).map(|word| match word.as_str() {
         "drop_all" => ContextPolicyName::DropAll,
         "drop_middle" => ContextPolicyName::DropMiddle,
+        "summarize_and_drop" => ContextPolicyName::SummarizeAndDrop,
+        "summarize_with_dst" => ContextPolicyName::SummarizeWithDst,
         "none" => ContextPolicyName::None,
         _ => ContextPolicyName::Refresh,
     })

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::config::Settings;
 use super::timing::{Shared, Timed};
+use crate::dialogue::layout::LayoutName;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
 use crate::model::assistant::Assistant;
@@ -17,6 +18,7 @@ use crate::model::config::{AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
+use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::Tokenizer;
@@ -42,6 +44,8 @@ pub struct Loaded {
     pub codec: SharedCodec,
     /// What the assistant file says of itself: sizes, gates, how it was calibrated.
     pub config: AssistantConfig,
+    /// What it reads and writes.
+    pub layout: LayoutName,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -58,7 +62,7 @@ impl Loaded {
         SessionConfig {
             model_sha256: self.model_sha256.clone(),
             vision_sha256: self.vision_sha256.clone(),
-            ..settings.session_config(&self.config)
+            ..settings.session_config(self.layout, &self.config)
         }
     }
 }
@@ -88,7 +92,11 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         (hash.join(), vision)
     });
     let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
-    let vision = vision?;
+    let mut vision = vision?;
+    let layout = LayoutName::parse(&config.layout)?;
+    if layout == LayoutName::Proassist {
+        vision.vision.vision = vision.vision.vision.with_preprocess(Preprocess::Proassist);
+    }
     check_pair(assistant, &config, &vision_path, &vision)?;
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
@@ -98,6 +106,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
+        layout,
         frame_width: config.tokens_per_frame * config.vision_length,
         config,
         model_sha256,

@@ -12,6 +12,7 @@ mod encode;
 mod engine;
 mod eval;
 mod exit;
+mod export;
 mod film;
 mod flags;
 mod free_run;
@@ -90,6 +91,8 @@ enum Verb {
     Quantize(quantize::Args),
     #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
+    #[command(about = "Write logs and features as ProAssist's tools read them")]
+    Export(export::Args),
     #[command(about = "Render simulated episodes from recorded task timelines")]
     Synth(synth::Args),
     #[command(about = "Show what is in a model, feature file or event log, and check it")]
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
         Verb::Eval(args) => eval::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Synth(args) => synth::run(args),
         Verb::Inspect(args) => inspect::run(args),
     })

@@ -1,16 +1,21 @@
 //! `proact synth`: simulated first-person episodes from recorded or written timelines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::synth::captaincook4d;
+use crate::synth::conditions::Condition;
 use crate::synth::episode::Episode;
 use crate::synth::folder::{self, Format, Outcome};
+use crate::synth::invent::invent;
+use crate::synth::suite;
 use crate::synth::timeline::Timeline;
 use crate::synth::video;
 
@@ -57,6 +62,21 @@ pub struct Args {
     /// Worktop and light of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub environment: Option<u64>,
+    /// Makes all of them harder to follow: low-light, dropouts (the camera hangs), long-idle, distractors (the person does
+    /// other things as well)
+    #[arg(long, value_name = "CONDITION", num_args = 1..)]
+    pub condition: Vec<Condition>,
+    /// Adds N recordings of recipes that nobody has written, put together from the steps of the others
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub invent: usize,
+    /// Writes the benchmark instead: DIR/{train,validation,test/PART}/ID, and DIR/suite.json with what it holds. Takes all
+    /// of CaptainCook4D's recordings; speeds, seeds, people, size and rate are its own
+    #[arg(
+        long,
+        requires = "captaincook4d",
+        conflicts_with_all = ["timeline", "only", "limit", "seed", "speed", "fps", "size", "person", "renderings", "environment", "condition", "invent"]
+    )]
+    pub suite: bool,
 }
 
 /// Reads `WIDTHxHEIGHT`.
@@ -97,9 +117,47 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
         timeline.person = args.person.unwrap_or(timeline.person);
         timeline.environment = args.environment.unwrap_or(timeline.environment);
     }
+    all.extend(invent(&all, args.invent, args.seed));
+    for timeline in &mut all {
+        timeline.conditions.extend(&args.condition);
+    }
     let again: Vec<Timeline> = (1..args.renderings).flat_map(|n| all.iter().map(move |t| t.again(n))).collect();
     all.extend(again);
     Ok(all)
+}
+
+/// One folder of episodes to be written.
+struct Work {
+    folder: PathBuf,
+    episodes: Vec<Episode>,
+    /// What a suite calls it, and what it is for.
+    part: Option<(String, &'static str)>,
+}
+
+impl Work {
+    fn new(folder: PathBuf, timelines: &[Timeline], seed: u64, speed: f64) -> anyhow::Result<Self> {
+        let episodes = timelines.iter().map(|t| Episode::new(t, seed, speed)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { folder, episodes, part: None })
+    }
+}
+
+/// Size and rate of a suite's videos.
+const SUITE_FORMAT: Format = Format { width: 192, height: 144, fps: 4.0 };
+
+fn works(args: &Args) -> anyhow::Result<Vec<Work>> {
+    let Some(recordings) = args.captaincook4d.as_ref().filter(|_| args.suite) else {
+        let timelines = timelines(args)?;
+        if timelines.is_empty() {
+            bail!("no timelines: nothing to render");
+        }
+        return Ok(vec![Work::new(args.out.clone(), &timelines, args.seed, args.speed)?]);
+    };
+    let parts = suite::parts(&captaincook4d::read(recordings, &|_, _| true)?)?;
+    let of = |part: suite::Part| {
+        let work = Work::new(args.out.join(&part.folder), &part.timelines, part.seed, part.speed)?;
+        Ok(Work { part: Some((part.folder, part.about)), ..work })
+    };
+    parts.into_iter().map(of).collect()
 }
 
 /// Runs the verb.
@@ -107,22 +165,21 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
 /// # Errors
 /// Unreadable timelines, settings out of range, a folder that cannot be written, Ctrl-C.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let format = Format { width: args.size.0, height: args.size.1, fps: args.fps };
+    let format = if args.suite { SUITE_FORMAT } else { Format { width: args.size.0, height: args.size.1, fps: args.fps } };
     video::check_format(format.width, format.height, format.fps)?;
-    let timelines = timelines(&args)?;
-    if timelines.is_empty() {
-        bail!("no timelines: nothing to render");
+    let works = works(&args)?;
+    for work in &works {
+        std::fs::create_dir_all(&work.folder).with_context(|| work.folder.display().to_string())?;
     }
-    let episodes = timelines.iter().map(|t| Episode::new(t, args.seed, args.speed)).collect::<Result<Vec<_>, _>>()?;
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("Ctrl-C handler")?;
-    let bar = ProgressBar::new(episodes.iter().map(|e| folder::frames(e, format)).sum());
+    let all: Vec<(&Path, &Episode)> = works.iter().flat_map(|w| w.episodes.iter().map(|e| (w.folder.as_path(), e))).collect();
+    let bar = ProgressBar::new(all.iter().map(|(_, e)| folder::frames(e, format)).sum());
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames  {per_sec}  {eta} left  {msg}")?);
     let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
-    episodes.par_iter().try_for_each(|episode| -> anyhow::Result<()> {
-        let outcome = folder::write(&args.out, episode, format, &stop, &|| bar.inc(1))?;
+    all.par_iter().try_for_each(|(folder, episode)| -> anyhow::Result<()> {
+        let outcome = folder::write(folder, episode, format, &stop, &|| bar.inc(1))?;
         counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
         if outcome == Outcome::Kept {
             bar.inc(folder::frames(episode, format));
@@ -136,7 +193,54 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if stopped > 0 {
         bail!("interrupted: {stopped} episodes were not finished; the same command goes on with them");
     }
-    Ok(())
+    if args.suite { list_suite(&args.out, &works) } else { Ok(()) }
+}
+
+/// What a part of a suite holds.
+#[derive(Serialize)]
+struct Listed<'a> {
+    part: &'a str,
+    about: &'a str,
+    recordings: usize,
+    hours: f64,
+    /// Of all annotations and task files, in the order of their ids.
+    annotations_sha256: String,
+    /// Of all videos.
+    videos_sha256: String,
+}
+
+/// Writes `suite.json` and prints it as a table.
+fn list_suite(out: &Path, works: &[Work]) -> anyhow::Result<()> {
+    let mut parts = Vec::new();
+    for work in works {
+        let Some((part, about)) = &work.part else { continue };
+        let mut ids: Vec<&str> = work.episodes.iter().map(|e| e.id.as_str()).collect();
+        ids.sort_unstable();
+        let (mut annotations, mut videos) = (Sha256::new(), Sha256::new());
+        for id in ids {
+            for file in [folder::ANNOTATION, folder::TASK, folder::VIDEO] {
+                let path = work.folder.join(id).join(file);
+                let hash = if file == folder::VIDEO { &mut videos } else { &mut annotations };
+                hash.update(std::fs::read(&path).with_context(|| path.display().to_string())?);
+            }
+        }
+        let hours = work.episodes.iter().map(|e| e.length_s).sum::<f64>() / 3600.0;
+        parts.push(Listed {
+            part,
+            about,
+            recordings: work.episodes.len(),
+            hours: (hours * 1000.0).round() / 1000.0,
+            annotations_sha256: format!("{:x}", annotations.finalize()),
+            videos_sha256: format!("{:x}", videos.finalize()),
+        });
+    }
+    println!("suite {}\n{:18} {:>10} {:>7}  annotations  videos", suite::SUITE_VERSION, "part", "recordings", "hours");
+    for p in &parts {
+        println!("{:18} {:>10} {:>7.3}  {:.11}  {:.11}  {}", p.part, p.recordings, p.hours, p.annotations_sha256, p.videos_sha256, p.about);
+    }
+    let path = out.join("suite.json");
+    let text = serde_json::to_string_pretty(&serde_json::json!({"suite": suite::SUITE_VERSION, "parts": parts}))?;
+    std::fs::write(&path, text + "\n").with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -5,13 +5,17 @@
 //! state-tracking extension, and `metadata.issues` for what went wrong. Times are the truth: the
 //! `frames` turns between the others are checked when read, and derived anew when written.
 
-use std::io::Write as _;
+mod clips;
+
+pub use clips::read_clips;
+
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::dialogue::task::{Transition, Update};
+use crate::dialogue::task::{Task, Transition, Update};
 use crate::error::{Error, Result};
 use crate::units::{MediaTime, StepId};
 
@@ -21,6 +25,10 @@ const TIME_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
 const FPS_MAX: f64 = 1000.0;
 /// A time this far below a frame's boundary still counts as the boundary, in frames.
 const FRAME_SLACK: f64 = 1e-6;
+/// Frame rate of ProAssist's data where a file does not say.
+const FPS_PROASSIST: f64 = 2.0;
+/// How the request for a summary at the end of a training clip begins; it and the answer are no part of the dialogue.
+const SUMMARY_REQUEST: &str = "Please summarize";
 /// Turns at most in one recording: the file is untrusted.
 const TURNS_MAX: usize = 100_000;
 
@@ -170,6 +178,20 @@ pub fn write(path: &Path, recordings: &[Recording]) -> Result<()> {
     std::fs::write(path, out).map_err(Error::io(path))
 }
 
+/// Reads an annotation file, JSONL or the extension's array of clips, told apart by its first sign; a clip brings its task.
+///
+/// # Errors
+/// As [`read`] and [`read_clips`].
+pub fn read_with_tasks(path: &Path) -> Result<Vec<(Recording, Option<Task>)>> {
+    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let mut first = [b' '];
+    while first[0].is_ascii_whitespace() && file.read(&mut first).map_err(Error::io(path))? > 0 {}
+    if first[0] == b'[' {
+        return Ok(read_clips(path)?.into_iter().map(|(recording, task)| (recording, Some(task))).collect());
+    }
+    Ok(read(path)?.into_iter().map(|recording| (recording, None)).collect())
+}
+
 /// A recording as one line of the file, without the line's end.
 pub fn to_line(recording: &Recording) -> String {
     let mut metadata = Map::new();
@@ -242,11 +264,11 @@ type Parsed<T> = std::result::Result<T, String>;
 /// The key and what was expected there, in words.
 pub fn parse_line(line: &str) -> Parsed<Recording> {
     let value: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let top = value.as_object().ok_or("expected a JSON object, one recording")?;
-    let metadata = match top.get("metadata") {
-        Some(value) => value.as_object().ok_or("metadata: expected an object")?,
-        None => return Err("metadata: missing".into()),
-    };
+    parse_object(value.as_object().ok_or("expected a JSON object, one recording")?)
+}
+
+fn parse_object(top: &Map<String, Value>) -> Parsed<Recording> {
+    let metadata = &parse_metadata(top)?;
     let fps = number(top, "fps")?;
     if !(fps > 0.0 && fps <= FPS_MAX) {
         return Err(format!("fps: {fps}, expected above 0 and at most {FPS_MAX}"));
@@ -261,9 +283,14 @@ pub fn parse_line(line: &str) -> Parsed<Recording> {
         return Err(format!("conversation: {} turns, at most {TURNS_MAX}", conversation.len()));
     }
     let mut turns: Vec<Turn> = Vec::with_capacity(conversation.len());
-    let mut last_s = 0.0;
+    let mut place = Place { fps, last_s: 0.0, shown_s: None };
     for (i, value) in conversation.iter().enumerate() {
-        let turn = parse_turn(value, &mut last_s).map_err(|why| format!("conversation[{i}]: {why}"))?;
+        let turn = parse_turn(value, &mut place).map_err(|why| format!("conversation[{i}]: {why}"))?;
+        if let Some(Turn { kind: TurnKind::System(text), .. }) = &turn
+            && text.starts_with(SUMMARY_REQUEST)
+        {
+            break;
+        }
         turns.extend(turn);
     }
     Ok(Recording {
@@ -272,7 +299,10 @@ pub fn parse_line(line: &str) -> Parsed<Recording> {
         clip_idx: if top.contains_key("clip_idx") { index(top, "clip_idx")? } else { 0 },
         frames_file: optional_text(top, "frames_file")?,
         fps,
-        goal: text(metadata, "task_goal").map_err(|why| format!("metadata.{why}"))?,
+        goal: match top.get("metadata") {
+            Some(Value::Null) => String::new(),
+            _ => text(metadata, "task_goal").map_err(|why| format!("metadata.{why}"))?,
+        },
         knowledge: optional_text(metadata, "knowledge").map_err(|why| format!("metadata.{why}"))?,
         user_type: optional_text(metadata, "user_type").map_err(|why| format!("metadata.{why}"))?,
         user_id: optional_text(metadata, "user_id").map_err(|why| format!("metadata.{why}"))?,
@@ -282,6 +312,25 @@ pub fn parse_line(line: &str) -> Parsed<Recording> {
         turns,
         issues: parse_issues(metadata)?,
     })
+}
+
+/// An object, as files have it; the same as a text, as ProAssist's code says; or nothing.
+fn parse_metadata(top: &Map<String, Value>) -> Parsed<Map<String, Value>> {
+    let object = |value: &Value| value.as_object().cloned().ok_or_else(|| "metadata: expected an object".to_owned());
+    match top.get("metadata") {
+        Some(Value::String(text)) => object(&serde_json::from_str(text).map_err(|e| format!("metadata: {e}"))?),
+        Some(Value::Null) => Ok(Map::new()),
+        Some(value) => object(value),
+        None => Err("metadata: missing".into()),
+    }
+}
+
+/// How far the turns have come.
+struct Place {
+    fps: f64,
+    last_s: f64,
+    /// Until when frames have been shown.
+    shown_s: Option<f64>,
 }
 
 fn parse_speed(metadata: &Map<String, Value>) -> Parsed<Option<f64>> {
@@ -305,8 +354,9 @@ fn parse_issues(metadata: &Map<String, Value>) -> Parsed<Vec<Issue>> {
     Ok(issues)
 }
 
-/// One turn; `None` for `frames`, which is checked and not kept.
-fn parse_turn(value: &Value, last_s: &mut f64) -> Parsed<Option<Turn>> {
+/// One turn; `None` for `frames`, which is checked and not kept. A turn without a time of its own (as in ProAssist's
+/// narrations) stands where the frames before it end.
+fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
     let turn = value.as_object().ok_or("expected an object")?;
     let role = turn.get("role").and_then(Value::as_str).ok_or("role: expected a word")?;
     let kind = match role {
@@ -315,6 +365,7 @@ fn parse_turn(value: &Value, last_s: &mut f64) -> Parsed<Option<Turn>> {
             if end < start {
                 return Err(format!("end: {end}, expected at least start, {start}"));
             }
+            place.shown_s = Some(end as f64 / place.fps);
             return Ok(None);
         }
         "system" => TurnKind::System(text(turn, "content")?),
@@ -330,12 +381,15 @@ fn parse_turn(value: &Value, last_s: &mut f64) -> Parsed<Option<Turn>> {
     };
     let at = match (&kind, turn.get("time")) {
         (TurnKind::System(_), None | Some(Value::Null)) => None,
-        _ => {
-            let at_s = sane_time(number(turn, "time")?)?;
-            if at_s < *last_s {
-                return Err(format!("time: {at_s}, earlier than the turn before, {last_s}"));
+        (_, time) => {
+            let at_s = match (time, place.shown_s) {
+                (None | Some(Value::Null), Some(shown_s)) => sane_time(shown_s)?.max(place.last_s),
+                _ => sane_time(number(turn, "time")?)?,
+            };
+            if at_s < place.last_s {
+                return Err(format!("time: {at_s}, earlier than the turn before, {}", place.last_s));
             }
-            *last_s = at_s;
+            place.last_s = at_s;
             Some(MediaTime(at_s))
         }
     };
@@ -433,6 +487,24 @@ mod tests {
     }
 
     #[test]
+    fn odd_lines_of_proassist_are_understood_as_its_loader_does() {
+        // A narration's turns have no time; they stand behind their frames.
+        let untimed = parse_line(&LINE.replace("\"time\":8.1,", "")).unwrap();
+        assert_eq!(untimed.utterances(), [(MediaTime(8.0), "Great!")]);
+        assert!(parse_line(&LINE.replace("\"role\":\"frames\",\"start\":11,\"end\":15", "\"role\":\"system\",\"content\":\"x\"").replace("\"time\":7.8,", "")).is_err());
+        // The request for a summary and its answer are left out.
+        let asks = r#"{"role":"system","content":"Please summarize the progress."},{"role":"frames","start":42,"end":43},{"role":"assistant","content":"All done."}],"fps""#;
+        let summed = parse_line(&LINE.replace("],\"fps\"", &format!(",{asks}"))).unwrap();
+        assert_eq!(summed.turns, parse_line(LINE).unwrap().turns);
+        // Metadata as a text, and none.
+        let (head, metadata) = LINE.split_once("\"metadata\":").unwrap();
+        let metadata = metadata.strip_suffix('}').unwrap();
+        let text = format!("{head}\"metadata\":{}}}", Value::from(metadata));
+        assert_eq!(parse_line(&text).unwrap(), parse_line(LINE).unwrap());
+        assert_eq!(parse_line(&format!("{head}\"metadata\":null}}")).unwrap().goal, "");
+    }
+
+    #[test]
     fn what_is_written_is_read_back_equal_and_frames_follow_from_times() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
@@ -458,7 +530,6 @@ mod tests {
             ("\"time\":7.8", "\"time\":-1", "conversation[2]: time"),
             ("\"time\":7.8", "\"time\":1e300", "conversation[2]: time"),
             ("\"time\":7.8", "\"time\":9", "conversation[4]: time"),
-            ("\"time\":7.8", "\"tame\":9", "time: missing"),
             ("\"role\":\"user\"", "\"role\":\"wizard\"", "wizard"),
             ("\"S1\"", "\"S0\"", "content[0].id"),
             ("\"start\"}", "\"begin\"}", "content[0].transition"),

@@ -125,6 +125,21 @@ pub fn token_prob(logits: &[f32], token: TokenId) -> Result<Prob> {
     Ok(Prob((score(logits, token)? - top).exp() / all))
 }
 
+/// The token with the highest score that is not banned; `None` when all are. `logits` is `[vocab]`.
+///
+/// # Errors
+/// Scores that are NaN or +infinite.
+pub fn greedy(logits: &[f32], banned: &[TokenId]) -> Result<Option<TokenId>> {
+    check_logits(logits)?;
+    let mut best: Option<(TokenId, f32)> = None;
+    for (token, score) in (0u32..).map(TokenId).zip(logits) {
+        if best.is_none_or(|(_, high)| *score > high) && !banned.contains(&token) {
+            best = Some((token, *score));
+        }
+    }
+    Ok(best.map(|(token, _)| token))
+}
+
 /// The highest score; refuses what cannot be compared or normalized.
 fn check_logits(logits: &[f32]) -> Result<f32> {
     let mut top = f32::NEG_INFINITY;
@@ -194,15 +209,8 @@ impl Sentence {
     /// # Errors
     /// Scores that are NaN or +infinite, or too few of them to hold `eot`.
     pub fn next(&mut self, logits: &[f32]) -> Result<Next> {
-        check_logits(logits)?;
         score(logits, self.rules.eot)?;
-        let mut best: Option<(TokenId, f32)> = None;
-        for (token, score) in (0u32..).map(TokenId).zip(logits) {
-            if best.is_none_or(|(_, high)| *score > high) && !self.rules.banned.contains(&token) {
-                best = Some((token, *score));
-            }
-        }
-        let Some((token, _)) = best else {
+        let Some(token) = greedy(logits, &self.rules.banned)? else {
             return Ok(Next::Refused("every token is banned".into()));
         };
         if token == self.rules.eot {

@@ -5,19 +5,25 @@
 //! <image>xV … <image>xV [DST]S1->start<eot>[ASST]First, …<eot><image>xV …
 //! ```
 //!
+//! With notes ([`Layout::with_notes`]) `[ASST]` is followed by a line that names a step: see [`Note`].
+//!
 //! The session asks [`Layout`] for its prompt, turns and notes and generates the rest;
 //! training asks it for whole [`Episode`]s. A golden test holds that both give the same slots.
 
 mod bytes;
 mod clip;
 mod episode;
+pub mod proassist;
+mod summary;
 
 use std::fmt::Write as _;
 
 pub use bytes::Bytes;
 pub use clip::{Clip, ClipOptions};
 pub use episode::{Episode, EpisodeOptions, Fault, FrameScript, HeadRead, Script, Target};
+pub use proassist::{Chat, LayoutName};
 
+use crate::dialogue::note::Note;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::units::{StepId, TokenId};
@@ -88,12 +94,19 @@ pub struct Layout<'a> {
     codec: &'a dyn TextCodec,
     special: SpecialTokens,
     tokens_per_frame: usize,
+    notes: bool,
 }
 
 impl<'a> Layout<'a> {
     /// A layout over a codec, with V vision tokens a frame.
     pub fn new(codec: &'a dyn TextCodec, tokens_per_frame: usize) -> Self {
-        Self { codec, special: codec.special(), tokens_per_frame }
+        Self { codec, special: codec.special(), tokens_per_frame, notes: false }
+    }
+
+    /// The same layout with or without a [`Note`] before each sentence.
+    #[must_use]
+    pub fn with_notes(self, notes: bool) -> Self {
+        Self { notes, ..self }
     }
 
     /// The codec's own tokens.
@@ -145,12 +158,39 @@ impl<'a> Layout<'a> {
         Ok(self.enclosed(self.special.dst, self.update_text(update)?))
     }
 
-    /// `[ASST]First, boil the water.<eot>`.
+    /// `[ASST]First, boil the water.<eot>`, without the note that stands behind `[ASST]`.
     ///
     /// # Errors
     /// The codec refused the text, or it contains a special token.
     pub fn utterance(&self, text: &str) -> Result<Vec<TokenId>> {
         Ok(self.enclosed(self.special.asst, self.words(text)?))
+    }
+
+    /// The note that stands between `[ASST]` and the sentence, for the states before a frame's updates and those reached;
+    /// empty without a task, or when the layout has no notes.
+    ///
+    /// # Errors
+    /// The codec refused the text, or the step's words contain a special token.
+    pub fn note(&self, task: Option<&Task>, before: &TaskState, now: &TaskState) -> Result<Vec<TokenId>> {
+        match task.filter(|task| self.notes && !task.steps.is_empty()) {
+            Some(task) => self.words(&Note::new(task, before, now).text(task)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Most tokens that a note can take.
+    ///
+    /// # Errors
+    /// As [`Layout::note`].
+    pub fn note_tokens_max(&self, task: Option<&Task>) -> Result<usize> {
+        let Some(task) = task.filter(|_| self.notes) else { return Ok(0) };
+        let mut most = self.words(&Note::Done.text(task))?.len();
+        for (step, _) in task.iter() {
+            for note in [Note::Before(step), Note::Now(step), Note::Next(step)] {
+                most = most.max(self.words(&note.text(task))?.len());
+            }
+        }
+        Ok(most)
     }
 
     /// What the person said, as a closed user turn in the backbone's chat format.

@@ -4,5 +4,6 @@
 pub mod annotation;
 pub mod grammar;
 pub mod layout;
+pub mod note;
 pub mod policy;
 pub mod task;

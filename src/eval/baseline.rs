@@ -1,7 +1,8 @@
 //! Trivial assistants that write the same event log as the model: what a score is worth is told by them.
 //!
 //! `silent` does nothing. `clock` moves the steps by the average times of training recordings and never looks.
-//! `change` moves them in the same order whenever the picture changes much.
+//! `change` moves them in the same order whenever the picture changes much. `reference` is no baseline but the other end:
+//! the annotation's own words and changes at their own times, which shows what a perfect run scores.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,33 @@ impl<'a> From<&'a Reference> for Clip<'a> {
 /// A clip of too many frames.
 pub fn silent(clip: &Clip) -> Result<Vec<Event>> {
     play("baseline:silent", clip, &[], false)
+}
+
+/// Says and moves what the reference has, at its times.
+///
+/// # Errors
+/// A clip of too many frames.
+pub fn reference(reference: &Reference) -> Result<Vec<Event>> {
+    let clip = Clip::from(reference);
+    let mut events = play("reference", &Clip { end: clip.start, ..clip }, &[], false)?;
+    events.pop();
+    let frame_of = |at: MediaTime| FrameIdx(super::speech::frame_of(reference, at) as u64);
+    let sure = Prob(1.0);
+    let changes = reference.transitions.iter().map(|(at, update)| {
+        let Update { step, transition } = *update;
+        (*at, Event::Transition { frame: frame_of(*at), at: *at, step, transition, prob: sure })
+    });
+    let words = reference.utterances.iter().filter(|(_, text)| !text.trim().is_empty());
+    let words = words.map(|(at, text)| (*at, Event::Utterance { frame: frame_of(*at), at: *at, text: text.clone(), prob: sure }));
+    // A stable sort: at one time the changes stand before the words, as in a session.
+    let mut told: Vec<(MediaTime, Event)> = changes.chain(words).collect();
+    told.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+    events.extend(told.into_iter().map(|(_, event)| event));
+    let state = reference.state_at(f64::INFINITY);
+    let steps = state.iter().enumerate().map(|(i, s)| StepInfo { id: StepId(i as u16), name: None, state: *s }).collect();
+    let frames = ((clip.end.seconds() - clip.start.seconds()) * clip.fps).ceil() as u64;
+    events.push(Event::End { frames, steps });
+    Ok(events)
 }
 
 /// Moves the steps in the task's order by average times, and says the next one at each completion.

@@ -19,6 +19,7 @@ pub mod fit;
 pub mod gates;
 pub mod log;
 pub mod page;
+pub mod predictions;
 pub mod reference;
 pub mod score;
 pub mod speech;

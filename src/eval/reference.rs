@@ -1,5 +1,6 @@
 //! What a run is held against: one recording's annotation with its task, checked and in order.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::dialogue::annotation::{self, Issue, Recording};
@@ -128,13 +129,20 @@ impl Reference {
             None if beside.is_file() => Some(Task::read(&beside)?),
             None => None,
         };
-        let recordings = annotation::read(path)?;
+        let mut recordings = annotation::read_with_tasks(path)?;
         if recordings.is_empty() {
             return Err(Error::format(path, "no recording in it; expected one a line"));
         }
+        let ids = names(recordings.iter().map(|(recording, _)| recording));
+        for ((recording, _), id) in recordings.iter_mut().zip(ids) {
+            recording.id = id;
+        }
         let video = Some(path.with_file_name(VIDEO_FILE)).filter(|video| video.is_file());
-        let one = |r: &Recording| Self::new(r, task.clone()).map_err(|e| Error::format(path, e.to_string()));
-        recordings.iter().map(|r| Ok(Self { video: video.clone(), ..one(r)? })).collect()
+        let one = |(recording, own): (Recording, Option<Task>)| {
+            let reference = Self::new(&recording, own.or_else(|| task.clone())).map_err(|e| Error::format(path, e.to_string()))?;
+            Ok(Self { video: video.clone(), ..reference })
+        };
+        recordings.into_iter().map(one).collect()
     }
 
     /// Seconds that are scored.
@@ -150,6 +158,26 @@ impl Reference {
         }
         now
     }
+}
+
+/// Names for the recordings of one file: the video's; where several are of one video (ProAssist has a dialogue with each
+/// kind of user, and clips) also the user's, and where that is not enough the clip's number.
+fn names<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<String> {
+    let by_user = |r: &Recording| format!("{}.{}", r.id, r.user_id.as_deref().unwrap_or("user"));
+    let count = |names: &mut dyn Iterator<Item = String>| {
+        names.fold(HashMap::<String, usize>::new(), |mut counts, name| {
+            *counts.entry(name).or_default() += 1;
+            counts
+        })
+    };
+    let videos = count(&mut recordings.clone().map(|r| r.id.clone()));
+    let users = count(&mut recordings.clone().map(by_user));
+    let name = |r: &Recording| match by_user(r) {
+        _ if videos[&r.id] == 1 => r.id.clone(),
+        name if users[&name] == 1 => name,
+        name => format!("{name}.{}", r.clip_idx),
+    };
+    recordings.clone().map(name).collect()
 }
 
 /// The state that an update leads to.
@@ -236,6 +264,13 @@ mod tests {
             let why = Reference::new(&recording, task).unwrap_err().to_string();
             assert!(why.contains(word), "{why}");
         }
+    }
+
+    #[test]
+    fn dialogues_about_one_video_have_names_of_their_own() {
+        let of = |id: &str, user: Option<&str>, clip_idx| Recording { id: id.into(), user_id: user.map(Into::into), clip_idx, ..Recording::default() };
+        let all = [of("v", Some("no_talk_0"), 0), of("v", Some("talk_1"), 0), of("v", Some("talk_1"), 1), of("w", Some("no_talk_0"), 3)];
+        assert_eq!(names(all.iter()), ["v.no_talk_0", "v.talk_1.0", "v.talk_1.1", "w"]);
     }
 
     #[test]

@@ -317,13 +317,13 @@ impl Grid {
             return Err(Error::Invalid(format!("recording `{}`: {frames} frames, expected at most {FRAMES_MAX}", reference.id)));
         }
         let start = frame_at(reference.start.seconds(), fps);
-        let expected = by_frame(&reference.utterances, fps, start);
+        let expected = by_frame(reference.utterances.iter(), fps, start);
         let last = frame_at(reference.end.seconds(), fps) - start;
         let frames = expected.keys().next_back().map_or(last, |j| last.max(*j)) + 1;
-        let spoken: Vec<_> = log.utterances.iter().filter(|(at, _)| *at >= reference.start).cloned().collect();
+        let spoken = log.utterances.iter().filter(|(at, _)| *at >= reference.start);
         // Truncated towards zero, as upstream's int().
         let window = ((window_s.0 * fps) as i64, (window_s.1 * fps) as i64);
-        Ok(Self { generated: by_frame(&spoken, fps, start), expected, frames, window })
+        Ok(Self { generated: by_frame(spoken, fps, start), expected, frames, window })
     }
 
     fn matched(&self, similarity: &dyn Similarity) -> Result<SpeechMatch> {
@@ -343,9 +343,14 @@ fn frame_at(at_s: f64, fps: f64) -> usize {
     (at_s * fps + FRAME_SLACK).floor().max(0.0) as usize
 }
 
-fn by_frame(said: &[(MediaTime, String)], fps: f64, start: usize) -> BTreeMap<usize, String> {
+/// Sentences on the frames of a recording's clip.
+pub(super) fn by_frame_of<'a>(reference: &Reference, said: impl Iterator<Item = &'a (MediaTime, String)>) -> BTreeMap<usize, String> {
+    by_frame(said, reference.fps, frame_at(reference.start.seconds(), reference.fps))
+}
+
+fn by_frame<'a>(said: impl Iterator<Item = &'a (MediaTime, String)>, fps: f64, start: usize) -> BTreeMap<usize, String> {
     let mut out: BTreeMap<usize, String> = BTreeMap::new();
-    for (at, text) in said.iter().filter(|(_, text)| !text.trim().is_empty()) {
+    for (at, text) in said.filter(|(_, text)| !text.trim().is_empty()) {
         let frame = frame_at(at.seconds(), fps).saturating_sub(start);
         let all = out.entry(frame).or_default();
         if !all.is_empty() {

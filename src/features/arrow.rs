@@ -14,6 +14,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::{Field, MessageHeader, Precision, RecordBatch as BatchHeader, Type, root_as_message};
 use arrow_schema::{DataType, Schema};
 
+use super::safetensors_file::{ENCODER, FPS, PREPROCESS};
 use super::{BYTES_MAX, DIM_MAX, FRAMES_MAX, FeatureFile, Grid};
 use crate::error::{Error, Result};
 
@@ -23,11 +24,22 @@ const HEADER_BYTES_MAX: u32 = 16 << 20;
 const DEPTH_MAX: usize = 4;
 
 pub(super) fn read(path: &Path, fps: f64) -> Result<FeatureFile> {
+    parse(BufReader::new(open(path)?), fps).map_err(|why| Error::format(path, why))
+}
+
+pub(super) fn columns(path: &Path) -> Result<Vec<String>> {
+    let reader = StreamReader::try_new(BufReader::new(open(path)?), None);
+    let reader = reader.map_err(|e| Error::format(path, format!("not an Arrow stream: {e}")))?;
+    Ok(reader.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// Opens a stream whose messages are sound.
+fn open(path: &Path) -> Result<File> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let bytes = file.metadata().map_err(Error::io(path))?.len();
     check_messages(&mut file, bytes).map_err(|why| Error::format(path, why))?;
     file.seek(SeekFrom::Start(0)).map_err(Error::io(path))?;
-    parse(BufReader::new(file), fps).map_err(|why| Error::format(path, why))
+    Ok(file)
 }
 
 /// Walks the messages without decoding them: every length has to fit the file, before the reader
@@ -184,7 +196,19 @@ impl Layout {
 fn parse(input: impl Read, fps: f64) -> Result<FeatureFile, String> {
     let reader = StreamReader::try_new(input, None).map_err(|e| format!("not an Arrow stream: {e}"))?;
     check_schema(&reader.schema())?;
-    let mut file = FeatureFile { fps, ..FeatureFile::default() };
+    let schema = reader.schema();
+    let word = |key: &str| schema.metadata().get(key).cloned();
+    // Files that proact wrote say where they are from; ProAssist's do not.
+    let fps = match word(FPS) {
+        Some(text) => text.parse().map_err(|_| format!("metadata `{FPS}` is `{text}`: expected a number"))?,
+        None => fps,
+    };
+    let mut file = FeatureFile {
+        encoder_sha256: word(ENCODER).unwrap_or_default(),
+        preprocess: word(PREPROCESS).unwrap_or_default(),
+        fps,
+        ..FeatureFile::default()
+    };
     for batch in reader {
         append(&mut file, &batch.map_err(|e| format!("a broken record batch: {e}"))?)?;
     }

@@ -2,9 +2,10 @@
 //!
 //! On disk a safetensors file: `cls` `[T,1,Dv]` and, optionally, pooled patch grids `2x2` `[T,4,Dv]`,
 //! `3x3` `[T,9,Dv]`, `5x5` `[T,25,Dv]`, all f16 (f32 is read too), frame times `at` `[T]` in f64 seconds,
-//! and the metadata `encoder_sha256`, `preprocess`, `fps`. ProAssist's Arrow stream files are read as well.
+//! and the metadata `encoder_sha256`, `preprocess`, `fps`. ProAssist's Arrow stream files are read and written as well.
 
 mod arrow;
+mod arrow_writer;
 mod safetensors_file;
 
 use std::collections::BTreeMap;
@@ -134,6 +135,15 @@ impl FeatureFile {
         safetensors_file::write(self, path)
     }
 
+    /// Writes ProAssist's Arrow stream, values as f16; whole or not at all. It has no place for frame times: upstream
+    /// reads frame `k` as at `k / fps`.
+    ///
+    /// # Errors
+    /// As [`FeatureFile::write`].
+    pub fn write_arrow(&self, path: &Path) -> Result<()> {
+        arrow_writer::write(self, path)
+    }
+
     /// Number of frames, `T`.
     pub fn frames(&self) -> usize {
         self.cls.len().checked_div(self.dim).unwrap_or(0)
@@ -209,6 +219,14 @@ impl FeatureFile {
     fn columns(&self) -> impl Iterator<Item = (&'static str, usize, &Vec<f32>)> {
         std::iter::once(("cls", 1, &self.cls)).chain(self.grids.iter().map(|(g, v)| (g.name(), g.vectors(), v)))
     }
+}
+
+/// Checks the structure of an Arrow stream, so that reading it cannot fail badly, and gives the names of its columns.
+///
+/// # Errors
+/// Unreadable, or no stream of plain and nested columns.
+pub fn arrow_columns(path: &Path) -> Result<Vec<String>> {
+    arrow::columns(path)
 }
 
 /// Which of the formats a file is.

@@ -10,9 +10,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::{FeatureFile, Grid};
 use crate::error::{Error, Result};
 
-const ENCODER: &str = "encoder_sha256";
-const PREPROCESS: &str = "preprocess";
-const FPS: &str = "fps";
+pub(super) const ENCODER: &str = "encoder_sha256";
+pub(super) const PREPROCESS: &str = "preprocess";
+pub(super) const FPS: &str = "fps";
 const AT: &str = "at";
 
 pub(super) fn read(path: &Path) -> Result<FeatureFile> {
@@ -107,7 +107,7 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
 }
 
 /// Writes beside the target and renames, so that a reader never sees half a file.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part: PathBuf = path.with_file_name(name);

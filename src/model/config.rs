@@ -379,10 +379,18 @@ pub struct AssistantConfig {
     /// the frame looks (see [`super::evidence`]). Upstream's models have nothing of the kind.
     #[serde(default)]
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names the step it should be about ([`crate::dialogue::note`]). Upstream's models
+    /// have nothing of the kind.
+    #[serde(default)]
+    pub speech_note: bool,
     /// An update whose text has less than this probability among those that the state allows waits for a frame that makes
     /// the model surer.
     #[serde(default)]
     pub update_prob_min: f32,
+    /// But not longer than this, in seconds of the stream, while the gate stays open: then the likeliest is written. Absent:
+    /// for as long as it takes.
+    #[serde(default)]
+    pub update_patience_s: Option<f32>,
     /// How the gates' settings were found, if they were.
     #[serde(default)]
     pub calibration: Option<Calibration>,
@@ -411,6 +419,9 @@ impl AssistantConfig {
         }
         if !(0.0..=1.0).contains(&self.update_prob_min) {
             return Err(Error::Model(format!("dstproact.update_prob_min: found {}, expected 0 to 1", self.update_prob_min)));
+        }
+        if let Some(patience_s) = self.update_patience_s.filter(|s| !(s.is_finite() && *s >= 0.0)) {
+            return Err(Error::Model(format!("dstproact.update_patience_s: found {patience_s}, expected seconds, not below 0")));
         }
         self.validate_tokens()?;
         if !LAYOUTS.contains(&self.layout.as_str()) {

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::config::VisionConfig;
 use super::nn::{LayerNorm, Linear, Rows};
-use super::preprocess;
+use super::preprocess::{self, Preprocess};
 use super::tower::{Attention, Mlp, Sizes, Tower};
 use super::weights::{Init, Stored, Weights};
 use crate::error::{Error, Result};
@@ -52,6 +52,7 @@ pub struct Vision {
     head: Option<PoolHead>,
     /// One matrix `[n*n, P]` a grid.
     grids: Vec<Tensor>,
+    preprocess: Preprocess,
     device: Device,
 }
 
@@ -79,14 +80,39 @@ impl Vision {
             tower: Tower::new("v", &sizes, weights)?,
             head: config.pool_head.then(|| PoolHead::new(&sizes, weights)).transpose()?,
             grids: config.patch_grids.iter().map(grid).collect::<Result<_>>()?,
+            preprocess: Preprocess::default(),
             config: config.clone(),
             device: weights.device().clone(),
         })
     }
 
+    /// Makes pictures square in another way.
+    #[must_use]
+    pub fn with_preprocess(mut self, preprocess: Preprocess) -> Self {
+        self.preprocess = preprocess;
+        self
+    }
+
+    /// Gives these grids of pooled patches, whatever its file says.
+    ///
+    /// # Errors
+    /// A grid that is finer than the patches, or too many.
+    pub fn with_patch_grids(mut self, grids: Vec<usize>) -> Result<Self> {
+        self.config.patch_grids = grids;
+        self.config.validate()?;
+        let side = self.config.grid();
+        self.grids = self.config.patch_grids.iter().map(|&n| adaptive_pool(side, n, &self.device)).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
     /// Its hyper-parameters.
     pub fn config(&self) -> &VisionConfig {
         &self.config
+    }
+
+    /// How it makes pictures square.
+    pub fn preprocess(&self) -> Preprocess {
+        self.preprocess
     }
 
     /// Cuts pixels `[B,3,S,S]` into rows `[B,P,3*p*p]`: the patch convolution becomes one product.
@@ -152,8 +178,17 @@ impl Vision {
     /// The buffer is no such picture.
     pub fn pixels(&self, rgb: &[u8], width: u32, height: u32) -> Result<Tensor> {
         let side = self.config.image_size;
-        let pixels = preprocess::pixels(rgb, width, height, &self.config)?;
+        let pixels = preprocess::pixels(rgb, width, height, &self.config, self.preprocess)?;
         Ok(Tensor::from_vec(pixels, (1, CHANNELS, side, side), &self.device)?)
+    }
+
+    /// Features `[B, V, Dv]` of as many upright RGB8 pictures (bytes, width, height), in one pass.
+    ///
+    /// # Errors
+    /// No pictures, or a buffer that is none.
+    pub fn encode_batch(&self, pictures: &[(&[u8], u32, u32)]) -> Result<Vec<f32>> {
+        let pixels: Vec<Tensor> = pictures.iter().map(|(rgb, width, height)| self.pixels(rgb, *width, *height)).collect::<Result<_>>()?;
+        Ok(self.forward_tensor(&Tensor::cat(&pixels, 0)?)?.flatten_all()?.to_vec1()?)
     }
 
     /// Features `[V, Dv]` of an upright RGB8 picture `[height, width, 3]`.

@@ -105,7 +105,9 @@ pub(super) fn read(
         tokens: hf.tokens(&path, vocabulary, eos)?,
         layout: "dstproact".into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         calibration: None,
         vision: None,
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::GateConfig;
 use crate::error::{Error, Result};
 use crate::stream::{ContextPolicyName, GateInfo, GatesInfo};
@@ -17,7 +18,7 @@ pub struct Gates {
     pub dst_update: GateConfig,
 }
 
-/// Choices of a session. The last four fields come from the model's files, not from a configuration.
+/// Choices of a session. The last five fields come from the model's files, not from a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionConfig {
@@ -27,6 +28,10 @@ pub struct SessionConfig {
     pub gates: Gates,
     /// What to drop when memory is full.
     pub context: ContextPolicyName,
+    /// The policy acts when this many tokens are held, though memory may be larger; 0 leaves it at what memory holds.
+    pub context_tokens_max: usize,
+    /// Tokens of a summary at most, for the policies that make one.
+    pub summary_tokens_max: usize,
     /// Frames seen again behind the new prompt of the policy `refresh`: K.
     pub frames_kept: usize,
     /// Updates of the task state in one frame at most.
@@ -37,6 +42,9 @@ pub struct SessionConfig {
     /// An update whose text has less than this probability among those that the state allows is refused: the frames that
     /// follow may make the model surer.
     pub update_prob_min: Prob,
+    /// But not for longer than this, in seconds, while the gate stays open: then the likeliest is written. `None`: for as
+    /// long as it takes.
+    pub update_patience_s: Option<f64>,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
     /// Tokens of the person's words that may wait for one frame at most.
@@ -45,12 +53,18 @@ pub struct SessionConfig {
     pub queue_inputs_max: usize,
     /// Positions read in one piece of work while a prompt is read, at most (a frame is never split).
     pub prefill_tokens_max: usize,
+    /// What the model reads and writes. From the model file.
+    #[serde(skip)]
+    pub layout: LayoutName,
     /// Vision tokens a frame: V. From the model file.
     #[serde(skip)]
     pub tokens_per_frame: usize,
     /// Frames are compared with the steps' words. From the model file.
     #[serde(skip)]
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names a step. From the model file.
+    #[serde(skip)]
+    pub speech_note: bool,
     /// SHA-256 of the assistant file, in hex.
     #[serde(skip)]
     pub model_sha256: String,
@@ -66,20 +80,26 @@ impl Default for SessionConfig {
             fps: 2.0,
             gates: Gates::default(),
             context: ContextPolicyName::Refresh,
+            context_tokens_max: 0,
+            // A dozen sentences.
+            summary_tokens_max: 256,
             // Four seconds: enough to see a movement go on.
             frames_kept: 8,
             // A step change is two; parallel steps that end together are a few more.
             updates_per_frame_max: 8,
             update_mass_min: Prob(0.0),
             update_prob_min: Prob(0.0),
+            update_patience_s: None,
             // Three long sentences.
             utterance_tokens_max: 96,
             user_tokens_max: 256,
             // Half a minute of frames at 2 a second.
             queue_inputs_max: 64,
             prefill_tokens_max: 128,
+            layout: LayoutName::default(),
             tokens_per_frame: 1,
             step_evidence: false,
+            speech_note: false,
             model_sha256: String::new(),
             vision_sha256: String::new(),
         }
@@ -87,6 +107,20 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
+    /// The defaults for a model of that layout: one of ProAssist's runs as upstream's runner runs it.
+    pub fn of_layout(layout: LayoutName) -> Self {
+        let default = Self { layout, ..Self::default() };
+        match layout {
+            LayoutName::Dstproact => default,
+            LayoutName::Proassist => Self {
+                context: ContextPolicyName::SummarizeAndDrop,
+                utterance_tokens_max: 100,
+                summary_tokens_max: 512,
+                ..default
+            },
+        }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -99,6 +133,9 @@ impl SessionConfig {
         if !(0.0..=1.0).contains(&sure) {
             return Err(Error::Invalid(format!("session: update_prob_min = {sure}, expected 0 to 1")));
         }
+        if let Some(patience_s) = self.update_patience_s.filter(|s| !(s.is_finite() && *s >= 0.0)) {
+            return Err(Error::Invalid(format!("session: update_patience_s = {patience_s}, expected seconds, not below 0")));
+        }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {
             return Err(Error::Invalid(format!("session: update_mass_min = {mass}, expected 0 to 1")));
@@ -106,6 +143,7 @@ impl SessionConfig {
         let at_least_one = [
             ("updates_per_frame_max", self.updates_per_frame_max),
             ("utterance_tokens_max", self.utterance_tokens_max),
+            ("summary_tokens_max", self.summary_tokens_max),
             ("queue_inputs_max", self.queue_inputs_max),
             ("prefill_tokens_max", self.prefill_tokens_max),
             ("tokens_per_frame", self.tokens_per_frame),

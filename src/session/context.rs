@@ -1,4 +1,5 @@
 //! What is dropped when memory may be too small for the next frame, and how much a frame can need.
+//! The policies that summarize are in `summary.rs`.
 //!
 //! `refresh` and `drop_all` begin anew with a prompt for the present state (so goal and progress are
 //! never lost), with and without the last K frames. `drop_middle` keeps the first prompt and drops the
@@ -6,8 +7,8 @@
 
 use super::frame::Moment;
 use super::tape::Seen;
-use super::{Flow, Session, SessionConfig, Stage, Work};
-use crate::dialogue::layout::Layout;
+use super::{Flow, Session, SessionConfig, Stage, Work, summary};
+use crate::dialogue::layout::{Chat, Layout, LayoutName};
 use crate::dialogue::policy::GateKind;
 use crate::dialogue::task::{StepState, Task, TaskState};
 use crate::error::{Error, Result};
@@ -33,9 +34,10 @@ pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &
     };
     let speech = match config.gates.speak.kind {
         GateKind::Off => 0,
-        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS),
+        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS).saturating_add(layout.note_tokens_max(task)?),
     };
-    Ok(updates.saturating_add(speech))
+    let summary = summary::reserve_tokens(layout, task, config)?;
+    Ok(updates.saturating_add(speech).saturating_add(summary))
 }
 
 /// Checks that a fresh prompt, what the policy keeps, the person's words and one frame fit.
@@ -46,9 +48,16 @@ pub(super) fn check_capacity(
     reserve_tokens: usize,
     capacity: usize,
 ) -> Result<()> {
-    let mut prompt = layout.prompt(task, &TaskState::default())?.len();
+    let chat = config.layout == LayoutName::Proassist;
+    let mut prompt = match config.layout {
+        LayoutName::Dstproact => layout.prompt(task, &TaskState::default())?.len(),
+        LayoutName::Proassist => {
+            let chat = Chat::new(*layout)?;
+            chat.opening(task)?.len().max(chat.opening(None)?.len() + config.user_tokens_max + chat.knowledge(task)?.len())
+        }
+    };
     let mut note = 0;
-    if let Some(task) = task {
+    if let Some(task) = task.filter(|_| !chat) {
         // The words for the states differ in length; the longest are among these.
         for word in [StepState::NotStarted, StepState::InProgress, StepState::Completed] {
             let mut state = TaskState::new(task);
@@ -63,6 +72,7 @@ pub(super) fn check_capacity(
     let kept = match config.context {
         ContextPolicyName::Refresh => config.frames_kept.saturating_mul(config.tokens_per_frame),
         ContextPolicyName::DropAll => 0,
+        ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => summary::prompt_tokens(config),
         ContextPolicyName::DropMiddle | ContextPolicyName::None => note,
     };
     let parts = [prompt, kept, config.user_tokens_max, config.tokens_per_frame, reserve_tokens];
@@ -83,7 +93,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     pub(super) fn words_before_frame(&self) -> Result<Vec<TokenId>> {
         let mut tokens = self.said.clone();
         let untold = self.tracker.untold();
-        if !untold.is_empty() {
+        // A chat knows of no steps.
+        if !untold.is_empty() && self.config.layout == LayoutName::Dstproact {
             tokens.extend(self.layout().state_note(&untold)?);
         }
         Ok(tokens)
@@ -92,6 +103,32 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Positions that a frame can need with `words` before it.
     pub(super) fn frame_needs(&self, words: &[TokenId]) -> usize {
         words.len() + self.config.tokens_per_frame + self.reserve_tokens
+    }
+
+    /// Held at most before the policy acts, from the configuration; memory itself may be larger.
+    fn limit_tokens(&self) -> usize {
+        match self.config.context_tokens_max {
+            0 => self.tape.capacity(),
+            most => most.min(self.tape.capacity()),
+        }
+    }
+
+    /// The policy acts before the next frame, though it would fit.
+    pub(super) fn is_full(&self, tokens: usize) -> bool {
+        self.config.context_tokens_max > 0 && tokens >= self.limit_tokens()
+    }
+
+    /// The policy acts before a frame when more than this is held.
+    pub(super) fn memory_reset(&self) -> usize {
+        self.tape.capacity().saturating_sub(self.frame_needs(&[])).min(self.limit_tokens())
+    }
+
+    /// The prompt for the present state.
+    pub(super) fn prompt_now(&self) -> Result<Vec<TokenId>> {
+        match self.config.layout {
+            LayoutName::Dstproact => self.layout().prompt(self.tracker.task(), self.tracker.state()),
+            LayoutName::Proassist => self.chat_opening(),
+        }
     }
 
     /// Lets the policy act for a frame that may not fit, once; then the frame is looked at again.
@@ -103,23 +140,24 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             ContextPolicyName::None => return Err(full),
             ContextPolicyName::Refresh => self.begin_anew(self.recent.iter().cloned().collect())?,
             ContextPolicyName::DropAll => self.begin_anew(Vec::new())?,
+            ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => return self.open_summary(moment, seen),
             ContextPolicyName::DropMiddle => {
                 self.tracker.forget_told();
                 let needed = self.frame_needs(&self.words_before_frame()?);
                 let prompt = self.tape.prompt_tokens();
-                let share = prompt + (capacity - prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
+                let share = prompt + self.limit_tokens().saturating_sub(prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
                 self.tape.evict_oldest(share.min(capacity.saturating_sub(needed)))?;
                 self.tape.len()
             }
         };
-        sink.emit(&Event::Context { at: moment.at, policy, tokens_before: held, tokens_after })?;
+        sink.emit(&Event::Context { at: moment.at, policy, tokens_before: held, tokens_after, summary: None })?;
         self.stage = Stage::Look { moment, seen, made_room: true };
         Ok(Flow::Working(Work::Context))
     }
 
     /// Prompt for the present state, and frames seen again behind it.
     pub(super) fn begin_anew(&mut self, frames: Vec<Seen>) -> Result<usize> {
-        let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
+        let prompt = self.prompt_now()?;
         self.tracker.tell_in_prompt();
         self.tape.restart(&prompt, frames, &self.tracker.codes())
     }

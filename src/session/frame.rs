@@ -3,8 +3,9 @@
 use super::tape::{Item, Seen};
 use super::{Flow, Session, Stage, Work, warning};
 use crate::dialogue::grammar::{Grammar, Next, Sentence, TextRules, token_prob};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::GateKind;
-use crate::dialogue::task::Update;
+use crate::dialogue::task::{TaskState, Update};
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Hidden, Mark, Perceiver};
 use crate::stream::{Event, Sink};
@@ -21,6 +22,8 @@ pub(super) struct Moment {
     pub(super) at: MediaTime,
     /// The dst gate's first reading; `None` until it was made.
     dst_update: Option<Prob>,
+    /// The steps' states before its updates.
+    before: TaskState,
     /// Updates written so far.
     updates: usize,
     /// Events that follow the frame's own, which waits for the speak gate.
@@ -29,10 +32,10 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(frame: FrameIdx, at: MediaTime) -> Self {
-        Self { frame, at, dst_update: None, updates: 0, held: Vec::new() }
+        Self { frame, at, dst_update: None, before: TaskState::default(), updates: 0, held: Vec::new() }
     }
 
-    fn rejected(&self, text: String, why: String) -> Event {
+    pub(super) fn rejected(&self, text: String, why: String) -> Event {
         Event::Rejected { frame: self.frame, at: self.at, text, why }
     }
 }
@@ -80,11 +83,11 @@ impl SpeechDraft {
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Reads the person's words and the frame, and asks the gates; or first lets the context policy act.
-    pub(super) fn look(&mut self, moment: Moment, seen: Seen, made_room: bool, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn look(&mut self, mut moment: Moment, seen: Seen, made_room: bool, sink: &mut dyn Sink) -> Result<Flow> {
         let words = self.words_before_frame()?;
         let needed = self.frame_needs(&words);
         let (tokens, capacity) = (self.tape.len(), self.tape.capacity());
-        if tokens + needed > capacity {
+        if tokens + needed > capacity || (!made_room && self.is_full(tokens)) {
             if made_room {
                 return Err(Error::MemoryFull { tokens, needed, capacity });
             }
@@ -94,14 +97,19 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
         items.push(Item::Frame(seen.clone(), self.tracker.codes()));
         let hidden = self.tape.read(&items)?;
-        self.said.clear();
+        self.words_are_read();
         self.tracker.tell_all();
         self.recent.push_back(seen);
+        self.last_seen = self.recent.back().cloned();
         while self.recent.len() > self.config.frames_kept {
             self.recent.pop_front();
         }
         (self.last_frame, self.last_at) = (moment.frame, moment.at);
-        self.decide(hidden, moment, sink)?;
+        moment.before = self.tracker.state().clone();
+        match self.config.layout {
+            LayoutName::Dstproact => self.decide(hidden, moment, sink)?,
+            LayoutName::Proassist => self.decide_chat(&hidden, moment, sink)?,
+        }
         Ok(Flow::Working(Work::Frame))
     }
 
@@ -119,6 +127,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             } else {
                 self.dst_gate.decide_again(reading.dst_update)
             };
+        if first && !fires {
+            self.unsure_since = None;
+        }
         if fires { self.open_update(moment, reading, sink) } else { self.decide_speech(moment, reading, sink) }
     }
 
@@ -146,13 +157,16 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             tokens_max: self.config.utterance_tokens_max,
         };
         let mark = self.tape.mark();
-        let hidden = self.tape.read(&[Item::Marker(special.asst, self.tracker.codes())])?;
+        let note = self.layout().note(self.tracker.task(), &moment.before, self.tracker.state())?;
+        let mut items = vec![Item::Marker(special.asst, self.tracker.codes())];
+        items.extend(note.into_iter().map(Item::Token));
+        let hidden = self.tape.read(&items)?;
         let sentence = Sentence::new(rules);
         self.stage = Stage::Speech(SpeechDraft { moment, mark, prob: reading.speak, sentence, hidden });
         Ok(())
     }
 
-    fn end_frame(&mut self) {
+    pub(super) fn end_frame(&mut self) {
         self.frames_done += 1;
         self.stage = Stage::Ready;
     }
@@ -215,7 +229,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
         }
-        if pick.prob < self.config.update_prob_min {
+        let at = draft.moment.at;
+        let patient = |limit_s: f64| at.0 - self.unsure_since.unwrap_or(at).0 < limit_s;
+        if pick.prob < self.config.update_prob_min && self.config.update_patience_s.is_none_or(patient) {
+            self.unsure_since.get_or_insert(at);
             let why = format!("the model is unsure which: the likeliest has {}", logged(pick.prob).0);
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
@@ -244,6 +261,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let Moment { frame, at, .. } = moment;
         let Update { step, transition } = update;
         moment.updates += 1;
+        self.unsure_since = None;
         moment.held.push(Event::Transition { frame, at, step, transition, prob: logged(reading.dst_update) });
         moment.held.extend(amiss.into_iter().map(|amiss| warning(frame, at, amiss)));
         self.decide(hidden, moment, sink)
@@ -308,7 +326,7 @@ fn forced(grammar: &Grammar, prefix: &[TokenId]) -> Vec<TokenId> {
 }
 
 /// A probability as events tell it.
-fn logged(prob: Prob) -> Prob {
+pub(super) fn logged(prob: Prob) -> Prob {
     let scale = 10f32.powi(PROB_DECIMALS);
     Prob((prob.0 * scale).round() / scale)
 }

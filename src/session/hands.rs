@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::tracker::Tracker;
-use super::{Session, Stage, context};
+use super::{Session, Stage, context, summary};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::{Gate, GateKind};
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
@@ -79,11 +80,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     pub fn change_task(&mut self, task: Task, sink: &mut dyn Sink) -> Result<()> {
         self.check_between_inputs(false)?;
         let mut config = self.config.clone();
-        config.gates.dst_update.kind = if task.steps.is_empty() { GateKind::Off } else { self.dst_kind };
+        let tracks = config.layout == LayoutName::Dstproact && !task.steps.is_empty();
+        config.gates.dst_update.kind = if tracks { self.dst_kind } else { GateKind::Off };
         let mut dst_update = config.gates.dst_update;
         dst_update.threshold = self.dst_gate.config().threshold;
         let dst_gate = Gate::new("dst_update", dst_update)?;
         let layout = self.layout();
+        summary::check(Some(&task), &config)?;
         let reserve_tokens = context::reserve_tokens(&layout, Some(&task), &config)?;
         context::check_capacity(&layout, Some(&task), &config, reserve_tokens, self.tape.capacity())?;
         if config.step_evidence {
@@ -96,6 +99,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         (self.config, self.dst_gate, self.reserve_tokens) = (config, dst_gate, reserve_tokens);
         let goal = task.goal.clone();
         self.tracker = Tracker::new(Some(task));
+        self.goal_told.clear();
         sink.emit(&Event::Task { at: self.now(), goal, steps: self.tracker.steps(true) })?;
         self.begin_anew(self.recent.iter().cloned().collect())?;
         Ok(())

@@ -4,8 +4,9 @@
 //! asks for updates until it says no; then the speak gate is asked once; a sentence is written token by
 //! token. What was refused is forgotten as if it had never been written. Before a frame for which memory
 //! may be too small, the context policy acts (`context.rs`). What the person does to the session itself,
-//! between two inputs, is in `hands.rs`. No thread, no clock, no screen.
+//! between two inputs, is in `hands.rs`. Models of ProAssist's own layout decide in `chat.rs`. No thread, no clock, no screen.
 
+mod chat;
 mod codec;
 mod config;
 mod context;
@@ -13,6 +14,7 @@ mod frame;
 mod hands;
 mod intake;
 mod resume;
+mod summary;
 mod tape;
 mod tracker;
 
@@ -23,7 +25,7 @@ pub use codec::TokenizerCodec;
 pub use config::{Gates, SessionConfig};
 pub use tape::{Fed, Tap};
 
-use crate::dialogue::layout::{Layout, TextCodec};
+use crate::dialogue::layout::{Layout, LayoutName, TextCodec};
 use crate::dialogue::policy::{Gate, GateKind};
 use crate::dialogue::task::{StepState, Task};
 use crate::error::{Error, Result};
@@ -31,8 +33,10 @@ use crate::model::evidence::StepWords;
 use crate::model::{Backbone, Perceiver};
 use crate::stream::{Content, Event, Frame, Input, Picture, Sink, log};
 use crate::units::{FrameIdx, MediaTime, StepId, TokenId};
+use chat::Reply;
 use frame::{Moment, SpeechDraft, UpdateDraft};
 use intake::{Intake, Queued};
+use summary::Summary;
 use tape::{Seen, Tape};
 use tracker::{Amiss, Tracker};
 
@@ -127,6 +131,10 @@ enum Stage {
     Update(UpdateDraft),
     /// A sentence is being written.
     Speech(SpeechDraft),
+    /// A turn of a chat is being written.
+    Reply(Reply),
+    /// What memory is about to forget is being summarized.
+    Summary(Summary),
     /// The last event is out.
     Finished,
     /// An error stopped the session.
@@ -144,6 +152,8 @@ pub struct Session<P: Perceiver, B: Backbone> {
     dst_gate: Gate,
     /// How the update gate decides when there is a task.
     dst_kind: GateKind,
+    /// Since when the update gate has been open without an update that is sure enough.
+    unsure_since: Option<MediaTime>,
     /// The next frame is answered, whatever the speak gate says.
     answer_owed: bool,
     /// Positions that the updates and the sentence of one frame can take at most.
@@ -153,8 +163,14 @@ pub struct Session<P: Perceiver, B: Backbone> {
     intake: Intake,
     /// Closed user turns that wait for the next frame.
     said: Vec<TokenId>,
+    /// The person's first turn and what is known of the task, in a chat whose goal the person tells.
+    goal_told: Vec<TokenId>,
+    /// The same, until a frame has followed.
+    goal_waiting: Vec<TokenId>,
     /// The last K frames.
     recent: VecDeque<Seen>,
+    /// The last frame, whatever K is.
+    last_seen: Option<Seen>,
     stage: Stage,
     frames_done: u64,
     last_frame: FrameIdx,
@@ -179,7 +195,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     ) -> Result<Self> {
         config.check()?;
         let dst_kind = config.gates.dst_update.kind;
-        if task.as_ref().is_none_or(|task| task.steps.is_empty()) {
+        if config.layout == LayoutName::Proassist || task.as_ref().is_none_or(|task| task.steps.is_empty()) {
             config.gates.dst_update.kind = GateKind::Off;
         }
         let vision_tokens = config.tokens_per_frame;
@@ -187,7 +203,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return Err(Error::Model(format!("the vision model gives {given} tokens a frame, the assistant reads {vision_tokens}")));
         }
         let feature_values = perceiver.as_ref().map(|p| p.width() * vision_tokens);
-        let layout = Layout::new(&*codec, vision_tokens);
+        let layout = Layout::new(&*codec, vision_tokens).with_notes(config.speech_note);
+        summary::check(task.as_ref(), &config)?;
         let reserve_tokens = context::reserve_tokens(&layout, task.as_ref(), &config)?;
         let mut tape = Tape::new(backbone, vision_tokens)?;
         if let Some(task) = task.as_ref().filter(|_| config.step_evidence) {
@@ -200,13 +217,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             speak_gate: Gate::new("speak", config.gates.speak)?,
             dst_gate: Gate::new("dst_update", config.gates.dst_update)?,
             dst_kind,
+            unsure_since: None,
             answer_owed: false,
             tracker: Tracker::new(task),
             perceiver,
             tape,
             reserve_tokens,
             said: Vec::new(),
+            goal_told: Vec::new(),
+            goal_waiting: Vec::new(),
             recent: VecDeque::new(),
+            last_seen: None,
             stage: Stage::Opening,
             frames_done: 0,
             last_frame: FrameIdx::default(),
@@ -283,7 +304,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Status {
             memory_tokens: self.tape.len(),
             memory_capacity: self.tape.capacity(),
-            memory_reset: self.tape.capacity().saturating_sub(self.frame_needs(&[])),
+            memory_reset: self.memory_reset(),
             frames_done: self.frames_done,
             queued: self.intake.len(),
             at: self.last_at,
@@ -291,13 +312,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             writing: match &self.stage {
                 Stage::Update(draft) => Some(Writing { speech: false, text: text(draft.text_tokens()) }),
                 Stage::Speech(draft) => Some(Writing { speech: true, text: text(draft.text_tokens()) }),
+                Stage::Reply(reply) => {
+                    let words = self.chat().and_then(|chat| chat.words(reply.draft.tokens()));
+                    Some(Writing { speech: true, text: words.unwrap_or_default() })
+                }
                 _ => None,
             },
         }
     }
 
     fn layout(&self) -> Layout<'_> {
-        Layout::new(&*self.codec, self.config.tokens_per_frame)
+        Layout::new(&*self.codec, self.config.tokens_per_frame).with_notes(self.config.speech_note)
     }
 
     fn step(&mut self, sink: &mut dyn Sink) -> Result<Flow> {
@@ -311,6 +336,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             Stage::Look { moment, seen, made_room } => self.look(moment, seen, made_room, sink),
             Stage::Update(draft) => self.write_update(draft, sink),
             Stage::Speech(draft) => self.write_speech(draft, sink),
+            Stage::Reply(reply) => self.write_reply(reply, sink),
+            Stage::Summary(summary) => self.write_summary(summary, sink),
             Stage::Finished => {
                 self.stage = Stage::Finished;
                 Ok(Flow::Idle)
@@ -333,7 +360,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             gates: self.config.gates_info(),
             context: self.config.context,
         })?;
-        let prompt = self.layout().prompt(self.tracker.task(), self.tracker.state())?;
+        let prompt = self.prompt_now()?;
         self.tape.restart(&prompt, Vec::new(), &self.tracker.codes())?;
         self.tape.read_waiting(self.config.prefill_tokens_max)?;
         self.stage = Stage::Ready;
@@ -349,7 +376,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             Queued::Frame(frame) => return self.perceive(frame, sink),
             Queued::User { at, text, turn } => {
                 sink.emit(&Event::User { at, text })?;
+                let behind = self.behind_words(&turn)?;
                 self.said.extend(turn);
+                self.said.extend(behind);
             }
             Queued::Hand { at, hand } => match self.tracker.hand(at, hand) {
                 Ok(set) => {

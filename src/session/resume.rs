@@ -58,9 +58,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         past.check.finish().map_err(Error::Invalid)?;
         self.recall_frame(&mut past);
         self.intake.go_on_from(past.last_at, past.last_frame);
-        let layout = Layout::new(&*self.codec, self.config.tokens_per_frame);
         for (at, text) in &past.words {
-            self.said.extend(self.intake.recall_words(*at, text, &layout)?);
+            let turn = self.intake.recall_words(*at, text, &Layout::new(&*self.codec, self.config.tokens_per_frame))?;
+            let behind = self.behind_words(&turn)?;
+            self.said.extend(turn);
+            self.said.extend(behind);
         }
         self.frames_done = past.frames;
         self.last_frame = past.last_frame.unwrap_or_default();
@@ -112,6 +114,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 past.reading = Some(Reading { at: *at, speak: *speak, dst_update: *dst_update, spoke: false, updated: false });
                 past.last_frame = Some(*frame);
                 past.frames += 1;
+                if let Some((_, text)) = past.words.first() {
+                    let turn = self.layout().user_turn(text).map_err(|why| why.to_string())?;
+                    self.behind_words(&turn).map_err(|why| why.to_string())?;
+                    self.words_are_read();
+                }
                 past.words.clear();
             }
             Event::Transition { .. } => {

@@ -98,8 +98,9 @@ impl TextSink {
                 (at, format!("by hand: another task: {}, {} steps", one_line(goal), steps.len()))
             }
             Event::Dropped { at, count } => (at, format!("warning: {count} frame{} lost", if *count == 1 { "" } else { "s" })),
-            Event::Context { at, policy, tokens_before, tokens_after } => {
-                (at, format!("memory was full ({}): {tokens_before} -> {tokens_after} tokens", policy_name(*policy)))
+            Event::Context { at, policy, tokens_before, tokens_after, summary } => {
+                let said = summary.as_deref().map(|text| format!("; summary: {}", one_line(text))).unwrap_or_default();
+                (at, format!("memory was full ({}): {tokens_before} -> {tokens_after} tokens{said}", policy_name(*policy)))
             }
             Event::Source { at, state: SourceState::Lost } => (at, "warning: the source is gone".into()),
             Event::Source { at, state: SourceState::Restored } => (at, "the source is back".into()),
@@ -144,6 +145,8 @@ fn policy_name(policy: ContextPolicyName) -> &'static str {
         ContextPolicyName::Refresh => "refresh",
         ContextPolicyName::DropAll => "drop_all",
         ContextPolicyName::DropMiddle => "drop_middle",
+        ContextPolicyName::SummarizeAndDrop => "summarize_and_drop",
+        ContextPolicyName::SummarizeWithDst => "summarize_with_dst",
         ContextPolicyName::None => "none",
     }
 }
@@ -192,7 +195,7 @@ pub(super) mod tests {
             Event::User { at, text: "What next?".into() },
             Event::Mark { at, step: StepId(1), state: StepState::Completed },
             Event::Dropped { at, count: 2 },
-            Event::Context { at, policy: ContextPolicyName::DropMiddle, tokens_before: 3584, tokens_after: 212 },
+            Event::Context { at, policy: ContextPolicyName::DropMiddle, tokens_before: 3584, tokens_after: 212, summary: None },
             Event::Source { at, state: SourceState::Lost },
             Event::Source { at, state: SourceState::Restored },
             Event::End { frames: 13, steps: vec![step(0, None, StepState::Completed), step(1, None, StepState::Completed)] },

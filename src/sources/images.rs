@@ -1,6 +1,7 @@
 //! A folder of pictures as a source: JPEG and PNG files in natural order, one every `1/images_fps` seconds.
 
 use std::cmp::Ordering;
+use std::io::{BufRead, Cursor, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,6 +129,16 @@ fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 /// Unreadable, corrupt, not JPEG or PNG, or larger than 16384 pixels a side.
 pub fn read_picture(path: &Path) -> Result<Picture> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
+    decode(reader).map_err(|why| Error::format(path, why))
+}
+
+/// The same from a picture's bytes; the reason why not, in words.
+pub(super) fn decode_picture(bytes: &[u8]) -> Result<Picture, String> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    decode(reader)
+}
+
+fn decode(reader: ImageReader<impl BufRead + Seek>) -> Result<Picture, String> {
     let decode = || -> image::ImageResult<Picture> {
         let mut decoder = reader.into_decoder()?;
         let mut limits = Limits::default();
@@ -142,7 +153,7 @@ pub fn read_picture(path: &Path) -> Result<Picture> {
         let rgb = picture.into_rgb8();
         Ok(Picture { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() })
     };
-    decode().map_err(|e| Error::format(path, format!("not a sound picture: {e}")))
+    decode().map_err(|e| format!("not a sound picture: {e}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where frames and words come from: cameras, video, folders of pictures, feature files, scripts.
+//! Where frames and words come from: cameras, video, folders of pictures, feature files, frame files, scripts.
 //!
 //! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
 //! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
@@ -8,6 +8,7 @@ pub mod camera;
 mod decoder;
 mod features;
 mod ffmpeg;
+mod frames;
 mod from;
 mod h264;
 mod images;
@@ -22,6 +23,7 @@ mod video;
 
 pub use features::FeatureSource;
 pub use ffmpeg::FfmpegSource;
+pub use frames::FrameFileSource;
 pub use from::From;
 pub use images::{ImageSource, natural, read_picture};
 pub use open::{OpenOptions, open};

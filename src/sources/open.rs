@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::features::FeatureSource;
 use super::ffmpeg::{self, FfmpegSource};
+use super::frames::{self, FrameFileSource};
 use super::images::ImageSource;
 use super::mp4::Fault;
 use super::video::VideoSource;
 use crate::error::{Error, Result};
-use crate::features::{TokenLayout, kind};
+use crate::features::{self, TokenLayout, arrow_columns, kind};
 use crate::stream::Source;
 
 /// Bytes at the start of a file that tell what it is.
@@ -23,7 +24,7 @@ const MP4_OPENINGS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free"
 pub struct OpenOptions {
     /// Frames looked at per second of the recording.
     pub fps: f64,
-    /// Rate at which a folder's pictures were taken, and of feature files that do not name theirs;
+    /// Rate at which a folder's or frame file's pictures were taken, and of feature files that do not name theirs;
     /// `None`: `fps`, so that every picture is looked at.
     pub images_fps: Option<f64>,
     /// Tokens a frame of a feature file: 1, 5, 10 or 26.
@@ -42,11 +43,13 @@ enum Kind {
     Folder,
     Mp4,
     Features,
+    /// ProAssist's frames.
+    Frames,
     Picture,
     Other,
 }
 
-/// Opens a video, a folder of pictures or a feature file.
+/// Opens a video, a folder of pictures, a feature file, or one of ProAssist's frame files.
 ///
 /// # Errors
 /// Unreadable; broken; of a kind that needs ffmpeg where there is none (the error says what to do).
@@ -58,6 +61,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>> {
             let layout = TokenLayout::from_tokens(options.tokens_per_frame)?;
             Box::new(FeatureSource::open(path, options.fps, rate, layout)?)
         }
+        Kind::Frames => Box::new(FrameFileSource::open(path, options.fps, rate)?),
         Kind::Mp4 => match VideoSource::open(path, options.fps)? {
             Ok(video) => Box::new(video),
             Err(Fault::Broken(why)) => return Err(Error::format(path, format!("broken MP4: {why}"))),
@@ -96,7 +100,14 @@ fn kind_of(path: &Path) -> Result<Kind> {
     if head.is_empty() {
         return Err(Error::format(path, "the file is empty"));
     }
-    Ok(kind_of_head(&head))
+    Ok(match kind_of_head(&head) {
+        // Both are Arrow streams; their columns tell.
+        Kind::Features if kind(&head) == Some(features::Kind::Arrow) => {
+            let columns = arrow_columns(path)?;
+            if columns.iter().any(|name| name == frames::COLUMN) { Kind::Frames } else { Kind::Features }
+        }
+        other => other,
+    })
 }
 
 fn kind_of_head(head: &[u8]) -> Kind {

@@ -53,6 +53,10 @@ pub enum ContextPolicyName {
     DropAll,
     /// The oldest part of the stream; positions re-rotated.
     DropMiddle,
+    /// Everything; what the model says of it stands in the new prompt.
+    SummarizeAndDrop,
+    /// The same, and the model is asked with the steps' states at hand.
+    SummarizeWithDst,
     /// Nothing: stops with an error.
     None,
 }
@@ -233,6 +237,9 @@ pub enum Event {
         tokens_before: usize,
         /// Tokens held after.
         tokens_after: usize,
+        /// What the model said of what it held, where the policy asks it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
     },
     /// The source of frames went away or came back.
     Source {
@@ -354,6 +361,7 @@ mod tests {
             r#"{"type":"task","at":6.0,"goal":"tea","steps":[{"id":"S1","name":"Boil","state":"not_started"}]}"#,
             r#"{"type":"dropped","at":6.0,"count":2}"#,
             r#"{"type":"context","at":6.0,"policy":"refresh","tokens_before":3584,"tokens_after":212}"#,
+            r#"{"type":"context","at":6.0,"policy":"summarize_with_dst","tokens_before":3584,"tokens_after":212,"summary":"It boils."}"#,
             r#"{"type":"source","at":6.0,"state":"lost"}"#,
             r#"{"type":"end","frames":12,"steps":[{"id":"S1","state":"completed"}]}"#,
             r#"{"type":"resume","at":6.0,"frames":12,"model":"ab","vision":"","gates":{"speak":{"kind":"head","threshold":0.5,"hysteresis":0.1,"refractory_s":0.0},"dst_update":{"kind":"off","threshold":1.0,"hysteresis":0.0,"refractory_s":1.5}},"context":"refresh","steps":[{"id":"S1","state":"completed"}]}"#,

@@ -215,6 +215,7 @@ fn timeline(
         person: recording.person_id,
         environment: recording.environment,
         rendering: 0,
+        conditions: Vec::new(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! An episode: a timeline on the clock of its video, and who is before the camera.
 
+use super::conditions::Hardships;
 use super::rng::Rng;
 use super::timeline::{Span, TIME_MAX_S, Timeline};
 use crate::dialogue::task::Task;
@@ -47,6 +48,8 @@ pub struct Episode {
     pub seed: u64,
     /// Times of the recording were divided by this.
     pub speed: f64,
+    /// What makes it harder to follow.
+    pub hardships: Hardships,
     /// Length of the video, in seconds.
     pub length_s: f64,
 }
@@ -73,12 +76,12 @@ impl Episode {
             let end_s = tidy(span.end_s / speed - first_s + lead_s).max(start_s + SHOWN_MIN_S);
             Span { start_s, end_s }
         };
-        let doings: Vec<Doing> = timeline
-            .doings
-            .iter()
-            .zip(spans)
-            .map(|(doing, span)| Doing { span: span.map(place), mistake: doing.mistake.clone() })
-            .collect();
+        spans.iter_mut().flatten().for_each(|span| *span = place(*span));
+        let mut chance = Rng::new(seed, &format!("{} conditions", timeline.id));
+        let hardships = Hardships::draw(&timeline.conditions, timeline.rendering, &mut spans, &mut chance);
+        spans.iter_mut().flatten().for_each(|span| *span = Span { start_s: tidy(span.start_s), end_s: tidy(span.end_s) });
+        let doings = timeline.doings.iter().zip(spans).map(|(doing, span)| Doing { span, mistake: doing.mistake.clone() });
+        let doings: Vec<Doing> = doings.collect();
         let last_s = doings.iter().filter_map(|d| d.span).map(|s| s.end_s).fold(0.0, f64::max);
         let length_s = tidy(last_s + TAIL_S.0 + TAIL_S.1 * f64::from(rng.unit()));
         if length_s > TIME_MAX_S {
@@ -94,6 +97,7 @@ impl Episode {
             rendering: timeline.rendering,
             seed: rng.bits(),
             speed,
+            hardships,
             length_s,
         })
     }

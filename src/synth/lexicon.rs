@@ -251,6 +251,11 @@ const HASHED_SHAPES: [Shape; 12] = [
     Shape::Packet, Shape::Balls, Shape::Berry, Shape::Heap,
 ];
 
+/// Every noun of a thing, in the singular, with its outline.
+pub fn things() -> impl Iterator<Item = (&'static str, Shape)> {
+    THINGS.iter().map(|t| (t.0, t.1))
+}
+
 /// What a noun (lower case, singular) stands for, if the lexicon has it.
 pub fn find(noun: &str) -> Option<Noun> {
     let thing = THINGS.iter().find(|t| t.0 == noun);

@@ -4,6 +4,7 @@ use std::f32::consts::TAU;
 
 use super::acts::{self, Act};
 use super::canvas::{Canvas, Ink, Pen};
+use super::conditions::Hardships;
 use super::episode::Episode;
 use super::hands::{Grip, Hand, Person, hand};
 use super::lexicon::{Thing, Vessel};
@@ -42,6 +43,7 @@ pub struct Scene {
     wall: Ink,
     texture: usize,
     light: Light,
+    hardships: Hardships,
     camera: [f32; 12],
     pace: f32,
     seed: u64,
@@ -75,13 +77,19 @@ impl Scene {
             flicker: rng.range(0.0, 0.02),
             noise: rng.range(2.0, 7.0),
         };
-        let looks = episode.task.steps.iter().map(|step| jitter(look(&step.name), &mut rng)).collect();
+        let steps = episode.task.steps.iter().map(|step| &step.name);
+        // As the stage numbers them.
+        let names = steps.chain(episode.hardships.asides.iter().map(|aside| &aside.name));
+        let looks: Vec<Look> = names.map(|name| jitter(look(name), &mut rng)).collect();
+        let mut mistakes: Vec<bool> = episode.doings.iter().map(|d| d.mistake.is_some()).collect();
+        mistakes.resize(looks.len(), false);
         let mut camera = [0.0; 12];
         camera.iter_mut().for_each(|c| *c = rng.range(0.0, TAU));
         Self {
             stage: Stage::new(episode),
             looks,
-            mistakes: episode.doings.iter().map(|d| d.mistake.is_some()).collect(),
+            mistakes,
+            hardships: episode.hardships.clone(),
             person,
             worktop,
             wall,
@@ -101,6 +109,7 @@ impl Scene {
 
     /// The picture at a time, in seconds of the video.
     pub fn render(&self, at_s: f64, width: u32, height: u32) -> Picture {
+        let at_s = self.hardships.seen_at(at_s);
         let mut canvas = Canvas::new(width as usize, height as usize);
         let moment = self.stage.at(at_s);
         let (dx, dy, zoom, angle) = self.camera_at(at_s as f32);
@@ -253,7 +262,7 @@ impl Scene {
     fn finish(&self, canvas: &mut Canvas, at_s: f64) {
         let strength = (self.light.noise * 256.0 / 128.0) as i32;
         let mut state = mix(self.seed ^ (at_s * 1000.0) as u64);
-        let gain = self.light.gain.map(|g| (g.sqrt() * 256.0) as i32);
+        let gain = self.light.gain.map(|g| (g.sqrt() * self.hardships.light * 256.0) as i32);
         for pixel in canvas.pixels_mut().chunks_exact_mut(3) {
             // xorshift: noise needs speed, not quality.
             state ^= state << 13;

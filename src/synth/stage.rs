@@ -25,7 +25,7 @@ const OWN_S: f64 = 1.6;
 /// What is on the stage at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
-    /// The step in front; `None`: idle.
+    /// The step in front, or one numbered behind the task's for what is no step of it; `None`: idle.
     pub step: Option<StepId>,
     /// Seconds since its action began (negative while things are brought).
     pub clock_s: f64,
@@ -61,7 +61,13 @@ impl Stage {
             let span = doing.span?;
             Some(Playing { step, from_s: span.start_s - CUE_LEAD_S, to_s: span.end_s - CUE_LEAD_S })
         });
-        let mut playing: Vec<Playing> = spans.collect();
+        // What is no step of the task is numbered behind the steps.
+        let besides = episode.hardships.asides.iter().enumerate().map(|(i, aside)| Playing {
+            step: StepId((episode.task.steps.len() + i) as u16),
+            from_s: aside.span.start_s - CUE_LEAD_S,
+            to_s: aside.span.end_s - CUE_LEAD_S,
+        });
+        let mut playing: Vec<Playing> = spans.chain(besides).collect();
         playing.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
         Self { playing }
     }

@@ -27,6 +27,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::conditions::Condition;
 use crate::dialogue::task::{Step, Task};
 use crate::error::{Error, Result};
 use crate::units::StepId;
@@ -71,6 +72,8 @@ pub struct Timeline {
     pub environment: u64,
     /// How often it has been rendered before: 0 shows the recording's own person and kitchen, each further one others.
     pub rendering: u64,
+    /// What makes it harder.
+    pub conditions: Vec<Condition>,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +141,7 @@ impl Timeline {
             person: file.person,
             environment: file.environment,
             rendering: 0,
+            conditions: Vec::new(),
         };
         timeline.check()?;
         Ok(timeline)

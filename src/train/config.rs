@@ -18,7 +18,7 @@ use crate::units::{Threshold, TokenId};
 pub struct TrainConfig {
     /// Seed of everything that is drawn.
     pub seed: u64,
-    /// Folder of episodes, as `proact synth` writes them.
+    /// Folder with `train/` and `validation/`, as `proact synth --suite` writes them.
     pub episodes: PathBuf,
     /// Folder for caches, checkpoints and the log; made when missing.
     pub work: PathBuf,
@@ -26,8 +26,6 @@ pub struct TrainConfig {
     pub output: PathBuf,
     /// Frames looked at per second of video.
     pub fps: f64,
-    /// Which recordings are kept out of training.
-    pub split: Split,
     /// Tokens that the tokenizer has, about.
     pub vocab: usize,
     /// Sizes of the picture tower.
@@ -46,16 +44,6 @@ pub struct TrainConfig {
     pub quantize: Recipes,
     /// What the finished files say of themselves.
     pub card: Card,
-}
-
-/// Recordings by the person in them: whoever is named is never trained on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Split {
-    /// People whose recordings find the thresholds.
-    pub validation_people: Vec<String>,
-    /// People whose recordings are kept for the final scores.
-    pub test_people: Vec<String>,
 }
 
 /// Sizes of the picture tower.
@@ -114,6 +102,8 @@ pub struct AssistantSizes {
     pub heads: HeadKind,
     /// A frame's token also carries how like each step's words the frame looks to the two towers.
     pub step_evidence: bool,
+    /// A sentence begins behind a line that names the step it should be about.
+    pub speech_note: bool,
 }
 
 /// The gates' settings besides their thresholds.
@@ -127,6 +117,8 @@ pub struct GateSettings {
     /// An update whose text has less than this probability waits; in the model file, but not in the free runs that
     /// training learns from.
     pub update_prob_min: f32,
+    /// But not for longer than this, in seconds; absent: for as long as it takes.
+    pub update_patience_s: Option<f32>,
     /// Once fired, a gate must fall this far below its threshold before it can fire again.
     pub hysteresis: f32,
     /// Rest of the update gate after firing, in seconds.
@@ -296,7 +288,9 @@ impl TrainConfig {
             tokens,
             layout: "dstproact".to_owned(),
             step_evidence: m.step_evidence,
+            speech_note: m.speech_note,
             update_prob_min: self.gates.update_prob_min,
+            update_patience_s: self.gates.update_patience_s,
             calibration: None,
             vision: None,
         }

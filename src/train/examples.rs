@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::dialogue::annotation::{Recording, Turn, TurnKind};
 use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
+use crate::dialogue::note::Note;
 use crate::dialogue::task::{Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::train::history::{self, History, Truth};
@@ -207,9 +208,13 @@ fn answers(
 ) -> Answers {
     let mut answers = Answers::default();
     let mut state = clip.start.clone();
+    let mut before = state.clone();
     let mut place = (usize::MAX, 0);
     for read in &clip.episode.heads {
         place = if place.0 == read.frame { (read.frame, place.1 + 1) } else { (read.frame, 0) };
+        if place.1 == 0 {
+            before = state.clone();
+        }
         let frame = clip.frames.start + read.frame;
         let at = source.frames[frame];
         let soon_at = MediaTime(at.0 + options.ambiguous_before_s);
@@ -234,7 +239,8 @@ fn answers(
         // What is said upon a wrong update is neither right nor wrong.
         let spoilt = answers.wrong.iter().any(|(frame, _)| *frame == read.frame);
         let own = own_words.contains(&at);
-        if spoilt || own {
+        let strange = || names_another_step(&source.task, &script.frames[frame].speech, Note::new(&source.task, &before, &state));
+        if spoilt || own || read.speak == Some(true) && strange() {
             answers.untaught.insert(read.frame);
         }
         if let (Some(speak), false) = (read.speak, spoilt)
@@ -244,6 +250,16 @@ fn answers(
         }
     }
     answers
+}
+
+/// Whether words are about a step, but not about the one that the state reached calls for: such words belong to another
+/// state, and who learns them learns to disregard the note.
+fn names_another_step(task: &Task, words: &[String], note: Note) -> bool {
+    let words = words.join(" ");
+    let called_for = note.step().map(|step| task.steps[usize::from(step.0)].name.as_str());
+    // A name can be part of another.
+    let named = task.steps.iter().map(|step| step.name.as_str()).filter(|name| words.contains(name)).max_by_key(|name| name.len());
+    named.is_some() && named != called_for
 }
 
 fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, answers: &Answers) -> Result<Example> {
@@ -406,4 +422,21 @@ pub fn step_in_view(recording: &Recording, at: MediaTime) -> Option<StepId> {
         }
     }
     open.last().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_about_another_step_than_the_note_has_are_strange_and_others_are_not() {
+        let step = |name: &str| format!("[[step]]\nname = \"{name}\"\n");
+        let task = Task::parse(&format!("goal = \"t\"\n{}{}", step("Stir"), step("Stir the soup"))).unwrap();
+        let strange = |text: &str, note| names_another_step(&task, &[text.to_owned()], note);
+        assert!(!strange("Great. Next: Stir the soup.", Note::Next(StepId(1))), "the longer name is meant");
+        assert!(strange("Great. Next: Stir the soup.", Note::Next(StepId(0))));
+        assert!(!strange("Great. Now: Stir.", Note::Now(StepId(0))));
+        assert!(strange("Great. Now: Stir.", Note::Done));
+        assert!(!strange("Well done!", Note::Now(StepId(0))));
+    }
 }

@@ -50,13 +50,13 @@ pub fn balanced_binary(logits: &Tensor, positive: &[bool]) -> Result<Option<Tens
 }
 
 /// SigLIP's loss (Zhai et al. 2023, equation 1) on pair logits `[B,U]` (scale times cosine plus bias):
-/// `-1/B * sum_ij log sigmoid(z_ij * logit_ij)`, `z = 1` where `caption[i] == j`, else -1.
+/// `-1/B * sum_ij log sigmoid(z_ij * logit_ij)`, `z = 1` where `captions[i]` has j, else -1.
 ///
 /// # Errors
 /// Shapes differ.
-pub fn sigmoid_pairs(logits: &Tensor, caption: &[usize]) -> Result<Tensor> {
+pub fn sigmoid_pairs(logits: &Tensor, captions: &[Vec<usize>]) -> Result<Tensor> {
     let (b, u) = logits.dims2()?;
-    let z: Vec<f32> = caption.iter().flat_map(|c| (0..u).map(move |j| if j == *c { 1.0 } else { -1.0 })).collect();
+    let z: Vec<f32> = captions.iter().flat_map(|own| (0..u).map(|j| if own.contains(&j) { 1.0 } else { -1.0 })).collect();
     let z = Tensor::from_vec(z, (b, u), logits.device())?;
     Ok((neg_log_sigmoid(&(logits * z)?)?.sum_all()? / b as f64)?)
 }
@@ -115,10 +115,10 @@ mod tests {
     #[test]
     fn sigmoid_pairs_worked_by_hand_and_finite_at_extremes() {
         // Logits 0 (image 0, its caption) and -1 (image 1, not its caption).
-        let loss = sigmoid_pairs(&tensor(&[0.0, -1.0], (2, 1)), &[0, 9]).unwrap();
+        let loss = sigmoid_pairs(&tensor(&[0.0, -1.0], (2, 1)), &[vec![0], vec![]]).unwrap();
         let want = (2f64.ln() + (1.0 + (-1f64).exp()).ln()) / 2.0;
         assert!((number(&loss).unwrap() - want).abs() < 1e-6);
-        let far = sigmoid_pairs(&tensor(&[-500.0, 9e3], (2, 1)), &[0, 0]).unwrap();
+        let far = sigmoid_pairs(&tensor(&[-500.0, 9e3], (2, 1)), &[vec![0], vec![0]]).unwrap();
         assert!(number(&far).unwrap().is_finite());
     }
 }

@@ -1,5 +1,7 @@
 //! Trains the small SigLIP: pictures of the recordings against the words of the step in view, by its sigmoid loss.
 
+use std::collections::HashSet;
+
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -22,7 +24,8 @@ pub struct VisionTraining {
     pub steps: usize,
     /// Pictures a step.
     pub batch: usize,
-    /// Captions a step, the batch's own included; the others are negatives for every picture.
+    /// Captions a step, the batch's own included; the others are negatives for every picture, two in three of them, if
+    /// there are so many, captions of the same recordings.
     pub captions: usize,
     /// Share of the batch in which no step is in view.
     pub idle_share: f32,
@@ -38,11 +41,30 @@ pub struct VisionTraining {
 pub struct Caption {
     /// Its tokens, padded to one length.
     pub tokens: Vec<u32>,
-    /// (recording, frame).
+    /// (recording, frame), in order.
     pub pictures: Vec<(u32, u32)>,
 }
 
-/// Pictures and captions to train on. Caption 0 is [`IDLE_WORDS`](crate::model::evidence::IDLE_WORDS).
+impl Caption {
+    /// Its pictures in a recording.
+    fn within(&self, recording: u32) -> &[(u32, u32)] {
+        let from = self.pictures.partition_point(|p| p.0 < recording);
+        let to = self.pictures.partition_point(|p| p.0 <= recording);
+        &self.pictures[from..to]
+    }
+}
+
+/// Number of the caption [`IDLE_WORDS`](crate::model::evidence::IDLE_WORDS).
+pub const IDLE: usize = 0;
+/// Number of the caption of pictures in which a mistake shows: they have it besides their step's, so that features tell
+/// mistakes, which no step's words do.
+pub const MISTAKE: usize = 1;
+/// Captions that are no step's.
+pub const STEPS_FROM: usize = 2;
+/// What is said of a mistake.
+pub const MISTAKE_WORDS: &str = "Something has gone wrong";
+
+/// Pictures and captions to train on: [`IDLE`], [`MISTAKE`], then the steps'.
 pub struct Album {
     /// One a recording.
     pub pixels: Vec<Pixels>,
@@ -50,6 +72,8 @@ pub struct Album {
     pub captions: Vec<Caption>,
     /// For each recording the captions of its task's steps.
     pub tasks: Vec<Vec<usize>>,
+    /// Pictures in which a mistake shows.
+    pub mistakes: HashSet<(u32, u32)>,
     /// Tokens of a caption.
     pub length: usize,
 }
@@ -58,45 +82,66 @@ pub struct Album {
 struct Part {
     pictures: Vec<(u32, u32)>,
     draws: Vec<[f32; 4]>,
-    caption: Vec<usize>,
+    captions: Vec<Vec<usize>>,
     ids: Vec<u32>,
     share: f64,
 }
 
 impl Album {
-    /// Captions that have pictures, without the idle one.
-    fn with_pictures(&self) -> Vec<usize> {
-        (1..self.captions.len()).filter(|c| !self.captions[*c].pictures.is_empty()).collect()
+    /// A picture of a recording, of each of its steps as likely as of another, with its caption; none where no step shows.
+    fn draw(&self, recording: u32, idle_share: f32, rng: &mut Rng) -> Option<(usize, (u32, u32))> {
+        let shows = |c: &usize| !self.captions[*c].within(recording).is_empty();
+        let idle = rng.unit() < idle_share && shows(&IDLE);
+        let mut shown: Vec<usize> = self.tasks[recording as usize].iter().copied().filter(shows).collect();
+        shown.dedup();
+        let caption = if idle { IDLE } else { *shown.get(rng.below(shown.len()))? };
+        let pictures = self.captions[caption].within(recording);
+        Some((caption, pictures[rng.below(pictures.len())]))
     }
 
     /// The batch of a step, cut into parts for the threads.
     fn batch(&self, settings: &VisionTraining, parts: usize, rng: &mut Rng) -> Result<Vec<Part>> {
-        let usable = self.with_pictures();
-        if usable.is_empty() || self.captions.is_empty() {
+        if self.captions.iter().skip(STEPS_FROM).all(|c| c.pictures.is_empty()) {
             return Err(Error::Invalid("training data: no step of any recording is in view in any picture".into()));
         }
         let mut chosen: Vec<(usize, (u32, u32))> = Vec::with_capacity(settings.batch);
-        for _ in 0..settings.batch {
-            let idle = rng.unit() < settings.idle_share && !self.captions[0].pictures.is_empty();
-            let caption = if idle { 0 } else { usable[rng.below(usable.len())] };
-            let pictures = &self.captions[caption].pictures;
-            chosen.push((caption, pictures[rng.below(pictures.len())]));
+        while chosen.len() < settings.batch {
+            chosen.extend(self.draw(rng.below(self.pixels.len()) as u32, settings.idle_share, rng));
         }
-        let mut own: Vec<usize> = chosen.iter().map(|(c, _)| *c).collect();
-        own.sort_unstable();
-        own.dedup();
-        let others: Vec<usize> = usable.iter().copied().filter(|c| own.binary_search(c).is_err()).collect();
-        own.extend(rng.choose(&others, settings.captions.saturating_sub(own.len())));
+        let own = self.batch_captions(&chosen, settings.captions, rng);
+        let place = |caption: usize| own.iter().position(|o| *o == caption).unwrap_or_default();
         let ids: Vec<u32> = own.iter().flat_map(|c| self.captions[*c].tokens.iter().copied()).collect();
         let size = settings.batch.div_ceil(parts.max(1));
         let part = |chosen: &[(usize, (u32, u32))], rng: &mut Rng| Part {
             pictures: chosen.iter().map(|(_, p)| *p).collect(),
             draws: chosen.iter().map(|_| std::array::from_fn(|_| 2.0 * rng.unit() - 1.0)).collect(),
-            caption: chosen.iter().map(|(c, _)| own.iter().position(|o| o == c).unwrap_or(0)).collect(),
+            captions: chosen
+                .iter()
+                .map(|(c, picture)| [place(*c)].into_iter().chain(self.mistakes.contains(picture).then(|| place(MISTAKE))).collect())
+                .collect(),
             ids: ids.clone(),
             share: chosen.len() as f64 / settings.batch as f64,
         };
         Ok(chosen.chunks(size).map(|c| part(c, rng)).collect())
+    }
+
+    /// The captions of a step: those of its pictures, the mistakes', and negatives.
+    fn batch_captions(&self, chosen: &[(usize, (u32, u32))], most: usize, rng: &mut Rng) -> Vec<usize> {
+        let mut own: Vec<usize> = chosen.iter().map(|(c, _)| *c).chain([MISTAKE]).collect();
+        let tidy = |captions: &mut Vec<usize>| {
+            captions.sort_unstable();
+            captions.dedup();
+        };
+        tidy(&mut own);
+        let mut near: Vec<usize> = chosen.iter().flat_map(|(_, (recording, _))| self.tasks[*recording as usize].iter().copied()).collect();
+        tidy(&mut near);
+        near.retain(|c| own.binary_search(c).is_err());
+        let free = most.saturating_sub(own.len());
+        own.extend(rng.choose(&near, free * 2 / 3));
+        tidy(&mut own);
+        let far: Vec<usize> = (STEPS_FROM..self.captions.len()).filter(|c| own.binary_search(c).is_err()).collect();
+        own.extend(rng.choose(&far, most.saturating_sub(own.len())));
+        own
     }
 
     fn pictures<'a>(&'a self, places: &[(u32, u32)]) -> Result<Vec<&'a [u8]>> {
@@ -156,7 +201,7 @@ impl VisionTrainer<'_> {
         let images = self.pooled(&pixels)?;
         let texts = self.text.forward(&part.ids, self.album.length)?;
         let logits = self.text.pair_logits(&images, &texts)?;
-        loss::sigmoid_pairs(&logits, &part.caption)
+        loss::sigmoid_pairs(&logits, &part.captions)
     }
 
     /// The attention-pooled token: `[B,3,S,S] -> [B,Dv]`.
@@ -188,14 +233,14 @@ impl VisionTrainer<'_> {
             let images = loss::unit_rows(&self.pooled(&pixels)?.detach())?;
             let scores = images.matmul(&texts.t()?)?.to_vec2::<f32>()?;
             for ((caption, (recording, _)), scores) in batch.iter().zip(&scores) {
-                if *caption == 0 {
+                if *caption == IDLE {
                     continue;
                 }
                 let better = |other: usize| scores[other] > scores[*caption];
                 steps += 1;
-                right += usize::from(!(0..scores.len()).any(better));
+                right += usize::from(!better(IDLE) && !(STEPS_FROM..scores.len()).any(better));
                 let task = &album.tasks[*recording as usize];
-                right_in_task += usize::from(!better(0) && !task.iter().any(|other| better(*other)));
+                right_in_task += usize::from(!better(IDLE) && !task.iter().any(|other| better(*other)));
             }
         }
         let mut numbers = Map::new();

@@ -305,7 +305,7 @@ impl App {
                 self.say(*at, Who::Notice, format!("another task by hand: {goal}"));
             }
             Event::Dropped { count, .. } => self.dropped = self.dropped.saturating_add(*count),
-            Event::Context { at, policy, tokens_before, tokens_after } => {
+            Event::Context { at, policy, tokens_before, tokens_after, .. } => {
                 self.say(*at, Who::Notice, tell::context(*policy, *tokens_before, *tokens_after));
             }
             Event::Source { at, state } => {

@@ -86,7 +86,7 @@ pub fn events() -> Vec<Event> {
             }
             104 => events.push(utterance(t, "Wait: the nut butter comes before the jelly.")),
             120 => events.push(Event::Dropped { at: MediaTime(t), count: 3 }),
-            130 => events.push(Event::Context { at: MediaTime(t), policy: ContextPolicyName::Refresh, tokens_before: 3584, tokens_after: 212 }),
+            130 => events.push(Event::Context { at: MediaTime(t), policy: ContextPolicyName::Refresh, tokens_before: 3584, tokens_after: 212, summary: None }),
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn log_line(event: &Event, now: MediaTime) -> Option<LogLine> {
         Event::Seek { at, to, .. } => (*at, format!("moved to {to}"), false),
         Event::Task { at, goal, .. } => (*at, format!("another task: {goal}"), false),
         Event::Dropped { at, count } => (*at, format!("{count} frames dropped"), true),
-        Event::Context { at, policy, tokens_before, tokens_after } => (*at, context(*policy, *tokens_before, *tokens_after), false),
+        Event::Context { at, policy, tokens_before, tokens_after, .. } => (*at, context(*policy, *tokens_before, *tokens_after), false),
         Event::Source { at, state } => (*at, source(*state).into(), *state == SourceState::Lost),
         Event::Resume { at, frames, .. } => (*at, format!("goes on after a break, {frames} frames so far"), false),
         Event::End { frames, .. } => (now, format!("end, {frames} frames"), false),
@@ -86,6 +86,7 @@ pub(super) fn context(policy: ContextPolicyName, before: usize, after: usize) ->
         ContextPolicyName::Refresh => "refreshed",
         ContextPolicyName::DropAll => "dropped all",
         ContextPolicyName::DropMiddle => "dropped the middle",
+        ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => "summarized",
         ContextPolicyName::None => "stopped",
     };
     format!("memory full: {policy}, {before} -> {after} tokens")

@@ -125,7 +125,9 @@ fn write_assistant(path: &Path, vision: &Path) {
         },
         layout: "dstproact".into(),
         step_evidence: true,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         calibration: None,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
     };

@@ -56,7 +56,9 @@ pub fn assistant_config() -> AssistantConfig {
         tokens: TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) },
         layout: "dstproact".into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         calibration: None,
         vision: None,
     }

@@ -124,6 +124,7 @@ struct Place {
 impl Place {
     fn of(memory: &FakeMemory) -> Self {
         let special = Bytes.special();
+        let line_end = Bytes.encode("\n", false).unwrap()[0];
         let mut place = Self { position: memory.held.len() - 1, frame: usize::MAX, updates: 0, open: 0, written: 0 };
         for held in &memory.held {
             match *held {
@@ -135,6 +136,8 @@ impl Place {
                 Held::Token(token) if token == special.dst || token == special.asst => {
                     (place.open, place.written) = (token.0, 0);
                 }
+                // A note ends with its line; no scripted sentence has two.
+                Held::Token(token) if token == line_end => place.written = 0,
                 Held::Token(_) => place.written += 1,
             }
         }

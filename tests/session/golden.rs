@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use proact::dialogue::annotation::{Recording, Turn, TurnKind};
-use proact::dialogue::layout::{Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, TextCodec};
+use proact::dialogue::layout::{Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, Target, TextCodec};
 use proact::dialogue::task::{TaskState, Update};
 use proact::session::SessionConfig;
 use proact::stream::Event;
@@ -95,8 +95,31 @@ fn the_session_feeds_exactly_what_training_does() {
 }
 
 #[test]
+fn a_note_stands_before_each_sentence_in_the_session_and_in_training() {
+    let wanted = SessionConfig { speech_note: true, ..config() };
+    let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted);
+    play(&mut bench);
+    bench.finish();
+    let task = tea();
+    let layout = Layout::new(&Bytes, 2).with_notes(true);
+    let episode = layout.episode(Some(&task), &TaskState::new(&task), &times(), &dialogue(), EpisodeOptions::default()).unwrap();
+    let stream = Bytes.render(&bench.stream.lock().unwrap());
+    assert_eq!(stream, Bytes.render(&episode.slots));
+    let opened = stream.matches("[ASST]").count();
+    let noted = ["[ASST][next] ", "[ASST][now] ", "[ASST][before] ", "[ASST][done]"].map(|note| stream.matches(note).count());
+    assert!(opened > 0 && noted.iter().sum::<usize>() == opened, "{stream}");
+    // Only what follows the note is predicted.
+    let text = |wanted: Target| {
+        let of = episode.slots.iter().zip(&episode.targets).filter(|(_, target)| **target == wanted);
+        Bytes.render(&of.map(|(slot, _)| *slot).collect::<Vec<_>>())
+    };
+    assert!(!text(Target::Speech).contains('['), "{}", text(Target::Speech));
+    assert!(text(Target::None).contains("[next]"));
+}
+
+#[test]
 fn frames_and_markers_carry_what_training_gives_them() {
-    let wanted = SessionConfig { step_evidence: true, ..config() };
+    let wanted = SessionConfig { step_evidence: true, speech_note: true, ..config() };
     let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted);
     play(&mut bench);
     bench.finish();
@@ -112,7 +135,7 @@ fn frames_and_markers_carry_what_training_gives_them() {
     };
     let clip = ClipOptions { tokens_max: ROOMY, frames_kept: 3, episode: EpisodeOptions::default() };
     let options = ExampleOptions { clip, ..ExampleOptions::default() };
-    let examples = examples(&source, &Layout::new(&Bytes, 2), &options, &mut Rng::of(&[1])).unwrap();
+    let examples = examples(&source, &Layout::new(&Bytes, 2).with_notes(true), &options, &mut Rng::of(&[1])).unwrap();
     let [example] = &examples[..] else { panic!("{} examples, expected one", examples.len()) };
 
     let (told, seen) = (bench.model.told.lock().unwrap(), bench.model.evidence.lock().unwrap());

@@ -6,6 +6,7 @@ mod golden;
 mod hands;
 mod hostile;
 mod memory;
+mod proassist;
 mod real;
 mod resume;
 mod rules;

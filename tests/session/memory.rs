@@ -9,7 +9,7 @@ use proact::session::SessionConfig;
 use proact::stream::{ContextPolicyName, Event, Hand};
 use proact::units::StepId;
 
-use super::fake::{Fake, Scene};
+use super::fake::{Fake, NO, Scene};
 use super::{Bench, config, frame, hand, tea, user};
 
 /// Room behind the prompt, in positions: the worst frame takes 52 (see `small`).
@@ -88,6 +88,34 @@ fn drop_all_keeps_goal_and_progress_and_no_frame() {
     for (_, after) in contexts(&bench) {
         assert!(after.abs_diff(prompt_tokens()) < 8, "only the prompt is left: {after}");
     }
+}
+
+#[test]
+fn what_the_model_says_of_its_memory_stands_in_the_new_prompt() {
+    let guide = "Completed: Boil water. In progress: Pour it. Next: Drink. ";
+    for (context, guide) in [(ContextPolicyName::SummarizeAndDrop, ""), (ContextPolicyName::SummarizeWithDst, guide)] {
+        let mut script = script();
+        script[30..].fill(Scene { speak: Some(NO), ..Scene::new(&[], "It boils.") });
+        let config = SessionConfig { summary_tokens_max: 24, ..small(context) };
+        let mut bench = Bench::new(Fake::new(prompt_tokens() + 400, script), Some(tea()), config);
+        bench.frames(0..FRAMES);
+        let summaries: Vec<&str> = bench.events.iter().filter_map(|e| match e {
+            Event::Context { summary, .. } => summary.as_deref(),
+            _ => None,
+        }).collect();
+        assert!(!summaries.is_empty() && summaries.iter().all(|text| *text == "It boils."), "{summaries:?}");
+        let tape = bench.tape();
+        // Asked at the last frame once more, answered, forgotten; the answer stands behind goal and states.
+        let (before, last) = tape.rsplit_once("\n<rewind to 0>").unwrap();
+        let asked = format!("{{system}}{guide}Please summarize the progress.<eot>");
+        let (_, answer) = before.rsplit_once(&asked).unwrap_or_else(|| panic!("{before}"));
+        assert!(answer.ends_with("[ASST]It boils.<eot>") && answer.starts_with('<'), "{answer}");
+        assert!(last.contains("S1 [completed] Boil water\nS2 [in_progress] Pour it"), "{last}");
+        assert!(last.contains("<eot>{system}Progress: It boils.<eot><"), "{last}");
+        assert_eq!(bench.events.iter().filter(|e| matches!(e, Event::Frame { .. })).count(), FRAMES as usize, "no frame is lost");
+    }
+    let without = Bench::open(Fake::new(4096, vec![]), None, small(ContextPolicyName::SummarizeWithDst));
+    assert!(without.err().unwrap().to_string().contains("no task with steps"));
 }
 
 #[test]

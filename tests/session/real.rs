@@ -45,7 +45,9 @@ fn assistant(context_length: usize) -> Assistant {
         tokens: TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst },
         layout: "dstproact".into(),
         step_evidence: false,
+        speech_note: false,
         update_prob_min: 0.0,
+        update_patience_s: None,
         calibration: None,
         vision: None,
     };

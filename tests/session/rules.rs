@@ -120,6 +120,20 @@ fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() 
 }
 
 #[test]
+fn patience_with_an_unsure_update_has_an_end_and_begins_anew_when_the_gate_closes() {
+    let lost = Scene { dst: vec![0.9, 0.1], ..Scene::default() };
+    let shut = Scene { dst: vec![0.1], ..Scene::default() };
+    let patient = SessionConfig { update_prob_min: Prob(0.5), update_patience_s: Some(1.0), ..config() };
+    let scenes = vec![lost.clone(), lost.clone(), shut, lost.clone(), lost.clone(), lost];
+    let mut bench = Bench::new(Fake::new(ROOMY, scenes), Some(tea()), patient);
+    bench.frames(0..5);
+    let told = bench.told();
+    assert!(told.iter().all(|line| line.contains("rejected")), "half a second each time: {told:?}");
+    bench.frames(5..6);
+    assert!(bench.told().iter().any(|line| line.contains(r#""type":"transition""#)), "{:?}", bench.told());
+}
+
+#[test]
 fn updates_in_a_frame_end_at_the_limit_and_when_all_is_done() {
     let always = Scene { dst: vec![0.9; 20], ..Scene::default() };
     let few = SessionConfig { updates_per_frame_max: 2, ..config() };

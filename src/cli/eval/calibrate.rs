@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use super::{plain_name, workers};
+use super::systems::plain_name;
+use super::workers;
 use crate::cli::calibrate::{self, Metric, Search};
 use crate::cli::config::{Flags as SettingFlags, Settings};
 use crate::cli::free_run::{Parts, events};
@@ -151,7 +152,7 @@ fn score(loaded: &Loaded, gates: Gates, settings: &Settings, footage: &[Vec<Fram
     let eyes = loaded.vision.as_ref().context("no vision model")?;
     let parts = Parts { eyes, backbone: &loaded.assistant, codec: &loaded.codec };
     // The gates that are tried, not those of a configuration.
-    let config = settings.session_config(&AssistantConfig { gates, ..loaded.config.clone() });
+    let config = settings.session_config(loaded.layout, &AssistantConfig { gates, ..loaded.config.clone() });
     let pairs: Vec<_> = by.references.iter().zip(footage).collect();
     let tallies = each(workers(), pairs, |(reference, frames)| -> anyhow::Result<Tally> {
         let task = (!reference.task.steps.is_empty()).then_some(&reference.task);

@@ -1,6 +1,5 @@
-//! The episodes of a training: found, split by person, decoded once, encoded once.
+//! The episodes of a training: found, decoded once, encoded once.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use crate::dialogue::annotation::{self, Recording};
 use crate::dialogue::task::Task;
 use crate::features::FeatureFile;
 use crate::model::evidence::StepWords;
-use crate::model::preprocess::{PREPROCESS_NAME, resize};
+use crate::model::preprocess::{Preprocess, resize};
 use crate::model::siglip::Siglip;
 use crate::sources::{self, OpenOptions};
 use crate::stream::{Content, Input, Poll};
@@ -31,8 +30,6 @@ pub enum Part {
     Train,
     /// Finds thresholds.
     Validation,
-    /// Kept for the final scores.
-    Test,
 }
 
 /// One episode on the disk.
@@ -56,46 +53,19 @@ pub struct Episodes {
 const ENCODE_BATCH: usize = 32;
 
 impl Episodes {
-    /// Reads annotation and task of every episode in the folder that `proact synth` wrote.
+    /// Reads annotation and task of every episode in the folder's `train/` and `validation/`, as `proact synth --suite`
+    /// writes them.
     ///
     /// # Errors
-    /// No episode, an unreadable one, or an empty split.
+    /// No episode in one of them, an unreadable one, or two of one id.
     pub fn scan(config: &TrainConfig) -> anyhow::Result<Self> {
-        let root = &config.episodes;
-        let entries = std::fs::read_dir(root)
-            .with_context(|| format!("{}: no such folder; write episodes with `proact synth -o {0}` first", root.display()))?;
-        let mut all = Vec::new();
-        for entry in entries {
-            let folder = entry.with_context(|| root.display().to_string())?.path();
-            let file = folder.join("annotation.jsonl");
-            if !file.exists() {
-                continue;
-            }
-            let task = Task::read(&folder.join("task.toml"))?;
-            let mut recordings = annotation::read(&file)?;
-            if recordings.len() != 1 {
-                bail!("{}: {} recordings, expected one an episode", file.display(), recordings.len());
-            }
-            let recording = recordings.remove(0);
-            let person = recording.user_id.clone().unwrap_or_default();
-            let part = match () {
-                () if config.split.validation_people.contains(&person) => Part::Validation,
-                () if config.split.test_people.contains(&person) => Part::Test,
-                () => Part::Train,
-            };
-            all.push(Episode { recording, task, part, folder });
-        }
+        let mut all = scan(&config.episodes.join("train"), Part::Train)?;
+        all.extend(scan(&config.episodes.join("validation"), Part::Validation)?);
         all.sort_by(|a, b| a.recording.id.cmp(&b.recording.id));
-        // Who is tested on is seen once, as the recording has it: scores stay comparable whatever else is rendered.
-        let ids: HashSet<String> = all.iter().map(|e| e.recording.id.clone()).collect();
-        all.retain(|e| e.part == Part::Train || !is_further_rendering(&e.recording.id, &ids));
-        let episodes = Self { all };
-        for (part, key) in [(Part::Train, "episodes"), (Part::Validation, "split.validation_people")] {
-            if episodes.of(part).next().is_none() {
-                bail!("{key}: no episode in {} is for {part:?}", root.display());
-            }
+        if let Some(twice) = all.windows(2).find(|w| w[0].recording.id == w[1].recording.id) {
+            bail!("{} and {}: both are called `{}`", twice[0].folder.display(), twice[1].folder.display(), twice[0].recording.id);
         }
-        Ok(episodes)
+        Ok(Self { all })
     }
 
     /// Those for one purpose.
@@ -106,13 +76,7 @@ impl Episodes {
     /// How many there are, in words.
     pub fn summary(&self) -> String {
         let count = |part| self.of(part).count();
-        format!(
-            "{} episodes: {} to train on, {} for thresholds, {} kept for the final scores",
-            self.all.len(),
-            count(Part::Train),
-            count(Part::Validation),
-            count(Part::Test)
-        )
+        format!("{} episodes to train on, {} for thresholds", count(Part::Train), count(Part::Validation))
     }
 
     /// Decodes every video that is not decoded yet. `false` when the person stopped it.
@@ -157,7 +121,7 @@ impl Episodes {
             }
             let file_ = FeatureFile {
                 encoder_sha256: vision.sha256.clone(),
-                preprocess: PREPROCESS_NAME.to_owned(),
+                preprocess: Preprocess::Siglip.name().to_owned(),
                 fps: job.config.fps,
                 at: Some(pixels.at().iter().map(|t| t.0).collect()),
                 dim: job.config.vision_model.embedding_length,
@@ -169,10 +133,26 @@ impl Episodes {
     }
 }
 
-/// `ID.2`, `ID.3`, … where `ID` is there too (see `proact synth --renderings`).
-fn is_further_rendering(id: &str, ids: &HashSet<String>) -> bool {
-    let number = |n: &str| n.parse::<u64>().is_ok_and(|n| n > 1);
-    id.rsplit_once('.').is_some_and(|(first, n)| number(n) && ids.contains(first))
+fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
+    let missing = || format!("{}: no such folder; write episodes with `proact synth --suite` first", root.display());
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(root).with_context(missing)? {
+        let folder = entry.with_context(|| root.display().to_string())?.path();
+        let file = folder.join("annotation.jsonl");
+        if !file.exists() {
+            continue;
+        }
+        let task = Task::read(&folder.join("task.toml"))?;
+        let mut recordings = annotation::read(&file)?;
+        if recordings.len() != 1 {
+            bail!("{}: {} recordings, expected one an episode", file.display(), recordings.len());
+        }
+        all.push(Episode { recording: recordings.remove(0), task, part, folder });
+    }
+    if all.is_empty() {
+        bail!("{}: no episode in it", root.display());
+    }
+    Ok(all)
 }
 
 impl Episode {
@@ -250,20 +230,5 @@ fn decode(video: &Path, fps: f64, size: usize) -> anyhow::Result<(Vec<MediaTime>
             Poll::Ready(_) | Poll::Pending => {}
             Poll::End => return Ok((at, pixels)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_further_rendering_is_known_by_the_first() {
-        let ids: HashSet<String> = ["17_5", "17_5.2", "tea.2", "9_8", "9_8.x"].map(str::to_owned).into();
-        let further: Vec<&str> = ["17_5", "17_5.2", "17_5.12", "17_5.1", "tea.2", "9_8.x", ""]
-            .into_iter()
-            .filter(|id| is_further_rendering(id, &ids))
-            .collect();
-        assert_eq!(further, ["17_5.2", "17_5.12"]);
     }
 }

@@ -11,6 +11,7 @@ use super::stages::Job;
 use crate::cli::config::Settings;
 use crate::cli::free_run::{Parts, events};
 use crate::dialogue::annotation::{self, Recording, Turn, TurnKind};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::task::Update;
 use crate::error::{Error, Result};
 use crate::model::assistant::Assistant;
@@ -42,7 +43,7 @@ pub fn frames(source: &Source) -> impl Iterator<Item = Frame> + '_ {
 pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
     let mut settings = Settings { fps: job.config.fps, ..Settings::default() };
     settings.session.frames_kept = job.config.assistant_training.frames_kept;
-    settings.session_config(model)
+    settings.session_config(LayoutName::Dstproact, model)
 }
 
 /// What the model writes over the training recordings as it stands after `step` steps, by recording. Made once and kept
@@ -94,7 +95,7 @@ impl Histories<'_> {
             // Careless gates make other errors than careful ones.
             let mut draw = Rng::of(&[self.job.config.seed, 7, step as u64, i as u64]);
             let mut pick = |list: &[f32]| Threshold(list.get(draw.below(list.len().max(1))).copied().unwrap_or(0.5));
-            let mut careless = AssistantConfig { update_prob_min: 0.0, ..self.config.clone() };
+            let mut careless = AssistantConfig { update_prob_min: 0.0, update_patience_s: None, ..self.config.clone() };
             careless.gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
             let parts = Parts { eyes: self.eyes, backbone: &model, codec: self.codec };

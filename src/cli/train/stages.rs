@@ -1,7 +1,7 @@
 //! The stages that learn: tokenizer, towers, assistant.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::data::{Episode, Episodes, Part};
 use super::free_run::{Histories, sources};
 use super::progress::Progress;
 use crate::cli::load;
-use crate::dialogue::annotation::{Turn, TurnKind};
+use crate::dialogue::annotation::{Issue, IssueKind, Turn, TurnKind};
 use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
@@ -31,7 +31,7 @@ use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
-use crate::train::vision::{Album, Caption, VisionTrainer};
+use crate::train::vision::{Album, Caption, IDLE, MISTAKE_WORDS, STEPS_FROM, VisionTrainer};
 use crate::units::{MediaTime, TokenId};
 
 /// Steps between two checkpoints.
@@ -98,7 +98,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
     let folder = job.folder("assistant");
     let file = folder.join(TOKENIZER_FILE);
     if !file.exists() {
-        let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned()];
+        let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned(), MISTAKE_WORDS.to_owned()];
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
             texts.extend(episode.task.steps.iter().map(|s| format!(" {}\n", s.name)));
@@ -170,14 +170,14 @@ fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
     Run { stage, checkpoint, steps, save_every_steps: SAVE_EVERY_STEPS, eval_every_steps: EVAL_EVERY_STEPS }
 }
 
-/// Every step name of the training episodes, with its caption's number; 0 is the idle caption.
+/// Every step name of the training episodes, with its caption's number.
 fn caption_names(episodes: &Episodes) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for episode in episodes.of(Part::Train) {
         names.extend(episode.task.steps.iter().map(|s| (s.name.clone(), 0)));
     }
     for (i, number) in names.values_mut().enumerate() {
-        *number = i + 1;
+        *number = i + STEPS_FROM;
     }
     names
 }
@@ -190,29 +190,35 @@ fn album<'a>(
 ) -> anyhow::Result<Album> {
     let config = text_config(job, codec)?;
     let tokens = |text: &str| caption_ids(&config, codec.tokenizer(), text);
-    let mut captions = vec![Caption { tokens: tokens(IDLE_WORDS)?, pictures: Vec::new() }];
+    // As `IDLE`, `MISTAKE` and `STEPS_FROM` number them.
+    let mut captions = vec![Caption { tokens: tokens(IDLE_WORDS)?, pictures: Vec::new() }, Caption { tokens: tokens(MISTAKE_WORDS)?, pictures: Vec::new() }];
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
-    let (mut pixels, mut tasks) = (Vec::new(), Vec::new());
+    let (mut pixels, mut tasks, mut mistakes) = (Vec::new(), Vec::new(), HashSet::new());
     for episode in episodes {
         let file = Pixels::open(&episode.pixel_file(job.config), job.config.vision_model.image_size)?;
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
         let recording = pixels.len() as u32;
         for (frame, at) in file.at().iter().enumerate() {
             let noted = MediaTime(at.0 + SEEN_BEFORE_S);
-            let caption = match step_in_view(&episode.recording, noted).or_else(|| step_in_view(&episode.recording, *at)) {
+            let step = step_in_view(&episode.recording, noted).or_else(|| step_in_view(&episode.recording, *at));
+            let caption = match step {
                 Some(step) => episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied(),
-                None => is_idle(&events, noted.0).then_some(0),
+                None => is_idle(&events, noted.0).then_some(IDLE),
             };
             if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
                 caption.pictures.push((recording, frame as u32));
+            }
+            let shows = |issue: &Issue| issue.kind == IssueKind::Mistake && Some(issue.step) == step && issue.at <= noted;
+            if episode.recording.issues.iter().any(shows) {
+                mistakes.insert((recording, frame as u32));
             }
         }
         pixels.push(file);
         tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
-    Ok(Album { pixels, captions, tasks, length: config.context_length })
+    Ok(Album { pixels, captions, tasks, mistakes, length: config.context_length })
 }
 
 /// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
@@ -248,7 +254,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     };
     let eyes = Arc::new(load::open_vision(&job.vision_gguf())?.vision);
     let (train, validation) = (sources(job, episodes, Part::Train, &eyes)?, sources(job, episodes, Part::Validation, &eyes)?);
-    let layout = Layout::new(&**codec, config.tokens_per_frame);
+    let layout = Layout::new(&**codec, config.tokens_per_frame).with_notes(config.speech_note);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
     let histories = Histories { job, config: &config, codec: &shared, eyes: &eyes, sources: &train, vars: &named };

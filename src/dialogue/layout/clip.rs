@@ -56,13 +56,13 @@ impl Layout<'_> {
             let before = clip.episode.lengths();
             let state = clip.episode.state.clone();
             let place = i - clip.frames.start;
-            self.append_frame(&mut clip.episode, place, frame, task.is_some(), options.episode)?;
+            self.append_frame(&mut clip.episode, place, frame, task, options.episode)?;
             if clip.episode.slots.len() > options.tokens_max && clip.first_new < i {
                 clip.episode.truncate(before, state.clone());
                 clips.push(clip);
                 clip = self.begin(task, &state, i, options)?;
                 let place = i - clip.frames.start;
-                self.append_frame(&mut clip.episode, place, frame, task.is_some(), options.episode)?;
+                self.append_frame(&mut clip.episode, place, frame, task, options.episode)?;
             }
             if clip.episode.slots.len() > options.tokens_max {
                 return Err(Error::Invalid(format!(

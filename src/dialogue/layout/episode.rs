@@ -8,7 +8,7 @@ use super::{Layout, Slot};
 use crate::dialogue::annotation::{Turn, TurnKind};
 use crate::dialogue::task::{Task, TaskState, Update};
 use crate::error::{Error, Result};
-use crate::units::MediaTime;
+use crate::units::{MediaTime, TokenId};
 
 /// Two times closer than this are the same: annotations carry rounded decimals.
 pub const TIME_TOLERANCE_S: f64 = 1e-6;
@@ -177,7 +177,7 @@ impl Layout<'_> {
         let script = Script::new(start, frames, turns)?;
         let mut episode = self.opening(task, start)?;
         for (i, frame) in script.frames.iter().enumerate() {
-            self.append_frame(&mut episode, i, frame, task.is_some(), options)?;
+            self.append_frame(&mut episode, i, frame, task, options)?;
         }
         episode.faults = script.faults;
         Ok(episode)
@@ -202,43 +202,51 @@ impl Layout<'_> {
         episode: &mut Episode,
         frame: usize,
         script: &FrameScript,
-        tracks_task: bool,
+        task: Option<&Task>,
         options: EpisodeOptions,
     ) -> Result<()> {
         for words in &script.user {
             episode.push_tokens(&self.user_turn(words)?);
         }
         self.append_seen(episode, frame);
+        let before = episode.state.clone();
         let speaks = !script.speech.is_empty();
         let updates = script.updates.len();
         for read in 0..=updates {
             let last = read == updates;
             // Behind the last update the annotation says "no more", unless it was at fault there.
-            let dst_update = (tracks_task && !(last && script.faulty)).then_some(!last);
+            let dst_update = (task.is_some() && !(last && script.faulty)).then_some(!last);
             let slot = episode.slots.len() - 1;
             episode.heads.push(HeadRead { slot, frame, dst_update, speak: last.then_some(speaks) });
             if let Some(update) = script.updates.get(read) {
                 episode.state.apply(*update).map_err(Error::Invalid)?;
-                episode.push_turn(&self.update(*update)?, Target::Dst, options);
+                episode.push_turn(&self.update(*update)?, &[], Target::Dst, options);
             }
         }
         if speaks {
-            episode.push_turn(&self.utterance(&script.speech.join(" "))?, Target::Speech, options);
+            let note = self.note(task, &before, &episode.state)?;
+            episode.push_turn(&self.utterance(&script.speech.join(" "))?, &note, Target::Speech, options);
         }
         Ok(())
     }
 }
 
 impl Episode {
-    fn push_tokens(&mut self, tokens: &[crate::units::TokenId]) {
+    fn push_tokens(&mut self, tokens: &[TokenId]) {
         self.slots.extend(tokens.iter().map(|t| Slot::Token(*t)));
         self.targets.resize(self.slots.len(), Target::None);
     }
 
-    fn push_turn(&mut self, tokens: &[crate::units::TokenId], target: Target, options: EpisodeOptions) {
-        let open = self.slots.len();
-        self.push_tokens(tokens);
-        let first = if options.gate_tokens_are_targets { open } else { open + 1 };
+    /// A turn with a note, which is given, behind its opening.
+    fn push_turn(&mut self, turn: &[TokenId], note: &[TokenId], target: Target, options: EpisodeOptions) {
+        let (open, words) = turn.split_at(turn.len().min(1));
+        self.push_tokens(open);
+        if options.gate_tokens_are_targets && let Some(last) = self.targets.last_mut() {
+            *last = target;
+        }
+        self.push_tokens(note);
+        self.push_tokens(words);
+        let first = self.targets.len() - words.len();
         self.targets[first..].fill(target);
     }
 }

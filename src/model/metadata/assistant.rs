@@ -170,9 +170,17 @@ impl AssistantConfig {
                 None => false,
                 Some(_) => r.flag("step_evidence")?,
             },
+            speech_note: match look_up("dstproact.speech_note") {
+                None => false,
+                Some(_) => r.flag("speech_note")?,
+            },
             update_prob_min: match look_up("dstproact.update_prob_min") {
                 None => 0.0,
                 Some(_) => r.float("update_prob_min")? as f32,
+            },
+            update_patience_s: match look_up("dstproact.update_patience_s") {
+                None => None,
+                Some(_) => Some(r.float("update_patience_s")? as f32),
             },
             calibration: Calibration::read(&r)?,
             vision,
@@ -217,7 +225,11 @@ impl AssistantConfig {
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
         push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
+        push(&mut pairs, prefix, "speech_note", MetaValue::Bool(self.speech_note));
         push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(self.update_prob_min));
+        if let Some(patience_s) = self.update_patience_s {
+            push(&mut pairs, prefix, "update_patience_s", MetaValue::F32(patience_s));
+        }
         if let Some(vision) = &self.vision {
             push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
             push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));

@@ -1,0 +1,110 @@
+//! `proact export`: what proact made, as other programs read it.
+
+mod predictions;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::exit::Usage;
+use crate::features::{self, FeatureFile};
+
+/// Bytes that tell what a file is.
+const HEAD_BYTES: usize = 16;
+/// Rate of feature files that do not name theirs: ProAssist's.
+const FEATURES_FPS: f64 = 2.0;
+
+/// Writes what proact made as other programs read it.
+///
+/// Event logs with their annotation become ProAssist's predictions, one JSON file a recording in the
+/// folder -o, named by its number in the annotation: its `compute_metrics` and `llm_eval` read them.
+/// A feature file becomes ProAssist's Arrow file, and back (-o FILE.safetensors).
+///
+/// Examples:
+///   proact export logs/ --reference dialogues.jsonl -o predictions/
+///   proact export features/tea.safetensors -o tea.arrow
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Event logs or folders of them, or one feature file
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<PathBuf>,
+
+    /// What to write: a file, or for logs a folder
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+
+    /// Annotation of the recordings that the logs are of
+    #[arg(long, value_name = "ANN")]
+    reference: Option<PathBuf>,
+}
+
+/// What is to be exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Features,
+    Logs,
+}
+
+/// Exports.
+///
+/// # Errors
+/// Of no kind that can be exported, unreadable, or the output cannot be written.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match (kind_of(&args.inputs[0])?, args.inputs.as_slice(), &args.reference) {
+        (Kind::Features, [input], None) => export_features(input, &args.output),
+        (Kind::Features, _, _) => Err(Usage("a feature file is exported by itself, without --reference".into()).into()),
+        (Kind::Logs, inputs, Some(reference)) => predictions::export(inputs, reference, &args.output),
+        (Kind::Logs, _, None) => Err(Usage("logs are exported beside their annotation; name it with --reference ANN".into()).into()),
+    }
+}
+
+/// By its first bytes: an event log is text.
+fn kind_of(path: &Path) -> anyhow::Result<Kind> {
+    if path.is_dir() {
+        return Ok(Kind::Logs);
+    }
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD_BYTES as u64), &mut head)?;
+    if features::kind(&head).is_some() {
+        return Ok(Kind::Features);
+    }
+    if head.first() == Some(&b'{') {
+        return Ok(Kind::Logs);
+    }
+    bail!("{}: neither an event log nor a feature file", path.display())
+}
+
+fn export_features(input: &Path, output: &Path) -> anyhow::Result<()> {
+    let file = FeatureFile::read(input, FEATURES_FPS)?;
+    match output.extension().and_then(|ending| ending.to_str()) {
+        Some("arrow") => file.write_arrow(output)?,
+        Some("safetensors") => file.write(output)?,
+        _ => return Err(Usage(format!("{}: expected a name that ends in .arrow or .safetensors", output.display())).into()),
+    }
+    println!("{}: {} frames at {} a second", output.display(), file.frames(), file.fps);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_go_to_arrow_and_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let file = FeatureFile { preprocess: "p".into(), fps: 2.5, dim: 2, cls: vec![0.5, 1.0, 1.5, 2.0], ..FeatureFile::default() };
+        file.write(&path("a.safetensors")).unwrap();
+        let go = |input: &str, output: &str| run(Args { inputs: vec![path(input)], output: path(output), reference: None });
+        go("a.safetensors", "b.arrow").unwrap();
+        go("b.arrow", "c.safetensors").unwrap();
+        assert_eq!(FeatureFile::read(&path("c.safetensors"), 1.0).unwrap(), file);
+        assert!(go("a.safetensors", "b.txt").unwrap_err().is::<Usage>());
+        std::fs::write(path("x"), "hello").unwrap();
+        assert!(go("x", "b.arrow").unwrap_err().to_string().contains("neither"));
+        std::fs::write(path("log.jsonl"), "{}\n").unwrap();
+        assert!(go("log.jsonl", "out").unwrap_err().is::<Usage>());
+    }
+}

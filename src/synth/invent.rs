@@ -1,0 +1,245 @@
+//! Recipes that nobody has written: steps of given recipes put together anew, with other things in them.
+//!
+//! A model that has seen twenty recipes learns the recipes; one that has seen hundreds has to read the task file. Only
+//! for training: how long steps take and how they follow each other is drawn from the given recordings, what goes wrong
+//! from the shares below.
+
+use std::collections::HashSet;
+
+use super::conditions::Condition;
+use super::lexicon::{self, Shape};
+use super::rng::Rng;
+use super::timeline::{Doing, Span, STEP_MIN_S, Timeline};
+use crate::dialogue::task::{Step, Task};
+use crate::units::StepId;
+
+/// Fewest and most steps of an invented recipe.
+const STEPS: (usize, usize) = (6, 15);
+/// Share of steps whose thing is exchanged.
+const EXCHANGED_SHARE: f32 = 0.7;
+/// Share of those that get a thing which has no look of its own in the lexicon.
+const STRANGE_SHARE: f32 = 0.15;
+/// Share of steps that need the step before them; of the others half need an earlier one.
+const CHAINED_SHARE: f32 = 0.55;
+/// Share of steps that are done before the one that stands before them in the list.
+const EARLY_SHARE: f32 = 0.15;
+/// Share of steps that are left out, and of those done that visibly go wrong.
+const OMITTED_SHARE: f32 = 0.06;
+const MISTAKE_SHARE: f32 = 0.2;
+/// Share of recordings with each of the conditions.
+const CONDITION_SHARE: f32 = 0.15;
+/// People and kitchens of invented recordings have numbers from here on.
+const STRANGERS_FROM: u64 = 500_000;
+/// A step is at most this long, in seconds of the recording, and begins at most this long after the one before it ends.
+const STEP_MAX_S: f64 = 120.0;
+const GAP_MAX_S: f64 = 60.0;
+/// The first step begins at this time, in seconds.
+const FIRST_AT_S: f64 = 5.0;
+
+/// What a dish is called behind its main thing.
+const DISHES: [&str; 12] =
+    ["Salad", "Soup", "Bowl", "Stew", "Wrap", "Bake", "Curry", "Toast", "Plate", "Pie", "Skillet", "Breakfast"];
+/// Things that the lexicon does not have.
+#[rustfmt::skip]
+const STRANGE: [&str; 40] = [
+    "dough", "pumpkin", "yeast", "lentil", "beetroot", "kiwi", "mango", "pear", "radish", "celery", "leek", "fennel", "eggplant", "squash", "asparagus", "peach", "plum", "grape", "melon", "raisin",
+    "almond", "oat", "quinoa", "couscous", "hummus", "pesto", "mustard", "caper", "olive", "pickle", "gelatin", "thyme", "rosemary", "paprika", "saffron", "nutmeg", "sausage", "turkey", "duck", "lobster",
+];
+
+/// Things that can stand for each other in a sentence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Cut, peeled, cooked.
+    Solid,
+    /// Poured, sprinkled, added by the spoon.
+    Loose,
+    /// Whatever is left alone.
+    Own,
+}
+
+fn kind(noun: &str, shape: Shape) -> Kind {
+    // Verbs at the same time, or words whose sentence would make no sense.
+    if matches!(noun, "ground" | "content" | "contents" | "can" | "toast" | "butter" | "wrap" | "package" | "mixture" | "ingredient" | "water" | "leaf" | "dollop") {
+        return Kind::Own;
+    }
+    match shape {
+        Shape::Ball | Shape::Bulb | Shape::Long | Shape::Bent | Shape::Pepper | Shape::Leaf | Shape::Herb | Shape::Mushroom | Shape::Tree => Kind::Solid,
+        Shape::Clove | Shape::Cubes | Shape::Block | Shape::Balls | Shape::Stalk | Shape::Half | Shape::Berry | Shape::Slice | Shape::Bun => Kind::Solid,
+        Shape::Heap | Shape::Shaker | Shape::Bottle | Shape::Jar | Shape::Packet | Shape::Carton => Kind::Loose,
+        _ => Kind::Own,
+    }
+}
+
+/// What recordings are made of.
+#[derive(Default)]
+struct Pool {
+    /// Names with how long they took, in seconds.
+    steps: Vec<(String, f64)>,
+    /// Times between the end of a step and the start of the next, in seconds; negative where steps overlap.
+    gaps_s: Vec<f64>,
+}
+
+impl Pool {
+    fn of(given: &[Timeline]) -> Self {
+        let mut pool = Self::default();
+        for timeline in given {
+            let done = timeline.task.steps.iter().zip(&timeline.doings).filter_map(|(step, doing)| Some((step, doing.span?)));
+            let mut done: Vec<(&Step, Span)> = done.collect();
+            done.sort_by(|a, b| a.1.start_s.total_cmp(&b.1.start_s));
+            pool.gaps_s.extend(done.windows(2).map(|w| (w[1].1.start_s - w[0].1.end_s).min(GAP_MAX_S)));
+            pool.steps.extend(done.iter().map(|(step, span)| (step.name.clone(), (span.end_s - span.start_s).min(STEP_MAX_S))));
+        }
+        pool
+    }
+}
+
+/// `count` timelines, `invented_1` and so on, made of the steps of the given ones; none if those have no step that was done.
+pub fn invent(given: &[Timeline], count: usize, seed: u64) -> Vec<Timeline> {
+    let pool = Pool::of(given);
+    if pool.steps.is_empty() {
+        return Vec::new();
+    }
+    (1..=count).map(|number| recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")))).collect()
+}
+
+fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
+    let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
+    let (mut names, mut lengths_s, mut known) = (Vec::new(), Vec::new(), HashSet::new());
+    // A small pool may not have so many different steps.
+    for _ in 0..wanted * 4 {
+        let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
+        let name = if rng.unit() < EXCHANGED_SHARE { exchange(name, rng) } else { name.clone() };
+        if names.len() < wanted && known.insert(name.to_lowercase()) {
+            names.push(name);
+            lengths_s.push(length_s * f64::from(rng.range(0.7, 1.4)));
+        }
+    }
+    let id_of = |place: usize| StepId(place as u16);
+    let mut steps: Vec<Step> = Vec::with_capacity(names.len());
+    for (place, name) in names.iter().enumerate() {
+        let chained = rng.unit() < CHAINED_SHARE;
+        let other = rng.below(2) == 0;
+        let after = match place {
+            0 => Vec::new(),
+            _ if chained => vec![id_of(place - 1)],
+            _ if other => vec![id_of(rng.below(place))],
+            _ => Vec::new(),
+        };
+        steps.push(Step { name: name.clone(), after });
+    }
+    let doings = doings(pool, &lengths_s, rng);
+    let person = STRANGERS_FROM + number as u64;
+    let conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
+    Timeline {
+        id: format!("invented_{number}"),
+        dataset: "invented".into(),
+        task: Task { goal: goal(&names, rng), knowledge: None, steps },
+        doings,
+        person,
+        environment: person,
+        // Other distractions than those of recordings that are tested on.
+        rendering: 1,
+        conditions,
+    }
+}
+
+/// When each step is done: mostly in the order of the list.
+fn doings(pool: &Pool, lengths_s: &[f64], rng: &mut Rng) -> Vec<Doing> {
+    let mut order: Vec<usize> = (0..lengths_s.len()).collect();
+    for place in 1..order.len() {
+        if rng.unit() < EARLY_SHARE {
+            order.swap(place - 1, place);
+        }
+    }
+    let mut doings = vec![Doing::default(); lengths_s.len()];
+    let (mut start_s, mut last_s) = (FIRST_AT_S, 0.0f64);
+    for (nth, step) in order.into_iter().enumerate() {
+        // The first is done in any case: there must be something to see.
+        if nth > 0 && rng.unit() < OMITTED_SHARE {
+            continue;
+        }
+        let end_s = start_s + lengths_s[step].max(STEP_MIN_S);
+        let mistake = (rng.unit() < MISTAKE_SHARE).then(|| "goes wrong".to_owned());
+        doings[step] = Doing { span: Some(Span { start_s, end_s }), mistake };
+        last_s = last_s.max(end_s);
+        let gap_s = if pool.gaps_s.is_empty() { 0.0 } else { pool.gaps_s[rng.below(pool.gaps_s.len())] };
+        start_s = (last_s + gap_s).max(start_s + STEP_MIN_S);
+    }
+    doings
+}
+
+/// The name with its first thing that has others of its kind exchanged for one of those.
+fn exchange(name: &str, rng: &mut Rng) -> String {
+    let lower = name.to_lowercase();
+    let stands = |noun: &str| {
+        let at = lower.find(noun)?;
+        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+        let whole = edge(lower[..at].chars().next_back()) && edge(lower[at + noun.len()..].chars().next());
+        // What stands first is the verb, and lower case may have moved the places of letters that are not ASCII.
+        (whole && at > 0 && name.is_ascii()).then_some(at)
+    };
+    let found = lexicon::things().filter_map(|(noun, shape)| Some((stands(noun)?, noun, kind(noun, shape))));
+    let longest = found.filter(|f| f.2 != Kind::Own).min_by_key(|(at, noun, _)| (*at, std::cmp::Reverse(noun.len())));
+    let Some((at, noun, kind_of)) = longest else { return name.to_owned() };
+    let strange = rng.unit() < STRANGE_SHARE;
+    let others: Vec<&str> = lexicon::things().filter(|(noun, shape)| kind(noun, *shape) == kind_of).map(|t| t.0).collect();
+    let other = if strange { rng.pick(&STRANGE) } else { rng.pick(&others) };
+    format!("{}{other}{}", &name[..at], &name[at + noun.len()..])
+}
+
+/// "Mushroom Stew", from what is handled.
+fn goal(names: &[String], rng: &mut Rng) -> String {
+    let words: Vec<String> = names.iter().map(|n| n.to_lowercase()).collect();
+    let named: Vec<&str> = lexicon::things().map(|t| t.0).filter(|noun| words.iter().any(|w| w.contains(noun))).collect();
+    let main = if named.is_empty() { "Mystery" } else { rng.pick(&named) };
+    let capitals = main.split(' ').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    });
+    let main: Vec<String> = capitals.collect();
+    format!("{} {}", main.join(" "), rng.pick(&DISHES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::episode::Episode;
+    use super::super::episode::tests::TEA;
+    use super::super::script::script;
+    use super::*;
+
+    fn given() -> Vec<Timeline> {
+        let salad = TEA.replace("Mint Tea", "Salad").replace("Boil the water", "Slice one tomato").replace("Add sugar", "Add salt to the bowl");
+        vec![Timeline::parse("tea", TEA).unwrap(), Timeline::parse("salad", &salad).unwrap()]
+    }
+
+    #[test]
+    fn invented_timelines_are_sound_the_same_each_time_and_unlike_each_other() {
+        let made = invent(&given(), 30, 7);
+        assert_eq!(made, invent(&given(), 30, 7));
+        assert_ne!(made, invent(&given(), 30, 8));
+        let ids: HashSet<&str> = made.iter().map(|t| t.id.as_str()).collect();
+        assert_eq!(ids.len(), 30);
+        let lists: HashSet<Vec<&str>> = made.iter().map(|t| t.task.steps.iter().map(|s| s.name.as_str()).collect()).collect();
+        assert!(lists.len() > 25, "{}", lists.len());
+        for timeline in &made {
+            timeline.check().unwrap();
+            script(&Episode::new(timeline, 1, 4.0).unwrap()).unwrap();
+        }
+        assert_eq!(invent(&[], 3, 7), []);
+    }
+
+    #[test]
+    fn things_are_exchanged_for_things_of_their_kind_and_verbs_are_left() {
+        let mut rng = Rng::new(1, "x");
+        let mut seen = HashSet::new();
+        for _ in 0..200 {
+            let name = exchange("Slice one tomato into slices", &mut rng);
+            assert!(name.starts_with("Slice one ") && name.ends_with(" into slices"), "{name}");
+            seen.insert(name);
+        }
+        assert!(seen.len() > 20 && !seen.iter().any(|n| n.contains("salt")), "{seen:?}");
+        for kept in ["Boil the water", "Butter the pan", "Toast it", "Öl the pan with salt"] {
+            assert_eq!(exchange(kept, &mut rng), kept);
+        }
+    }
+}
