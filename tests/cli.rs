@@ -221,3 +221,52 @@ fn a_camera_that_is_not_there_is_named_and_the_flags_are_checked() {
         assert_eq!(run(&["run", bad[0], bad[1]]).status.code(), Some(2), "{bad:?}");
     }
 }
+
+#[test]
+fn calibration_stores_gates_and_curves_and_leaves_the_tensors_alone() {
+    use proact::features::FeatureFile;
+    use proact::model::config::AssistantConfig;
+    use proact::model::gguf::GgufFile;
+
+    let tiny = tiny::make(0);
+    let folder = tiny.folder.path();
+    let (episode, features) = (folder.join("ref/a"), folder.join("features"));
+    std::fs::create_dir_all(&episode).unwrap();
+    std::fs::create_dir(&features).unwrap();
+    std::fs::copy(&tiny.task, episode.join("task.toml")).unwrap();
+    let annotation = r#"{"dataset":"synth","video_uid":"a","clip_idx":0,"fps":2.0,"start_frame_idx":0,"end_frame_idx":12,"conversation":[{"role":"DST_UPDATE","time":1.0,"content":[{"id":"S1","transition":"start"}]},{"role":"DST_UPDATE","time":4.0,"content":[{"id":"S1","transition":"complete"}]}],"metadata":{"task_goal":"Make tea"}}"#;
+    std::fs::write(episode.join("annotation.jsonl"), format!("{annotation}\n")).unwrap();
+    let mut file = FeatureFile { fps: 2.0, dim: 32, cls: (0..12 * 32).map(|i| (i % 7) as f32 * 0.1).collect(), ..FeatureFile::default() };
+    file.write(&features.join("a.safetensors")).unwrap();
+    let calibrate = |more: &[&str]| {
+        let mut command = proact();
+        command.args(["eval", "--calibrate"]).arg(&tiny.model).arg("--reference").arg(folder.join("ref")).arg("--features").arg(&features);
+        command.args(["--update-thresholds", "0.6,0.4", "--speak-thresholds", "0.5", "--metric", "joint-state"]);
+        command.args(["--hysteresis", "0.1", "--refractory", "1"]).args(more).output().unwrap()
+    };
+    let before = std::fs::read(&tiny.model).unwrap();
+    let tensors = |file: &GgufFile| file.tensors().iter().map(|t| (t.name.clone(), file.bytes(&t.name).unwrap().1.to_vec())).collect::<Vec<_>>();
+    let old = GgufFile::open(&tiny.model).unwrap();
+    let dry = calibrate(&["--dry-run"]);
+    assert!(dry.status.success(), "{}", text(&dry.stderr));
+    assert_eq!(std::fs::read(&tiny.model).unwrap(), before);
+    let done = calibrate(&[]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("stored in"), "{}", text(&done.stdout));
+    let new = GgufFile::open(&tiny.model).unwrap();
+    assert_eq!(tensors(&new), tensors(&old));
+    let config = AssistantConfig::from_metadata(&|key| new.metadata(key).cloned()).unwrap();
+    let mut as_before = AssistantConfig::from_metadata(&|key| old.metadata(key).cloned()).unwrap();
+    let calibration = config.calibration.clone().unwrap();
+    assert_eq!(calibration.dst_update.iter().map(|p| p.threshold).collect::<Vec<_>>(), [0.4, 0.6]);
+    assert_eq!((calibration.metric.as_str(), calibration.recordings), ("joint state accuracy", 1));
+    (as_before.gates, as_before.calibration) = (config.gates, config.calibration.clone());
+    assert_eq!(config, as_before, "only the gates changed");
+    let shown = run(&["inspect", tiny.model.to_str().unwrap()]);
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("◆ 0.5") && shown.contains("curves: threshold, \"joint state accuracy\""), "{shown}");
+    file.encoder_sha256 = "0f".repeat(32);
+    file.write(&features.join("a.safetensors")).unwrap();
+    let refused = calibrate(&[]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("a.safetensors: of encoder 0f0f"), "{}", text(&refused.stderr));
+}

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialogue::layout::LayoutName;
 use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::error::Error;
-use crate::model::reuse::Reuse;
+use crate::model::{self, config::AssistantConfig, reuse::Reuse};
 use crate::session::{self, SessionConfig};
 use crate::sources::camera::Watch;
 use crate::stream::ContextPolicyName;
@@ -73,7 +73,8 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    frames_kept: usize,
+    /// Frames seen again behind a new prompt.
+    pub frames_kept: usize,
     updates_per_frame_max: usize,
     update_mass_min: Prob,
     update_prob_min: Option<Prob>,
@@ -128,6 +129,19 @@ impl GateOverride {
             hysteresis: self.hysteresis.unwrap_or(base.hysteresis),
             refractory_s: self.refractory_s.unwrap_or(base.refractory_s),
         }
+    }
+}
+
+/// A model file's gate as a session takes it.
+fn gate_of(stored: &model::config::GateConfig) -> GateConfig {
+    GateConfig {
+        kind: match stored.kind {
+            model::config::GateKind::Head => GateKind::Head,
+            model::config::GateKind::Token => GateKind::Token,
+        },
+        threshold: stored.threshold,
+        hysteresis: stored.hysteresis,
+        refractory_s: stored.refractory_s,
     }
 }
 
@@ -248,34 +262,31 @@ impl Settings {
         }
     }
 
-    /// The session's configuration for a model with these gates; what comes from the model's files is left
-    /// at its default.
-    pub fn session_config(
-        &self,
-        layout: LayoutName,
-        gates: session::Gates,
-        (update_prob_min, update_patience_s): (Prob, Option<f64>),
-    ) -> SessionConfig {
+    /// What a session with such a model is told, except which files the model is.
+    pub fn session_config(&self, layout: LayoutName, model: &AssistantConfig) -> SessionConfig {
         let limits = self.session;
         let base = SessionConfig::of_layout(layout);
         SessionConfig {
             fps: self.fps,
             context: self.context.unwrap_or(base.context),
             gates: session::Gates {
-                speak: self.speak.over(gates.speak),
-                dst_update: self.dst_update.over(gates.dst_update),
+                speak: self.speak.over(gate_of(&model.gates.speak)),
+                dst_update: self.dst_update.over(gate_of(&model.gates.dst_update)),
             },
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
-            update_prob_min: limits.update_prob_min.unwrap_or(update_prob_min),
-            update_patience_s: limits.update_patience_s.or(update_patience_s),
+            update_prob_min: limits.update_prob_min.unwrap_or(Prob(model.update_prob_min)),
+            update_patience_s: limits.update_patience_s.or(model.update_patience_s.map(f64::from)),
             utterance_tokens_max: limits.utterance_tokens_max.unwrap_or(base.utterance_tokens_max),
             summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
             context_tokens_max: limits.context_tokens_max,
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
             prefill_tokens_max: limits.prefill_tokens_max,
+            tokens_per_frame: model.tokens_per_frame,
+            step_evidence: model.step_evidence,
+            speech_note: model.speech_note,
             ..base
         }
     }
@@ -338,9 +349,45 @@ mod tests {
         assert_eq!(gate, GateConfig { threshold: Threshold(0.7), ..GateConfig::default() });
     }
 
+    /// Some model.
+    fn model() -> AssistantConfig {
+        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds};
+        use crate::units::TokenId;
+        let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
+        AssistantConfig {
+            backbone: BackboneConfig {
+                block_count: 1,
+                embedding_length: 8,
+                feed_forward_length: 8,
+                head_count: 1,
+                head_count_kv: 1,
+                key_length: 8,
+                context_length: 64,
+                rope_freq_base: 10_000.0,
+                rope_factors: false,
+                rms_eps: 1e-5,
+                vocab_size: 8,
+                tied_output: true,
+            },
+            vision_length: 8,
+            tokens_per_frame: 1,
+            projector_length: 8,
+            heads: HeadKind::Linear,
+            gates: Gates { speak: gate, dst_update: gate },
+            tokens: TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) },
+            layout: "dstproact".into(),
+            step_evidence: false,
+            speech_note: false,
+            update_prob_min: 0.0,
+            update_patience_s: None,
+            calibration: None,
+            vision: None,
+        }
+    }
+
     #[test]
     fn what_is_left_open_follows_the_models_layout() {
-        let of = |settings: &Settings, layout| settings.session_config(layout, session::Gates::default(), (Prob(0.0), None));
+        let of = |settings: &Settings, layout| settings.session_config(layout, &model());
         let open = Settings::default();
         let (own, chat) = (of(&open, LayoutName::Dstproact), of(&open, LayoutName::Proassist));
         assert_eq!((own.layout, own.context, own.utterance_tokens_max), (LayoutName::Dstproact, ContextPolicyName::Refresh, 96));

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use super::config::{self, Settings};
-use super::engine::session_config;
 use super::load;
 use super::locate;
 use super::run::{self, CameraFlags};
@@ -190,7 +189,7 @@ fn model(model: Option<PathBuf>, settings: &Settings, picture: &Arc<Picture>, re
     let name = model.file_name().unwrap_or_default().to_string_lossy();
     report.fine("model", &format!("{name}, {}, loaded in {:.2} s", loaded.quantization, begun.elapsed().as_secs_f64()));
     let task = task.as_deref().map(Task::read).transpose()?;
-    let config = session_config(settings, &loaded);
+    let config = loaded.session_config(settings);
     let mut session = Session::new(loaded.vision.clone(), loaded.assistant.clone(), loaded.codec.clone(), task, config)?;
     let mut events: Vec<Event> = Vec::new();
     for k in 0..MODEL_FRAMES {

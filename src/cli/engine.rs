@@ -254,7 +254,7 @@ fn drive(
     };
     let loaded = load::open(&job.model, flags.vision.as_deref(), meter)?;
     let mut source = (job.open)(&job.settings, &loaded, past.as_ref().map(Past::behind))?;
-    let config = session_config(&job.settings, &loaded);
+    let config = loaded.session_config(&job.settings);
     let vision = loaded.vision.clone().map(|vision| Arc::new(Reusing::new(vision, job.settings.reuse, config.fps)));
     let mut session = Session::new(vision, loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
     let (recorder, behind) = match past {
@@ -346,18 +346,6 @@ fn drive(
         ready_s: run.ready_s.unwrap_or_default(),
         wall_s: run.ended.map_or_else(|| begun.elapsed(), |ended| ended - begun).as_secs_f64(),
     })
-}
-
-/// What the settings, the model's gates and its files come to.
-pub(super) fn session_config(settings: &Settings, loaded: &Loaded) -> SessionConfig {
-    SessionConfig {
-        tokens_per_frame: loaded.tokens_per_frame,
-        step_evidence: loaded.step_evidence,
-        speech_note: loaded.speech_note,
-        model_sha256: loaded.model_sha256.clone(),
-        vision_sha256: loaded.vision_sha256.clone(),
-        ..settings.session_config(loaded.layout, loaded.gates, (loaded.update_prob_min, loaded.update_patience_s))
-    }
 }
 
 /// What a recorded session says of itself.

@@ -1,8 +1,11 @@
 //! `proact eval`: scores event logs against annotations, beside trivial baselines.
 
+mod calibrate;
 #[cfg(feature = "minilm")]
 mod minilm;
 mod page;
+#[cfg(any(feature = "minilm", test))]
+mod remembered;
 pub(super) mod systems;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +15,8 @@ use anyhow::{Context, ensure};
 use crate::dialogue::task::Task;
 use crate::eval::change::Detector;
 use crate::eval::speech::{Lexical, Similarity};
-use crate::eval::{EXPLAIN, Options, Reference, Report, table};
+use crate::eval::{EXPLAIN, Log, Options, Reference, Report, Tally, table};
+use crate::train::parallel::each;
 use systems::{Baseline, System, systems};
 
 /// Scores event logs against annotations.
@@ -78,6 +82,8 @@ pub struct Args {
     /// Pictures of each recording in the page, from video.mp4 beside its annotation; 0: none
     #[arg(long, value_name = "N", default_value_t = 32)]
     html_pictures: usize,
+    #[command(flatten)]
+    calibration: calibrate::Flags,
     /// Prints what each number means
     #[arg(long)]
     explain: bool,
@@ -98,8 +104,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let task = args.task.as_deref().map(Task::read).transpose()?;
     let references = read_references(&args.reference, task.as_ref())?;
     let options = options(&args)?;
+    let similarity = similarity(&args)?;
+    if let (Some(model), Some(features)) = (&args.calibration.calibrate, &args.features) {
+        let scoring = calibrate::Scoring { references: &references, options: &options, similarity: &*similarity };
+        return calibrate::run(model, features, &scoring, &args.calibration);
+    }
     let systems = systems(&args, &references)?;
-    let similarity = similarity(args.sentence_model.as_deref())?;
     let mut reports = Vec::new();
     for system in &systems {
         let report = report(system, &references, &options, &*similarity, args.partial)?;
@@ -149,14 +159,29 @@ fn options(args: &Args) -> anyhow::Result<Options> {
 }
 
 /// How sentences are compared: by a sentence model where a folder of one is given, else by their words.
-fn similarity(sentence_model: Option<&Path>) -> anyhow::Result<Box<dyn Similarity>> {
-    match sentence_model {
+fn similarity(args: &Args) -> anyhow::Result<Box<dyn Similarity>> {
+    match &args.sentence_model {
         None => Ok(Box::new(Lexical)),
         #[cfg(feature = "minilm")]
-        Some(folder) => Ok(Box::new(minilm::SentenceModel::open(folder)?)),
+        Some(folder) => {
+            let model = minilm::SentenceModel::open(folder)?;
+            let fingerprint = model.fingerprint().to_owned();
+            match &args.json {
+                Some(json) => {
+                    let path = json.with_extension("similarities.jsonl");
+                    Ok(Box::new(remembered::Remembered::open(&path, &fingerprint, Box::new(model))?))
+                }
+                None => Ok(Box::new(model)),
+            }
+        }
         #[cfg(not(feature = "minilm"))]
         Some(_) => anyhow::bail!("--sentence-model: this build has no sentence model; build it with `cargo build --release --features minilm`"),
     }
+}
+
+/// Recordings worked on side by side: one a core.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn report(
@@ -174,8 +199,9 @@ fn report(
         ensure!(partial, "{why}; --partial scores the others");
         eprintln!("note: {why}; they are not scored");
     }
-    let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i]));
-    Report::of(pairs, options, similarity).with_context(|| system.name.clone())
+    let pairs: Vec<(&Log, &Reference)> = system.logs.iter().map(|(i, log)| (log, &references[*i])).collect();
+    let tally = |(log, reference): (&Log, &Reference)| Ok((reference.id.clone(), Tally::of(log, reference, options, similarity)?));
+    each(workers(), pairs, tally).and_then(Report::of).with_context(|| system.name.clone())
 }
 
 fn print_reports(reports: &[(&str, Report)], per_recording: bool) {

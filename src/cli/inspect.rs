@@ -12,6 +12,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::model::calibration::{Calibration, CurvePoint};
 use crate::model::config::{AssistantConfig, VisionConfig};
 use crate::model::gguf::{self, GgufFile};
 use crate::model::metadata::{ASSISTANT_ARCHITECTURE, VISION_ARCHITECTURE};
@@ -139,18 +140,47 @@ fn describe_assistant(out: &mut String, config: &AssistantConfig) -> anyhow::Res
         config.vision_length,
         config.layout
     )?;
-    for (name, gate) in [("speak", config.gates.speak), ("dst_update", config.gates.dst_update)] {
-        writeln!(
-            out,
-            "gate {name}: {:?} at {}, hysteresis {}, rests {} s",
-            gate.kind, gate.threshold.0, gate.hysteresis, gate.refractory_s
-        )?;
-    }
+    out.push_str(&gates(config));
     match &config.vision {
         Some(vision) => writeln!(out, "sees with {} (sha256 {})", vision.file, vision.sha256)?,
         None => writeln!(out, "names no vision file")?,
     }
     Ok(())
+}
+
+/// Both gates' settings, and the curves that they come from.
+pub fn gates(config: &AssistantConfig) -> String {
+    let mut out = String::new();
+    let calibration = config.calibration.as_ref();
+    let curves = calibration.map(|c| (&c.speak, &c.dst_update));
+    for (name, gate, curve) in [
+        ("speak", config.gates.speak, curves.map(|(speak, _)| speak)),
+        ("dst_update", config.gates.dst_update, curves.map(|(_, update)| update)),
+    ] {
+        let (kind, at, rest_s) = (gate.kind, gate.threshold.0, gate.refractory_s);
+        let _ = writeln!(out, "gate {name}: {kind:?} at {at}, hysteresis {}, rests {rest_s} s", gate.hysteresis);
+        for point in curve.into_iter().flatten() {
+            let _ = writeln!(out, "{}", curve_line(point, at));
+        }
+    }
+    if let Some(Calibration { metric, recordings, .. }) = calibration {
+        let _ = writeln!(out, "curves: threshold, {}, precision and recall over {recordings} recordings; ◆ chosen", shown(&Value::String(metric.clone())));
+    }
+    out
+}
+
+/// Columns of the bar of a score of 1.
+const BAR_COLUMNS: f32 = 40.0;
+
+/// A point of a curve: threshold, bar, score, precision, recall.
+fn curve_line(point: &CurvePoint, chosen: f32) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (point.score * BAR_COLUMNS * 8.0).round() as usize;
+    let bar = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
+    let mark = if point.threshold == chosen { '◆' } else { ' ' };
+    let share = |value: Option<f32>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
+    let (precision, recall) = (share(point.precision), share(point.recall));
+    format!("  {mark} {:<5} {bar:<40} {:.3}  P {precision:<5}  R {recall}", point.threshold, point.score)
 }
 
 /// A value on one line, cut to a readable length; control characters escaped, for the file is not trusted.
@@ -254,6 +284,14 @@ mod tests {
         let bytes = [&(json.len() as u64).to_le_bytes()[..], json, &[0; 12]].concat();
         let text = of("f", &bytes).unwrap();
         assert!(text.contains("fps = \"2\"") && text.contains("\"cls\"  F16  [3, 1, 2]  12 bytes"), "{text}");
+    }
+
+    #[test]
+    fn a_curve_is_drawn_and_what_was_chosen_is_marked() {
+        let point = CurvePoint { threshold: 0.9, score: 0.4875, precision: Some(1.0), recall: None };
+        let bar = format!("{}▌{}", "█".repeat(19), " ".repeat(20));
+        assert_eq!(curve_line(&point, 0.9), format!("  ◆ 0.9   {bar} 0.487  P 1.000  R -"));
+        assert!(curve_line(&CurvePoint { score: 1.0, ..point }, 0.5).starts_with(&format!("    0.9   {}", "█".repeat(40))));
     }
 
     #[test]

@@ -9,13 +9,13 @@ use std::thread;
 use anyhow::{Context, bail};
 use candle_core::{DType, Device, Tensor};
 
+use super::config::Settings;
 use super::timing::{Shared, Timed};
 use crate::dialogue::layout::LayoutName;
-use crate::dialogue::policy;
 use crate::error::{Error, Result};
 use crate::model::Perceiver;
 use crate::model::assistant::Assistant;
-use crate::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
+use crate::model::config::{AssistantConfig, TextConfig, VisionConfig};
 use crate::model::encoder::Vision;
 use crate::model::gguf::{GgufFile, TensorInfo};
 use crate::model::metadata::MetaValue;
@@ -24,8 +24,7 @@ use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
 use crate::model::tokenizer::{Tokenizer, ggml};
 use crate::model::weights::{Stored, Weights};
-use crate::session::{Gates, SharedCodec, TokenizerCodec};
-use crate::units::Prob;
+use crate::session::{SessionConfig, SharedCodec, TokenizerCodec};
 
 /// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its extension run in this many.
 const MEMORY_TOKENS_MAX: usize = 4096;
@@ -46,22 +45,10 @@ pub struct Loaded {
     pub assistant: Arc<Timed<Assistant>>,
     /// Words to tokens and back.
     pub codec: SharedCodec,
-    /// The gates as the file has them, as a session takes them.
-    pub gates: Gates,
-    /// The gates as the file has them.
-    pub stored_gates: config::Gates,
+    /// What the assistant file says of itself: sizes, gates, how it was calibrated.
+    pub config: AssistantConfig,
     /// What it reads and writes.
     pub layout: LayoutName,
-    /// Vision tokens a frame.
-    pub tokens_per_frame: usize,
-    /// Frames are compared with the steps' words.
-    pub step_evidence: bool,
-    /// A sentence begins behind a line that names a step.
-    pub speech_note: bool,
-    /// Updates that are less sure wait.
-    pub update_prob_min: Prob,
-    /// But for so long at most, in seconds.
-    pub update_patience_s: Option<f64>,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -70,6 +57,17 @@ pub struct Loaded {
     pub vision_sha256: String,
     /// The type that most of the assistant's numbers are stored in, such as `Q4_0`.
     pub quantization: String,
+}
+
+impl Loaded {
+    /// What a session with this model is told: the settings over the model's own gates, and which files it is.
+    pub fn session_config(&self, settings: &Settings) -> SessionConfig {
+        SessionConfig {
+            model_sha256: self.model_sha256.clone(),
+            vision_sha256: self.vision_sha256.clone(),
+            ..settings.session_config(self.layout, &self.config)
+        }
+    }
 }
 
 /// A vision model by itself, for `encode`.
@@ -113,15 +111,9 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         vision: Some(Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
-        gates: session_gates(&config.gates),
-        stored_gates: config.gates,
         layout,
-        tokens_per_frame: config.tokens_per_frame,
-        step_evidence: config.step_evidence,
-        speech_note: config.speech_note,
-        update_prob_min: Prob(config.update_prob_min),
-        update_patience_s: config.update_patience_s.map(f64::from),
         frame_width: config.tokens_per_frame * config.vision_length,
+        config,
         model_sha256,
         vision_sha256: vision.sha256,
         quantization,
@@ -266,23 +258,6 @@ fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
     let tokenizer = Tokenizer::new(tokenizer_json(file)?.as_bytes(), text(file, TEMPLATE_KEY)?)?;
     TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).with_context(|| file.path().display().to_string())
-}
-
-/// A model file's gates as a session takes them.
-pub fn session_gates(gates: &config::Gates) -> Gates {
-    Gates { speak: gate(&gates.speak), dst_update: gate(&gates.dst_update) }
-}
-
-fn gate(gate: &config::GateConfig) -> policy::GateConfig {
-    policy::GateConfig {
-        kind: match gate.kind {
-            config::GateKind::Head => policy::GateKind::Head,
-            config::GateKind::Token => policy::GateKind::Token,
-        },
-        threshold: gate.threshold,
-        hysteresis: gate.hysteresis,
-        refractory_s: gate.refractory_s,
-    }
 }
 
 /// Threads for a model when none are asked for (0): one for a small file. Its products are too short to share out, and

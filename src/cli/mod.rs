@@ -1,5 +1,6 @@
 //! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall clock.
 
+mod calibrate;
 #[cfg(feature = "camera")]
 mod cameras;
 mod clip;
@@ -15,6 +16,7 @@ mod exit;
 mod export;
 mod film;
 mod flags;
+mod free_run;
 mod inspect;
 mod keepsake;
 mod load;

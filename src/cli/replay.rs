@@ -131,7 +131,7 @@ fn open_at(
     settings: &Settings,
     loaded: &Loaded,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let options = OpenOptions { fps: settings.fps, images_fps, tokens_per_frame: loaded.tokens_per_frame };
+    let options = OpenOptions { fps: settings.fps, images_fps, tokens_per_frame: loaded.config.tokens_per_frame };
     let source = sources::open(path, &options)?;
     let Some(input) = input else { return Ok(source) };
     Ok(Box::new(Merged::new(source, sources::read_inputs(input)?)))

@@ -88,8 +88,8 @@ fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome
     if stages::assistant(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
         return Ok(Outcome::Stopped);
     }
-    let Some(gates) = tune::gates(job, &episodes, progress)? else { return Ok(Outcome::Stopped) };
-    export::assistant(job, Some(gates))?;
+    let Some(found) = tune::gates(job, &episodes, progress)? else { return Ok(Outcome::Stopped) };
+    export::assistant(job, Some(found))?;
     progress.say(&format!("finished: {}", job.config.output.display()));
     Ok(Outcome::Finished)
 }

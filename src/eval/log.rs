@@ -24,7 +24,7 @@ pub struct Log {
     /// What the assistant said.
     pub utterances: Vec<(MediaTime, String)>,
     /// Warnings about the order of steps.
-    pub warnings: Vec<(MediaTime, WarningKind, StepId)>,
+    pub warnings: Vec<Warning>,
     /// What the gates read at each frame decided on.
     pub frames: Vec<Reading>,
     /// Thresholds that the session began with: speak, update. None for a gate that was off, which has no probabilities.
@@ -35,6 +35,19 @@ pub struct Log {
     pub contexts: Vec<MediaTime>,
     /// The log has its last event; without it the session was cut off.
     pub ended: bool,
+}
+
+/// A warning about the order of steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warning {
+    /// When.
+    pub at: MediaTime,
+    /// Begun too early, or never done.
+    pub kind: WarningKind,
+    /// The step it is about.
+    pub step: StepId,
+    /// The steps that are missing.
+    pub missing: Vec<StepId>,
 }
 
 /// Probabilities of both gates at a frame.
@@ -100,7 +113,7 @@ impl Log {
             Event::Context { at, .. } => self.contexts.push(at),
             Event::Mark { at, step, state } => self.states.push((at, step, state)),
             Event::Utterance { at, text, .. } => self.utterances.push((at, text)),
-            Event::Warning { at, kind, step, .. } => self.warnings.push((at, kind, step)),
+            Event::Warning { at, kind, step, missing, .. } => self.warnings.push(Warning { at, kind, step, missing }),
             Event::Transition { .. }
             | Event::Threshold { .. }
             | Event::Seek { .. }

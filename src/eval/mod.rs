@@ -26,6 +26,8 @@ pub mod speech;
 pub mod state;
 pub mod table;
 pub mod transitions;
+pub mod warnings;
+pub mod wording;
 
 pub use log::Log;
 pub use reference::Reference;

@@ -10,6 +10,7 @@ use super::reference::Reference;
 use super::score::{Options, Report, Scores};
 use super::speech::{self, CORRECT_ABOVE, Similarity};
 use super::transitions::{self, FALSE_UPDATE_TOLERANCE_S};
+use super::warnings::is_right;
 use crate::dialogue::annotation::IssueKind;
 use crate::dialogue::task::{Transition, Update};
 use crate::error::{Error, Result};
@@ -118,7 +119,8 @@ struct Play<'a> {
     said: Vec<Said<'a>>,
     /// Sentences of the reference that nothing stands for.
     unsaid: Vec<usize>,
-    warnings: Vec<(f64, &'static str, u16)>,
+    /// Time, kind, step, whether a label bears it out.
+    warnings: Vec<(f64, &'static str, u16, bool)>,
     rejected: Vec<(f64, &'a str, &'a str)>,
     contexts: Vec<f64>,
     /// Time, speak, update.
@@ -194,7 +196,9 @@ fn play<'a>(
         missed,
         said,
         unsaid,
-        warnings: log.warnings.iter().map(|(at, kind, step)| (at.seconds(), warning(kind), step.0)).collect(),
+        warnings: (log.warnings.iter().enumerate())
+            .map(|(i, w)| (w.at.seconds(), warning(&w.kind), w.step.0, is_right(i, &log.warnings, reference)))
+            .collect(),
         rejected: log.rejected.iter().map(|(at, text, why)| (at.seconds(), text.as_str(), why.as_str())).collect(),
         contexts: log.contexts.iter().map(|at| at.seconds()).collect(),
         gates: log.frames.iter().map(|r| (r.at.seconds(), r.speak.0, r.dst_update.0)).collect(),
@@ -230,6 +234,7 @@ fn sentences<'a>(
 mod tests {
     use super::super::log::tests_log as log;
     use super::super::reference::sample;
+    use super::super::score::Tally;
     use super::super::speech::Lexical;
     use super::*;
 
@@ -242,7 +247,7 @@ mod tests {
 
     fn page(log: &Log, reference: &Reference) -> String {
         let options = Options::default();
-        let report = Report::of([(log, reference)], &options, &Lexical).unwrap();
+        let report = Report::of(vec![(reference.id.clone(), Tally::of(log, reference, &options, &Lexical).unwrap())]).unwrap();
         let runs = [Run { name: "model", report: &report, pairs: vec![(log, reference)] }];
         let pictures = |_: &str| vec![Thumbnail { at_s: 3.0, url: "data:image/jpeg;base64,AAAA".into() }];
         render(&runs, &options, &Lexical, &pictures).unwrap()

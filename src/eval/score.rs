@@ -9,11 +9,10 @@ use super::log::Log;
 use super::reference::Reference;
 use super::speech::{self, Similarity, SpeechScores, SpeechTally};
 use super::state::{self, StateTally};
-use super::transitions::{self, FALSE_UPDATE_TOLERANCE_S, Matches, TOLERANCES_S};
+use super::transitions::{self, Fates, Matches, TOLERANCES_S};
+use super::warnings::{self, WarningScores, WarningTally};
 use super::{Hits, Rates, quantile};
-use crate::dialogue::annotation::IssueKind;
 use crate::error::{Error, Result};
-use crate::stream::WarningKind;
 
 /// Seconds in an hour.
 const HOUR_S: f64 = 3600.0;
@@ -54,11 +53,11 @@ pub struct Tally {
     tolerances_s: Vec<f64>,
     /// Per tolerance.
     transitions: Vec<Matches>,
-    false_updates: usize,
+    fates: Fates,
     state: StateTally,
     speech: SpeechTally,
     fit: Option<FitTally>,
-    warnings: Hits,
+    warnings: WarningTally,
     /// Speak, update.
     gates: [GateTally; 2],
     duration_s: f64,
@@ -77,15 +76,14 @@ impl Tally {
         same_task(log, reference)?;
         let window_s = options.window_s.unwrap_or_else(|| speech::window_of(&reference.dataset));
         let at = |t: &f64| transitions::matches(&log.transitions, &reference.transitions, *t);
-        let settled = at(&FALSE_UPDATE_TOLERANCE_S).all;
         Ok(Self {
             tolerances_s: options.tolerances_s.clone(),
             transitions: options.tolerances_s.iter().map(at).collect(),
-            false_updates: settled.predicted - settled.matched,
+            fates: transitions::fates(&log.transitions, &reference.transitions),
             state: state::tally(log, reference),
             speech: speech::tally(log, reference, window_s, similarity)?,
             fit: fit::tally(log, reference, similarity),
-            warnings: warnings(log, reference),
+            warnings: warnings::tally(log, reference),
             gates: gates::tally(log, reference),
             duration_s: reference.duration_s(),
             similarity: similarity.name().to_owned(),
@@ -102,7 +100,7 @@ impl Tally {
             mine.complete.add(&theirs.complete);
             mine.late_s.extend(&theirs.late_s);
         }
-        self.false_updates += other.false_updates;
+        self.fates.add(&other.fates);
         self.state.add(&other.state);
         self.speech.add(&other.speech);
         match (&mut self.fit, &other.fit) {
@@ -119,6 +117,14 @@ impl Tally {
         self.windows_s.extend(other.windows_s.iter().filter(new).copied().collect::<Vec<_>>());
         let new = |s: &&f64| !self.speeds.contains(s);
         self.speeds.extend(other.speeds.iter().filter(new).copied().collect::<Vec<_>>());
+    }
+
+    /// All of them together; `None` of none.
+    pub fn pool(all: impl IntoIterator<Item = Self>) -> Option<Self> {
+        all.into_iter().reduce(|mut total, other| {
+            total.add(&other);
+            total
+        })
     }
 
     /// The scores of these counts.
@@ -150,8 +156,9 @@ impl Tally {
                 abs_p90: quantile(&apart_s, 0.9),
                 within: self.tolerances_s.last().copied().unwrap_or_default(),
             },
-            false_updates_per_hour: (self.duration_s > 0.0).then(|| self.false_updates as f64 / (self.duration_s / HOUR_S)),
-            warnings: self.warnings.rates(),
+            false_updates_per_hour: (self.duration_s > 0.0).then(|| self.fates.wrong() as f64 / (self.duration_s / HOUR_S)),
+            updates: self.fates,
+            warnings: self.warnings.scores(self.duration_s),
             gates: Gates { speak: self.gates[0].scores(), dst_update: self.gates[1].scores() },
             duration_s: self.duration_s,
             speed: one_or_all(&self.speeds),
@@ -177,25 +184,6 @@ fn same_task(log: &Log, reference: &Reference) -> Result<()> {
     Ok(())
 }
 
-/// Warnings against labels: the same kind about the same step, whenever it was said.
-fn warnings(log: &Log, reference: &Reference) -> Hits {
-    let kind = |k: IssueKind| match k {
-        IssueKind::OutOfOrder => Some(WarningKind::OutOfOrder),
-        IssueKind::Missed => Some(WarningKind::Missed),
-        IssueKind::Mistake => None,
-    };
-    let mut open: Vec<_> = reference.issues.iter().filter_map(|i| Some((kind(i.kind)?, i.step))).collect();
-    let expected = open.len();
-    let mut matched = 0;
-    for (_, kind, step) in &log.warnings {
-        if let Some(i) = open.iter().position(|(k, s)| k == kind && s == step) {
-            open.swap_remove(i);
-            matched += 1;
-        }
-    }
-    Hits { matched, predicted: log.warnings.len(), reference: expected }
-}
-
 /// Scores of a set or of one recording; the keys of `eval --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scores {
@@ -215,10 +203,12 @@ pub struct Scores {
     pub speech: Speech,
     /// Of matched transitions.
     pub latency_s: Latency,
-    /// Predicted transitions without a reference within [`FALSE_UPDATE_TOLERANCE_S`], per hour of video.
+    /// Predicted transitions without a reference within [`transitions::FALSE_UPDATE_TOLERANCE_S`], per hour of video.
     pub false_updates_per_hour: Option<f64>,
-    /// Out-of-order and missed steps, against labels.
-    pub warnings: Rates,
+    /// What became of each predicted transition.
+    pub updates: Fates,
+    /// Out-of-order and skipped steps, against labels.
+    pub warnings: WarningScores,
     /// How well the gates' probabilities tell when to act.
     pub gates: Gates,
     /// Seconds scored.
@@ -330,25 +320,13 @@ pub struct RecordingScores {
 }
 
 impl Report {
-    /// Scores logs against their references, pair by pair.
+    /// The report on recordings that were counted, each with its name.
     ///
     /// # Errors
-    /// No pair at all, or what [`Tally::of`] refuses.
-    pub fn of<'a>(
-        pairs: impl IntoIterator<Item = (&'a Log, &'a Reference)>,
-        options: &Options,
-        similarity: &dyn Similarity,
-    ) -> Result<Self> {
-        let mut pooled: Option<Tally> = None;
-        let mut recordings = Vec::new();
-        for (log, reference) in pairs {
-            let tally = Tally::of(log, reference, options, similarity)?;
-            recordings.push(RecordingScores { id: reference.id.clone(), scores: tally.scores() });
-            match &mut pooled {
-                Some(pooled) => pooled.add(&tally),
-                None => pooled = Some(tally),
-            }
-        }
+    /// No recording at all.
+    pub fn of(counted: Vec<(String, Tally)>) -> Result<Self> {
+        let recordings = counted.iter().map(|(id, tally)| RecordingScores { id: id.clone(), scores: tally.scores() }).collect();
+        let pooled = Tally::pool(counted.into_iter().map(|(_, tally)| tally));
         let pooled = pooled.ok_or_else(|| Error::Invalid("no recording to score".into()))?;
         Ok(Self { set: pooled.scores(), recordings })
     }
@@ -360,8 +338,14 @@ mod tests {
     use super::super::reference::sample;
     use super::super::speech::Lexical;
     use super::*;
-    use crate::dialogue::annotation::Issue;
-    use crate::units::{MediaTime, StepId};
+    use crate::units::MediaTime;
+
+    fn report(pairs: &[(&Log, &Reference)]) -> Report {
+        let tally = |(log, reference): &(&Log, &Reference)| {
+            (reference.id.clone(), Tally::of(log, reference, &Options::default(), &Lexical).unwrap())
+        };
+        Report::of(pairs.iter().map(tally).collect()).unwrap()
+    }
 
     fn pairs() -> (Log, Reference, Log, Reference) {
         let updates = [(10.0, "S1->start"), (40.0, "S1->complete")];
@@ -377,7 +361,7 @@ mod tests {
     #[test]
     fn a_set_is_pooled_by_counts_and_time() {
         let (perfect, first, off, second) = pairs();
-        let report = Report::of([(&perfect, &first), (&off, &second)], &Options::default(), &Lexical).unwrap();
+        let report = report(&[(&perfect, &first), (&off, &second)]);
         let set = &report.set;
         // 2 + 0 of 4 within 2 s, 2 + 1 within 5 s (3 s late), 4 within 10 s (6 s late).
         assert_eq!(set.at(2.0).unwrap().f1, Some(0.5));
@@ -399,7 +383,7 @@ mod tests {
     #[test]
     fn the_json_has_the_agreed_keys() {
         let (perfect, first, ..) = pairs();
-        let report = Report::of([(&perfect, &first)], &Options::default(), &Lexical).unwrap();
+        let report = report(&[(&perfect, &first)]);
         let json = serde_json::to_value(&report).unwrap();
         for pointer in [
             "/set/transitions/2s/precision",
@@ -424,20 +408,6 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_held_against_labels() {
-        let (mut log, mut reference, ..) = pairs();
-        let issue = |kind, step| Issue { step: StepId(step), kind, at: MediaTime(5.0), missing: vec![], note: None };
-        reference.issues = vec![
-            issue(IssueKind::OutOfOrder, 0),
-            issue(IssueKind::Missed, 0),
-            issue(IssueKind::Mistake, 0), // Not something a warning event can tell.
-        ];
-        let said = (MediaTime(9.0), WarningKind::OutOfOrder, StepId(0));
-        log.warnings = vec![said, said];
-        assert_eq!(warnings(&log, &reference), Hits { matched: 1, predicted: 2, reference: 2 });
-    }
-
-    #[test]
     fn another_task_or_odd_options_are_errors() {
         let (perfect, first, ..) = pairs();
         let refuse = |log: &Log, options: &Options| Tally::of(log, &first, options, &Lexical).unwrap_err().to_string();
@@ -453,6 +423,6 @@ mod tests {
             let options = Options { window_s: Some(window), ..Options::default() };
             assert!(refuse(&perfect, &options).contains("speech window"));
         }
-        assert!(Report::of([], &Options::default(), &Lexical).is_err());
+        assert!(Report::of(vec![]).is_err());
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! A sentence on a silent frame is redundant, a reference sentence that nobody got is missed, and a match is
 //! correct above [`CORRECT_ABOVE`]. Upstream's own implementation loses a pair of cost exactly 0 (the same words at the
-//! same frame) and fails without any prediction; here both are counted as the definition says.
+//! same frame); here it is counted as the definition says.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::assignment::{Row, assign};
 use super::log::Log;
 use super::reference::Reference;
+use super::wording::{WordingScores, WordingTally};
 use super::{mean, share};
 use crate::error::{Error, Result};
 use crate::units::MediaTime;
@@ -34,9 +35,9 @@ pub const FRAMES_MAX: f64 = 2e6;
 /// Longest window on either side, in seconds.
 pub const WINDOW_MAX_S: f64 = 3600.0;
 
-/// Window of a data set: seconds of the reference before and after a prediction (upstream's `eval_utils.py`).
+/// Window of a data set, told by its name: seconds of the reference before and after a prediction (upstream's
+/// `eval_utils.py`).
 pub fn window_of(dataset: &str) -> (f64, f64) {
-    // By what its name contains, as upstream has it: `ego4d/dialog-klg_val`, `ego4d/narration_val`.
     let windows = [
         ("narration", (-2.5, 2.5)),
         ("ego4d", (-4.0, 8.5)),
@@ -50,7 +51,7 @@ pub fn window_of(dataset: &str) -> (f64, f64) {
 }
 
 /// How alike two sentences are.
-pub trait Similarity {
+pub trait Similarity: Send + Sync {
     /// Named beside every score that it makes.
     fn name(&self) -> &str;
     /// From 0 (nothing in common) to 1 (the same); the sign is ignored.
@@ -194,6 +195,8 @@ pub struct SpeechTally {
     correct_apart_s: Vec<f64>,
     missed: usize,
     redundant: usize,
+    /// Of correct matches.
+    wording: WordingTally,
 }
 
 impl SpeechTally {
@@ -203,6 +206,7 @@ impl SpeechTally {
         self.correct_apart_s.extend(&other.correct_apart_s);
         self.missed += other.missed;
         self.redundant += other.redundant;
+        self.wording.add(&other.wording);
     }
 
     /// The rates of what was pooled.
@@ -225,6 +229,7 @@ impl SpeechTally {
             mismatched: before_filter - correct,
             missed: self.missed,
             redundant: self.redundant,
+            wording: self.wording.scores(),
         }
     }
 }
@@ -256,6 +261,8 @@ pub struct SpeechScores {
     pub missed: usize,
     /// Predictions that got a silent frame.
     pub redundant: usize,
+    /// BLEU and METEOR of correct matches.
+    pub wording: WordingScores,
 }
 
 /// Counts what [`match_log`] gives.
@@ -263,14 +270,21 @@ pub struct SpeechScores {
 /// # Errors
 /// As there.
 pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechTally> {
-    let matched = match_log(log, reference, window_s, similarity)?;
+    let grid = Grid::of(log, reference, window_s)?;
+    let matched = grid.matched(similarity)?;
     let early = log.utterances.iter().filter(|(at, text)| *at < reference.start && !text.trim().is_empty()).count();
-    let correct = matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
+    let correct = || matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
+    let mut wording = WordingTally::default();
+    for pair in correct() {
+        let text = |of: &BTreeMap<usize, String>, frame| of.get(&frame).cloned().unwrap_or_default();
+        wording.take(&text(&grid.generated, pair.generated), &text(&grid.expected, pair.reference));
+    }
     Ok(SpeechTally {
-        correct_apart_s: correct.map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps).collect(),
+        correct_apart_s: correct().map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps).collect(),
         scores: matched.matched.iter().map(|p| p.score).collect(),
         missed: matched.missed.len(),
         redundant: matched.redundant.len() + early,
+        wording,
     })
 }
 
@@ -280,23 +294,41 @@ pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity:
 /// # Errors
 /// A window out of range, or a recording of too many frames.
 pub fn match_log(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechMatch> {
-    let fps = reference.fps;
-    if !((-WINDOW_MAX_S..=0.0).contains(&window_s.0) && (0.0..=WINDOW_MAX_S).contains(&window_s.1)) {
-        let (l, r) = window_s;
-        return Err(Error::Invalid(format!("speech window {l},{r}: expected -{WINDOW_MAX_S} to 0 and 0 to {WINDOW_MAX_S} s")));
+    Grid::of(log, reference, window_s)?.matched(similarity)
+}
+
+/// Sentences by frame.
+struct Grid {
+    generated: BTreeMap<usize, String>,
+    expected: BTreeMap<usize, String>,
+    frames: usize,
+    window: (i64, i64),
+}
+
+impl Grid {
+    fn of(log: &Log, reference: &Reference, window_s: (f64, f64)) -> Result<Self> {
+        let fps = reference.fps;
+        if !((-WINDOW_MAX_S..=0.0).contains(&window_s.0) && (0.0..=WINDOW_MAX_S).contains(&window_s.1)) {
+            let (l, r) = window_s;
+            return Err(Error::Invalid(format!("speech window {l},{r}: expected -{WINDOW_MAX_S} to 0 and 0 to {WINDOW_MAX_S} s")));
+        }
+        let frames = reference.end.seconds() * fps;
+        if !(fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
+            return Err(Error::Invalid(format!("recording `{}`: {frames} frames, expected at most {FRAMES_MAX}", reference.id)));
+        }
+        let start = frame_at(reference.start.seconds(), fps);
+        let expected = by_frame(reference.utterances.iter(), fps, start);
+        let last = frame_at(reference.end.seconds(), fps) - start;
+        let frames = expected.keys().next_back().map_or(last, |j| last.max(*j)) + 1;
+        let spoken = log.utterances.iter().filter(|(at, _)| *at >= reference.start);
+        // Truncated towards zero, as upstream's int().
+        let window = ((window_s.0 * fps) as i64, (window_s.1 * fps) as i64);
+        Ok(Self { generated: by_frame(spoken, fps, start), expected, frames, window })
     }
-    let frames = reference.end.seconds() * fps;
-    if !(fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
-        return Err(Error::Invalid(format!("recording `{}`: {frames} frames, expected at most {FRAMES_MAX}", reference.id)));
+
+    fn matched(&self, similarity: &dyn Similarity) -> Result<SpeechMatch> {
+        match_frames(&self.generated, &self.expected, self.frames, self.window, similarity)
     }
-    let start = frame_at(reference.start.seconds(), fps);
-    let expected = by_frame(reference.utterances.iter(), fps, start);
-    let last = frame_at(reference.end.seconds(), fps) - start;
-    let frames = expected.keys().next_back().map_or(last, |j| last.max(*j)) + 1;
-    let spoken = log.utterances.iter().filter(|(at, _)| *at >= reference.start);
-    // Truncated towards zero, as upstream's int().
-    let window = ((window_s.0 * fps) as i64, (window_s.1 * fps) as i64);
-    match_frames(&by_frame(spoken, fps, start), &expected, frames, window, similarity)
 }
 
 /// Frame of the clip that a moment falls on.
@@ -415,8 +447,10 @@ mod tests {
 
     #[test]
     fn upstreams_own_program_finds_the_same() {
-        let cases: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../tests/data/speech_match.json")).unwrap();
-        assert_eq!(cases.len(), 24);
+        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/data/speech_match.json")).unwrap();
+        let cases = file["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 30);
+        let mut pooled = SpeechTally::default();
         for (n, case) in cases.iter().enumerate() {
             let texts = |key: &str| -> BTreeMap<usize, String> {
                 let one = |v: &serde_json::Value| (v[0].as_u64().unwrap() as usize, v[1].as_str().unwrap().to_owned());
@@ -434,10 +468,36 @@ mod tests {
             let pairs: Vec<Vec<usize>> = got.matched.iter().map(|p| vec![p.generated, p.reference]).collect();
             let expected: Vec<Vec<usize>> = case["matched"].as_array().unwrap().iter().map(places).collect();
             assert_eq!(pairs, expected, "case {n}");
-            assert_eq!((got.missed, got.redundant), (places(&case["missed"]), places(&case["redundant"])), "case {n}");
+            assert_eq!((&got.missed, &got.redundant), (&places(&case["missed"]), &places(&case["redundant"])), "case {n}");
             for ((pair, score), cost) in got.matched.iter().zip(numbers("scores")).zip(numbers("costs")) {
                 assert!((pair.score - score).abs() < 2e-6 && (pair.cost - cost).abs() < 2e-6, "case {n}: {pair:?}");
             }
+            let correct = got.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
+            pooled.add(&SpeechTally {
+                correct_apart_s: correct.map(|p| p.generated.abs_diff(p.reference) as f64 / 2.0).collect(),
+                scores: got.matched.iter().map(|p| p.score).collect(),
+                missed: got.missed.len(),
+                redundant: got.redundant.len(),
+                wording: WordingTally::default(),
+            });
+        }
+        let ours = serde_json::to_value(pooled.scores()).unwrap();
+        for (theirs, name) in [
+            ("jaccard_index", "jaccard"),
+            ("missing_rate", "missing_rate"),
+            ("redundant_rate", "redundant_rate"),
+            ("semantic_score", "semantic_score"),
+            ("time_diff", "time_diff_s"),
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("F1", "f1"),
+            ("num_matched", "correct"),
+            ("num_mismatched", "mismatched"),
+            ("num_missed", "missed"),
+            ("num_redundant", "redundant"),
+        ] {
+            let (theirs, ours) = (file["whole"][theirs].as_f64().unwrap(), ours[name].as_f64().unwrap());
+            assert!((theirs - ours).abs() < 2e-6, "{name}: {ours}, upstream has {theirs}");
         }
     }
 

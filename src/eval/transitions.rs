@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Hits;
 use crate::dialogue::task::{Transition, Update};
 use crate::units::MediaTime;
@@ -50,6 +52,48 @@ pub fn matches(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Updat
         predicted: starts(out.all.predicted, out.complete.predicted),
         reference: starts(out.all.reference, out.complete.reference),
     };
+    out
+}
+
+/// What became of the predicted transitions, within [`FALSE_UPDATE_TOLERANCE_S`], and which of the reference's nobody told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fates {
+    /// The right step and kind at the right time.
+    pub right: usize,
+    /// The reference has a change then, but of another step or kind, or one that another prediction got.
+    pub other_step: usize,
+    /// The reference has no change then.
+    pub no_event: usize,
+    /// Changes of the reference without a prediction.
+    pub missed: usize,
+}
+
+impl Fates {
+    /// Pools another recording.
+    pub fn add(&mut self, other: &Self) {
+        self.right += other.right;
+        self.other_step += other.other_step;
+        self.no_event += other.no_event;
+        self.missed += other.missed;
+    }
+
+    /// False updates.
+    pub fn wrong(&self) -> usize {
+        self.other_step + self.no_event
+    }
+}
+
+/// Tells right updates, wrong ones by their kind, and missed ones apart.
+pub fn fates(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)]) -> Fates {
+    let pairs = paired(predicted, reference, FALSE_UPDATE_TOLERANCE_S);
+    let mut out = Fates { right: pairs.len(), missed: reference.len() - pairs.len(), ..Fates::default() };
+    for (i, (at, _)) in predicted.iter().enumerate() {
+        if pairs.iter().any(|(taken, _)| *taken == i) {
+            continue;
+        }
+        let near = reference.iter().any(|(t, _)| (t.seconds() - at.seconds()).abs() <= FALSE_UPDATE_TOLERANCE_S);
+        if near { out.other_step += 1 } else { out.no_event += 1 }
+    }
     out
 }
 
@@ -134,6 +178,17 @@ mod tests {
         assert_eq!(five.late_s, [1.5, -4.0, 2.0]);
         assert_eq!(five.start, Hits { matched: 2, predicted: 3, reference: 2 });
         assert_eq!(five.complete, Hits { matched: 1, predicted: 1, reference: 2 });
+    }
+
+    #[test]
+    fn a_wrong_update_is_of_another_step_or_at_no_event() {
+        let reference = at(&[(10.0, "S1->start"), (20.0, "S1->complete"), (40.0, "S2->start")]);
+        let predicted = at(&[(11.0, "S1->start"), (12.0, "S2->start"), (21.0, "S2->complete"), (30.0, "S3->start")]);
+        let got = fates(&predicted, &reference);
+        assert_eq!(got, Fates { right: 1, other_step: 2, no_event: 1, missed: 2 });
+        assert_eq!(got.wrong(), 3);
+        assert_eq!(fates(&[], &reference), Fates { missed: 3, ..Fates::default() });
+        assert_eq!(fates(&predicted, &[]), Fates { no_event: 4, ..Fates::default() });
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use crate::error::{Error, Result};
 use crate::units::{Threshold, TokenId};
 
@@ -390,6 +391,9 @@ pub struct AssistantConfig {
     /// for as long as it takes.
     #[serde(default)]
     pub update_patience_s: Option<f32>,
+    /// How the gates' settings were found, if they were.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// The vision file; absent in a checkpoint that has none yet.
     pub vision: Option<VisionRef>,
 }
@@ -423,6 +427,7 @@ impl AssistantConfig {
         if !LAYOUTS.contains(&self.layout.as_str()) {
             return Err(Error::Model(format!("dstproact.layout: found {:?}, expected one of {LAYOUTS:?}", self.layout)));
         }
+        self.calibration.as_ref().map_or(Ok(()), Calibration::validate)?;
         self.vision.as_ref().map_or(Ok(()), VisionRef::validate)
     }
 

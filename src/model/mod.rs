@@ -7,6 +7,7 @@
 
 pub mod assistant;
 pub mod backbone;
+pub mod calibration;
 pub mod config;
 pub mod encoder;
 pub mod evidence;

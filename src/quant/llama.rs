@@ -122,6 +122,7 @@ pub(super) fn read(
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: None,
     };
     config.validate()?;

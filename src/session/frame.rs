@@ -141,6 +141,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         for event in std::mem::take(&mut moment.held) {
             sink.emit(&event)?;
         }
+        for amiss in self.tracker.left_out(at) {
+            sink.emit(&warning(frame, at, amiss))?;
+        }
         // The gate takes its reading in any case: an answer that is owed does not change what it remembers.
         let owed = std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
         if !self.speak_gate.decide(reading.speak, at) && !owed {

@@ -10,7 +10,7 @@ use crate::dialogue::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
 use crate::stream::log::Check;
-use crate::stream::{Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo, update_of};
+use crate::stream::{Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo, WarningKind, update_of};
 use crate::units::{FrameIdx, MediaTime, Prob};
 
 /// A frame of the log, until the events that belong to it have been read.
@@ -123,7 +123,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             }
             Event::Transition { .. } => {
                 if let Some((at, update)) = update_of(event).filter(|_| past.about_task) {
-                    // What is amiss was told then; the tracker remembers that it was.
                     self.tracker.apply(at, update)?;
                 }
                 past.reading.iter_mut().for_each(|reading| reading.updated = true);
@@ -153,9 +152,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             }
             Event::Utterance { .. } => past.reading.iter_mut().for_each(|reading| reading.spoke = true),
             Event::User { at, text } => past.words.push((*at, text.clone())),
-            Event::End { .. } if past.about_task => {
-                self.tracker.amiss_at_end();
-            }
+            Event::Warning { kind: WarningKind::Missed, missing, .. } if past.about_task => self.tracker.was_told(missing),
             Event::Mark { .. }
             | Event::End { .. }
             | Event::Rejected { .. }

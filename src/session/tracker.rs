@@ -11,6 +11,9 @@ use crate::units::{MediaTime, StepId};
 /// Changes that can be taken back at most: more than the updates of any task.
 const UNDO_DEPTH_MAX: usize = 256;
 
+/// A step is told as left out only when nothing has changed for this long, in seconds: who goes back for it does so at once.
+const SETTLED_S: f64 = 5.0;
+
 /// Something odd about the order of steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Amiss {
@@ -30,14 +33,16 @@ pub(super) struct Tracker {
     prompted: TaskState,
     /// When each change was made and the states before it, the oldest first.
     history: VecDeque<(MediaTime, TaskState)>,
-    /// Steps whose absence has been told: once each.
+    /// Steps that have been told as left out: once each.
     told: BTreeSet<StepId>,
+    /// When a step changed last.
+    changed_at: Option<MediaTime>,
 }
 
 impl Tracker {
     pub(super) fn new(task: Option<Task>) -> Self {
         let state = task.as_ref().map(TaskState::new).unwrap_or_default();
-        Self { task, known: state.clone(), prompted: state.clone(), state, history: VecDeque::new(), told: BTreeSet::new() }
+        Self { task, known: state.clone(), prompted: state.clone(), state, history: VecDeque::new(), told: BTreeSet::new(), changed_at: None }
     }
 
     pub(super) fn task(&self) -> Option<&Task> {
@@ -82,7 +87,8 @@ impl Tracker {
                 let amiss = Amiss { kind: WarningKind::OutOfOrder, step: update.step, missing };
                 if amiss.missing.is_empty() { Vec::new() } else { vec![amiss] }
             }
-            Transition::Complete => self.missed(update.step).into_iter().collect(),
+            // What it lacks may still come; `left_out` tells of it when it does not.
+            Transition::Complete => Vec::new(),
         })
     }
 
@@ -157,35 +163,64 @@ impl Tracker {
         self.known = self.prompted.clone();
     }
 
-    /// What was never started although something that needs it was.
-    pub(super) fn amiss_at_end(&mut self) -> Vec<Amiss> {
-        let begun: Vec<StepId> =
-            self.state.iter().filter(|(_, state)| *state != StepState::NotStarted).map(|(step, _)| step).collect();
-        begun.into_iter().filter_map(|step| self.missed(step)).collect()
+    /// Steps that were never begun though the task is over: its final steps (those that no other needs) are all completed,
+    /// nothing is being done, and it has stayed so for [`SETTLED_S`].
+    pub(super) fn left_out(&mut self, at: MediaTime) -> Vec<Amiss> {
+        let Some(task) = &self.task else { return Vec::new() };
+        let settled = self.changed_at.is_some_and(|last| at.0 - last.0 >= SETTLED_S);
+        let idle = self.state.iter().all(|(_, state)| state != StepState::InProgress);
+        let finals: Vec<StepId> = finals(task).collect();
+        let done = |step: &StepId| self.state.get(*step) == Some(StepState::Completed);
+        let over = settled && idle && !finals.is_empty() && finals.iter().all(done);
+        if over { self.missed(|_| true) } else { Vec::new() }
     }
 
-    /// Prerequisites of a step, near and far, that were never started and have not been told yet.
-    fn missed(&mut self, step: StepId) -> Option<Amiss> {
-        let task = self.task.as_ref()?;
-        let mut missing = BTreeSet::new();
-        let mut open = vec![step];
-        while let Some(next) = open.pop() {
-            for before in &task.steps.get(usize::from(next.0))?.after {
-                if self.state.get(*before) == Some(StepState::NotStarted) && missing.insert(*before) {
-                    open.push(*before);
-                }
-            }
+    /// Steps that were never begun when the session ends: all of them if a final step or half of the steps were begun, for
+    /// then the task was meant to be done; else those that something which was begun needs.
+    pub(super) fn amiss_at_end(&mut self) -> Vec<Amiss> {
+        let Some(task) = &self.task else { return Vec::new() };
+        let begun = |step| self.state.get(step).is_some_and(|state| state != StepState::NotStarted);
+        let steps_begun = task.iter().filter(|(step, _)| begun(*step)).count();
+        let finals: Vec<StepId> = finals(task).collect();
+        if !finals.is_empty() && (2 * steps_begun >= task.steps.len() || finals.into_iter().any(begun)) {
+            return self.missed(|_| true);
         }
-        let missing: Vec<StepId> = missing.into_iter().filter(|step| self.told.insert(*step)).collect();
-        (!missing.is_empty()).then_some(Amiss { kind: WarningKind::Missed, step, missing })
+        let mut needed = BTreeSet::new();
+        let mut open: Vec<StepId> = task.iter().map(|(step, _)| step).filter(|step| begun(*step)).collect();
+        while let Some(next) = open.pop() {
+            let before = task.steps.get(usize::from(next.0)).map_or(&[][..], |step| &step.after);
+            open.extend(before.iter().copied().filter(|before| needed.insert(*before)));
+        }
+        self.missed(|step| needed.contains(&step))
+    }
+
+    /// A resumed session has told this before.
+    pub(super) fn was_told(&mut self, missing: &[StepId]) {
+        self.told.extend(missing);
+    }
+
+    /// Steps of a kind that were never begun and have not been told yet, a warning each.
+    fn missed(&mut self, of: impl Fn(StepId) -> bool) -> Vec<Amiss> {
+        let never = self.state.iter().filter(|(step, state)| *state == StepState::NotStarted && of(*step));
+        let new: Vec<StepId> = never.map(|(step, _)| step).filter(|step| !self.told.contains(step)).collect();
+        self.told.extend(&new);
+        new.into_iter().map(|step| Amiss { kind: WarningKind::Missed, step, missing: vec![step] }).collect()
     }
 
     fn remember(&mut self, at: MediaTime, before: TaskState) {
+        self.changed_at = Some(at);
         if self.history.len() == UNDO_DEPTH_MAX {
             self.history.pop_front();
         }
         self.history.push_back((at, before));
     }
+}
+
+/// Steps that no other step needs. A task that names no prerequisites at all says nothing about order, and has none.
+fn finals(task: &Task) -> impl Iterator<Item = StepId> + '_ {
+    let ordered = task.steps.iter().any(|step| !step.after.is_empty());
+    let needed = |id: StepId| task.steps.iter().any(|step| step.after.contains(&id));
+    task.iter().map(|(step, _)| step).filter(move |step| ordered && !needed(*step))
 }
 
 fn difference(from: &TaskState, to: &TaskState) -> Vec<(StepId, StepState)> {
@@ -212,22 +247,60 @@ mod tests {
         format!("{:?} {} {}", amiss.kind, amiss.step, missing.join(","))
     }
 
+    fn told(amiss: &[Amiss]) -> Vec<String> {
+        amiss.iter().map(tell).collect()
+    }
+
     #[test]
-    fn out_of_order_and_missed_are_told_and_missed_only_once() {
+    fn what_begins_too_early_is_told_at_once_and_what_was_left_out_when_the_task_is_over() {
         let mut t = tracker();
         assert_eq!(go(&mut t, "S3->start"), ["OutOfOrder S3 S2"]);
-        assert_eq!(go(&mut t, "S3->complete"), ["Missed S3 S1,S2"]);
+        assert_eq!(go(&mut t, "S3->complete"), [""; 0], "S1 and S2 may still come");
         assert_eq!(go(&mut t, "S4->start"), ["OutOfOrder S4 S2"]);
+        assert_eq!(t.left_out(MediaTime(60.0)), [], "S4 is being done");
         assert_eq!(go(&mut t, "S4->complete"), [""; 0]);
+        assert_eq!(t.left_out(MediaTime(1.0 + SETTLED_S - 0.1)), [], "the wearer may just be going back for it");
+        assert_eq!(told(&t.left_out(MediaTime(1.0 + SETTLED_S))), ["Missed S1 S1", "Missed S2 S2"]);
+        assert_eq!(t.left_out(MediaTime(99.0)), [], "once each");
         assert_eq!(t.amiss_at_end(), []);
     }
 
     #[test]
-    fn a_step_begun_without_its_prerequisite_is_told_at_the_end() {
+    fn what_comes_late_was_not_left_out() {
+        let mut t = tracker();
+        for text in ["S3->start", "S3->complete", "S4->start", "S4->complete", "S2->start"] {
+            go(&mut t, text);
+        }
+        assert_eq!(t.left_out(MediaTime(60.0)), [], "S2 is being done");
+        go(&mut t, "S2->complete");
+        assert_eq!(told(&t.left_out(MediaTime(60.0))), ["Missed S1 S1"]);
+    }
+
+    #[test]
+    fn at_the_end_it_depends_on_how_far_the_task_went() {
         let mut t = tracker();
         go(&mut t, "S2->start");
-        assert_eq!(t.amiss_at_end().iter().map(tell).collect::<Vec<_>>(), ["Missed S2 S1"]);
+        assert_eq!(told(&t.amiss_at_end()), ["Missed S1 S1"], "S3 and S4 were not come to");
         assert_eq!(t.amiss_at_end(), []);
+        let mut t = tracker();
+        for text in ["S1->start", "S1->complete", "S2->start", "S2->complete", "S4->start"] {
+            go(&mut t, text);
+        }
+        assert_eq!(told(&t.amiss_at_end()), ["Missed S3 S3"], "S4 ends the task");
+        let mut t = tracker();
+        for text in ["S1->start", "S1->complete", "S2->start"] {
+            go(&mut t, text);
+        }
+        assert_eq!(told(&t.amiss_at_end()), ["Missed S3 S3", "Missed S4 S4"], "half of it was begun");
+        let mut t = tracker();
+        t.was_told(&[StepId(0)]);
+        go(&mut t, "S2->start");
+        assert_eq!(t.amiss_at_end(), []);
+        // Without a word about the order nothing is known to be left out.
+        let mut t = Tracker::new(Some(Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap()));
+        go(&mut t, "S2->start");
+        go(&mut t, "S2->complete");
+        assert_eq!((t.left_out(MediaTime(60.0)), t.amiss_at_end()), (vec![], vec![]));
     }
 
     #[test]

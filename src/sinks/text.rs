@@ -116,7 +116,7 @@ impl TextSink {
     fn warning(&self, kind: WarningKind, step: StepId, missing: &[StepId]) -> String {
         match kind {
             WarningKind::OutOfOrder => format!("warning: {} began before: {}", self.step(step), self.steps(missing)),
-            WarningKind::Missed => format!("warning: never done although {} needs it: {}", self.step(step), self.steps(missing)),
+            WarningKind::Missed => format!("warning: left out: {}", self.steps(missing)),
         }
     }
 }

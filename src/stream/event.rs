@@ -67,7 +67,8 @@ pub enum ContextPolicyName {
 pub enum WarningKind {
     /// A step began although a prerequisite is not completed; `missing` names it.
     OutOfOrder,
-    /// A prerequisite was never started when what depends on it was completed, or at the end.
+    /// A step was never begun and the task is over; `step` and `missing` both name it. (In logs of before, `missing` names
+    /// what was never begun, and `step` something completed that needs it.)
     Missed,
 }
 
@@ -161,7 +162,7 @@ pub enum Event {
         kind: WarningKind,
         /// The step it is about.
         step: StepId,
-        /// The prerequisites that are missing.
+        /// The steps that are missing.
         missing: Vec<StepId>,
     },
     /// The assistant said something.

@@ -125,6 +125,12 @@ pub struct GateSettings {
     pub dst_update_refractory_s: f64,
     /// Rest of the speak gate after firing, in seconds.
     pub speak_refractory_s: f64,
+    /// Other hystereses that are tried for either gate at the best thresholds.
+    #[serde(default)]
+    pub hysteresis_tried: Vec<f32>,
+    /// Other rests that are tried for either gate at the best thresholds, in seconds.
+    #[serde(default)]
+    pub refractory_s_tried: Vec<f64>,
 }
 
 /// Quantization recipes, by the names of files in `quantize/` or by path.
@@ -285,6 +291,7 @@ impl TrainConfig {
             speech_note: m.speech_note,
             update_prob_min: self.gates.update_prob_min,
             update_patience_s: self.gates.update_patience_s,
+            calibration: None,
             vision: None,
         }
     }

@@ -1,11 +1,10 @@
 //! AdamW, and Muon for matrices, with gradient clipping and a cosine schedule; saved and taken up again to the bit.
 
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::train::parallel::each;
 
 /// Settings of the optimizer (Loshchilov and Hutter 2019).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,20 +179,7 @@ impl Optimizer {
         let config = &self.config;
         let work: Vec<(&mut Slot, &Tensor)> =
             self.slots.iter_mut().zip(gradients).filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?))).collect();
-        let work = Mutex::new(work.into_iter());
-        let advance = || -> Result<()> {
-            loop {
-                let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((slot, gradient)) = next else { return Ok(()) };
-                slot.advance(gradient, config, &now)?;
-            }
-        };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(advance)).collect();
-            let mine = advance();
-            let stopped = || crate::error::Error::Invalid("a training thread stopped".into());
-            others.into_iter().try_for_each(|other| other.join().map_err(|_| stopped())?).and(mine)
-        })?;
+        each(self.threads, work, |(slot, gradient)| slot.advance(gradient, config, &now))?;
         Ok(norm)
     }
 

@@ -1,12 +1,51 @@
-//! Gradients of several examples at once, one thread each, added up in the order of the examples: the sum does not
-//! depend on the number of threads.
+//! Work on several threads whose result does not depend on how many there are: [`each`], and gradients on top of it,
+//! added up in the order of the examples.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+/// `f` of every item, `threads` at a time, in the items' order. After a failure no further item is begun; the error is
+/// that of the first item that failed, in their order.
+///
+/// # Errors
+/// As `f`.
+pub fn each<I, T: Send, E: Send>(
+    threads: usize,
+    items: impl IntoIterator<Item = I, IntoIter: ExactSizeIterator + Send>,
+    f: impl Fn(I) -> std::result::Result<T, E> + Sync,
+) -> std::result::Result<Vec<T>, E> {
+    let items = items.into_iter();
+    let others = threads.min(items.len()).saturating_sub(1);
+    let waiting = Mutex::new(items.enumerate());
+    let done: Mutex<Vec<(usize, std::result::Result<T, E>)>> = Mutex::new(Vec::new());
+    // Items are begun in their order, so all before one that failed are begun and come to their end.
+    let work = || {
+        loop {
+            if held(&done).iter().any(|(_, result)| result.is_err()) {
+                return;
+            }
+            let Some((place, item)) = held(&waiting).next() else { return };
+            let result = f(item);
+            held(&done).push((place, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..others {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A loss with what should be logged of it.
 pub struct Scored<S> {
@@ -27,34 +66,14 @@ pub fn gradients<E: Sync, S: Send>(
     threads: usize,
     score: impl Fn(&E) -> Result<Option<Scored<S>>> + Sync,
 ) -> Result<(Vec<Option<Tensor>>, Vec<S>)> {
-    type Slot<S> = Option<Result<Option<(Vec<Option<Tensor>>, S)>>>;
-    let slots: Vec<Mutex<Slot<S>>> = examples.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(example), Some(slot)) = (examples.get(i), slots.get(i)) else { return };
-            let result = score(example).and_then(|scored| {
-                let Some(Scored { loss, stats }) = scored else { return Ok(None) };
-                let store = loss.backward()?;
-                Ok(Some((vars.iter().map(|v| store.get(v).cloned()).collect(), stats)))
-            });
-            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(examples.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
+    let results = each(threads, examples, |example| -> Result<Option<(Vec<Option<Tensor>>, S)>> {
+        let Some(Scored { loss, stats }) = score(example)? else { return Ok(None) };
+        let store = loss.backward()?;
+        Ok(Some((vars.iter().map(|v| store.get(v).cloned()).collect(), stats)))
+    })?;
     let mut total: Vec<Option<Tensor>> = vec![None; vars.len()];
     let mut all = Vec::with_capacity(examples.len());
-    for slot in slots {
-        let result = slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some((gradients, stats)) = result.ok_or_else(|| Error::Invalid("a training thread stopped".into()))?? else {
-            continue;
-        };
+    for (gradients, stats) in results.into_iter().flatten() {
         all.push(stats);
         for (sum, gradient) in total.iter_mut().zip(gradients) {
             *sum = match (sum.take(), gradient) {
@@ -71,6 +90,19 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn results_keep_the_items_order_and_the_first_error_wins() {
+        for threads in [0, 1, 3, 50] {
+            assert_eq!(each(threads, 0..20, |i| Ok::<_, ()>(i * i)).unwrap(), (0..20).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(each(threads, 0..20, |i| if i % 7 == 6 { Err(i) } else { Ok(()) }), Err(6));
+            let mut slots = [1, 2, 3];
+            each(threads, slots.iter_mut(), |slot| { *slot += 1; Ok::<_, ()>(()) }).unwrap();
+            assert_eq!(slots, [2, 3, 4]);
+        }
+        assert_eq!(each(2, Vec::<u8>::new(), Ok::<_, ()>), Ok(vec![]));
+    }
 
     #[test]
     fn sums_are_the_same_for_any_number_of_threads() {

@@ -430,7 +430,7 @@ impl App {
         let missing = tell::steps(missing);
         let short = match kind {
             WarningKind::OutOfOrder => format!("out of order: begun before {missing}"),
-            WarningKind::Missed => format!("missed: done without {missing}"),
+            WarningKind::Missed => "missed: left out".to_owned(),
         };
         let long = tell::warning(kind, step, &missing);
         if let Some(row) = self.row(step) {

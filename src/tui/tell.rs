@@ -73,7 +73,7 @@ pub(super) fn threshold(gate: GateName, Threshold(threshold): Threshold) -> Stri
 pub(super) fn warning(kind: WarningKind, step: StepId, missing: &str) -> String {
     match kind {
         WarningKind::OutOfOrder => format!("{step} began before {missing} was done"),
-        WarningKind::Missed => format!("{missing} was missed before {step}"),
+        WarningKind::Missed => format!("{missing} was left out"),
     }
 }
 

@@ -128,6 +128,7 @@ fn write_assistant(path: &Path, vision: &Path) {
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
     };
     let weights = Weights::trainable(2, &Device::Cpu);

@@ -59,6 +59,7 @@ pub fn assistant_config() -> AssistantConfig {
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: None,
     }
 }

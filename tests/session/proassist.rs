@@ -92,6 +92,7 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: None,
     };
     let weights: HashMap<String, Stored> =

@@ -48,6 +48,7 @@ fn assistant(context_length: usize) -> Assistant {
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: None,
     };
     let fresh = Weights::trainable(SEED, &Device::Cpu);

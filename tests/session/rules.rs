@@ -164,10 +164,10 @@ fn the_order_of_steps_is_watched() {
             r#"{"type":"transition","frame":0,"at":0.0,"step":"S3","transition":"start","prob":0.9}"#,
             r#"{"type":"warning","frame":0,"at":0.0,"kind":"out_of_order","step":"S3","missing":["S2"]}"#,
             r#"{"type":"transition","frame":1,"at":0.5,"step":"S3","transition":"complete","prob":0.9}"#,
-            r#"{"type":"warning","frame":1,"at":0.5,"kind":"missed","step":"S3","missing":["S1","S2"]}"#,
             r#"{"type":"utterance","frame":1,"at":0.5,"text":"Wait!","prob":0.9}"#,
             r#"{"type":"transition","frame":2,"at":1.0,"step":"S2","transition":"start","prob":0.9}"#,
             r#"{"type":"warning","frame":2,"at":1.0,"kind":"out_of_order","step":"S2","missing":["S1"]}"#,
+            r#"{"type":"warning","frame":2,"at":1.0,"kind":"missed","step":"S1","missing":["S1"]}"#,
             r#"{"type":"end","frames":3,"steps":[{"id":"S1","state":"not_started"},{"id":"S2","state":"in_progress"},{"id":"S3","state":"completed"}]}"#,
         ]
     );

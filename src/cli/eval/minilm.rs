@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
+use sha2::{Digest, Sha256};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::eval::speech::Similarity;
@@ -22,6 +23,7 @@ const TOKENS_MAX: usize = 256;
 /// A sentence model; remembers each sentence's embedding.
 pub struct SentenceModel {
     name: String,
+    fingerprint: String,
     model: BertModel,
     tokenizer: Tokenizer,
     known: Mutex<HashMap<String, Arc<[f32]>>>,
@@ -45,12 +47,21 @@ impl SentenceModel {
         tokenizer.with_truncation(Some(truncation)).map_err(|e| anyhow!("{}: {e}", bad("tokenizer.json")))?;
         let words = tokenizer.get_vocab_size(true);
         ensure!(words <= config.vocab_size, "{}: {words} tokens, the model has {}", bad("tokenizer.json"), config.vocab_size);
-        let weights = VarBuilder::from_buffered_safetensors(read("model.safetensors")?, DType::F32, &Device::Cpu)
+        let bytes = read("model.safetensors")?;
+        let mut hash = Sha256::new();
+        [&bytes, &read("tokenizer.json")?, &read("config.json")?].into_iter().for_each(|part| hash.update(part));
+        let fingerprint = format!("{:x}", hash.finalize());
+        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
             .with_context(|| bad("model.safetensors"))?;
         let model = BertModel::load(weights, &config).with_context(|| bad("model.safetensors"))?;
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let name = format!("bert-cosine:{}", folder.file_name().unwrap_or_default().to_string_lossy());
-        Ok(Self { name, model, tokenizer, known: Mutex::default() })
+        Ok(Self { name, fingerprint, model, tokenizer, known: Mutex::default() })
+    }
+
+    /// Hash of the model's files.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The embedding of a sentence, `[D]`, of length 1.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use super::{Args, read_references};
+use super::{Args, read_references, workers};
 use crate::eval::baseline::{self, Averages, Clip};
 use crate::eval::change::{self, Detector};
 use crate::eval::{Log, Reference, log};
 use crate::features::FeatureFile;
 use crate::stream::Event;
+use crate::train::parallel::each;
 use crate::units::MediaTime;
 
 /// A system that does not look.
@@ -55,7 +56,7 @@ pub(super) fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<V
     for kind in &args.baseline {
         systems.push(run_baseline(*kind, args, references)?);
     }
-    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND");
+    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND (or --calibrate MODEL)");
     for (i, system) in systems.iter().enumerate() {
         let twice = systems[..i].iter().any(|s| s.name == system.name);
         ensure!(!twice, "two systems are named `{}`", system.name);
@@ -75,32 +76,32 @@ pub(in crate::cli) fn log_id(path: &Path) -> String {
 
 fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyhow::Result<System> {
     let place = |id: &str| references.iter().position(|r| r.id == id);
-    let (mut logs, mut cut) = (BTreeMap::new(), Vec::new());
-    let mut add = |place: usize, path: &Path| -> anyhow::Result<()> {
-        let log = Log::read(path)?;
-        if !log.ended {
-            cut.push(path.display().to_string());
-        }
-        ensure!(logs.insert(place, log).is_none(), "{}: a second log of recording `{}`", path.display(), references[place].id);
+    let mut files: BTreeMap<usize, PathBuf> = BTreeMap::new();
+    let mut add = |place: usize, path: PathBuf| -> anyhow::Result<()> {
+        let again = format!("{}: a second log of recording `{}`", path.display(), references[place].id);
+        ensure!(files.insert(place, path).is_none(), again);
         Ok(())
     };
     for path in paths {
         if path.is_dir() {
             for file in logs_in(path)? {
                 if let Some(place) = place(&log_id(&file)) {
-                    add(place, &file)?;
+                    add(place, file)?;
                 }
             }
         } else if let ([_], [_]) = (paths, references) {
-            add(0, path)?;
+            add(0, path.clone())?;
         } else {
             let id = log_id(path);
             let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
-            add(place, path)?;
+            add(place, path.clone())?;
         }
     }
+    let read = |(place, path): (&usize, &PathBuf)| -> anyhow::Result<_> { Ok((*place, Log::read(path)?)) };
+    let logs: BTreeMap<usize, Log> = each(workers(), &files, read)?.into_iter().collect();
+    let cut: Vec<_> = logs.iter().filter(|(_, log)| !log.ended).filter_map(|(place, _)| files.get(place)).collect();
     if let Some(first) = cut.first() {
-        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({first})", cut.len(), logs.len());
+        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({})", cut.len(), logs.len(), first.display());
     }
     Ok(System { name: name.to_owned(), logs })
 }
@@ -169,7 +170,7 @@ fn change_of_file(path: &Path, reference: &Reference) -> anyhow::Result<Vec<(Med
 }
 
 /// An id that can be a file's name and nothing else.
-fn plain_name(id: &str) -> anyhow::Result<&str> {
+pub(super) fn plain_name(id: &str) -> anyhow::Result<&str> {
     let plain = Path::new(id).file_name().is_some_and(|f| f == id) && !id.contains(['/', '\\']);
     ensure!(plain, "recording id `{id}` cannot be a file's name");
     Ok(id)

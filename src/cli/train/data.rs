@@ -1,8 +1,7 @@
 //! The episodes of a training: found, decoded once, encoded once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use candle_core::Device;
@@ -20,6 +19,7 @@ use crate::sources::{self, OpenOptions};
 use crate::stream::{Content, Input, Poll};
 use crate::train::config::TrainConfig;
 use crate::train::examples::Source;
+use crate::train::parallel::each;
 use crate::train::pixels::{Jitter, Pixels, to_tensor};
 use crate::units::MediaTime;
 
@@ -85,7 +85,7 @@ impl Episodes {
     /// A video cannot be read.
     pub fn pixels(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
         let size = job.config.vision_model.image_size;
-        each("decode", &self.all, job.threads, progress, |episode| {
+        each_episode("decode", &self.all, job.threads, progress, |episode| {
             let file = episode.pixel_file(job.config);
             if Pixels::open(&file, size).is_ok() {
                 return Ok(());
@@ -104,7 +104,7 @@ impl Episodes {
         let size = job.config.vision_model.image_size;
         let folder = job.config.work.join("features");
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        each("encode", &self.all, job.threads, progress, |episode| {
+        each_episode("encode", &self.all, job.threads, progress, |episode| {
             let file = episode.feature_file(job.config);
             if FeatureFile::read(&file, job.config.fps).is_ok_and(|f| f.encoder_sha256 == vision.sha256) {
                 return Ok(());
@@ -192,44 +192,28 @@ impl Episode {
 }
 
 /// Runs `f` on every episode with a few threads and a bar; stops early, with `false`, when the person asks.
-fn each(
+fn each_episode(
     stage: &str,
     episodes: &[Episode],
     threads: usize,
     progress: &mut Progress,
     f: impl Fn(&Episode) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<bool> {
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let halt = std::sync::atomic::AtomicBool::new(false);
-    let failed: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                while !halt.load(Ordering::Relaxed)
-                    && let Some(episode) = episodes.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    if let Err(e) = f(episode).with_context(|| format!("episode {}", episode.recording.id)) {
-                        *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(e);
-                        halt.store(true, Ordering::Relaxed);
-                    }
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+    let shown = Mutex::new((0, &mut *progress));
+    let stopped = || shown.lock().unwrap_or_else(PoisonError::into_inner).1.stopped();
+    let done = each(threads, episodes, |episode| {
+        if stopped() {
+            return Ok(());
         }
-        while done.load(Ordering::Relaxed) < episodes.len() && !halt.load(Ordering::Relaxed) {
-            if progress.stopped() {
-                halt.store(true, Ordering::Relaxed);
-            }
-            progress.at(stage, done.load(Ordering::Relaxed), episodes.len(), "");
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        f(episode).with_context(|| format!("episode {}", episode.recording.id))?;
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.0 += 1;
+        let done = shown.0;
+        shown.1.at(stage, done, episodes.len(), "");
+        Ok(())
     });
     progress.close();
-    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(!progress.stopped()),
-    }
+    done.map(|_| !progress.stopped())
 }
 
 /// Times and pictures `[T, S, S, 3]` of a video at the training's rate and the encoder's size.

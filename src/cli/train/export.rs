@@ -3,7 +3,8 @@
 use anyhow::Context;
 
 use super::stages::Job;
-use crate::model::config::{AssistantConfig, Gates};
+use crate::cli::calibrate::Found;
+use crate::model::config::AssistantConfig;
 use crate::model::metadata::MetaValue;
 use crate::quant::{self, Inputs, Options, Recipe, Source};
 use crate::train::checkpoint::write_atomic;
@@ -29,12 +30,14 @@ pub fn vision(job: &Job<'_>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`vision`].
-pub fn assistant(job: &Job<'_>, gates: Option<Gates>) -> anyhow::Result<()> {
+pub fn assistant(job: &Job<'_>, found: Option<Found>) -> anyhow::Result<()> {
     let folder = job.folder("assistant");
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut config = AssistantConfig::from_json(&text)?;
-    config.gates = gates.unwrap_or(config.gates);
+    if let Some(found) = found {
+        (config.gates, config.calibration) = (found.gates, Some(found.calibration));
+    }
     config.update_prob_min = job.config.gates.update_prob_min;
     config.update_patience_s = job.config.gates.update_patience_s;
     write_atomic(&path, config.to_json()?.as_bytes())?;

@@ -1,91 +1,49 @@
-//! Free runs: the model decides over cached features as a session does, with nobody speaking to it.
+//! What the model writes by itself over cached features: the histories that training goes on from.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
 use super::data::{Episodes, Part};
 use super::stages::Job;
-use crate::cli::load;
+use crate::cli::config::Settings;
+use crate::cli::free_run::{Parts, events};
 use crate::dialogue::annotation::{self, Recording, Turn, TurnKind};
+use crate::dialogue::layout::LayoutName;
 use crate::dialogue::task::Update;
 use crate::error::{Error, Result};
 use crate::model::assistant::Assistant;
-use crate::model::config::{AssistantConfig, Gates};
+use crate::model::config::AssistantConfig;
 use crate::model::siglip::Siglip;
 use crate::model::weights::Weights;
-use crate::model::{Backbone, Perceiver};
-use crate::session::{Flow, Session, SessionConfig, SharedCodec};
-use crate::stream::{Content, Event, Frame, Input};
+use crate::session::{SessionConfig, SharedCodec};
+use crate::stream::{Content, Event, Frame};
 use crate::train::assistant::TRAINING_ONLY;
 use crate::train::examples::Source;
+use crate::train::parallel::each;
 use crate::train::rng::Rng;
-use crate::units::{FrameIdx, Prob, Threshold};
+use crate::units::{FrameIdx, Threshold};
 
 /// Rate that histories are written with: fine enough that every frame's time comes back.
 const HISTORY_FPS: f64 = 2.0;
 
-/// Events of a free run over a recording. The steps' words are read by `eyes`, the frames' features are given.
-///
-/// # Errors
-/// The session failed.
-pub fn events<P: Perceiver, B: Backbone>(
-    job: &Job<'_>,
-    (eyes, backbone): (&Arc<P>, &Arc<B>),
-    codec: &SharedCodec,
-    source: &Source,
-    (gates, (update_prob_min, update_patience_s)): (&Gates, (Prob, Option<f64>)),
-) -> Result<Vec<Event>> {
-    let config = SessionConfig {
-        fps: job.config.fps,
-        gates: load::session_gates(gates),
-        update_prob_min,
-        update_patience_s,
-        frames_kept: job.config.assistant_training.frames_kept,
-        tokens_per_frame: eyes.tokens_per_frame(),
-        step_evidence: job.config.assistant_model.step_evidence,
-        speech_note: job.config.assistant_model.speech_note,
-        ..SessionConfig::default()
-    };
-    let (eyes, backbone) = (Some(Arc::clone(eyes)), Arc::clone(backbone));
-    let mut session = Session::new(eyes, backbone, Arc::clone(codec), Some(source.task.clone()), config)?;
-    let mut events: Vec<Event> = Vec::new();
-    for (i, at) in source.frames.iter().enumerate() {
-        let features = &source.features[i * source.frame_width..(i + 1) * source.frame_width];
-        let frame = Frame { idx: FrameIdx(i as u64), at: *at, content: Content::Features(features.into()) };
-        session.feed(Input::Frame(frame))?;
-        while session.advance(&mut events)? != Flow::Idle {}
-    }
-    session.finish(&mut events)?;
-    Ok(events)
+/// The frames of a recording with features.
+pub fn frames(source: &Source) -> impl Iterator<Item = Frame> + '_ {
+    let features = source.features.chunks_exact(source.frame_width.max(1));
+    source.frames.iter().zip(features).enumerate().map(|(i, (at, features))| Frame {
+        idx: FrameIdx(i as u64),
+        at: *at,
+        content: Content::Features(features.into()),
+    })
 }
 
-/// `f` of every item, a thread each, in the items' order; the first error wins.
-///
-/// # Errors
-/// As `f`.
-pub fn each<S: Sync, T: Send, E: Send>(threads: usize, items: &[S], f: impl Fn(usize, &S) -> std::result::Result<T, E> + Sync) -> std::result::Result<Vec<T>, E> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, std::result::Result<T, E>)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                while let Some((i, item)) = {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(i).map(|item| (i, item))
-                } {
-                    let result = f(i, item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(i, _)| *i);
-    done.into_iter().map(|(_, result)| result).collect()
+/// What a free run in training is told; the model's own gates are in `model`.
+pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
+    let mut settings = Settings { fps: job.config.fps, ..Settings::default() };
+    settings.session.frames_kept = job.config.assistant_training.frames_kept;
+    settings.session_config(LayoutName::Dstproact, model)
 }
 
 /// What the model writes over the training recordings as it stands after `step` steps, by recording. Made once and kept
@@ -133,14 +91,15 @@ impl Histories<'_> {
         let tensors: HashMap<String, Tensor> = tensors.map(copy).collect::<Result<_>>()?;
         let model = Arc::new(Assistant::new(self.config, &Weights::new(tensors, &Device::Cpu))?);
         let settings = &self.job.config.assistant_training;
-        each(self.job.threads, self.sources, |i, source| {
+        each(self.job.threads, self.sources.iter().enumerate(), |(i, source)| {
             // Careless gates make other errors than careful ones.
             let mut draw = Rng::of(&[self.job.config.seed, 7, step as u64, i as u64]);
             let mut pick = |list: &[f32]| Threshold(list.get(draw.below(list.len().max(1))).copied().unwrap_or(0.5));
-            let mut gates = self.config.gates;
-            gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
-            gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
-            let events = events(self.job, (self.eyes, &model), self.codec, source, (&gates, (Prob(0.0), None)))?;
+            let mut careless = AssistantConfig { update_prob_min: 0.0, update_patience_s: None, ..self.config.clone() };
+            careless.gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
+            careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
+            let parts = Parts { eyes: self.eyes, backbone: &model, codec: self.codec };
+            let events = events(&parts, Some(&source.task), frames(source), session_config(self.job, &careless))?;
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),
