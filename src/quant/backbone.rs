@@ -85,6 +85,7 @@ pub(super) fn furnish(
         speech_note: false,
         update_prob_min: 0.0,
         update_patience_s: None,
+        calibration: None,
         vision: None,
         backbone,
     };
