@@ -692,6 +692,11 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
     for (name, tensor) in hf_dstproact_tensors().iter().filter(|(name, _)| name.starts_with("mm_projector")) {
         t.insert(format!("base_model.model.{name}"), tensor.clone());
     }
+    // Upstream's ProAssist knows no such key; the base is the DST extension's otherwise.
+    let config = std::fs::read_to_string(base.path().join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config.as_object_mut().unwrap().remove("binary_threshold").unwrap();
+    write(base.path(), "config.json", &config);
     let adapter = tempfile::tempdir().unwrap();
     save(adapter.path(), "adapter_model.safetensors", &t);
     write(adapter.path(), "adapter_config.json", &json!({"peft_type": "LORA", "r": 128, "lora_alpha": 256}));
@@ -701,7 +706,7 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
     quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
     let (config, _) = load(&out);
     assert_eq!((config.layout.as_str(), config.tokens_per_frame, config.backbone.vocab_size), ("proassist", 10, VOCAB));
-    assert_eq!((config.heads, config.gates.speak.kind, config.gates.speak.threshold.0), (HeadKind::None, GateKind::Token, 0.3));
+    assert_eq!((config.heads, config.gates.speak.kind, config.gates.speak.threshold.0), (HeadKind::None, GateKind::Token, 0.7));
     let product = t["base_model.model.lm_head.lora_B.weight"].matmul(&t["base_model.model.lm_head.lora_A.weight"]).unwrap();
     let merged = flat(&(&base_tensors["lm_head.weight"] + (product * 2.0).unwrap()).unwrap());
     let got = values(&GgufFile::open(&out).unwrap(), "output.weight");

@@ -288,9 +288,9 @@ mod tests {
 
     #[test]
     fn a_curve_is_drawn_and_what_was_chosen_is_marked() {
-        let point = CurvePoint { threshold: 0.9, score: 0.4875, precision: Some(1.0), recall: None };
+        let point = CurvePoint { threshold: 0.9, score: 0.488, precision: Some(1.0), recall: None };
         let bar = format!("{}▌{}", "█".repeat(19), " ".repeat(20));
-        assert_eq!(curve_line(&point, 0.9), format!("  ◆ 0.9   {bar} 0.487  P 1.000  R -"));
+        assert_eq!(curve_line(&point, 0.9), format!("  ◆ 0.9   {bar} 0.488  P 1.000  R -"));
         assert!(curve_line(&CurvePoint { score: 1.0, ..point }, 0.5).starts_with(&format!("    0.9   {}", "█".repeat(40))));
     }
 

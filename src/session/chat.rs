@@ -80,6 +80,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(known)
     }
 
+    /// Whether what is known of the task has been told: in the opening, with the task's goal, or behind the person's.
+    pub(super) fn knowledge_is_told(&self) -> bool {
+        let has_goal = self.tracker.task().is_some_and(|task| !task.goal.trim().is_empty());
+        has_goal || !self.goal_told.is_empty()
+    }
+
     /// What the person said has been read.
     pub(super) fn words_are_read(&mut self) {
         self.said.clear();

@@ -128,7 +128,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// The prompt for the present state with a summary in it.
     fn prompt_behind(&self, summary: &str) -> Result<Vec<TokenId>> {
         match self.config.layout {
-            LayoutName::Proassist => self.chat()?.reopening(summary, self.tracker.task()),
+            LayoutName::Proassist => self.chat()?.reopening(summary, self.tracker.task().filter(|_| self.knowledge_is_told())),
             LayoutName::Dstproact if summary.is_empty() => self.prompt_now(),
             LayoutName::Dstproact => Ok([self.prompt_now()?, self.layout().progress(summary)?].concat()),
         }

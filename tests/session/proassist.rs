@@ -190,20 +190,33 @@ fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
     steps
 }
 
+/// Here a turn is always closed; upstream tells the `<eot>` that ended it, and none where the limit did.
+fn closed(wrote: &[TokenId], eot: TokenId) -> Vec<TokenId> {
+    let mut closed = wrote.to_vec();
+    if closed.last().is_some_and(|last| *last != eot) {
+        closed.push(eot);
+    }
+    closed
+}
+
 /// Equal in all: when it spoke, which tokens it wrote, what it said, when memory was reset and to what.
 fn assert_same(name: &str, found: &[Step], expected: &[Step], eot: TokenId) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         let apart = (found.silent_prob - expected.silent_prob).abs();
         assert!(apart < PROB_TOLERANCE, "{name}: frame {i}: P(silence) {} and {}", found.silent_prob, expected.silent_prob);
-        // Here a turn is always closed; upstream tells the `<eot>` that ended it, and none where the limit did.
-        let mut closed = expected.wrote.clone();
-        if closed.last().is_some_and(|last| *last != eot) {
-            closed.push(eot);
-        }
-        assert_eq!(found.wrote, closed, "{name}: frame {i}: tokens");
+        assert_eq!(found.wrote, closed(&expected.wrote, eot), "{name}: frame {i}: tokens");
         assert_eq!(found.said, expected.said, "{name}: frame {i}");
         assert_eq!(found.held, expected.held, "{name}: frame {i}: positions held");
+        if let (Some((ours, told)), Some((theirs, summary))) = (&found.reset, &expected.reset)
+            && theirs.len() > MEMORY / 2
+        {
+            // A summary of broken bytes takes three times as many tokens when it is read again. Upstream's memory has no
+            // end; ours begins without a summary that leaves no room for a frame. From here on they hold different things.
+            assert_eq!(told, summary, "{name}: frame {i}: summary");
+            assert!(ours.len() < theirs.len() && i > 0, "{name}: frame {i}");
+            return;
+        }
         assert_eq!(found.reset, expected.reset, "{name}: frame {i}: reset");
     }
 }
@@ -221,8 +234,11 @@ fn compare(tokens_per_frame: usize) {
         let as_it_is = expected(&fixture, &format!("{policy}.upstream"));
         let first = as_it_is.iter().position(|step| !step.wrote.is_empty()).unwrap();
         assert_same(policy, &found[..first], &as_it_is[..first], eot);
-        assert_eq!((&found[first].wrote, &found[first].said), (&as_it_is[first].wrote, &as_it_is[first].said));
-        assert_eq!(found[first].held, as_it_is[first].held + 1, "one <eot> more");
+        assert_eq!(found[first].wrote, closed(&as_it_is[first].wrote, eot));
+        assert_eq!(found[first].said, as_it_is[first].said);
+        // Where the limit ended the turn, upstream has not fed its last token either.
+        let unfed = usize::from(as_it_is[first].wrote.last() != Some(&eot));
+        assert_eq!(found[first].held, as_it_is[first].held + 1 + unfed, "one <eot> more");
     }
 }
 
