@@ -199,7 +199,7 @@ fn backbone_of(file: &GgufFile) -> Result<BackboneConfig> {
 }
 
 /// The ids of the special tokens; what the layout needs and the file has not is added to the metadata.
-fn tokens_of(file: &GgufFile, metadata: &mut Vec<(String, MetaValue)>, rows: usize) -> Result<Tokens> {
+fn tokens_of(file: &GgufFile, metadata: &mut [(String, MetaValue)], rows: usize) -> Result<Tokens> {
     let fail = |why: &str| Error::format(file.path(), why.to_owned());
     let id = |name: &str| file.metadata(&format!("tokenizer.ggml.{name}")).and_then(MetaValue::as_u64).map(|id| id as u32);
     let text = |name: &str| match file.metadata(&format!("tokenizer.ggml.{name}")) {

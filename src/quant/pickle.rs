@@ -165,14 +165,14 @@ impl Machine<'_> {
             0x86 => self.tuple_of(2)?,
             0x87 => self.tuple_of(3)?,
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 tuple(items)?
             }
             b']' => Item::List(0),
             b'}' => Item::Dict(Rc::default()),
             b'a' => return self.append(1),
             b'e' => {
-                let count = self.to_mark()?.len();
+                let count = self.down_to_mark()?.len();
                 return self.append_count(count);
             }
             b's' => {
@@ -180,11 +180,11 @@ impl Machine<'_> {
                 return self.set(vec![key, value]);
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 return self.set(items);
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.stack.push(Item::Dict(Rc::default()));
                 return self.set(items);
             }
@@ -241,7 +241,7 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| "takes more than there is".into())
     }
 
-    fn to_mark(&mut self) -> Step<Vec<Item>> {
+    fn down_to_mark(&mut self) -> Step<Vec<Item>> {
         let mark = self.stack.iter().rposition(|item| matches!(item, Item::Mark)).ok_or("a list without a beginning")?;
         let items = self.stack.split_off(mark + 1);
         self.stack.pop();
