@@ -120,7 +120,7 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
         timeline.person = args.person.unwrap_or(timeline.person);
         timeline.environment = args.environment.unwrap_or(timeline.environment);
     }
-    all.extend(invent(&all, args.invent, args.seed));
+    all.extend(invent(&all, 1..=args.invent, args.seed));
     for timeline in &mut all {
         timeline.conditions.extend(&args.condition);
     }

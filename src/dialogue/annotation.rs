@@ -19,6 +19,9 @@ use crate::dialogue::task::{Task, Transition, Update};
 use crate::error::{Error, Result};
 use crate::units::{MediaTime, StepId};
 
+/// `dataset` of recordings that nobody has recorded: `proact synth` invents them.
+pub const INVENTED_DATASET: &str = "invented";
+
 /// Longest recording that is taken for one, in seconds: a week.
 const TIME_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
 /// Highest frame rate that is taken for one, in frames a second.

@@ -1,21 +1,26 @@
-//! Recipes that nobody has written: steps of given recipes put together anew, with other things in them.
+//! Recipes that nobody has written: steps of given recipes with other things in them, and steps made of words alone.
 //!
 //! A model that has seen twenty recipes learns the recipes; one that has seen hundreds has to read the task file. Only
 //! for training: how long steps take and how they follow each other is drawn from the given recordings, what goes wrong
 //! from the shares below.
 
-use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use super::conditions::Condition;
-use super::lexicon::{self, Shape};
+use super::lexicon;
 use super::rng::Rng;
-use super::timeline::{Doing, Span, STEP_MIN_S, Timeline};
+use super::sentence::{Kind, kind, sentence, thing};
+use super::timeline::{Doing, STEP_MIN_S, Span, Timeline};
+use super::words::{Look, look};
+use crate::dialogue::annotation::INVENTED_DATASET;
 use crate::dialogue::task::{Step, Task};
 use crate::units::StepId;
 
 /// Fewest and most steps of an invented recipe.
 const STEPS: (usize, usize) = (6, 15);
-/// Share of steps whose thing is exchanged.
+/// Share of steps whose sentence is made of words alone; the others are given ones.
+const WRITTEN_SHARE: f32 = 0.6;
+/// Share of the given steps whose thing is exchanged.
 const EXCHANGED_SHARE: f32 = 0.7;
 /// Share of those that get a thing which has no look of its own in the lexicon.
 const STRANGE_SHARE: f32 = 0.15;
@@ -33,43 +38,14 @@ const STRANGERS_FROM: u64 = 500_000;
 /// A step is at most this long, in seconds of the recording, and begins at most this long after the one before it ends.
 const STEP_MAX_S: f64 = 120.0;
 const GAP_MAX_S: f64 = 60.0;
+/// Steps and the times between them are shortened by such a factor: what is to be learnt is what the words look like.
+const SHORTER: (f32, f32) = (0.2, 0.9);
 /// The first step begins at this time, in seconds.
 const FIRST_AT_S: f64 = 5.0;
 
 /// What a dish is called behind its main thing.
 const DISHES: [&str; 12] =
     ["Salad", "Soup", "Bowl", "Stew", "Wrap", "Bake", "Curry", "Toast", "Plate", "Pie", "Skillet", "Breakfast"];
-/// Things that the lexicon does not have.
-#[rustfmt::skip]
-const STRANGE: [&str; 40] = [
-    "dough", "pumpkin", "yeast", "lentil", "beetroot", "kiwi", "mango", "pear", "radish", "celery", "leek", "fennel", "eggplant", "squash", "asparagus", "peach", "plum", "grape", "melon", "raisin",
-    "almond", "oat", "quinoa", "couscous", "hummus", "pesto", "mustard", "caper", "olive", "pickle", "gelatin", "thyme", "rosemary", "paprika", "saffron", "nutmeg", "sausage", "turkey", "duck", "lobster",
-];
-
-/// Things that can stand for each other in a sentence.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Cut, peeled, cooked.
-    Solid,
-    /// Poured, sprinkled, added by the spoon.
-    Loose,
-    /// Whatever is left alone.
-    Own,
-}
-
-fn kind(noun: &str, shape: Shape) -> Kind {
-    // Verbs at the same time, or words whose sentence would make no sense.
-    if matches!(noun, "ground" | "content" | "contents" | "can" | "toast" | "butter" | "wrap" | "package" | "mixture" | "ingredient" | "water" | "leaf" | "dollop") {
-        return Kind::Own;
-    }
-    match shape {
-        Shape::Ball | Shape::Bulb | Shape::Long | Shape::Bent | Shape::Pepper | Shape::Leaf | Shape::Herb | Shape::Mushroom | Shape::Tree => Kind::Solid,
-        Shape::Clove | Shape::Cubes | Shape::Block | Shape::Balls | Shape::Stalk | Shape::Half | Shape::Berry | Shape::Slice | Shape::Bun => Kind::Solid,
-        Shape::Heap | Shape::Shaker | Shape::Bottle | Shape::Jar | Shape::Packet | Shape::Carton => Kind::Loose,
-        _ => Kind::Own,
-    }
-}
-
 /// What recordings are made of.
 #[derive(Default)]
 struct Pool {
@@ -93,25 +69,32 @@ impl Pool {
     }
 }
 
-/// `count` timelines, `invented_1` and so on, made of the steps of the given ones; none if those have no step that was done.
-pub fn invent(given: &[Timeline], count: usize, seed: u64) -> Vec<Timeline> {
+/// Timelines with these numbers, `invented_1` and so on, after the given ones; none if those have no step that was done.
+pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> Vec<Timeline> {
     let pool = Pool::of(given);
     if pool.steps.is_empty() {
         return Vec::new();
     }
-    (1..=count).map(|number| recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")))).collect()
+    numbers.map(|number| recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")))).collect()
 }
 
 fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
-    let (mut names, mut lengths_s, mut known) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut names, mut lengths_s, mut known) = (Vec::new(), Vec::new(), Vec::<Look>::new());
     // A small pool may not have so many different steps.
     for _ in 0..wanted * 4 {
         let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
-        let name = if rng.unit() < EXCHANGED_SHARE { exchange(name, rng) } else { name.clone() };
-        if names.len() < wanted && known.insert(name.to_lowercase()) {
+        let name = match rng.unit() {
+            written if written < WRITTEN_SHARE => sentence(rng),
+            _ if rng.unit() < EXCHANGED_SHARE => exchange(name, rng),
+            _ => name.clone(),
+        };
+        let shown = look(&name);
+        // Steps that look the same could only be told apart by their order.
+        if names.len() < wanted && !known.contains(&shown) {
+            known.push(shown);
             names.push(name);
-            lengths_s.push(length_s * f64::from(rng.range(0.7, 1.4)));
+            lengths_s.push(length_s * f64::from(rng.range(SHORTER.0, SHORTER.1)));
         }
     }
     let id_of = |place: usize| StepId(place as u16);
@@ -132,7 +115,7 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     let conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
     Timeline {
         id: format!("invented_{number}"),
-        dataset: "invented".into(),
+        dataset: INVENTED_DATASET.into(),
         task: Task { goal: goal(&names, rng), knowledge: None, steps },
         doings,
         person,
@@ -163,6 +146,7 @@ fn doings(pool: &Pool, lengths_s: &[f64], rng: &mut Rng) -> Vec<Doing> {
         doings[step] = Doing { span: Some(Span { start_s, end_s }), mistake };
         last_s = last_s.max(end_s);
         let gap_s = if pool.gaps_s.is_empty() { 0.0 } else { pool.gaps_s[rng.below(pool.gaps_s.len())] };
+        let gap_s = gap_s * f64::from(rng.range(SHORTER.0, SHORTER.1));
         start_s = (last_s + gap_s).max(start_s + STEP_MIN_S);
     }
     doings
@@ -181,9 +165,7 @@ fn exchange(name: &str, rng: &mut Rng) -> String {
     let found = lexicon::things().filter_map(|(noun, shape)| Some((stands(noun)?, noun, kind(noun, shape))));
     let longest = found.filter(|f| f.2 != Kind::Own).min_by_key(|(at, noun, _)| (*at, std::cmp::Reverse(noun.len())));
     let Some((at, noun, kind_of)) = longest else { return name.to_owned() };
-    let strange = rng.unit() < STRANGE_SHARE;
-    let others: Vec<&str> = lexicon::things().filter(|(noun, shape)| kind(noun, *shape) == kind_of).map(|t| t.0).collect();
-    let other = if strange { rng.pick(&STRANGE) } else { rng.pick(&others) };
+    let other = thing(kind_of, STRANGE_SHARE, rng);
     format!("{}{other}{}", &name[..at], &name[at + noun.len()..])
 }
 
@@ -202,6 +184,8 @@ fn goal(names: &[String], rng: &mut Rng) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::super::episode::Episode;
     use super::super::episode::tests::TEA;
     use super::super::script::script;
@@ -214,9 +198,9 @@ mod tests {
 
     #[test]
     fn invented_timelines_are_sound_the_same_each_time_and_unlike_each_other() {
-        let made = invent(&given(), 30, 7);
-        assert_eq!(made, invent(&given(), 30, 7));
-        assert_ne!(made, invent(&given(), 30, 8));
+        let made = invent(&given(), 1..=30, 7);
+        assert_eq!(made, invent(&given(), 1..=30, 7));
+        assert_ne!(made, invent(&given(), 1..=30, 8));
         let ids: HashSet<&str> = made.iter().map(|t| t.id.as_str()).collect();
         assert_eq!(ids.len(), 30);
         let lists: HashSet<Vec<&str>> = made.iter().map(|t| t.task.steps.iter().map(|s| s.name.as_str()).collect()).collect();
@@ -225,7 +209,7 @@ mod tests {
             timeline.check().unwrap();
             script(&Episode::new(timeline, 1, 4.0).unwrap()).unwrap();
         }
-        assert_eq!(invent(&[], 3, 7), []);
+        assert_eq!(invent(&[], 1..=3, 7), []);
     }
 
     #[test]

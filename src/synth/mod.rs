@@ -23,6 +23,7 @@ pub mod names;
 pub mod rng;
 pub mod scene;
 pub mod script;
+pub mod sentence;
 pub mod stage;
 pub mod suite;
 pub mod things;

@@ -9,15 +9,16 @@ use super::timeline::Timeline;
 use crate::error::{Error, Result};
 
 /// Raised whenever the same recordings make another suite.
-pub const SUITE_VERSION: u32 = 1;
+pub const SUITE_VERSION: u32 = 2;
 /// The person (of CaptainCook4D) who is tested on.
 const TEST_PERSON: u64 = 8;
 /// The person who finds thresholds.
 const VALIDATION_PERSON: u64 = 2;
 /// Recipes that are tested on alone.
 const TEST_RECIPES: [&str; 3] = ["Caprese Bruschetta", "Scrambled Eggs", "Pan Fried Tofu"];
-/// Invented recordings to learn from.
-const INVENTED: usize = 220;
+/// Invented recordings to learn from, and further ones to find thresholds.
+const INVENTED: usize = 1200;
+const INVENTED_VALIDATION: usize = 16;
 /// Share of further renderings with each of the conditions.
 const CONDITION_SHARE: f32 = 0.2;
 /// Kitchens of the part `environment` have numbers from here on.
@@ -52,6 +53,10 @@ pub fn parts(recordings: &[Timeline]) -> Result<Vec<Part>> {
     let others = |t: &&Timeline| t.person != TEST_PERSON && t.person != VALIDATION_PERSON && !unseen(t);
     let learnt: Vec<Timeline> = recordings.iter().filter(others).cloned().collect();
     let tested = of(TEST_PERSON);
+    let mut validation = of(VALIDATION_PERSON);
+    if !validation.is_empty() {
+        validation.extend(invent(&learnt, INVENTED + 1..=INVENTED + INVENTED_VALIDATION, 0));
+    }
     let test = |name: &str, about, timelines| Part { folder: format!("test/{name}"), about, timelines, speed: SPEED, seed: 0 };
     let hard = |condition: Condition, about| {
         let with = |t: &Timeline| Timeline { conditions: vec![condition], ..t.clone() };
@@ -61,7 +66,7 @@ pub fn parts(recordings: &[Timeline]) -> Result<Vec<Part>> {
     let elsewhere = |t: &Timeline| Timeline { environment: KITCHENS_FROM + t.environment, ..t.clone() };
     let parts = vec![
         Part { folder: "train".into(), about: "to learn from", timelines: with_further(&learnt), speed: SPEED, seed: 0 },
-        Part { folder: "validation".into(), about: "to find thresholds", timelines: of(VALIDATION_PERSON), speed: SPEED, seed: 0 },
+        Part { folder: "validation".into(), about: "to find thresholds", timelines: validation, speed: SPEED, seed: 0 },
         test("person", "an unseen person", tested.clone()),
         test("environment", "in unseen kitchens", tested.iter().map(elsewhere).collect()),
         test("recipe", "unseen recipes", recordings.iter().filter(|t| unseen(t)).cloned().collect()),
@@ -89,7 +94,7 @@ fn with_further(learnt: &[Timeline]) -> Vec<Timeline> {
         further.conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
         all.push(further);
     }
-    all.extend(invent(learnt, INVENTED, 0));
+    all.extend(invent(learnt, 1..=INVENTED, 0));
     all
 }
 

@@ -26,6 +26,8 @@ pub struct AssistantTraining {
     pub steps: usize,
     /// Clips a step.
     pub batch: usize,
+    /// Share of the clips that come from invented recordings.
+    pub invented_share: f32,
     /// Tokens in a clip at most; also the context that the model is made for.
     pub tokens_max: usize,
     /// Frames that a later clip sees again behind its prompt.
@@ -47,6 +49,8 @@ pub struct AssistantTraining {
     /// Steps after which the model runs freely over the training recordings; from then on it also learns from where its
     /// own errors lead (DAgger, Ross et al. 2011). Empty: never.
     pub own_history_steps: Vec<usize>,
+    /// Recordings that such a run is made over, about; drawn anew each time. The others have no such history then.
+    pub own_history_recordings: usize,
     /// Share of examples that stand behind what the model itself wrote, once there is such.
     pub own_history_share: f32,
     /// Thresholds of the update gate in those runs, one drawn for each recording.

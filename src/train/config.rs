@@ -187,6 +187,8 @@ impl TrainConfig {
             return Err(format!("{key} = {value}: expected a number above 0"));
         }
         let shares = [
+            ("vision_training.invented_share", self.vision_training.invented_share),
+            ("assistant_training.invented_share", self.assistant_training.invented_share),
             ("vision_training.idle_share", self.vision_training.idle_share),
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),

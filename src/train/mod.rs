@@ -7,6 +7,7 @@ pub mod examples;
 pub mod history;
 pub mod loss;
 pub mod optimizer;
+pub mod origins;
 pub mod parallel;
 pub mod pixels;
 pub mod rng;

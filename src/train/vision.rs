@@ -11,6 +11,7 @@ use crate::model::encoder::Vision;
 use crate::model::text::TextTower;
 use crate::train::loss;
 use crate::train::optimizer::OptimizerConfig;
+use crate::train::origins::Origins;
 use crate::train::parallel::{Scored, gradients};
 use crate::train::pixels::{Jitter, Pixels, to_tensor};
 use crate::train::rng::Rng;
@@ -27,6 +28,8 @@ pub struct VisionTraining {
     /// Captions a step, the batch's own included; the others are negatives for every picture, two in three of them, if
     /// there are so many, captions of the same recordings.
     pub captions: usize,
+    /// Share of the batch that comes from invented recordings.
+    pub invented_share: f32,
     /// Share of the batch in which no step is in view.
     pub idle_share: f32,
     /// Random shift of a picture, in pixels.
@@ -70,6 +73,8 @@ pub struct Album {
     pub pixels: Vec<Pixels>,
     /// All captions.
     pub captions: Vec<Caption>,
+    /// Where the recordings come from.
+    pub origins: Origins,
     /// For each recording the captions of its task's steps.
     pub tasks: Vec<Vec<usize>>,
     /// Pictures in which a mistake shows.
@@ -106,7 +111,7 @@ impl Album {
         }
         let mut chosen: Vec<(usize, (u32, u32))> = Vec::with_capacity(settings.batch);
         while chosen.len() < settings.batch {
-            chosen.extend(self.draw(rng.below(self.pixels.len()) as u32, settings.idle_share, rng));
+            chosen.extend(self.draw(self.origins.draw(settings.invented_share, rng) as u32, settings.idle_share, rng));
         }
         let own = self.batch_captions(&chosen, settings.captions, rng);
         let place = |caption: usize| own.iter().position(|o| *o == caption).unwrap_or_default();

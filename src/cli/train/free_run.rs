@@ -68,7 +68,7 @@ impl Histories<'_> {
         self.job.config.work.join(format!("own_history_{step}.jsonl"))
     }
 
-    /// One history a source, in their order; made now when `now` is the step that they belong to.
+    /// One history a source, in their order, empty for those that were not run over; made now when `now` is the step that they belong to.
     ///
     /// # Errors
     /// A run failed; or the file of an earlier step is gone.
@@ -94,12 +94,13 @@ impl Histories<'_> {
         each(self.job.threads, self.sources.iter().enumerate(), |(i, source)| {
             // Careless gates make other errors than careful ones.
             let mut draw = Rng::of(&[self.job.config.seed, 7, step as u64, i as u64]);
+            let chosen = draw.below(self.sources.len()) < settings.own_history_recordings;
             let mut pick = |list: &[f32]| Threshold(list.get(draw.below(list.len().max(1))).copied().unwrap_or(0.5));
             let mut careless = AssistantConfig { update_prob_min: 0.0, update_patience_s: None, ..self.config.clone() };
             careless.gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
             let parts = Parts { eyes: self.eyes, backbone: &model, codec: self.codec };
-            let events = events(&parts, Some(&source.task), frames(source), session_config(self.job, &careless))?;
+            let events = if chosen { events(&parts, Some(&source.task), frames(source), session_config(self.job, &careless))? } else { Vec::new() };
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),

@@ -27,6 +27,7 @@ use crate::train::checkpoint::{write_atomic, write_tensors};
 use crate::train::config::TrainConfig;
 use crate::train::examples::{Example, ExampleOptions, Source, examples, own_examples, step_in_view};
 use crate::train::optimizer::Optimizer;
+use crate::train::origins::Origins;
 use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
@@ -127,8 +128,7 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     if job.finished("vision") {
         return Ok(Outcome::Finished);
     }
-    let names = caption_names(episodes);
-    let album = |part| album(job, episodes.of(part), &names, codec);
+    let album = |part| album(job, episodes.of(part), &caption_names(episodes.of(part)), codec);
     let (train, validation) = (album(Part::Train)?, album(Part::Validation)?);
     let weights = Weights::trainable(job.config.seed, job.device);
     let config = job.config.vision();
@@ -170,10 +170,10 @@ fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
     Run { stage, checkpoint, steps, save_every_steps: SAVE_EVERY_STEPS, eval_every_steps: EVAL_EVERY_STEPS }
 }
 
-/// Every step name of the training episodes, with its caption's number.
-fn caption_names(episodes: &Episodes) -> BTreeMap<String, usize> {
+/// Every step name of the episodes, with its caption's number.
+fn caption_names<'a>(episodes: impl Iterator<Item = &'a Episode>) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for episode in episodes.of(Part::Train) {
+    for episode in episodes {
         names.extend(episode.task.steps.iter().map(|s| (s.name.clone(), 0)));
     }
     for (i, number) in names.values_mut().enumerate() {
@@ -195,7 +195,7 @@ fn album<'a>(
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
-    let (mut pixels, mut tasks, mut mistakes) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut pixels, mut tasks, mut mistakes, mut datasets) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
     for episode in episodes {
         let file = Pixels::open(&episode.pixel_file(job.config), job.config.vision_model.image_size)?;
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
@@ -215,10 +215,12 @@ fn album<'a>(
                 mistakes.insert((recording, frame as u32));
             }
         }
+        datasets.push(episode.recording.dataset.as_str());
         pixels.push(file);
         tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
-    Ok(Album { pixels, captions, tasks, mistakes, length: config.context_length })
+    let origins = Origins::of(datasets.into_iter());
+    Ok(Album { pixels, captions, origins, tasks, mistakes, length: config.context_length })
 }
 
 /// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
@@ -254,6 +256,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     };
     let eyes = Arc::new(load::open_vision(&job.vision_gguf())?.vision);
     let (train, validation) = (sources(job, episodes, Part::Train, &eyes)?, sources(job, episodes, Part::Validation, &eyes)?);
+    let origins = Origins::of(train.iter().map(|source| source.recording.dataset.as_str()));
     let layout = Layout::new(&**codec, config.tokens_per_frame).with_notes(config.speech_note);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
@@ -269,7 +272,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
         {
             own.replace((made_at, histories.at(made_at, at)?));
         }
-        let batch = draw_batch(job, &train, &own.borrow().1, &layout, at)?;
+        let batch = draw_batch(job, (&train, &origins), &own.borrow().1, &layout, at)?;
         trainer.step(at, &batch.iter().collect::<Vec<_>>(), &vars)
     };
     let outcome = run.go(&mut optimizer, job.device, progress, &step, &|| trainer.evaluate(&held_out))?;
@@ -317,19 +320,16 @@ fn validation_examples(job: &Job<'_>, sources: &[Source], layout: &Layout<'_>) -
     Ok(all)
 }
 
-/// The clips of a step: recordings in a new order each epoch, one clip of each at a time.
-fn draw_batch(job: &Job<'_>, train: &[Source], own: &[Vec<Turn>], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
+/// The clips of a step, each of a recording drawn anew.
+fn draw_batch(job: &Job<'_>, (train, origins): (&[Source], &Origins), own: &[Vec<Turn>], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
     let settings = &job.config.assistant_training;
     let mut batch = Vec::with_capacity(settings.batch);
     for place in at * settings.batch..(at + 1) * settings.batch {
-        let epoch = (place / train.len()) as u64;
-        let mut order: Vec<usize> = (0..train.len()).collect();
-        Rng::of(&[job.config.seed, 4, epoch]).shuffle(&mut order);
-        let chosen = order[place % train.len()];
-        let mut draw = Rng::of(&[job.config.seed, 5, epoch, chosen as u64]);
+        let mut draw = Rng::of(&[job.config.seed, 5, place as u64]);
+        let chosen = origins.draw(settings.invented_share, &mut draw);
         let (source, options) = (&train[chosen], options(job, Part::Train));
         let mut clips = match own.get(chosen) {
-            Some(wrote) if draw.unit() < settings.own_history_share => own_examples(source, wrote, layout, &options, &mut draw)?,
+            Some(wrote) if !wrote.is_empty() && draw.unit() < settings.own_history_share => own_examples(source, wrote, layout, &options, &mut draw)?,
             _ => examples(source, layout, &options, &mut draw)?,
         };
         if !clips.is_empty() {
