@@ -107,9 +107,9 @@ fn camera(flags: &CameraFlags, settings: &Settings, report: &mut Report) -> anyh
     let promised = source.format().map_or(0.0, |format| f64::from(format.fps));
     let format = source.format().map_or_else(String::new, |format| format.to_string());
     report.fine("camera", &format!("{}: {format}, open after {:.1} s", found.name, begun.elapsed().as_secs_f64()));
-    let Some((pictures, rate)) = watch(&mut source, settings.camera.silence_s)? else {
+    let Some((pictures, rate)) = watch(&mut source, settings.camera.first_frame_s())? else {
         let remedy = "close what else uses the camera, plug it in again, or try another --size";
-        report.bad("frames", &format!("none within {} s", settings.camera.silence_s), remedy);
+        report.bad("frames", &format!("none within {} s", settings.camera.first_frame_s()), remedy);
         return Ok(None);
     };
     let text = format!("{rate:.1} a second, {promised} promised");
