@@ -102,11 +102,7 @@ fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
     if flags.contains(Flags::ERROR) {
         return &[];
     }
-    // Some drivers leave the count empty.
-    match bytes as usize {
-        0 => buffer,
-        bytes => buffer.get(..bytes).unwrap_or(buffer),
-    }
+    buffer.get(..bytes as usize).unwrap_or(buffer)
 }
 
 /// Whether one row begins where the last one ends; a driver that says nothing of rows (0) has no gaps.
@@ -169,7 +165,7 @@ mod tests {
     fn a_buffer_is_cut_to_what_the_driver_filled() {
         let buffer = [7; 100];
         assert_eq!(used(&buffer, 60, Flags::empty()).len(), 60);
-        assert_eq!(used(&buffer, 0, Flags::empty()).len(), 100);
+        assert_eq!(used(&buffer, 0, Flags::empty()).len(), 0);
         assert_eq!(used(&buffer, 101, Flags::empty()).len(), 100);
         assert_eq!(used(&buffer, 100, Flags::ERROR | Flags::DONE).len(), 0);
     }
