@@ -81,6 +81,7 @@ pub(super) fn furnish(
         gates: Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: tokens.bos.map(TokenId), eot: TokenId(tokens.eot), image, dst, asst },
         layout: "dstproact".into(),
+        update_output: false,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,

@@ -287,6 +287,7 @@ impl TrainConfig {
             gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
             tokens,
             layout: "dstproact".to_owned(),
+            update_output: false,
             step_evidence: m.step_evidence,
             speech_note: m.speech_note,
             update_prob_min: self.gates.update_prob_min,
