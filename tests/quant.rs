@@ -867,3 +867,19 @@ fn a_file_that_shrinks_after_it_was_looked_at_is_an_error_and_leaves_nothing() {
     assert!(why.contains("model.safetensors"), "{why}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing half written stays");
 }
+
+#[test]
+fn the_end_of_a_turn_is_llama_3s_where_the_vocabulary_has_it() {
+    let hf = hf_folder(&hf_llama_tensors());
+    let eot = |hf: &Path| {
+        let eye = Some(Eye { width: DV, tokens_per_frame: 1 });
+        let out = hf.join("out.gguf");
+        let source = Source::open(hf, &Inputs { base: None, eye }).unwrap();
+        quantize(&source, &Recipe::open("q8_0").unwrap(), &out, &Options::default()).unwrap();
+        load(&out).0.tokens.eot.0
+    };
+    assert_eq!(eot(hf.path()), 4, "what ends a text");
+    let text = std::fs::read_to_string(hf.path().join("tokenizer.json")).unwrap().replace("<pad>", "<|eot_id|>");
+    std::fs::write(hf.path().join("tokenizer.json"), text).unwrap();
+    assert_eq!(eot(hf.path()), 8);
+}

@@ -150,7 +150,9 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
         (Model::Plain { backbone, bos, eos, .. }, Some(eye)) => {
             let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
             let bos = bos.filter(|&id| vocabulary.begins_with(id));
-            let tokens = backbone::Tokens { bos, eot: *eos, layout };
+            // A Llama 3's text ends with another token than a turn of its chat, and its config.json lists both.
+            let eot = vocabulary.id(backbone::TURN_END).unwrap_or(*eos);
+            let tokens = backbone::Tokens { bos, eot, layout };
             let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, eye)?;
             let mut metadata = config.to_metadata()?;
             metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(*eos)));
