@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::folder::refuse_left;
 use super::names::Slot;
 use super::shards::Shards;
 use super::source::{Lora, Origin};
@@ -122,10 +123,8 @@ impl Adapter {
 
     /// Every tensor of the adapter must have found its place.
     pub fn refuse_unused(&self, used: &[String]) -> Result<()> {
-        match self.names.keys().find(|name| !used.contains(name)) {
-            Some(left) => Err(Error::format(&self.path, format!("tensor `{left}`: fits no tensor of the base model"))),
-            None => Ok(()),
-        }
+        let left: Vec<&str> = self.names.keys().filter(|name| !used.contains(name)).map(String::as_str).collect();
+        refuse_left(&self.path, &left, "the base model")
     }
 
     /// Its files.
