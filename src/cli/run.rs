@@ -158,12 +158,9 @@ pub fn open(camera: &Found, flags: &CameraFlags, settings: &Settings, clock: Clo
 /// The camera cannot be opened, or is lost for good; whatever stops a run.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
-    let flags = args.flags;
+    let mut flags = args.flags;
     let settings = Settings::resolve(flags.settings())?;
-    let model = match flags.model.clone() {
-        Some(model) => model,
-        None => locate::demo()?.assistant,
-    };
+    let model = locate::assistant(&mut flags)?;
     let camera = find(&Native, &args.camera.wanted())?;
     let (input, video, name) = (flags.input.clone(), args.record_video, camera.name.clone());
     engine::run(Job {
