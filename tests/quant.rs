@@ -12,6 +12,7 @@ use proact::model::gguf::{GgmlType, GgufFile, MetaValue};
 use proact::model::nn::Llama3Scaling;
 use proact::model::tokenizer::Tokenizer;
 use proact::model::weights::{Stored, Weights, hf_permute};
+use proact::model::{Backbone, Hidden};
 use proact::quant::{Eye, Inputs, Options, Recipe, Report, Source, quantize};
 use serde_json::{Value, json};
 
@@ -391,6 +392,11 @@ fn a_siglip_folder_becomes_a_vision_file_that_the_model_loads() {
         assert_eq!(values(&file, name), fused[i * third..][..third], "{name}");
     }
     assert!(file.tensors().iter().all(|t| t.name.starts_with("v.")), "the text tower stays behind");
+    // transformers 5 saves the vision model alone under names without the part.
+    let bare = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix("vision_model.")?.to_owned(), tensor.clone()));
+    save(hf.path(), "model.safetensors", &tensors.iter().filter_map(bare).collect());
+    let (_keep2, alone, _) = convert(hf.path(), &exact(hf.path()));
+    assert_eq!(std::fs::read(&alone).unwrap(), std::fs::read(&out).unwrap());
     let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
     assert_eq!((config.patches(), config.mean, config.layer_norm_eps), (16, [0.5; 3], 1e-6));
     let weights = Weights::new(file, &DEVICE);
@@ -455,7 +461,7 @@ fn an_adapter_is_merged_into_its_base() {
     add(&mut t, "base_model.model.model.layers.7.mlp.up_proj.lora_A.weight", &[4, D]);
     write_adapter(&t, json!({"peft_type": "LORA", "r": 4, "lora_alpha": 8}));
     let message = Source::open(adapter.path(), &Inputs { base: Some(base.path()), eye: None }).unwrap_err().to_string();
-    assert!(message.contains("layers.7") && message.contains("fits no tensor"), "{message}");
+    assert!(message.contains("layers.7.mlp.up_proj.lora_A.weight`: not part of the base model"), "{message}");
 }
 
 #[test]
@@ -465,7 +471,10 @@ fn what_is_wrong_with_a_folder_is_named() {
         ("tensor `model.layers.1.mlp.up_proj.weight`: found none", |_, t| {
             t.remove("model.layers.1.mlp.up_proj.weight");
         }),
-        ("tensor `dst_generation_head.weight`: not part", |_, t| add(t, "dst_generation_head.weight", &[VOCAB, D])),
+        ("tensor `dst_generation_head.weight`: found shape [24, 255], expected [24, 256]", |_, t| {
+            add(t, "dst_generation_head.weight", &[VOCAB, D - 1]);
+        }),
+        ("tensor `dst_generation_head.bias`: not part", |_, t| add(t, "dst_generation_head.bias", &[VOCAB])),
         ("tensor `model.norm.weight`: found shape [255], expected [256]", |_, t| add(t, "model.norm.weight", &[D - 1])),
         ("tensor `lm_head.weight`: found shape", |_, t| add(t, "lm_head.weight", &[D, VOCAB])),
         ("rope_type: found \"yarn\", expected llama3", |f, _| {
@@ -662,16 +671,70 @@ fn a_pickled_checkpoint_gives_the_same_file() {
     save_pickled(hf.path(), &tensors);
     let (_keep2, pickled, _) = convert(hf.path(), &Recipe::open("q8_0").unwrap());
     assert_eq!(std::fs::read(safe).unwrap(), std::fs::read(pickled).unwrap());
-    // A head for updates that is the output is taken, another one is refused.
     let mut more = tensors.clone();
-    more.insert("dst_generation_head.weight".into(), tensors["lm_head.weight"].clone());
-    save_pickled(hf.path(), &more);
-    convert(hf.path(), &Recipe::open("q8_0").unwrap());
-    add(&mut more, "dst_generation_head.weight", &[VOCAB, D]);
+    add(&mut more, "stray.bias", &[2]);
     add(&mut more, "stray.weight", &[2]);
     save_pickled(hf.path(), &more);
     let why = Source::open(hf.path(), &Inputs::default()).unwrap_err().to_string();
-    assert!(why.contains("tensors `dst_generation_head.weight`, `stray.weight`: not part"), "{why}");
+    assert!(why.contains("tensors `stray.bias`, `stray.weight`: not part"), "{why}");
+}
+
+#[test]
+fn an_output_for_updates_of_its_own_writes_them_and_a_copy_of_the_other_is_left_out() {
+    const NAME: &str = "dst_generation_head.weight";
+    let mut tensors = hf_dstproact_tensors();
+    tensors.insert(NAME.into(), tensors["lm_head.weight"].clone());
+    let hf = hf_folder(&tensors);
+    let (_keep, out, _) = convert(hf.path(), &exact(hf.path()));
+    let (config, model) = load(&out);
+    assert!(!config.update_output && GgufFile::open(&out).unwrap().tensor(NAME).is_none());
+    let hidden = Hidden(flat(&normal("hidden", &[1, D])));
+    assert_eq!(model.update_logits(&hidden).unwrap(), model.lm_logits(&hidden).unwrap());
+
+    add(&mut tensors, NAME, &[VOCAB, D]);
+    let hf = hf_folder(&tensors);
+    let (_keep, out, _) = convert(hf.path(), &exact(hf.path()));
+    let (config, model) = load(&out);
+    assert!(config.update_output);
+    assert_eq!(values(&GgufFile::open(&out).unwrap(), NAME), flat(&tensors[NAME]));
+    let row = Tensor::from_slice(&hidden.0, (D, 1), &DEVICE).unwrap();
+    for (name, logits) in [(NAME, model.update_logits(&hidden)), ("lm_head.weight", model.lm_logits(&hidden))] {
+        let expected = flat(&tensors[name].matmul(&row).unwrap());
+        assert!(logits.unwrap().iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{name}");
+    }
+}
+
+#[test]
+fn lora_on_a_tied_output_unties_it() {
+    let mut tensors = hf_dstproact_tensors();
+    tensors.remove("lm_head.weight");
+    let base = hf_folder(&tensors);
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(base.path().join("config.json")).unwrap()).unwrap();
+    config["tie_word_embeddings"] = json!(true);
+    write(base.path(), "config.json", &config);
+    let mut t = Tensors::new();
+    add(&mut t, "base_model.model.lm_head.lora_A.weight", &[4, D]);
+    add(&mut t, "base_model.model.lm_head.lora_B.weight", &[VOCAB, 4]);
+    let adapter = tempfile::tempdir().unwrap();
+    save(adapter.path(), "adapter_model.safetensors", &t);
+    write(adapter.path(), "adapter_config.json", &json!({"peft_type": "LORA", "r": 4, "lora_alpha": 8}));
+    let out = adapter.path().join("out.gguf");
+    let source = Source::open(adapter.path(), &Inputs { base: Some(base.path()), eye: None }).unwrap();
+    quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
+    assert!(!load(&out).0.backbone.tied_output);
+    let (file, table) = (GgufFile::open(&out).unwrap(), &tensors["model.embed_tokens.weight"]);
+    let product = t["base_model.model.lm_head.lora_B.weight"].matmul(&t["base_model.model.lm_head.lora_A.weight"]).unwrap();
+    let expected = flat(&(table + (product * 2.0).unwrap()).unwrap());
+    assert!(values(&file, "output.weight").iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    assert_eq!(values(&file, "token_embd.weight"), flat(table), "the table itself stays as it was");
+
+    // An output that was saved whole takes the place of the tied one.
+    let whole = normal("whole", &[VOCAB, D]);
+    save(adapter.path(), "adapter_model.safetensors", &Tensors::from([("base_model.model.lm_head.weight".into(), whole.clone())]));
+    let source = Source::open(adapter.path(), &Inputs { base: Some(base.path()), eye: None }).unwrap();
+    quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
+    assert_eq!(values(&GgufFile::open(&out).unwrap(), "output.weight"), flat(&whole));
+    assert!(!load(&out).0.backbone.tied_output);
 }
 
 #[test]
@@ -708,7 +771,115 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
     assert_eq!((config.layout.as_str(), config.tokens_per_frame, config.backbone.vocab_size), ("proassist", 10, VOCAB));
     assert_eq!((config.heads, config.gates.speak.kind, config.gates.speak.threshold.0), (HeadKind::None, GateKind::Token, 0.7));
     let product = t["base_model.model.lm_head.lora_B.weight"].matmul(&t["base_model.model.lm_head.lora_A.weight"]).unwrap();
-    let merged = flat(&(&base_tensors["lm_head.weight"] + (product * 2.0).unwrap()).unwrap());
-    let got = values(&GgufFile::open(&out).unwrap(), "output.weight");
-    assert!(merged.iter().zip(&got).all(|(a, b)| (a - b).abs() < 1e-5));
+    let product = (product * 2.0).unwrap();
+    let same = |beneath: &Tensor| {
+        let merged = flat(&(beneath + &product).unwrap());
+        let got = values(&GgufFile::open(&out).unwrap(), "output.weight");
+        merged.iter().zip(&got).all(|(a, b)| (a - b).abs() < 1e-5)
+    };
+    assert!(same(&base_tensors["lm_head.weight"]));
+    // PEFT saves the weight beneath where the output is adapted, and then that one counts.
+    let beneath = normal("beneath", &[VOCAB, D]);
+    t.insert("base_model.model.lm_head.base_layer.weight".into(), beneath.clone());
+    save(adapter.path(), "adapter_model.safetensors", &t);
+    let source = Source::open(adapter.path(), &Inputs { base: Some(base.path()), eye: None }).unwrap();
+    quantize(&source, &exact(base.path()), &out, &Options::default()).unwrap();
+    assert!(same(&beneath) && !same(&base_tensors["lm_head.weight"]));
+}
+
+/// A whole file with `header` for its JSON and this many bytes behind it.
+fn safetensors_with(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+#[test]
+fn weights_that_are_cut_or_lie_are_errors_that_name_the_file() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let path = hf.path().join("model.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        let why = match Source::open(hf.path(), &Inputs::default()) {
+            Err(why) => why.to_string(),
+            Ok(_) => panic!("{what}: taken"),
+        };
+        assert!(why.contains("model.safetensors"), "{what}: {why}");
+    };
+    for length in (0..200).chain((200..whole.len()).step_by(9973)).chain([whole.len() - 1]) {
+        refused(&whole[..length], &format!("cut to {length} bytes"));
+    }
+    for (what, length) in [("a header of 2^64 - 1 bytes", u64::MAX), ("a header longer than the file", whole.len() as u64)] {
+        refused(&[&length.to_le_bytes(), &whole[8..]].concat(), what);
+    }
+    let name = "model.norm.weight";
+    for (what, header, data) in [
+        ("an offset behind the end", format!(r#"{{"{name}":{{"dtype":"F32","shape":[256],"data_offsets":[0,1024]}}}}"#), 1023),
+        ("a range that is no range", format!(r#"{{"{name}":{{"dtype":"F32","shape":[256],"data_offsets":[1024,0]}}}}"#), 1024),
+        ("a shape of other bytes", format!(r#"{{"{name}":{{"dtype":"F32","shape":[255],"data_offsets":[0,1024]}}}}"#), 1024),
+        ("sizes that overflow", format!(r#"{{"{name}":{{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}}}"#), 0),
+        ("a hole", format!(r#"{{"{name}":{{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}}}"#), 8),
+        ("an unknown type", format!(r#"{{"{name}":{{"dtype":"F7","shape":[1],"data_offsets":[0,4]}}}}"#), 4),
+        ("no JSON", "x".repeat(64), 0),
+    ] {
+        refused(&safetensors_with(&header, data), what);
+    }
+    // Numbers where weights should be are read as far as their types go, and named there.
+    let mut tensors = hf_dstproact_tensors();
+    tensors.insert(name.into(), Tensor::ones(D, candle_core::DType::I64, &DEVICE).unwrap());
+    save(hf.path(), "model.safetensors", &tensors);
+    let source = Source::open(hf.path(), &Inputs::default()).unwrap();
+    let out = hf.path().join("out.gguf");
+    let why = quantize(&source, &exact(hf.path()), &out, &Options::default()).unwrap_err().to_string();
+    assert!(why.contains(name) && why.contains("I64") && !out.exists(), "{why}");
+}
+
+#[test]
+fn a_pickled_checkpoint_that_is_cut_is_an_error_that_names_the_file() {
+    let tensors = hf_dstproact_tensors();
+    let hf = hf_folder(&tensors);
+    std::fs::remove_file(hf.path().join("model.safetensors")).unwrap();
+    save_pickled(hf.path(), &tensors);
+    let path = hf.path().join("pytorch_model.bin");
+    let whole = std::fs::read(&path).unwrap();
+    for length in (0..200).chain((200..whole.len()).step_by(9973)).chain([whole.len() - 1]) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let why = match Source::open(hf.path(), &Inputs::default()) {
+            Err(why) => why.to_string(),
+            Ok(_) => panic!("cut to {length} bytes: taken"),
+        };
+        assert!(why.contains("pytorch_model.bin"), "cut to {length} bytes: {why}");
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_after_it_was_looked_at_is_an_error_and_leaves_nothing() {
+    let hf = hf_folder(&hf_dstproact_tensors());
+    let source = Source::open(hf.path(), &Inputs::default()).unwrap();
+    let path = hf.path().join("model.safetensors");
+    let whole = std::fs::metadata(&path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(whole / 2).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let why = quantize(&source, &exact(hf.path()), &out, &Options::default()).unwrap_err().to_string();
+    assert!(why.contains("model.safetensors"), "{why}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing half written stays");
+}
+
+#[test]
+fn the_end_of_a_turn_is_llama_3s_where_the_vocabulary_has_it() {
+    let hf = hf_folder(&hf_llama_tensors());
+    let eot = |hf: &Path| {
+        let eye = Some(Eye { width: DV, tokens_per_frame: 1 });
+        let out = hf.join("out.gguf");
+        let source = Source::open(hf, &Inputs { base: None, eye }).unwrap();
+        quantize(&source, &Recipe::open("q8_0").unwrap(), &out, &Options::default()).unwrap();
+        load(&out).0.tokens.eot.0
+    };
+    assert_eq!(eot(hf.path()), 4, "what ends a text");
+    let text = std::fs::read_to_string(hf.path().join("tokenizer.json")).unwrap().replace("<pad>", "<|eot_id|>");
+    std::fs::write(hf.path().join("tokenizer.json"), text).unwrap();
+    assert_eq!(eot(hf.path()), 8);
 }

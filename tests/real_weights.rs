@@ -1,11 +1,12 @@
-//! SmolLM2 against transformers and llama.cpp; only where PROACT_REAL_WEIGHTS names a folder with smollm2/ from
-//! tests/data/make_real_weights.py.
+//! SmolLM2 against transformers and llama.cpp, SigLIPs of real shapes against transformers; only where PROACT_REAL_WEIGHTS
+//! names a folder with smollm2/ from tests/data/make_real_weights.py, siglip/ from tests/data/make_real_siglip.py.
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use proact::model::assistant::Assistant;
-use proact::model::config::AssistantConfig;
+use proact::model::config::{AssistantConfig, VisionConfig};
+use proact::model::encoder::Vision;
 use proact::model::gguf::GgufFile;
 use proact::model::weights::Weights;
 use serde_json::Value;
@@ -15,10 +16,11 @@ const NEAR: f32 = 0.02;
 /// Tokens that upstream's vocabulary has; behind them are the layout's.
 const TOKENS: usize = 49152;
 
-fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("PROACT_REAL_WEIGHTS").map(|folder| PathBuf::from(folder).join("smollm2"));
+fn folder(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("PROACT_REAL_WEIGHTS").map(|folder| PathBuf::from(folder).join(name));
+    let folder = folder.filter(|folder| folder.is_dir());
     if folder.is_none() {
-        eprintln!("NOT RUN: PROACT_REAL_WEIGHTS names no folder with smollm2/ from tests/data/make_real_weights.py");
+        eprintln!("NOT RUN: PROACT_REAL_WEIGHTS names no folder with {name}/ in it (tests/data/make_real_*.py)");
     }
     folder
 }
@@ -62,7 +64,7 @@ fn best(scores: &[f32]) -> (u32, f32) {
 
 #[test]
 fn greedy_continuations_equal_those_of_transformers_and_llama_cpp() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("smollm2") else { return };
     let model = load(&folder.join("f16.gguf"));
     for other in ["transformers", "llama_cpp"] {
         let (mut whole, mut equal) = (0, 0);
@@ -83,21 +85,88 @@ fn greedy_continuations_equal_those_of_transformers_and_llama_cpp() {
     }
 }
 
+/// A list of lists of numbers.
+fn lists(value: &Value) -> Vec<Vec<f64>> {
+    let list = |v: &Value| v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    value.as_array().unwrap().iter().map(list).collect()
+}
+
 #[test]
 fn the_quantized_files_logits_are_as_near_to_the_exact_ones_as_llama_cpps() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("smollm2") else { return };
     let model = load(&folder.join("q4_1.gguf"));
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    // Errors of the 20 best logits behind every prompt and every token after it: of all of them, and the worst of each place.
+    let (mut ours, mut theirs) = (Errors::default(), Errors::default());
     for case in cases(&folder) {
-        let exact: Vec<f32> = case["exact_last"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
-        let got = &logits(&model, &ids(&case["ids"]), &[])[0];
-        let mut top: Vec<usize> = (0..exact.len()).collect();
-        top.sort_by(|&a, &b| exact[b].total_cmp(&exact[a]));
-        ours.push(top[..20].iter().map(|&i| (exact[i] - got[i]).abs()).fold(0.0, f32::max));
-        theirs.push(case["llama_cpp_error"].as_f64().unwrap() as f32);
+        let (then, exact) = (ids(&case["transformers"]), lists(&case["exact"]));
+        let got = logits(&model, &ids(&case["ids"]), &then[..then.len() - 1]);
+        let picked = lists(&case["top"]).into_iter().zip(got).map(|(top, got)| top.iter().map(|&i| f64::from(got[i as usize])).collect());
+        ours.add(picked, &exact);
+        theirs.add(lists(&case["llama_cpp_q4_1"]).into_iter(), &exact);
     }
-    let mean = |errors: &[f32]| errors.iter().sum::<f32>() / errors.len() as f32;
-    eprintln!("worst of the 20 best logits, by prompt: proact {ours:?}, llama.cpp {theirs:?}");
-    eprintln!("mean: proact {}, llama.cpp {}", mean(&ours), mean(&theirs));
-    assert!(mean(&ours) <= mean(&theirs), "proact {ours:?}, llama.cpp {theirs:?}");
+    eprintln!("Q4_1, {} places: proact {}, llama.cpp {}", ours.worst.len(), ours.say(), theirs.say());
+    assert!(ours.rms() <= theirs.rms(), "proact {}, llama.cpp {}", ours.say(), theirs.say());
+}
+
+/// Differences from the exact logits.
+#[derive(Default)]
+struct Errors {
+    all: Vec<f64>,
+    worst: Vec<f64>,
+}
+
+impl Errors {
+    fn add(&mut self, rows: impl Iterator<Item = Vec<f64>>, exact: &[Vec<f64>]) {
+        for (row, exact) in rows.zip(exact) {
+            let errors: Vec<f64> = row.iter().zip(exact).map(|(a, b)| (a - b).abs()).collect();
+            self.worst.push(errors.iter().copied().fold(0.0, f64::max));
+            self.all.extend(errors);
+        }
+    }
+
+    fn rms(&self) -> f64 {
+        (self.all.iter().map(|e| e * e).sum::<f64>() / self.all.len() as f64).sqrt()
+    }
+
+    fn say(&self) -> String {
+        let mean = self.worst.iter().sum::<f64>() / self.worst.len() as f64;
+        let most = self.worst.iter().copied().fold(0.0, f64::max);
+        format!("rms {:.4}, worst of 20 {mean:.3} in the mean and {most:.3} at most", self.rms())
+    }
+}
+
+/// Smallest cosine to transformers' `pooler_output` that each type of weights may have.
+const COSINES: [(&str, f64); 3] = [("f32", 0.99999), ("f16", 0.9995), ("q8_0", 0.9995)];
+
+fn features_equal_those_of_transformers(name: &str) {
+    let Some(folder) = folder("siglip").map(|folder| folder.join(name)).filter(|folder| folder.is_dir()) else { return };
+    let case = candle_core::safetensors::load(folder.join("case.safetensors"), &Device::Cpu).unwrap();
+    let (pixels, pooled) = (&case["pixels"], &case["pooler_output"]);
+    for (kind, cosine_min) in COSINES {
+        let file = GgufFile::open(folder.join(format!("{kind}.gguf"))).unwrap();
+        let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
+        let weights = Weights::new(file, &Device::Cpu);
+        let vision = Vision::new(&config, &weights).unwrap();
+        weights.finish().unwrap();
+        for n in 0..pixels.dim(0).unwrap() {
+            let row = |t: &Tensor| -> Vec<f32> { t.flatten_all().unwrap().to_vec1().unwrap() };
+            let got = row(&vision.forward_tensor(&pixels.narrow(0, n, 1).unwrap()).unwrap());
+            let wanted = row(&pooled.narrow(0, n, 1).unwrap());
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+            let (lengths, product) = ((dot(&got, &got), dot(&wanted, &wanted)), dot(&got, &wanted));
+            let (cosine, norm) = (product / (lengths.0 * lengths.1).sqrt(), (lengths.0 / lengths.1).sqrt());
+            eprintln!("{name} {kind} picture {n}: cosine {cosine:.7}, norm {norm:.6}");
+            assert!(cosine >= cosine_min && (norm - 1.0).abs() < 0.01, "{name} {kind} picture {n}: cosine {cosine}, norm {norm}");
+        }
+    }
+}
+
+#[test]
+fn features_of_siglip_base_patch16_224_equal_those_of_transformers() {
+    features_equal_those_of_transformers("base");
+}
+
+#[test]
+fn features_of_siglip_so400m_patch14_384_equal_those_of_transformers() {
+    features_equal_those_of_transformers("so400m");
 }

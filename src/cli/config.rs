@@ -376,6 +376,7 @@ mod tests {
             gates: Gates { speak: gate, dst_update: gate },
             tokens: TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) },
             layout: "dstproact".into(),
+            update_output: false,
             step_evidence: false,
             speech_note: false,
             update_prob_min: 0.0,

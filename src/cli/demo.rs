@@ -54,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     engine::run(Job {
         mode: Mode::Demo,
         origin: Origin::Recording(clip.clone()),
-        model: flags.model.clone().unwrap_or(demo.assistant),
+        model: locate::assistant(&mut flags)?,
         open: Box::new(move |settings, loaded, _| replay::open(&clip, input.as_deref(), settings, loaded)),
         pictures: Pictures { gif: args.gif, still: args.still },
         realtime: false,

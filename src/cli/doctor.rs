@@ -41,8 +41,8 @@ pub struct Args {
     #[command(flatten)]
     camera: CameraFlags,
 
-    /// Assistant model (GGUF) [default: the one that ships]
-    #[arg(long, value_name = "FILE", help_heading = "Model and task")]
+    /// Assistant model: a GGUF file, or the name of a manifest models/NAME.toml [default: the one that ships]
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Model and task")]
     model: Option<PathBuf>,
 
     /// Settings (TOML), see configs/default.toml
@@ -107,9 +107,9 @@ fn camera(flags: &CameraFlags, settings: &Settings, report: &mut Report) -> anyh
     let promised = source.format().map_or(0.0, |format| f64::from(format.fps));
     let format = source.format().map_or_else(String::new, |format| format.to_string());
     report.fine("camera", &format!("{}: {format}, open after {:.1} s", found.name, begun.elapsed().as_secs_f64()));
-    let Some((pictures, rate)) = watch(&mut source, settings.camera.silence_s)? else {
+    let Some((pictures, rate)) = watch(&mut source, settings.camera.first_frame_s())? else {
         let remedy = "close what else uses the camera, plug it in again, or try another --size";
-        report.bad("frames", &format!("none within {} s", settings.camera.silence_s), remedy);
+        report.bad("frames", &format!("none within {} s", settings.camera.first_frame_s()), remedy);
         return Ok(None);
     };
     let text = format!("{rate:.1} a second, {promised} promised");
@@ -178,14 +178,16 @@ fn light(picture: &Picture) -> Light {
 /// Loads the model and has it look, update and speak.
 fn model(model: Option<PathBuf>, settings: &Settings, picture: &Arc<Picture>, report: &mut Report) -> anyhow::Result<()> {
     let demo = locate::demo();
-    let (model, task) = match (model, demo) {
+    let named = model.map(locate::named).transpose()?;
+    let vision = named.as_ref().and_then(|named| named.vision.clone());
+    let (model, task) = match (named.map(|named| named.model), demo) {
         (Some(model), demo) => (model, demo.ok().map(|demo| demo.task)),
         (None, demo) => demo.map(|demo| (demo.assistant, Some(demo.task)))?,
     };
     load::set_threads(load::threads_for(settings.threads, &model));
     let begun = Instant::now();
     let meter = Shared::default();
-    let loaded = load::open(&model, None, &meter)?;
+    let loaded = load::open(&model, vision.as_deref(), &meter)?;
     let name = model.file_name().unwrap_or_default().to_string_lossy();
     report.fine("model", &format!("{name}, {}, loaded in {:.2} s", loaded.quantization, begun.elapsed().as_secs_f64()));
     let task = task.as_deref().map(Task::read).transpose()?;

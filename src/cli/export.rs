@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::exit::Usage;
+use super::locate;
 use super::quantize::write;
 use crate::features::{self, FeatureFile};
 use crate::model::gguf::GgufFile;
@@ -60,6 +61,10 @@ enum Kind {
 /// # Errors
 /// Of no kind that can be exported, unreadable, or the output cannot be written.
 pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut args = args;
+    if let [input] = args.inputs.as_mut_slice() {
+        *input = locate::named(std::mem::take(input))?.model;
+    }
     match (kind_of(&args.inputs[0])?, args.inputs.as_slice(), &args.reference) {
         (Kind::Model, [input], None) => export_backbone(input, &args.out),
         (Kind::Features, [input], None) => export_features(input, &args.out),

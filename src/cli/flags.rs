@@ -10,8 +10,8 @@ use crate::stream::ContextPolicyName;
 /// Flags of a run: what to load, what to write, how to behave.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct RunFlags {
-    /// Assistant model (GGUF)
-    #[arg(long, value_name = "FILE", help_heading = "Model and task")]
+    /// Assistant model: a GGUF file, or the name of a manifest models/NAME.toml
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Model and task")]
     pub model: Option<PathBuf>,
 
     /// Vision model (GGUF); otherwise the file that the assistant names, in the same folder

@@ -2,35 +2,44 @@
 
 use std::sync::Arc;
 
-use crate::dialogue::task::Task;
+use crate::dialogue::task::{StepState, Task, TaskState};
 use crate::error::Result;
 use crate::model::{Backbone, Perceiver};
 use crate::session::{Flow, Session, SessionConfig, SharedCodec};
-use crate::stream::{Event, Frame, Input};
+use crate::stream::{Event, Frame, Hand, Input};
+use crate::units::MediaTime;
 
 /// The parts of a model that a session takes.
 pub struct Parts<'a, P, B> {
-    /// Reads the steps' words; the frames' features are given.
-    pub eyes: &'a Arc<P>,
+    /// Reads the steps' words, for a model that compares frames with them; the frames' features are given.
+    pub eyes: Option<&'a Arc<P>>,
     /// Decides and writes.
     pub backbone: &'a Arc<B>,
     /// Words to tokens and back.
     pub codec: &'a SharedCodec,
 }
 
-/// Events of a free run over a recording's frames: what `proact replay` would log.
+/// Events of a free run over a recording's frames: what `proact replay` would log. What a clip begins with is marked in the
+/// state by hand, before the first frame.
 ///
 /// # Errors
 /// The session failed.
 pub fn events<P: Perceiver, B: Backbone>(
     parts: &Parts<'_, P, B>,
     task: Option<&Task>,
+    start: &TaskState,
     frames: impl IntoIterator<Item = Frame>,
     config: SessionConfig,
 ) -> Result<Vec<Event>> {
-    let (eyes, backbone) = (Some(Arc::clone(parts.eyes)), Arc::clone(parts.backbone));
+    let (eyes, backbone) = (parts.eyes.cloned(), Arc::clone(parts.backbone));
     let mut session = Session::new(eyes, backbone, Arc::clone(parts.codec), task.cloned(), config)?;
     let mut events: Vec<Event> = Vec::new();
+    let mut frames = frames.into_iter().peekable();
+    let at = frames.peek().map_or_else(MediaTime::default, |frame| frame.at);
+    for (step, state) in start.iter().filter(|(_, state)| *state != StepState::NotStarted) {
+        session.feed(Input::Hand { at, hand: Hand::Mark(step, state) })?;
+        while session.advance(&mut events)? != Flow::Idle {}
+    }
     for frame in frames {
         session.feed(Input::Frame(frame))?;
         while session.advance(&mut events)? != Flow::Idle {}

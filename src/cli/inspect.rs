@@ -12,6 +12,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::locate;
+
 use crate::model::calibration::{Calibration, CurvePoint};
 use crate::model::config::{AssistantConfig, VisionConfig};
 use crate::model::gguf::{self, GgufFile};
@@ -32,8 +34,8 @@ const HEAD_BYTES: usize = 16;
 /// names. For models of this project the hyper-parameters are checked as well.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A .gguf, .safetensors or .jsonl file
-    #[arg(value_name = "FILE")]
+    /// A .gguf, .safetensors or .jsonl file, or the name of a manifest models/NAME.toml
+    #[arg(value_name = "FILE|NAME")]
     file: PathBuf,
     /// List every tensor with its shape, type and hash
     #[arg(long)]
@@ -45,7 +47,7 @@ pub struct Args {
 /// # Errors
 /// The file is of no known kind, or breaks the rules of its kind.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    print!("{}", describe(&args.file, args.tensors)?);
+    print!("{}", describe(&locate::named(args.file)?.model, args.tensors)?);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// A model, ready for a session.
 pub struct Loaded {
-    /// Encoder; every call is timed.
+    /// Encoder; every call is timed. None where the assistant names none: it takes features only.
     pub vision: Option<Arc<Timed<Siglip>>>,
     /// Backbone, projector and heads; every call is timed.
     pub assistant: Arc<Timed<Assistant>>,
@@ -84,23 +84,30 @@ pub struct LoadedVision {
 /// A file is missing, broken, of another architecture, or not the one that the assistant was trained with.
 pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::Result<Loaded> {
     let (file, config) = open_assistant(assistant)?;
-    let vision_path = match vision {
-        Some(path) => path.to_path_buf(),
-        None => beside(assistant, &config)?,
+    // A model that names none was made from features, and takes features only.
+    let vision_path = match (vision, &config.vision) {
+        (Some(path), _) => Some(path.to_path_buf()),
+        (None, Some(_)) => Some(beside(assistant, &config)?),
+        (None, None) => None,
     };
     // Hashing reads every byte of both files: the second core takes one of them.
     let (model_sha256, vision) = thread::scope(|scope| {
         let hash = scope.spawn(|| file.sha256());
-        let vision = open_vision(&vision_path);
+        let vision = vision_path.as_deref().map(open_vision).transpose();
         (hash.join(), vision)
     });
     let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
     let mut vision = vision?;
     let layout = LayoutName::parse(&config.layout)?;
     if layout == LayoutName::Proassist {
-        vision.vision.vision = vision.vision.vision.with_preprocess(Preprocess::Proassist);
+        vision = vision.map(|mut of| {
+            of.vision.vision = of.vision.vision.with_preprocess(Preprocess::Proassist);
+            of
+        });
     }
-    check_pair(assistant, &config, &vision_path, &vision)?;
+    if let (Some(vision), Some(path)) = (&vision, &vision_path) {
+        check_pair(assistant, &config, path, vision)?;
+    }
     let codec = open_codec(&file, &config)?;
     let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
@@ -108,14 +115,14 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let model = Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
     let model = model.with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
-        vision: Some(Arc::new(Timed::new(vision.vision, meter))),
+        vision_sha256: vision.as_ref().map(|vision| vision.sha256.clone()).unwrap_or_default(),
+        vision: vision.map(|vision| Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
         layout,
         frame_width: config.tokens_per_frame * config.vision_length,
         config,
         model_sha256,
-        vision_sha256: vision.sha256,
         quantization,
     })
 }

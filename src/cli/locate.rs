@@ -1,11 +1,16 @@
-//! Finds the files that ship with the program: the demo's models, clip and task.
+//! Finds the files that ship with the program, the demo's models, clip and task, and models by their names.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// Folder of the demo, relative to the repository or the binary.
-const DEMO_FOLDER: &str = "models/demo";
+use super::flags::RunFlags;
+use super::manifest::{self, Manifest, Resolved};
+
+/// Folder of models and manifests, relative to the repository or the binary.
+const MODELS_FOLDER: &str = "models";
+/// Folder of the demo within it.
+const DEMO_FOLDER: &str = "demo";
 
 /// Files of the demo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +28,39 @@ pub struct Demo {
 /// # Errors
 /// No place has all of them; the message says where they were looked for and what was missing.
 pub fn demo() -> anyhow::Result<Demo> {
-    let mut places = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(DEMO_FOLDER), PathBuf::from(DEMO_FOLDER)];
+    let folders: Vec<PathBuf> = places().into_iter().map(|place| place.join(DEMO_FOLDER)).collect();
+    demo_in(&folders)
+}
+
+/// Where models and their manifests are looked for: in the repository, here, and beside the program.
+pub fn places() -> Vec<PathBuf> {
+    let mut places = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(MODELS_FOLDER), PathBuf::from(MODELS_FOLDER)];
     if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
-        places.push(folder.join(DEMO_FOLDER));
+        places.push(folder.join(MODELS_FOLDER));
     }
-    demo_in(&places)
+    places
+}
+
+/// A path as it is; a name as the files of its manifest.
+///
+/// # Errors
+/// There is no such file and no such manifest, or a file of it is not here.
+pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
+    match argument.to_str() {
+        Some(name) if manifest::is_name(&argument) => Manifest::find(name, &places())?.resolve(),
+        _ => Ok(Resolved { model: argument, vision: None }),
+    }
+}
+
+/// The assistant that the flags name, or the demo's; a manifest's vision file goes into the flags that name none.
+///
+/// # Errors
+/// As [`named`], and as [`demo`] where no model is named.
+pub fn assistant(flags: &mut RunFlags) -> anyhow::Result<PathBuf> {
+    let Some(model) = flags.model.clone() else { return Ok(demo()?.assistant) };
+    let Resolved { model, vision } = named(model)?;
+    flags.vision = flags.vision.take().or(vision);
+    Ok(model)
 }
 
 fn demo_in(places: &[PathBuf]) -> anyhow::Result<Demo> {

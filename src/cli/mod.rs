@@ -14,14 +14,19 @@ mod engine;
 mod eval;
 mod exit;
 mod export;
+#[cfg(feature = "hub")]
+mod fetch;
 mod film;
 mod flags;
 mod free_run;
+#[cfg(feature = "hub")]
+mod hub;
 mod inspect;
 mod keepsake;
 mod load;
 mod locate;
 mod log;
+mod manifest;
 mod outputs;
 mod pace;
 mod plain;
@@ -92,6 +97,9 @@ enum Verb {
     Quantize(quantize::Args),
     #[command(about = "Write models, logs and features as other programs read them")]
     Export(export::Args),
+    #[cfg(feature = "hub")]
+    #[command(about = "Bring a model's files from the Hugging Face hub")]
+    Fetch(fetch::Args),
     #[command(about = "Score event logs against annotations")]
     Eval(eval::Args),
     #[command(about = "Render simulated episodes from recorded task timelines")]
@@ -118,6 +126,8 @@ pub fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Quantize(args) => quantize::run(args),
         Verb::Export(args) => export::run(args),
+        #[cfg(feature = "hub")]
+        Verb::Fetch(args) => fetch::run(args),
         Verb::Eval(args) => eval::run(args),
         Verb::Synth(args) => synth::run(args),
         Verb::Inspect(args) => inspect::run(args),

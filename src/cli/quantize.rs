@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
+use super::locate;
 use crate::model::gguf::{GgufFile, MetaValue};
 use crate::quant::{Eye, Inputs, Options, Recipe, Report, Source, plan, quantize};
 use crate::train::checkpoint::write_atomic;
@@ -17,7 +18,7 @@ use crate::train::checkpoint::write_atomic;
 /// read back and checked; a card (Markdown) is written beside it. `rms err` is relative to the weights.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Folder with config.json and weights, or a GGUF file
+    /// Folder with config.json and weights, a GGUF file, or the name of a manifest models/NAME.toml
     #[arg(value_name = "IN")]
     source: PathBuf,
     /// The GGUF file to write; it appears whole or not at all
@@ -63,10 +64,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         (Some(vision), false) => Some(Eye::of(&GgufFile::open(vision)?)?),
         (None, false) => Some(Eye::SO400M),
     };
-    let source = Source::open(&args.source, &Inputs { base: args.base.as_deref(), eye })?;
+    let path = locate::named(args.source)?.model;
+    let source = Source::open(&path, &Inputs { base: args.base.as_deref(), eye })?;
     if args.dry_run {
         println!("{}", plan(&source, &recipe)?.as_plan());
-        println!("{} -> {} by {} ({}): nothing written", args.source.display(), args.out.display(), recipe.name, recipe.description);
+        println!("{} -> {} by {} ({}): nothing written", path.display(), args.out.display(), recipe.name, recipe.description);
         return Ok(());
     }
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -77,14 +79,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let metadata =
         texts.into_iter().filter_map(|(key, text)| Some((format!("general.{key}"), MetaValue::String(text?))));
     let report = write(&source, &recipe, &args.out, metadata.collect(), args.vision.as_deref())
-        .with_context(|| format!("quantizing {} by recipe {}", args.source.display(), recipe.name))?;
+        .with_context(|| format!("quantizing {} by recipe {}", path.display(), recipe.name))?;
     write_atomic(&args.out.with_extension("md"), card(&source, &recipe, &args.out, &report)?.as_bytes())?;
     let table = report.to_string();
     match args.quiet {
         true => println!("{}", table.lines().last().unwrap_or_default()),
         false => println!("{table}"),
     }
-    println!("{} -> {} by {} ({})", args.source.display(), args.out.display(), recipe.name, recipe.description);
+    println!("{} -> {} by {} ({})", path.display(), args.out.display(), recipe.name, recipe.description);
     println!("sha256 {}", report.sha256);
     Ok(())
 }

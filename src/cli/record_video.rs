@@ -50,22 +50,23 @@ impl RecordedOnTheWay {
     }
 
     fn record(&mut self, at: MediaTime, picture: &Picture) -> Result<Picture> {
-        let picture = even(picture);
-        let size = (picture.width, picture.height);
+        let mut picture = even(picture);
         let mut video = match self.video.take() {
-            Some(video) if video.size == size => video,
-            Some(video) => {
-                let why = format!("the camera came back with {}x{}, and the video has {}x{}", size.0, size.1, video.size.0, video.size.1);
-                return Err(Error::format(&self.path, why));
+            Some(video) => video,
+            None => {
+                let size = (picture.width, picture.height);
+                Video {
+                    size,
+                    encoder: PictureEncoder::new(size.0, size.1, self.fps)?,
+                    // In range: the encoder has checked it.
+                    fragments: Fragments::new(size.0 as u16, size.1 as u16, (1000.0 / self.fps).round() as u32),
+                    back: ReadBack::new()?,
+                }
             }
-            None => Video {
-                size,
-                encoder: PictureEncoder::new(size.0, size.1, self.fps)?,
-                // In range: the encoder has checked it.
-                fragments: Fragments::new(size.0 as u16, size.1 as u16, (1000.0 / self.fps).round() as u32),
-                back: ReadBack::new()?,
-            },
         };
+        if video.size != (picture.width, picture.height) {
+            picture = scaled(picture, video.size)?;
+        }
         let at_ms = (at.seconds() * 1000.0).round() as u64;
         let stream = video.encoder.encode(&picture, at_ms)?;
         let fragment = video.fragments.push(nals(&stream), at_ms)?;
@@ -74,6 +75,14 @@ impl RecordedOnTheWay {
         self.video = Some(video);
         Ok(back)
     }
+}
+
+/// A camera can come back with another size; the video keeps its own.
+fn scaled(picture: Picture, (width, height): (u32, u32)) -> Result<Picture> {
+    let whole = || Error::Invalid(format!("a picture of {}x{} with {} bytes", picture.width, picture.height, picture.rgb.len()));
+    let image = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone()).ok_or_else(whole)?;
+    let rgb = image::imageops::resize(&image, width, height, image::imageops::FilterType::Triangle).into_raw();
+    Ok(Picture { width, height, rgb })
 }
 
 impl Source for RecordedOnTheWay {
@@ -151,6 +160,20 @@ mod tests {
             assert!(a.2 == b.2, "the picture at {} s differs", a.1);
         }
         assert_eq!((again[0].2.width, again[0].2.height), (96, 64));
+    }
+
+    #[test]
+    fn a_camera_that_comes_back_with_another_size_is_recorded_in_the_first_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("live.mp4");
+        let large = Picture { width: 194, height: 130, rgb: [200, 90, 30].repeat(194 * 130) };
+        let input = |k: u64, picture| Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64), content: Content::Picture(Arc::new(picture)) });
+        let source = ScriptSource::new([input(0, picture(0)), input(1, large)]);
+        let seen = frames(Box::new(RecordedOnTheWay::new(Box::new(source), &path, 2.0).unwrap()));
+        let again = frames(crate::sources::open(&path, &SourceOptions::default()).unwrap());
+        assert!(again.len() == 2 && again.iter().zip(&seen).all(|(a, b)| a.2 == b.2));
+        let (size, middle) = ((again[1].2.width, again[1].2.height), again[1].2.rgb[(32 * 96 + 48) * 3]);
+        assert!(size == (96, 64) && middle.abs_diff(200) < 12, "{size:?}, {middle}");
     }
 
     #[test]

@@ -62,15 +62,12 @@ pub struct Args {
 /// The source cannot be opened; whatever stops a run.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
-    let flags = args.flags;
+    let mut flags = args.flags;
     let settings = Settings::resolve(flags.settings())?;
     if let Some(speed) = args.speed.filter(|s| !(s.is_finite() && *s > 0.0)) {
         anyhow::bail!("--speed {speed}: expected a number above 0");
     }
-    let model = match flags.model.clone() {
-        Some(model) => model,
-        None => locate::demo()?.assistant,
-    };
+    let model = locate::assistant(&mut flags)?;
     let (input, source) = (flags.input.clone(), args.source);
     engine::run(Job {
         mode: Mode::Replay,

@@ -12,7 +12,7 @@ use super::engine::{self, Job, Origin, Pictures};
 use super::flags::RunFlags;
 use super::locate;
 use super::record_video::RecordedOnTheWay;
-use crate::sources::camera::{Backend, CameraSource, Choice, Clock, Found, Mounting, Native, Starter, Threads, Wanted};
+use crate::sources::camera::{Backend, CameraSource, Choice, Clock, Found, Mounting, Native, Pixels, Starter, Threads, Wanted};
 use crate::sources::{self, Merged};
 use crate::stream::Source;
 use crate::tui::Mode;
@@ -59,6 +59,10 @@ pub struct CameraFlags {
     #[arg(long, value_name = "N", help_heading = "Camera", value_parser = clap::value_parser!(u32).range(1..=240))]
     camera_fps: Option<u32>,
 
+    /// Layout of the pixels: mjpeg, yuyv, nv12, rgb, bgr or gray [default: what costs least]
+    #[arg(long, value_name = "LAYOUT", help_heading = "Camera", value_parser = parse_pixels)]
+    pixels: Option<Pixels>,
+
     /// Swap left and right
     #[arg(long, help_heading = "Camera")]
     mirror: bool,
@@ -76,7 +80,7 @@ impl CameraFlags {
             choice: self.camera.as_deref().map_or(Choice::First, Choice::parse),
             size: self.size.unwrap_or(default.size),
             fps: self.camera_fps.unwrap_or(default.fps),
-            pixels: default.pixels,
+            pixels: self.pixels,
         }
     }
 
@@ -84,6 +88,12 @@ impl CameraFlags {
     pub fn mounting(&self) -> Mounting {
         Mounting { mirror: self.mirror, quarters: self.rotate.parse::<u16>().map_or(0, |degrees| (degrees / 90) as u8) }
     }
+}
+
+/// Reads `--pixels`.
+fn parse_pixels(text: &str) -> Result<Pixels, String> {
+    let named = Pixels::ALL.into_iter().find(|pixels| pixels.word().eq_ignore_ascii_case(text));
+    named.ok_or_else(|| format!("`{text}`: expected mjpeg, yuyv, nv12, rgb, bgr or gray"))
 }
 
 /// Seconds since now. They pass while the machine sleeps too, so that a camera is known to be stale when it wakes up.
@@ -148,12 +158,9 @@ pub fn open(camera: &Found, flags: &CameraFlags, settings: &Settings, clock: Clo
 /// The camera cannot be opened, or is lost for good; whatever stops a run.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
-    let flags = args.flags;
+    let mut flags = args.flags;
     let settings = Settings::resolve(flags.settings())?;
-    let model = match flags.model.clone() {
-        Some(model) => model,
-        None => locate::demo()?.assistant,
-    };
+    let model = locate::assistant(&mut flags)?;
     let camera = find(&Native, &args.camera.wanted())?;
     let (input, video, name) = (flags.input.clone(), args.record_video, camera.name.clone());
     engine::run(Job {

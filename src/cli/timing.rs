@@ -297,6 +297,13 @@ impl<B: Backbone> Backbone for Timed<B> {
         self.meter.lock().now.generate += start.elapsed();
         logits
     }
+
+    fn update_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+        let start = Instant::now();
+        let logits = self.model.update_logits(hidden);
+        self.meter.lock().now.generate += start.elapsed();
+        logits
+    }
 }
 
 /// A file of JSON, one record a line. A line goes out whole, so that a process that is killed leaves whole lines.

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! episodes --pixels--> towers (SigLIP) --> vision.gguf --features--> assistant --thresholds--> assistant.gguf
+//!                                     dialogues with their features --^
 //! ```
 
 mod data;
+mod dialogues;
 mod export;
 mod free_run;
 mod progress;
@@ -74,16 +76,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     let episodes = Episodes::scan(job.config)?;
     progress.say(&episodes.summary());
-    if !episodes.pixels(job, progress)? {
+    let encoded = job.config.dialogues.is_some();
+    if !encoded && !episodes.pixels(job, progress)? {
         return Ok(Outcome::Stopped);
     }
     let tokenizer = Arc::new(stages::tokenizer(job, &episodes)?);
-    if stages::vision(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
-        return Ok(Outcome::Stopped);
-    }
-    export::vision(job)?;
-    if !episodes.features(job, progress)? {
-        return Ok(Outcome::Stopped);
+    if !encoded {
+        if stages::vision(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+        export::vision(job)?;
+        if !episodes.features(job, progress)? {
+            return Ok(Outcome::Stopped);
+        }
     }
     if stages::assistant(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
         return Ok(Outcome::Stopped);

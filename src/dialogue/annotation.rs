@@ -6,8 +6,10 @@
 //! `frames` turns between the others are checked when read, and derived anew when written.
 
 mod clips;
+mod names;
 
 pub use clips::read_clips;
+pub use names::names;
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

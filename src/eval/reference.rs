@@ -1,12 +1,11 @@
 //! What a run is held against: one recording's annotation with its task, checked and in order.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::dialogue::annotation::{self, Issue, Recording};
 use crate::dialogue::task::{StepState, Task, TaskState, Update};
 use crate::error::{Error, Result};
-use crate::units::MediaTime;
+use crate::units::{MediaTime, StepId};
 
 /// The annotation's name in a folder of an episode, beside [`TASK_FILE`].
 pub const ANNOTATION_FILE: &str = "annotation.jsonl";
@@ -133,7 +132,7 @@ impl Reference {
         if recordings.is_empty() {
             return Err(Error::format(path, "no recording in it; expected one a line"));
         }
-        let ids = names(recordings.iter().map(|(recording, _)| recording));
+        let ids = annotation::names(recordings.iter().map(|(recording, _)| recording));
         for ((recording, _), id) in recordings.iter_mut().zip(ids) {
             recording.id = id;
         }
@@ -150,6 +149,15 @@ impl Reference {
         self.end.seconds() - self.start.seconds()
     }
 
+    /// States of all steps when it begins.
+    pub fn start_state(&self) -> TaskState {
+        let mut state = TaskState::new(&self.task);
+        for (i, initial) in self.initial.iter().enumerate() {
+            state.set(StepId(i as u16), *initial);
+        }
+        state
+    }
+
     /// States of all steps right after everything up to and including `at_s`.
     pub fn state_at(&self, at_s: f64) -> Vec<StepState> {
         let mut now = self.initial.clone();
@@ -158,26 +166,6 @@ impl Reference {
         }
         now
     }
-}
-
-/// Names for the recordings of one file: the video's; where several are of one video (ProAssist has a dialogue with each
-/// kind of user, and clips) also the user's, and where that is not enough the clip's number.
-fn names<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<String> {
-    let by_user = |r: &Recording| format!("{}.{}", r.id, r.user_id.as_deref().unwrap_or("user"));
-    let count = |names: &mut dyn Iterator<Item = String>| {
-        names.fold(HashMap::<String, usize>::new(), |mut counts, name| {
-            *counts.entry(name).or_default() += 1;
-            counts
-        })
-    };
-    let videos = count(&mut recordings.clone().map(|r| r.id.clone()));
-    let users = count(&mut recordings.clone().map(by_user));
-    let name = |r: &Recording| match by_user(r) {
-        _ if videos[&r.id] == 1 => r.id.clone(),
-        name if users[&name] == 1 => name,
-        name => format!("{name}.{}", r.clip_idx),
-    };
-    recordings.clone().map(name).collect()
 }
 
 /// The state that an update leads to.
@@ -264,13 +252,6 @@ mod tests {
             let why = Reference::new(&recording, task).unwrap_err().to_string();
             assert!(why.contains(word), "{why}");
         }
-    }
-
-    #[test]
-    fn dialogues_about_one_video_have_names_of_their_own() {
-        let of = |id: &str, user: Option<&str>, clip_idx| Recording { id: id.into(), user_id: user.map(Into::into), clip_idx, ..Recording::default() };
-        let all = [of("v", Some("no_talk_0"), 0), of("v", Some("talk_1"), 0), of("v", Some("talk_1"), 1), of("w", Some("no_talk_0"), 3)];
-        assert_eq!(names(all.iter()), ["v.no_talk_0", "v.talk_1.0", "v.talk_1.1", "w"]);
     }
 
     #[test]

@@ -24,5 +24,6 @@ compile! {
     fn gelu_tanh_backward(x: &[f32], dy: &[f32], dx: &mut [f32]);
     fn silu_gate(gate: &[f32], up: &[f32], y: &mut [f32]);
     fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]);
+    fn q4_1_product(blocks: &[u8], x: &[f32], cols: usize, y: &mut [f32]);
     fn rope(x: &[f32], cos: &[f32], sin: &[f32], t: usize, inverse: bool, y: &mut [f32]);
 }

@@ -224,3 +224,27 @@ pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], t: usize, inverse: bool, y: &mu
         }
     }
 }
+
+/// See [`super::q4_1_product`].
+#[inline(always)]
+pub fn q4_1_product(blocks: &[u8], x: &[f32], cols: usize, y: &mut [f32]) {
+    const WEIGHTS: usize = 32;
+    const BYTES: usize = 20;
+    if x.is_empty() {
+        return;
+    }
+    for (row, out) in blocks.chunks_exact(cols / WEIGHTS * BYTES).zip(y.chunks_exact_mut(x.len() / cols)) {
+        for (x, y) in x.chunks_exact(cols).zip(out) {
+            let mut lanes = [0.0f32; WEIGHTS / 2];
+            for ([d0, d1, m0, m1, packed @ ..], x) in row.as_chunks::<BYTES>().0.iter().zip(x.as_chunks::<WEIGHTS>().0) {
+                let d = half::f16::from_le_bytes([*d0, *d1]).to_f32();
+                let m = half::f16::from_le_bytes([*m0, *m1]).to_f32();
+                for (i, lane) in lanes.iter_mut().enumerate() {
+                    let (low, high) = (f32::from(packed[i] & 15), f32::from(packed[i] >> 4));
+                    *lane += (d * low + m) * x[i] + (d * high + m) * x[i + WEIGHTS / 2];
+                }
+            }
+            *y = sum(lanes.into_iter());
+        }
+    }
+}

@@ -50,6 +50,10 @@ dispatch! {
     fn silu_gate(gate: &[f32], up: &[f32], y: &mut [f32]);
     /// Gradients of [`silu_gate`].
     fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]);
+    /// `y[o,r] = sum_c w[o,c] x[r,c]` with W `[o, cols]` in GGML's Q4_1 blocks (32 weights `d q + m`: d and m as f16, then 16
+    /// bytes whose low halves are the first 16 q). Weights and activations meet as f32, so nothing is lost beside W's own
+    /// rounding.
+    fn q4_1_product(blocks: &[u8], x: &[f32], cols: usize, y: &mut [f32]);
     /// Rotates interleaved pairs `(x[2i], x[2i+1])` of each row (llama.cpp's order): row r takes the angles of position
     /// `r % t` from `cos`, `sin` `[t, width/2]`. `inverse` turns the other way, which is also the gradient.
     fn rope(x: &[f32], cos: &[f32], sin: &[f32], t: usize, inverse: bool, y: &mut [f32]);

@@ -168,3 +168,28 @@ fn every_instruction_set_agrees_with_the_generic_text() {
         close(&a, &g, 1e-6);
     }
 }
+
+#[test]
+fn the_q4_1_product_is_that_of_the_weights_it_stands_for() {
+    for (outs, cols, rows) in [(1usize, 32usize, 1usize), (3, 64, 1), (5, 96, 4), (2, 32, 0)] {
+        let mut blocks = Vec::new();
+        let mut weights = Vec::new();
+        for b in 0..outs * cols / 32 {
+            let scale = values(2, 7 + b as u64);
+            let (d, m) = (half::f16::from_f32(scale[0] * 0.1), half::f16::from_f32(scale[1]));
+            let packed: Vec<u8> = (0..16u32).map(|i| (i * 37 + b as u32 * 11 + 5) as u8).collect();
+            blocks.extend(d.to_le_bytes().into_iter().chain(m.to_le_bytes()).chain(packed.iter().copied()));
+            let weight = |q: u8| f64::from(d.to_f32()) * f64::from(q) + f64::from(m.to_f32());
+            weights.extend(packed.iter().map(|p| weight(p & 15)).chain(packed.iter().map(|p| weight(p >> 4))));
+        }
+        let x = values(rows * cols, 3);
+        let mut y = vec![9.0; outs * rows];
+        super::q4_1_product(&blocks, &x, cols, &mut y);
+        let product = |o: usize, r: usize| (0..cols).map(|c| weights[o * cols + c] * f64::from(x[r * cols + c])).sum::<f64>() as f32;
+        let expected: Vec<f32> = (0..outs).flat_map(|o| (0..rows).map(move |r| (o, r))).map(|(o, r)| product(o, r)).collect();
+        close(&y, &expected, 1e-5);
+        let mut plain = vec![0.0; outs * rows];
+        generic::q4_1_product(&blocks, &x, cols, &mut plain);
+        assert_eq!(plain, y, "every instruction set adds in the same order");
+    }
+}

@@ -7,11 +7,15 @@ use super::config::AssistantConfig;
 use super::evidence::{EvidenceLayer, Frames};
 use super::heads::Heads;
 use super::memory::KvMemory;
+use super::nn::{Linear, Rows};
 use super::projector::Projector;
 use super::weights::Weights;
 use super::{Backbone, Evidence, HeadLogits, Hidden, Piece};
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
+
+/// Name of an output that writes updates alone: upstream's.
+const UPDATE_OUTPUT: &str = "dst_generation_head";
 
 /// Backbone, projector and heads. Checkpoint, GGUF and training all come through [`Assistant::new`].
 #[derive(Clone, Debug)]
@@ -21,6 +25,8 @@ pub struct Assistant {
     projector: Projector,
     evidence: Option<EvidenceLayer>,
     heads: Heads,
+    /// What writes updates where it is not the Llama's own output.
+    update_output: Option<Linear>,
     memory_tokens: usize,
 }
 
@@ -36,6 +42,10 @@ impl Assistant {
             projector: Projector::new(config, weights)?,
             evidence: config.step_evidence.then(|| EvidenceLayer::new(config, weights)).transpose()?,
             heads: Heads::new(config, weights)?,
+            update_output: config
+                .update_output
+                .then(|| weights.linear(UPDATE_OUTPUT, (config.backbone.vocab_size, config.backbone.embedding_length), 1.0, Rows::Few))
+                .transpose()?,
             memory_tokens: config.backbone.context_length,
             config: config.clone(),
         };
@@ -148,6 +158,17 @@ impl Assistant {
     /// The width is not D.
     pub fn lm_logits_tensor(&self, hidden: &Tensor) -> Result<Tensor> {
         self.backbone.lm_head(hidden)
+    }
+
+    /// Scores of every token as the next one of an update: hidden `[N,D] -> [N,vocab]`.
+    ///
+    /// # Errors
+    /// The width is not D.
+    pub fn update_logits_tensor(&self, hidden: &Tensor) -> Result<Tensor> {
+        match &self.update_output {
+            Some(output) => output.forward(hidden),
+            None => self.lm_logits_tensor(hidden),
+        }
     }
 
     /// Logits (speak, dst_update), each `[N]`, of hidden states `[N,D]`.
@@ -313,5 +334,9 @@ impl Backbone for Assistant {
 
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
         Ok(self.lm_logits_tensor(&self.row(hidden)?)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn update_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+        Ok(self.update_logits_tensor(&self.row(hidden)?)?.flatten_all()?.to_vec1()?)
     }
 }

@@ -375,6 +375,10 @@ pub struct AssistantConfig {
     pub tokens: TokenIds,
     /// Name of the token layout, one of [`LAYOUTS`].
     pub layout: String,
+    /// Updates are written by an output of their own (`dst_generation_head.weight`), sentences by the Llama's; in upstream's
+    /// models that were trained so.
+    #[serde(default)]
+    pub update_output: bool,
     /// A frame's token also carries what the vision file's two towers say without training: how like each step's words
     /// the frame looks (see [`super::evidence`]). Upstream's models have nothing of the kind.
     #[serde(default)]

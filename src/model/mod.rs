@@ -122,6 +122,14 @@ pub trait Backbone {
     /// # Errors
     /// The arithmetic failed.
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>>;
+
+    /// The same for the next token of an update's text: of another output, where a model has one for updates alone.
+    ///
+    /// # Errors
+    /// The arithmetic failed.
+    fn update_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
+        self.lm_logits(hidden)
+    }
 }
 
 /// A place in memory to go back to.

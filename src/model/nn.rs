@@ -5,12 +5,14 @@
 
 mod bound;
 pub mod ops;
+mod packed;
 
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 
+use self::packed::Packed;
 use super::weights::Stored;
 use crate::error::{Error, Result};
 
@@ -38,6 +40,7 @@ pub enum Rows {
 enum Matrix {
     Dense(Tensor),
     Quantized(QMatMul),
+    Packed(Packed),
 }
 
 /// Is this a float type that GGUF stores without blocks?
@@ -52,7 +55,10 @@ impl Matrix {
             Stored::Quantized(weight) if rows == Rows::Many || is_plain(weight.dtype()) => {
                 Self::Dense(weight.dequantize(&weight.device())?)
             }
-            Stored::Quantized(weight) => Self::Quantized(QMatMul::from_arc(weight)?),
+            Stored::Quantized(weight) => match Packed::of(&weight) {
+                Some(packed) => Self::Packed(packed),
+                None => Self::Quantized(QMatMul::from_arc(weight)?),
+            },
         })
     }
 
@@ -60,6 +66,7 @@ impl Matrix {
     fn times(&self, rows: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Quantized(weight) => weight.forward(rows)?,
+            Self::Packed(weight) => weight.times(rows)?,
             Self::Dense(weight) if weight.dtype() == rows.dtype() => rows.matmul(&weight.t()?)?,
             Self::Dense(weight) => rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(rows.dtype())?,
         })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::folder::refuse_left;
 use super::names::Slot;
 use super::shards::Shards;
 use super::source::{Lora, Origin};
@@ -78,14 +79,22 @@ impl Adapter {
         Ok(Self { path: path.to_path_buf(), shards, names, scale })
     }
 
-    /// Shape of a tensor that the adapter holds whole.
+    /// Shape of a tensor that the adapter holds whole, or beneath its own addition.
     pub fn whole_shape(&self, name: &str) -> Option<Vec<usize>> {
-        let (shape, _) = self.shards.info(self.names.get(name)?)?;
+        let beneath = format!("{}.base_layer.weight", name.strip_suffix(".weight").unwrap_or(name));
+        let (shape, _) = self.shards.info(self.names.get(name).or_else(|| self.names.get(&beneath))?)?;
         Some(shape.to_vec())
     }
 
-    /// Where a slot's values come from; notes in `used` what of the adapter it takes.
-    pub fn origin(&self, slot: &Slot, used: &mut Vec<String>) -> Result<Origin> {
+    /// Whether it replaces a weight or adds to it.
+    pub fn changes(&self, weight: &str) -> bool {
+        let layer = weight.strip_suffix(".weight").unwrap_or(weight);
+        [weight.to_owned(), format!("{layer}.lora_A.weight")].iter().any(|name| self.names.contains_key(name))
+    }
+
+    /// Where a slot's values come from, which the base model has under the name `stored`; notes in `used` what of the
+    /// adapter it takes.
+    pub fn origin(&self, slot: &Slot, stored: &str, used: &mut Vec<String>) -> Result<Origin> {
         let change = slot.change;
         if let Some(name) = self.names.get(&slot.hf) {
             used.push(slot.hf.clone());
@@ -97,19 +106,25 @@ impl Adapter {
             (Some(name_a), Some(name_b)) => {
                 let lora = Lora { a: name_a.clone(), b: name_b.clone(), scale: self.scale };
                 used.extend([a, b]);
-                Ok(Origin::Merged { name: slot.hf.clone(), lora, change })
+                // Where the output or the token table is adapted, PEFT saves the weight beneath as well.
+                let beneath = format!("{layer}.base_layer.weight");
+                Ok(match self.names.get(&beneath) {
+                    Some(name) => {
+                        used.push(beneath);
+                        Origin::Merged { name: name.clone(), in_adapter: true, lora, change }
+                    }
+                    None => Origin::Merged { name: stored.to_owned(), in_adapter: false, lora, change },
+                })
             }
-            (None, None) => Ok(Origin::Read { name: slot.hf.clone(), change }),
+            (None, None) => Ok(Origin::Read { name: stored.to_owned(), change }),
             _ => Err(Error::format(&self.path, format!("tensors `{a}` and `{b}`: found one, expected both or none"))),
         }
     }
 
     /// Every tensor of the adapter must have found its place.
     pub fn refuse_unused(&self, used: &[String]) -> Result<()> {
-        match self.names.keys().find(|name| !used.contains(name)) {
-            Some(left) => Err(Error::format(&self.path, format!("tensor `{left}`: fits no tensor of the base model"))),
-            None => Ok(()),
-        }
+        let left: Vec<&str> = self.names.keys().filter(|name| !used.contains(name)).map(String::as_str).collect();
+        refuse_left(&self.path, &left, "the base model")
     }
 
     /// Its files.

@@ -18,6 +18,8 @@ use crate::units::{Threshold, TokenId};
 
 /// The tokens that the layout adds to a Llama's own.
 pub(super) const LAYOUT_TOKENS: [&str; 3] = ["<image>", "[DST]", "[ASST]"];
+/// Ends a turn in Llama 3's chat.
+pub(super) const TURN_END: &str = "<|eot_id|>";
 /// Untrained heads say 0.5; the gates open above it.
 const THRESHOLD: f32 = 0.5;
 
@@ -81,6 +83,7 @@ pub(super) fn furnish(
         gates: Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: tokens.bos.map(TokenId), eot: TokenId(tokens.eot), image, dst, asst },
         layout: "dstproact".into(),
+        update_output: false,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,
@@ -218,7 +221,7 @@ fn tokens_of(file: &GgufFile, metadata: &mut [(String, MetaValue)], rows: usize)
         Some(MetaValue::Bool(begins)) => *begins,
         _ => text("model") == "llama" || text("pre") == "llama-bpe",
     };
-    let eot = id("eot_token_id").or_else(|| find("<|eot_id|>")).or_else(|| id("eos_token_id"));
+    let eot = id("eot_token_id").or_else(|| find(TURN_END)).or_else(|| id("eos_token_id"));
     let eot = eot.ok_or_else(|| fail("metadata key tokenizer.ggml.eos_token_id: found none, expected the end of a turn"))?;
     let mut next = rows as u32;
     let mut layout = [0; 3];

@@ -30,8 +30,10 @@ type Pairs = Vec<(String, MetaValue)>;
 
 /// The token table at Hugging Face.
 const EMBEDDING: &str = "model.embed_tokens.weight";
-/// The DST extension's output of its own for updates.
-const DST_OUTPUT: &str = "dst_generation_head.weight";
+/// The output at Hugging Face; a tied one is the token table.
+const OUTPUT: &str = "lm_head.weight";
+/// What stands before the names of the picture tower's tensors at Hugging Face.
+const VISION_PART: &str = "vision_model.";
 /// Tensors of a vision checkpoint without a text tower that only its training needs.
 const TRAINING_ONLY: &[&str] = &["t.", "logit_scale", "logit_bias"];
 /// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is not used.
@@ -121,7 +123,9 @@ fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Resul
 fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
     let config = siglip::config(path, config)?;
     let shards = Shards::open(path, "model")?;
-    let hf = |slot: &Slot| format!("vision_model.{}", slot.hf);
+    // transformers 5 writes a vision model alone without the name of the part.
+    let part = if shards.names().any(|name| name.starts_with(VISION_PART)) { VISION_PART } else { "" };
+    let hf = |slot: &Slot| format!("{part}{}", slot.hf);
     let entries = entries(&shards, names::vision(&config), hf, true, NOT_NEEDED)?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
@@ -131,21 +135,24 @@ fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
 fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
     let shards = Shards::open(path, "model")?;
     let mut vocabulary = Vocabulary::open(path)?;
-    let model = llama::read(path, config, &|name| shards.info(name).map(|(shape, _)| shape.to_vec()), &vocabulary)?;
+    let tied = config["tie_word_embeddings"].as_bool() == Some(true);
     // A tied output may be stored all the same.
-    let mut unused = if model.backbone().tied_output { vec!["lm_head.weight"] } else { Vec::new() };
-    // A head for updates of its own that was never trained apart from the output is the output.
-    let output = if model.backbone().tied_output { EMBEDDING } else { "lm_head.weight" };
-    if shards.same(DST_OUTPUT, output)? {
-        unused.push(DST_OUTPUT);
+    let mut unused = if tied { vec![OUTPUT] } else { Vec::new() };
+    // An output for updates that was never trained apart from the other one is the other one.
+    if shards.same(names::UPDATE_OUTPUT, if tied { EMBEDDING } else { OUTPUT })? {
+        unused.push(names::UPDATE_OUTPUT);
     }
+    let shape = |name: &str| shards.info(name).filter(|_| !unused.contains(&name)).map(|(shape, _)| shape.to_vec());
+    let model = llama::read(path, config, &shape, &vocabulary)?;
     let mut entries = entries(&shards, model.slots(), |slot| slot.hf.clone(), true, &unused)?;
     entries.extend(model.rope_entry());
     let (mut metadata, rows) = match (&model, eye) {
         (Model::Plain { backbone, bos, eos, .. }, Some(eye)) => {
             let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
             let bos = bos.filter(|&id| vocabulary.begins_with(id));
-            let tokens = backbone::Tokens { bos, eot: *eos, layout };
+            // A Llama 3's text ends with another token than a turn of its chat, and its config.json lists both.
+            let eot = vocabulary.id(backbone::TURN_END).unwrap_or(*eos);
+            let tokens = backbone::Tokens { bos, eot, layout };
             let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, eye)?;
             let mut metadata = config.to_metadata()?;
             metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(*eos)));
@@ -168,16 +175,22 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
         config.extend(own);
     }
     let vocabulary = Vocabulary::open(if path.join("tokenizer.json").exists() { path } else { base })?;
-    let shape = |name: &str| adapter.whole_shape(name).or_else(|| shards.info(name).map(|(shape, _)| shape.to_vec()));
+    // An output that was trained apart from the token table is no longer tied to it, and began as the table.
+    let untied = config["tie_word_embeddings"].as_bool() == Some(true) && adapter.changes(OUTPUT);
+    if untied {
+        config["tie_word_embeddings"] = false.into();
+    }
+    let stored = |name: &str| if untied && name == OUTPUT { EMBEDDING.to_owned() } else { name.to_owned() };
+    let shape = |name: &str| adapter.whole_shape(name).or_else(|| shards.info(&stored(name)).map(|(shape, _)| shape.to_vec()));
     let model = llama::read(path, &config, &shape, &vocabulary)?;
     let mut entries = Vec::new();
     let mut used = Vec::new();
     for slot in model.slots() {
-        let origin = adapter.origin(&slot, &mut used)?;
+        let origin = adapter.origin(&slot, &stored(&slot.hf), &mut used)?;
         let found = shape(&slot.hf);
         let found = found.ok_or_else(|| missing(base, &slot.hf))?;
         check_shape(path, &slot.hf, &found, &slot)?;
-        let stored_as = shards.info(&slot.hf).map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
+        let stored_as = shards.info(&stored(&slot.hf)).map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
         entries.push(Entry { name: slot.gguf, shape: slot.shape, stored_as, origin });
     }
     adapter.refuse_unused(&used)?;

@@ -106,6 +106,7 @@ pub(super) fn read(
         () if shape("speaking_decision_head.0.weight").is_some() => HeadKind::Mlp,
         () => HeadKind::None,
     };
+    let update_output = shape(names::UPDATE_OUTPUT).is_some();
     let own = vocabulary.id("[DST]").is_some() || hf.dst_gen_token_id.is_some();
     // ProAssist's own models have neither heads nor tokens of the extension.
     let proassist = heads == HeadKind::None && !own;
@@ -118,6 +119,7 @@ pub(super) fn read(
         gates: hf.gates(heads, if proassist { PROASSIST_THRESHOLD } else { THRESHOLD_DEFAULT }),
         tokens: if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? },
         layout: if proassist { "proassist" } else { "dstproact" }.into(),
+        update_output,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,

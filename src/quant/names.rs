@@ -8,6 +8,8 @@ use crate::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig
 
 /// Name of the tensor that divides the rotary frequencies.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
+/// The DST extension's output of its own for updates.
+pub(super) const UPDATE_OUTPUT: &str = "dst_generation_head.weight";
 /// Colour channels.
 const CHANNELS: usize = 3;
 
@@ -95,6 +97,9 @@ pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
                 slots.extend(with_bias(&down, &down, 1, Some(d / 2)));
             }
         }
+    }
+    if config.update_output {
+        slots.push(slot(UPDATE_OUTPUT, UPDATE_OUTPUT, &[config.backbone.vocab_size, d]));
     }
     slots
 }

@@ -55,8 +55,8 @@ pub struct Entry {
 pub(super) enum Origin {
     /// Tensor of the source, changed.
     Read { name: String, change: Change },
-    /// Tensor of the source plus `scale * B A`, then changed.
-    Merged { name: String, lora: Lora, change: Change },
+    /// Tensor of the source, or of the adapter where that brings its own, plus `scale * B A`, then changed.
+    Merged { name: String, in_adapter: bool, lora: Lora, change: Change },
     /// Tensor that only the adapter has.
     Adapter { name: String, change: Change },
     /// Computed.
@@ -133,8 +133,11 @@ impl Source {
             Origin::Adapter { name, change } => {
                 self.changed(*change, entry, &rows, |from| self.adapter()?.values(name, from.start * width, from.len() * width))?
             }
-            Origin::Merged { name, lora, change } => self.changed(*change, entry, &rows, |from| {
-                let mut values = self.read(name, width, from.clone())?;
+            Origin::Merged { name, in_adapter, lora, change } => self.changed(*change, entry, &rows, |from| {
+                let mut values = match in_adapter {
+                    true => self.adapter()?.values(name, from.start * width, from.len() * width)?,
+                    false => self.read(name, width, from.clone())?,
+                };
                 merge(&mut values, width, from, self.adapter()?, lora)?;
                 Ok(values)
             })?,

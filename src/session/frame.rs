@@ -222,7 +222,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// Feeds one chosen token of an update, and those that must follow it.
     pub(super) fn write_update(&mut self, mut draft: UpdateDraft, sink: &mut dyn Sink) -> Result<Flow> {
-        let logits = self.tape.backbone().lm_logits(&draft.hidden)?;
+        let logits = self.tape.backbone().update_logits(&draft.hidden)?;
         let pick = draft.grammar.pick(&draft.tokens, &logits)?;
         if pick.mass < self.config.update_mass_min {
             let why = format!("the model gives {} to all that the state allows", logged(pick.mass).0);

@@ -140,7 +140,7 @@ impl Intake {
 
     pub(super) fn check_picture(&self, idx: FrameIdx, picture: &Picture) -> Result<()> {
         if !self.sees_pictures {
-            return Err(Error::Invalid(format!("frame {} is a picture, but the session has no vision model; give features", idx.0)));
+            return Err(Error::Invalid(format!("frame {} is a picture, but the session has no vision model; name one with --vision, or give features", idx.0)));
         }
         let Picture { width, height, rgb } = picture;
         let pixels = u64::from(*width) * u64::from(*height);

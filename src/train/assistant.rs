@@ -309,9 +309,10 @@ impl AssistantTrainer<'_> {
         let mut stats = Stats::default();
         let w = &self.settings.weights;
         let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();
-        for (part, (places, tokens)) in parts.iter_mut().zip([&example.dst_text, &example.speech_text]) {
+        let outputs = [Assistant::update_logits_tensor, Assistant::lm_logits_tensor];
+        for ((part, (places, tokens)), output) in parts.iter_mut().zip([&example.dst_text, &example.speech_text]).zip(outputs) {
             if !places.is_empty() {
-                let logits = self.assistant.lm_logits_tensor(&rows(&hidden, places)?)?;
+                let logits = output(self.assistant, &rows(&hidden, places)?)?;
                 *part = Some(loss::cross_entropy(&logits, tokens)?);
             }
         }

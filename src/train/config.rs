@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::features::TokenLayout;
 use crate::model::config::{
     AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig,
 };
@@ -19,7 +20,9 @@ pub struct TrainConfig {
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Folder with `train/` and `validation/`, as `proact synth --suite` writes them.
-    pub episodes: PathBuf,
+    pub episodes: Option<PathBuf>,
+    /// Dialogues with their features, instead of `episodes` and all that is about the towers.
+    pub dialogues: Option<Dialogues>,
     /// Folder for caches, checkpoints and the log; made when missing.
     pub work: PathBuf,
     /// Folder for the finished files.
@@ -29,11 +32,11 @@ pub struct TrainConfig {
     /// Tokens that the tokenizer has, about.
     pub vocab: usize,
     /// Sizes of the picture tower.
-    pub vision_model: TowerSizes,
+    pub vision_model: Option<TowerSizes>,
     /// Sizes of the text tower, which serves training only.
-    pub text_model: TextSizes,
+    pub text_model: Option<TextSizes>,
     /// Training of both towers.
-    pub vision_training: VisionTraining,
+    pub vision_training: Option<VisionTraining>,
     /// Sizes of the assistant.
     pub assistant_model: AssistantSizes,
     /// Training of the assistant.
@@ -44,6 +47,33 @@ pub struct TrainConfig {
     pub quantize: Recipes,
     /// What the finished files say of themselves.
     pub card: Card,
+}
+
+/// Dialogues whose frames have been encoded: ProAssist's prepared data, or its state-tracking extension's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dialogues {
+    /// Files to learn from: prepared dialogues (JSONL), or clips (JSON).
+    pub train: Vec<PathBuf>,
+    /// Files that thresholds are found on.
+    pub validation: Vec<PathBuf>,
+    /// Folder of their feature files (Arrow or safetensors), each named after the frames' file, the video or the clip.
+    pub features: PathBuf,
+    /// Vision tokens a frame: 1, or with a grid 5, 10 or 26.
+    pub tokens_per_frame: usize,
+    /// What is known of a task (`metadata.knowledge`) stands in the prompt.
+    pub knowledge: bool,
+}
+
+/// All that is about the towers.
+#[derive(Clone, Copy, Debug)]
+pub struct Towers<'a> {
+    /// Sizes of the picture tower.
+    pub vision_model: &'a TowerSizes,
+    /// Sizes of the text tower.
+    pub text_model: &'a TextSizes,
+    /// Training of both.
+    pub vision_training: &'a VisionTraining,
 }
 
 /// Sizes of the picture tower.
@@ -172,13 +202,52 @@ impl TrainConfig {
         Ok(config)
     }
 
+    /// All that is about the towers; a training on dialogues has none.
+    ///
+    /// # Errors
+    /// A part of it is missing.
+    pub fn towers(&self) -> Result<Towers<'_>> {
+        match (&self.vision_model, &self.text_model, &self.vision_training) {
+            (Some(vision_model), Some(text_model), Some(vision_training)) => Ok(Towers { vision_model, text_model, vision_training }),
+            _ => Err(Error::Invalid("vision_model, text_model, vision_training: expected all three, to train on episodes".into())),
+        }
+    }
+
+    /// Episodes with towers, or dialogues without.
+    fn check_data(&self) -> Result<(), String> {
+        let towers = [self.vision_model.is_some(), self.text_model.is_some(), self.vision_training.is_some()];
+        match (&self.episodes, &self.dialogues) {
+            (Some(_), None) => {
+                let settings = self.towers().map_err(|e| e.to_string())?.vision_training;
+                let numbers = [("steps", settings.steps), ("batch", settings.batch), ("captions", settings.captions)];
+                if let Some((key, _)) = numbers.iter().find(|(_, n)| *n == 0) {
+                    return Err(format!("vision_training.{key} = 0: expected a number above 0"));
+                }
+                let shares = [("idle_share", settings.idle_share), ("invented_share", settings.invented_share)];
+                match shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+                    Some((key, share)) => Err(format!("vision_training.{key} = {share}: expected a share from 0 to 1")),
+                    None => Ok(()),
+                }
+            }
+            (None, Some(_)) if towers.contains(&true) => {
+                Err("vision_model, text_model, vision_training: dialogues come with their features, expected none of them".into())
+            }
+            (None, Some(_)) if self.assistant_model.step_evidence => {
+                Err("assistant_model.step_evidence = true: needs the towers that encoded the frames, expected false with dialogues".into())
+            }
+            (None, Some(dialogues)) => {
+                let tokens = TokenLayout::from_tokens(dialogues.tokens_per_frame);
+                tokens.map(|_| ()).map_err(|e| format!("dialogues.tokens_per_frame: {e}"))
+            }
+            _ => Err("episodes, dialogues: expected one of them".into()),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
-        let positive: [(&str, f64); 8] = [
+        self.check_data()?;
+        let positive: [(&str, f64); 5] = [
             ("fps", self.fps),
             ("vocab", self.vocab as f64),
-            ("vision_training.steps", self.vision_training.steps as f64),
-            ("vision_training.batch", self.vision_training.batch as f64),
-            ("vision_training.captions", self.vision_training.captions as f64),
             ("assistant_training.steps", self.assistant_training.steps as f64),
             ("assistant_training.batch", self.assistant_training.batch as f64),
             ("assistant_training.tokens_max", self.assistant_training.tokens_max as f64),
@@ -187,9 +256,7 @@ impl TrainConfig {
             return Err(format!("{key} = {value}: expected a number above 0"));
         }
         let shares = [
-            ("vision_training.invented_share", self.vision_training.invented_share),
             ("assistant_training.invented_share", self.assistant_training.invented_share),
-            ("vision_training.idle_share", self.vision_training.idle_share),
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),
             ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
@@ -224,9 +291,12 @@ impl TrainConfig {
     }
 
     /// The picture tower's hyper-parameters.
-    pub fn vision(&self) -> VisionConfig {
-        let m = &self.vision_model;
-        VisionConfig {
+    ///
+    /// # Errors
+    /// The file has none.
+    pub fn vision(&self) -> Result<VisionConfig> {
+        let m = self.towers()?.vision_model;
+        Ok(VisionConfig {
             image_size: m.image_size,
             patch_size: m.patch_size,
             embedding_length: m.embedding_length,
@@ -238,13 +308,16 @@ impl TrainConfig {
             std: [0.5; 3],
             pool_head: true,
             patch_grids: Vec::new(),
-        }
+        })
     }
 
     /// The text tower's hyper-parameters.
-    pub fn text(&self, vocab_size: usize, pad_token: TokenId) -> TextConfig {
-        let m = &self.text_model;
-        TextConfig {
+    ///
+    /// # Errors
+    /// The file has none.
+    pub fn text(&self, vocab_size: usize, pad_token: TokenId) -> Result<TextConfig> {
+        let Towers { text_model: m, vision_model, .. } = self.towers()?;
+        Ok(TextConfig {
             vocab_size,
             context_length: m.context_length,
             embedding_length: m.embedding_length,
@@ -252,14 +325,14 @@ impl TrainConfig {
             block_count: m.block_count,
             head_count: m.head_count,
             layer_norm_eps: NORM_EPS,
-            projection_length: self.vision_model.embedding_length,
+            projection_length: vision_model.embedding_length,
             mean_pool: true,
             pad_token,
-        }
+        })
     }
 
-    /// The assistant's hyper-parameters.
-    pub fn assistant(&self, vocab_size: usize, tokens: TokenIds) -> AssistantConfig {
+    /// The assistant's hyper-parameters; it sees vision tokens of width `vision_length`.
+    pub fn assistant(&self, vocab_size: usize, tokens: TokenIds, vision_length: usize) -> AssistantConfig {
         let m = &self.assistant_model;
         let gate = |refractory_s| GateConfig {
             kind: GateKind::Head,
@@ -282,13 +355,14 @@ impl TrainConfig {
                 vocab_size,
                 tied_output: true,
             },
-            vision_length: self.vision_model.embedding_length,
-            tokens_per_frame: 1,
+            vision_length,
+            tokens_per_frame: self.dialogues.as_ref().map_or(1, |dialogues| dialogues.tokens_per_frame),
             projector_length: m.projector_length,
             heads: m.heads,
             gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
             tokens,
             layout: "dstproact".to_owned(),
+            update_output: false,
             step_evidence: m.step_evidence,
             speech_note: m.speech_note,
             update_prob_min: self.gates.update_prob_min,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::dialogue::annotation::{Recording, Turn, TurnKind};
 use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use crate::dialogue::note::Note;
-use crate::dialogue::task::{Task, TaskState, Transition, Update};
+use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::train::history::{self, History, Truth};
 use crate::train::rng::Rng;
@@ -21,6 +21,8 @@ pub struct Source {
     pub recording: Recording,
     /// Its task.
     pub task: Task,
+    /// States of the task's steps when it begins.
+    pub start: TaskState,
     /// Times of the sampled frames.
     pub frames: Vec<MediaTime>,
     /// Features `[T, V*Dv]`, row-major.
@@ -32,6 +34,21 @@ pub struct Source {
 }
 
 impl Source {
+    /// The recording with what led to its start before all else, as an evaluation reads it.
+    pub fn from_the_start(&self) -> Recording {
+        let reached = |(step, state): (StepId, StepState)| {
+            let update = |transition| Update { step, transition };
+            let done = (state == StepState::Completed).then_some(update(Transition::Complete));
+            (state != StepState::NotStarted).then_some(update(Transition::Start)).into_iter().chain(done)
+        };
+        let updates: Vec<Update> = self.start.iter().flat_map(reached).collect();
+        let mut recording = self.recording.clone();
+        if !updates.is_empty() {
+            recording.turns.insert(0, Turn { at: Some(MediaTime(0.0)), kind: TurnKind::Dst(updates) });
+        }
+        recording
+    }
+
     /// Time between two frames in seconds; 0 for less than two.
     pub fn period_s(&self) -> f64 {
         match self.frames.as_slice() {
@@ -160,9 +177,14 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
     }
     let columns: Vec<usize> = order.iter().copied().chain([order.len()]).collect();
     let rows = source.cosines.chunks_exact(columns.len());
+    let mut start = TaskState::new(&task);
+    for (step, state) in source.start.iter() {
+        start.set(moved(step), state);
+    }
     Source {
         recording,
         task,
+        start,
         frames: source.frames.clone(),
         features: Arc::clone(&source.features),
         frame_width: source.frame_width,
@@ -172,13 +194,13 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
 
 /// The clips of a recording with a history in memory, answered by what the recording asks for from the states reached.
 fn cut(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, history: &History) -> Result<Vec<Example>> {
-    let start = TaskState::new(&source.task);
-    let (clips, faults) = layout.clips(Some(&source.task), &start, &source.frames, &history.turns, &options.clip)?;
+    let start = &source.start;
+    let (clips, faults) = layout.clips(Some(&source.task), start, &source.frames, &history.turns, &options.clip)?;
     // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
     if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
         return Err(Error::Invalid(format!("recording {}: {}", source.recording.id, fault.why)));
     }
-    let script = Script::new(&start, &source.frames, &history.turns)?;
+    let script = Script::new(start, &source.frames, &history.turns)?;
     let truth = Truth::new(&source.recording);
     let answers = |clip| answers(source, options, clip, &script, &truth, &history.own_words);
     clips.iter().map(|clip| example(source, layout, clip, &script, &answers(clip))).collect()
@@ -223,7 +245,9 @@ fn answers(
         let written = script.frames[frame].updates.get(place.1).copied();
         let slot = read.slot as u32;
         let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
-        if read.dst_update.is_some() && !(due.is_none() && on_image && soon.is_some()) {
+        // Without steps the session asks for no updates.
+        let tracks = !source.task.steps.is_empty();
+        if tracks && read.dst_update.is_some() && !(due.is_none() && on_image && soon.is_some()) {
             answers.dst_reads.push((slot, due.is_some()));
         }
         if let Some(update) = written {
@@ -407,14 +431,15 @@ fn in_view(source: &Source, clip: &Clip) -> Vec<(u32, u32)> {
         }
         frames_done = Some(read.frame);
         let at = source.frames[clip.frames.start + read.frame];
-        places.push((read.slot as u32, step_in_view(&source.recording, at).map_or(0, |s| u32::from(s.0) + 1)));
+        places.push((read.slot as u32, step_in_view(&source.recording, &source.start, at).map_or(0, |s| u32::from(s.0) + 1)));
     }
     places
 }
 
 /// The step that the person is at, by the annotation: the last one started and not completed.
-pub fn step_in_view(recording: &Recording, at: MediaTime) -> Option<StepId> {
-    let mut open: Vec<StepId> = Vec::new();
+pub fn step_in_view(recording: &Recording, start: &TaskState, at: MediaTime) -> Option<StepId> {
+    let begun = start.iter().filter(|(_, state)| *state == StepState::InProgress);
+    let mut open: Vec<StepId> = begun.map(|(step, _)| step).collect();
     for (_, update) in recording.transitions().into_iter().take_while(|(t, _)| *t <= at) {
         match update.transition {
             Transition::Start => open.push(update.step),

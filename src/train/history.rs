@@ -98,7 +98,7 @@ pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng)
     let truth = Truth::new(&source.recording);
     let patience_s: Vec<f64> = truth.updates.iter().map(|_| patience_s_max * f64::from(draw.unit()).powi(PATIENCE_POWER)).collect();
     let mut said = Said::new(source);
-    let mut state = TaskState::new(&source.task);
+    let mut state = source.start.clone();
     let mut history = History::default();
     let mut next = 0;
     for at in &source.frames {
@@ -192,7 +192,8 @@ mod tests {
         let turns = events.iter().map(|(at, word)| turn(*at, updates(&[word]))).collect();
         let recording = Recording { turns, end_s: 10.0, fps: 2.0, ..Recording::default() };
         let frames = (0..20).map(|i| MediaTime(f64::from(i) / 2.0)).collect();
-        Source { recording, task, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]) }
+        let start = TaskState::new(&task);
+        Source { recording, task, start, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]) }
     }
 
     fn words(turns: &[Turn]) -> String {

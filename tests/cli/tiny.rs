@@ -124,6 +124,7 @@ fn write_assistant(path: &Path, vision: &Path) {
             asst: id("[ASST]"),
         },
         layout: "dstproact".into(),
+        update_output: false,
         step_evidence: true,
         speech_note: false,
         update_prob_min: 0.0,

@@ -55,6 +55,7 @@ pub fn assistant_config() -> AssistantConfig {
         gates: Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) },
         layout: "dstproact".into(),
+        update_output: false,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,

@@ -6,7 +6,8 @@ Needs torch, transformers and gguf; PROACT is the program, LIBLLAMA_FOLDER the f
 package of llama-cpp-python), whose ctypes bindings are loaded from the package. OUT gets: hf/ (the weights of the file,
 dequantized, in f16, as a Hugging Face folder), f16.gguf (that folder as an assistant), exported.gguf (its backbone alone),
 q4_1.gguf (the file itself as an assistant), cases.json (ten prompts, 64 greedy tokens of each by transformers in f32 on the f16
-weights and by llama.cpp, and the last logits of each prompt by transformers on the weights of the Q4_1 file in f32).
+weights and by llama.cpp; and along these tokens the 20 best logits by transformers in f32 on the weights of the Q4_1 file,
+with those that llama.cpp gives on the file itself).
 """
 
 import json
@@ -25,6 +26,7 @@ PROMPTS = [
     "In 1969, the first human", "The opposite of hot is",
 ]
 TOKENS = 64
+TOP = 20
 NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
          "ffn_down": "mlp.down_proj"}
@@ -118,11 +120,12 @@ class LlamaCpp:
         self.c.llama_free(context)
         return out
 
-    def last(self, ids):
+    def along(self, ids, then):
+        """Logits behind the prompt and behind each of the tokens that are fed then, one by one."""
         context = self.context()
-        logits = self.feed(context, ids)
+        rows = [self.feed(context, ids)] + [self.feed(context, [token]) for token in then]
         self.c.llama_free(context)
-        return logits
+        return rows
 
 
 def main():
@@ -143,18 +146,19 @@ def main():
     run("quantize", source, "-o", out / "q4_1.gguf", "--recipe", "same")
     exact = model_of(config, weights)
     cases = [{"prompt": p, "ids": ids} for p, ids in zip(PROMPTS, prompts)]
-    with torch.no_grad():
-        for case in cases:
-            case["exact_last"] = exact(torch.tensor([case["ids"]])).logits[0, -1].tolist()
     half = half.float()
     for case in cases:
         case["transformers"] = greedy(half, case["ids"])
+        with torch.no_grad():
+            logits = exact(torch.tensor([case["ids"] + case["transformers"][:-1]])).logits[0, len(case["ids"]) - 1:]
+        case["top"] = logits.topk(TOP).indices.tolist()
+        case["exact"] = logits.topk(TOP).values.tolist()
     if len(sys.argv) > 4:
         cpp, q4 = LlamaCpp(sys.argv[4], out / "exported.gguf"), LlamaCpp(sys.argv[4], source)
         for case in cases:
             case["llama_cpp"] = cpp.greedy(case["ids"])
-            top = np.argsort(case["exact_last"])[-20:]
-            case["llama_cpp_error"] = float(np.abs(q4.last(case["ids"])[top] - np.array(case["exact_last"])[top]).max())
+            rows = q4.along(case["ids"], case["transformers"][:-1])
+            case["llama_cpp_q4_1"] = [row[top].tolist() for row, top in zip(rows, case["top"])]
     (out / "cases.json").write_text(json.dumps(cases))
 
 

@@ -127,6 +127,7 @@ fn frames_and_markers_carry_what_training_gives_them() {
     let columns = task.steps.len() + 1;
     let source = Source {
         recording: Recording { turns: dialogue(), end_s: FRAMES as f64 * FRAME_S, ..Recording::default() },
+        start: TaskState::new(&task),
         task,
         frames: times(),
         features: vec![0.0; FRAMES as usize * 2].into(),

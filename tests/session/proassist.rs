@@ -88,6 +88,7 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
             asst: id("<|reserved_special_token_2|>"),
         },
         layout: "proassist".into(),
+        update_output: false,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,

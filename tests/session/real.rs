@@ -44,6 +44,7 @@ fn assistant(context_length: usize) -> Assistant {
         gates: config::Gates { speak: gate, dst_update: gate },
         tokens: TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst },
         layout: "dstproact".into(),
+        update_output: false,
         step_evidence: false,
         speech_note: false,
         update_prob_min: 0.0,

@@ -149,14 +149,13 @@ fn frames(folder: &Path, reference: &Reference, settings: &Settings, loaded: &Lo
 
 /// Pooled scores of free runs with these gates.
 fn score(loaded: &Loaded, gates: Gates, settings: &Settings, footage: &[Vec<Frame>], by: &Scoring<'_>) -> anyhow::Result<Scores> {
-    let eyes = loaded.vision.as_ref().context("no vision model")?;
-    let parts = Parts { eyes, backbone: &loaded.assistant, codec: &loaded.codec };
+    let parts = Parts { eyes: loaded.vision.as_ref(), backbone: &loaded.assistant, codec: &loaded.codec };
     // The gates that are tried, not those of a configuration.
     let config = settings.session_config(loaded.layout, &AssistantConfig { gates, ..loaded.config.clone() });
     let pairs: Vec<_> = by.references.iter().zip(footage).collect();
     let tallies = each(workers(), pairs, |(reference, frames)| -> anyhow::Result<Tally> {
         let task = (!reference.task.steps.is_empty()).then_some(&reference.task);
-        let events = events(&parts, task, frames.iter().cloned(), config.clone())?;
+        let events = events(&parts, task, &reference.start_state(), frames.iter().cloned(), config.clone())?;
         Ok(Tally::of(&Log::from_events(&events)?, reference, by.options, by.similarity)?)
     })?;
     Ok(Tally::pool(tallies).context("no recording to score")?.scores())

@@ -25,6 +25,10 @@ pub(super) fn export(inputs: &[PathBuf], annotation: &Path, output: &Path) -> an
     for input in inputs {
         if input.is_dir() { files.extend(logs_in(input)?) } else { files.push(input.clone()) }
     }
+    if files.is_empty() {
+        let looked: Vec<_> = inputs.iter().map(|input| input.display().to_string()).collect();
+        bail!("{}: no event log in it; expected files ID.jsonl", looked.join(", "));
+    }
     std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
     let mut written = std::collections::BTreeSet::new();
     for path in &files {
@@ -97,6 +101,10 @@ mod tests {
         crate::eval::log::write(&path, &baseline::reference(&references[0]).unwrap()).unwrap();
         let why = export(&[path], &data, &dir.path().join("out")).unwrap_err().to_string();
         assert!(why.contains("no recording `nobody`"), "{why}");
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        let why = export(&[empty], &data, &dir.path().join("out")).unwrap_err().to_string();
+        assert!(why.contains("empty: no event log"), "{why}");
         assert!(export(&[], &dir.path().join("none"), dir.path()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The episodes of a training: found, decoded once, encoded once.
+//! The episodes of a training: found, decoded once, encoded once; or dialogues that come with their features.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, bail};
 use candle_core::Device;
 
+use super::dialogues::{self, Encoded};
 use super::progress::Progress;
 use super::stages::Job;
 use crate::cli::load;
 use crate::dialogue::annotation::{self, Recording};
-use crate::dialogue::task::Task;
+use crate::dialogue::task::{Task, TaskState};
 use crate::features::FeatureFile;
 use crate::model::evidence::StepWords;
 use crate::model::preprocess::{Preprocess, resize};
@@ -36,11 +37,22 @@ pub enum Part {
 pub struct Episode {
     /// Annotation.
     pub recording: Recording,
-    /// Task.
+    /// Task; without steps where the annotation names none.
     pub task: Task,
+    /// States of its steps when it begins.
+    pub start: TaskState,
     /// What it is for.
     pub part: Part,
-    folder: PathBuf,
+    /// Where its frames are.
+    pub frames: Frames,
+}
+
+/// Where an episode's frames are.
+pub enum Frames {
+    /// In the video of its folder: decoded and encoded here.
+    Folder(PathBuf),
+    /// Encoded already.
+    Encoded(Encoded),
 }
 
 /// All episodes, in the order of their ids.
@@ -54,18 +66,34 @@ const ENCODE_BATCH: usize = 32;
 
 impl Episodes {
     /// Reads annotation and task of every episode in the folder's `train/` and `validation/`, as `proact synth --suite`
-    /// writes them.
+    /// writes them; or the dialogues that the training file names instead.
     ///
     /// # Errors
     /// No episode in one of them, an unreadable one, or two of one id.
     pub fn scan(config: &TrainConfig) -> anyhow::Result<Self> {
-        let mut all = scan(&config.episodes.join("train"), Part::Train)?;
-        all.extend(scan(&config.episodes.join("validation"), Part::Validation)?);
+        let part = |name: &str, part| match (&config.episodes, &config.dialogues) {
+            (Some(folder), _) => scan(&folder.join(name), part),
+            (None, Some(dialogues)) => dialogues::scan(dialogues, config.fps, part),
+            (None, None) => Ok(Vec::new()),
+        };
+        let mut all = part("train", Part::Train)?;
+        all.extend(part("validation", Part::Validation)?);
         all.sort_by(|a, b| a.recording.id.cmp(&b.recording.id));
         if let Some(twice) = all.windows(2).find(|w| w[0].recording.id == w[1].recording.id) {
-            bail!("{} and {}: both are called `{}`", twice[0].folder.display(), twice[1].folder.display(), twice[0].recording.id);
+            bail!("two recordings are called `{}`: each is trained on once, and none that thresholds are found on", twice[0].recording.id);
         }
         Ok(Self { all })
+    }
+
+    /// Width of a vision token, Dv: the picture tower's, or that of the features that are there.
+    ///
+    /// # Errors
+    /// The first feature file cannot be read.
+    pub fn vision_length(&self, config: &TrainConfig) -> anyhow::Result<usize> {
+        match self.all.first().map(|episode| &episode.frames) {
+            Some(Frames::Encoded(encoded)) => encoded.width(config.fps),
+            _ => Ok(config.towers()?.vision_model.embedding_length),
+        }
     }
 
     /// Those for one purpose.
@@ -84,13 +112,14 @@ impl Episodes {
     /// # Errors
     /// A video cannot be read.
     pub fn pixels(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
-        let size = job.config.vision_model.image_size;
+        let size = job.config.towers()?.vision_model.image_size;
         each_episode("decode", &self.all, job.threads, progress, |episode| {
             let file = episode.pixel_file(job.config);
+            let Frames::Folder(folder) = &episode.frames else { return Ok(()) };
             if Pixels::open(&file, size).is_ok() {
                 return Ok(());
             }
-            let (at, pixels) = decode(&episode.folder.join("video.mp4"), job.config.fps, size)?;
+            let (at, pixels) = decode(&folder.join("video.mp4"), job.config.fps, size)?;
             Ok(Pixels::write(&file, size, &at, &pixels)?)
         })
     }
@@ -101,7 +130,7 @@ impl Episodes {
     /// The vision file or a cache cannot be read.
     pub fn features(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
         let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
-        let size = job.config.vision_model.image_size;
+        let size = job.config.towers()?.vision_model.image_size;
         let folder = job.config.work.join("features");
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         each_episode("encode", &self.all, job.threads, progress, |episode| {
@@ -124,7 +153,7 @@ impl Episodes {
                 preprocess: Preprocess::Siglip.name().to_owned(),
                 fps: job.config.fps,
                 at: Some(pixels.at().iter().map(|t| t.0).collect()),
-                dim: job.config.vision_model.embedding_length,
+                dim: job.config.towers()?.vision_model.embedding_length,
                 cls,
                 ..FeatureFile::default()
             };
@@ -147,7 +176,7 @@ fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
         if recordings.len() != 1 {
             bail!("{}: {} recordings, expected one an episode", file.display(), recordings.len());
         }
-        all.push(Episode { recording: recordings.remove(0), task, part, folder });
+        all.push(Episode { recording: recordings.remove(0), start: TaskState::new(&task), task, part, frames: Frames::Folder(folder) });
     }
     if all.is_empty() {
         bail!("{}: no episode in it", root.display());
@@ -170,22 +199,28 @@ impl Episode {
     ///
     /// # Errors
     /// The features or the words cannot be read.
-    pub fn source(&self, config: &TrainConfig, eyes: &Siglip) -> anyhow::Result<Source> {
-        let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
+    pub fn source(&self, config: &TrainConfig, eyes: Option<&Siglip>) -> anyhow::Result<Source> {
+        let (frames, features, frame_width) = match &self.frames {
+            Frames::Encoded(encoded) => encoded.read(&self.recording)?,
+            Frames::Folder(_) => {
+                let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
+                ((0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect(), file.cls, file.dim)
+            }
+        };
         let mut cosines = Vec::new();
-        if config.assistant_model.step_evidence {
+        if let Some(eyes) = eyes.filter(|_| config.assistant_model.step_evidence) {
             let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new())).collect())?;
-            for features in file.cls.chunks_exact(file.dim) {
+            for features in features.chunks_exact(frame_width) {
                 cosines.extend(words.cosines(features)?);
             }
         }
-        let frames = (0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect();
         Ok(Source {
             recording: self.recording.clone(),
             task: self.task.clone(),
+            start: self.start.clone(),
             frames,
-            frame_width: file.dim,
-            features: file.cls.into(),
+            frame_width,
+            features: features.into(),
             cosines: cosines.into(),
         })
     }

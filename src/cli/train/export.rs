@@ -43,11 +43,13 @@ pub fn assistant(job: &Job<'_>, found: Option<Found>) -> anyhow::Result<()> {
     write_atomic(&path, config.to_json()?.as_bytes())?;
     let source = Source::open(&folder, &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;
-    let vision = job.vision_gguf();
-    let options = Options { metadata: card(job, "assistant"), vision: Some(&vision), ..Options::default() };
+    // Whoever encoded the frames of dialogues is not known; `proact quantize --vision` puts it in.
+    let vision = job.config.dialogues.is_none().then(|| job.vision_gguf());
+    let options = Options { metadata: card(job, "assistant"), vision: vision.as_deref(), ..Options::default() };
+    make_folder(job)?;
     let report = quant::quantize(&source, &recipe, &job.assistant_gguf(), &options)?;
     let worst = report.tensors.iter().map(|t| t.rms_relative).fold(0.0, f64::max);
-    write_atomic(&job.config.output.join("CARD.md"), card_page(job, &config, worst).as_bytes())?;
+    write_atomic(&job.config.output.join("CARD.md"), card_page(job, &config, worst)?.as_bytes())?;
     Ok(())
 }
 
@@ -72,22 +74,28 @@ fn card(job: &Job<'_>, part: &str) -> Vec<(String, MetaValue)> {
     .collect()
 }
 
-fn card_page(job: &Job<'_>, config: &AssistantConfig, worst: f64) -> String {
+fn card_page(job: &Job<'_>, config: &AssistantConfig, worst: f64) -> anyhow::Result<String> {
     let card = &job.config.card;
     let gate = |g: &crate::model::config::GateConfig| format!("{} (refractory {} s)", g.threshold.0, g.refractory_s);
-    format!(
-        "# {name}\n\nTwo files, made by `proact train`; licence {license}.\n\n\
-         - `vision.gguf`: SigLIP, {side} px, {patches} patches, width {dv}, recipe `{rv}`\n\
+    let (dv, per_frame) = (config.vision_length, config.tokens_per_frame);
+    let (files, vision, knows) = match job.config.dialogues {
+        Some(_) => ("One file", format!("features as they came: {per_frame} of width {dv} a frame"), "It knows these recordings"),
+        None => {
+            let vision = job.config.vision()?;
+            let (side, patches, recipe) = (vision.image_size, vision.patches(), &job.config.quantize.vision);
+            let line = format!("`vision.gguf`: SigLIP, {side} px, {patches} patches, width {dv}, recipe `{recipe}`");
+            ("Two files", line, "It knows these simulations")
+        }
+    };
+    Ok(format!(
+        "# {name}\n\n{files}, made by `proact train`; licence {license}.\n\n\
+         - {vision}\n\
          - `assistant.gguf`: DSTProAct, {blocks} blocks, width {d}, {vocab} tokens, context {context}, recipe `{ra}`\n\
          - worst relative RMS error of a tensor by quantization: {worst:.5}\n\
          - gates: update at {dst}, speak at {speak}\n\n\
-         Trained on {data}. It knows these simulations and nothing else; do not rely on it in a real kitchen.\n",
+         Trained on {data}. {knows} and nothing else; do not rely on it in a real kitchen.\n",
         name = card.name,
         license = card.license,
-        side = job.config.vision_model.image_size,
-        patches = job.config.vision().patches(),
-        dv = config.vision_length,
-        rv = job.config.quantize.vision,
         blocks = config.backbone.block_count,
         d = config.backbone.embedding_length,
         vocab = config.backbone.vocab_size,
@@ -96,5 +104,5 @@ fn card_page(job: &Job<'_>, config: &AssistantConfig, worst: f64) -> String {
         dst = gate(&config.gates.dst_update),
         speak = gate(&config.gates.speak),
         data = card.data,
-    )
+    ))
 }

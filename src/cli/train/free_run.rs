@@ -56,7 +56,7 @@ pub struct Histories<'a> {
     /// Its tokenizer.
     pub codec: &'a SharedCodec,
     /// Reads the steps' words.
-    pub eyes: &'a Arc<Siglip>,
+    pub eyes: Option<&'a Arc<Siglip>>,
     /// Training recordings.
     pub sources: &'a [Source],
     /// Its variables as they stand, by name.
@@ -100,7 +100,10 @@ impl Histories<'_> {
             careless.gates.dst_update.threshold = pick(&settings.own_history_dst_update_thresholds);
             careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
             let parts = Parts { eyes: self.eyes, backbone: &model, codec: self.codec };
-            let events = if chosen { events(&parts, Some(&source.task), frames(source), session_config(self.job, &careless))? } else { Vec::new() };
+            let events = match chosen {
+                true => events(&parts, Some(&source.task), &source.start, frames(source), session_config(self.job, &careless))?,
+                false => Vec::new(),
+            };
             Ok(Recording {
                 id: source.recording.id.clone(),
                 goal: source.recording.goal.clone(),
@@ -132,6 +135,6 @@ fn turns(events: &[Event]) -> Vec<Turn> {
 ///
 /// # Errors
 /// The features cannot be read.
-pub fn sources(job: &Job<'_>, episodes: &Episodes, part: Part, eyes: &Siglip) -> anyhow::Result<Vec<Source>> {
+pub fn sources(job: &Job<'_>, episodes: &Episodes, part: Part, eyes: Option<&Siglip>) -> anyhow::Result<Vec<Source>> {
     episodes.of(part).map(|e| e.source(job.config, eyes)).collect()
 }

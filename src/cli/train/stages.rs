@@ -18,6 +18,7 @@ use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
 use crate::model::encoder::Vision;
 use crate::model::evidence::IDLE_WORDS;
+use crate::model::siglip::Siglip;
 use crate::model::text::{TextTower, caption_ids};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
@@ -69,6 +70,17 @@ impl Job<'_> {
         self.config.output.join("vision.gguf")
     }
 
+    /// What the frames were encoded with; none for dialogues, whose features are there.
+    ///
+    /// # Errors
+    /// The finished vision file cannot be read.
+    pub fn eyes(&self) -> anyhow::Result<Option<Siglip>> {
+        if self.config.dialogues.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(load::open_vision(&self.vision_gguf())?.vision))
+    }
+
     /// The finished assistant file.
     pub fn assistant_gguf(&self) -> PathBuf {
         self.config.output.join("assistant.gguf")
@@ -103,6 +115,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
             texts.extend(episode.task.steps.iter().map(|s| format!(" {}\n", s.name)));
+            texts.extend(episode.task.knowledge.clone());
             texts.extend(episode.recording.turns.iter().filter_map(|t| match &t.kind {
                 TurnKind::User(text) | TurnKind::Assistant { text, .. } => Some(text.clone()),
                 _ => None,
@@ -131,11 +144,11 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     let album = |part| album(job, episodes.of(part), &caption_names(episodes.of(part)), codec);
     let (train, validation) = (album(Part::Train)?, album(Part::Validation)?);
     let weights = Weights::trainable(job.config.seed, job.device);
-    let config = job.config.vision();
+    let config = job.config.vision()?;
     let picture_tower = Vision::new(&config, &weights)?;
     let text_config = text_config(job, codec)?;
     let text_tower = TextTower::new(&text_config, &weights)?;
-    let settings = &job.config.vision_training;
+    let settings = job.config.towers()?.vision_training;
     let mut optimizer = Optimizer::new(settings.optimizer.clone(), &weights.vars(), job.threads)?;
     let vars = optimizer.vars();
     let trainer = VisionTrainer {
@@ -163,7 +176,7 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
 
 fn text_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<TextConfig> {
     let pad = codec.tokenizer().id(SPECIALS[0]).unwrap_or(TokenId(0));
-    Ok(job.config.text(codec.tokenizer().vocab_size()?, pad))
+    Ok(job.config.text(codec.tokenizer().vocab_size()?, pad)?)
 }
 
 fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
@@ -195,14 +208,16 @@ fn album<'a>(
     for name in names.keys() {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
+    let size = job.config.towers()?.vision_model.image_size;
     let (mut pixels, mut tasks, mut mistakes, mut datasets) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
     for episode in episodes {
-        let file = Pixels::open(&episode.pixel_file(job.config), job.config.vision_model.image_size)?;
+        let file = Pixels::open(&episode.pixel_file(job.config), size)?;
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
         let recording = pixels.len() as u32;
         for (frame, at) in file.at().iter().enumerate() {
             let noted = MediaTime(at.0 + SEEN_BEFORE_S);
-            let step = step_in_view(&episode.recording, noted).or_else(|| step_in_view(&episode.recording, *at));
+            let in_view = |at| step_in_view(&episode.recording, &episode.start, at);
+            let step = in_view(noted).or_else(|| in_view(*at));
             let caption = match step {
                 Some(step) => episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied(),
                 None => is_idle(&events, noted.0).then_some(IDLE),
@@ -240,7 +255,7 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
         return Ok(Outcome::Finished);
     }
     let settings = &job.config.assistant_training;
-    let config = assistant_config(job, codec)?;
+    let config = assistant_config(job, episodes, codec)?;
     let weights = Weights::trainable(job.config.seed, job.device);
     let model = Assistant::new(&config, &weights)?;
     let pointer = StepPointer::new(config.backbone.embedding_length, &weights)?;
@@ -254,13 +269,14 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
         threads: job.threads,
         device: job.device,
     };
-    let eyes = Arc::new(load::open_vision(&job.vision_gguf())?.vision);
-    let (train, validation) = (sources(job, episodes, Part::Train, &eyes)?, sources(job, episodes, Part::Validation, &eyes)?);
+    let eyes = job.eyes()?.map(Arc::new);
+    let of = |part| sources(job, episodes, part, eyes.as_deref());
+    let (train, validation) = (of(Part::Train)?, of(Part::Validation)?);
     let origins = Origins::of(train.iter().map(|source| source.recording.dataset.as_str()));
     let layout = Layout::new(&**codec, config.tokens_per_frame).with_notes(config.speech_note);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
-    let histories = Histories { job, config: &config, codec: &shared, eyes: &eyes, sources: &train, vars: &named };
+    let histories = Histories { job, config: &config, codec: &shared, eyes: eyes.as_ref(), sources: &train, vars: &named };
     let own: RefCell<(usize, Vec<Vec<Turn>>)> = RefCell::default();
     let held_out = validation_examples(job, &validation, &layout)?;
     let checkpoint = job.checkpoint("assistant");
@@ -288,9 +304,10 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     Ok(outcome)
 }
 
-fn assistant_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<AssistantConfig> {
+fn assistant_config(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec) -> anyhow::Result<AssistantConfig> {
     let SpecialTokens { bos, eot, image, dst, asst } = codec.special();
-    let config = job.config.assistant(codec.tokenizer().vocab_size()?, TokenIds { bos, eot, image, dst, asst });
+    let tokens = TokenIds { bos, eot, image, dst, asst };
+    let config = job.config.assistant(codec.tokenizer().vocab_size()?, tokens, episodes.vision_length(job.config)?);
     config.validate()?;
     Ok(config)
 }

@@ -24,17 +24,18 @@ use crate::train::run::number;
 pub fn gates(job: &Job<'_>, episodes: &Episodes, progress: &mut Progress) -> anyhow::Result<Option<Found>> {
     super::export::assistant(job, None)?;
     let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
-    let eyes = model.vision.as_ref().ok_or_else(|| anyhow::anyhow!("no vision model"))?;
-    let held_out = sources(job, episodes, Part::Validation, &load::open_vision(&job.vision_gguf())?.vision)?;
+    let held_out = sources(job, episodes, Part::Validation, job.eyes()?.as_ref())?;
     let list = &job.config.gates;
+    // Without steps the update gate is off, and all of its thresholds are one.
+    let updates = if held_out.iter().any(|source| !source.task.steps.is_empty()) { usize::MAX } else { 1 };
     let search = Search {
-        dst_update_thresholds: list.dst_update_thresholds.clone(),
+        dst_update_thresholds: list.dst_update_thresholds.iter().copied().take(updates).collect(),
         speak_thresholds: list.speak_thresholds.clone(),
         hysteresis: list.hysteresis_tried.clone(),
         refractory_s: list.refractory_s_tried.clone(),
         metric: Metric::default(),
     };
-    let parts = Parts { eyes, backbone: &model.assistant, codec: &model.codec };
+    let parts = Parts { eyes: model.vision.as_ref(), backbone: &model.assistant, codec: &model.codec };
     let mut done = 0;
     calibrate::search(model.config.gates, &search, held_out.len(), &mut |gates| {
         if progress.stopped() {
@@ -42,8 +43,8 @@ pub fn gates(job: &Job<'_>, episodes: &Episodes, progress: &mut Progress) -> any
         }
         let config = session_config(job, &AssistantConfig { gates: *gates, ..model.config.clone() });
         let tallies = each(job.threads, &held_out, |source| -> anyhow::Result<Tally> {
-            let events = events(&parts, Some(&source.task), frames(source), config.clone())?;
-            let reference = Reference::new(&source.recording, Some(source.task.clone()))?;
+            let events = events(&parts, Some(&source.task), &source.start, frames(source), config.clone())?;
+            let reference = Reference::new(&source.from_the_start(), Some(source.task.clone()))?;
             Ok(Tally::of(&Log::from_events(&events)?, &reference, &Options::default(), &Lexical)?)
         })?;
         let scores = Tally::pool(tallies).ok_or_else(|| anyhow::anyhow!("no recording to score"))?.scores();

@@ -165,7 +165,11 @@ impl AssistantConfig {
                 asst: r.token_at("dstproact.token.asst")?,
             },
             layout: r.text("layout")?,
-            // Upstream's models and those of before have none.
+            // Models of before have none of these keys.
+            update_output: match look_up("dstproact.update_output") {
+                None => false,
+                Some(_) => r.flag("update_output")?,
+            },
             step_evidence: match look_up("dstproact.step_evidence") {
                 None => false,
                 Some(_) => r.flag("step_evidence")?,
@@ -224,6 +228,9 @@ impl AssistantConfig {
         }
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
         push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
+        if self.update_output {
+            push(&mut pairs, prefix, "update_output", MetaValue::Bool(true));
+        }
         push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
         push(&mut pairs, prefix, "speech_note", MetaValue::Bool(self.speech_note));
         push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(self.update_prob_min));

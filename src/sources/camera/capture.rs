@@ -172,7 +172,7 @@ impl Starter for Threads {
             let ended = match open(&*backend, &wanted, known.as_ref()) {
                 Ok((camera, device)) => {
                     theirs.opened(&camera, device.format(), watch.look_back_s);
-                    read(device, &theirs, &clock, watch.silence_s)
+                    read(device, &theirs, &clock, &watch)
                 }
                 Err(fault) => Some(fault),
             };
@@ -211,21 +211,23 @@ fn open(backend: &dyn Backend, wanted: &Wanted, known: Option<&Found>) -> Result
 
 /// Reads until asked to stop, until a read fails, or until a frame comes too late: behind a sleep of the process or the
 /// machine the driver hands out what it had captured before, and its time would not be true.
-fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, silence_s: f64) -> Option<Fault> {
+fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, watch: &Watch) -> Option<Fault> {
     let mut last_s = clock();
+    let mut limit_s = watch.first_frame_s();
     while !link.stopping() {
         let mut silent_s = 0.0;
         let read = device.read(&mut |buffer| {
             let now_s = clock();
             silent_s = now_s - std::mem::replace(&mut last_s, now_s);
-            if silent_s <= silence_s {
+            if silent_s <= limit_s {
                 link.push(now_s, buffer);
             }
         });
-        let fault = read.err().or_else(|| (silent_s > silence_s).then(|| Fault::silent(silent_s)));
+        let fault = read.err().or_else(|| (silent_s > limit_s).then(|| Fault::silent(silent_s)));
         if fault.is_some() {
             return fault.filter(|_| !link.stopping());
         }
+        limit_s = watch.silence_s;
     }
     None
 }

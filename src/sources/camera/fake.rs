@@ -130,7 +130,7 @@ mod nokhwa_fake {
         ApiBackend, CameraControl, CameraFormat, CameraIndex, CameraInfo, ControlValueSetter, FrameFormat, KnownCameraControl, Resolution,
     };
 
-    use super::super::native::NokhwaDevice;
+    use super::super::nokhwa_device::NokhwaDevice;
     use super::*;
 
     /// A back end of nokhwa's own kind.

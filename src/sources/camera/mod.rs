@@ -12,8 +12,11 @@ mod capture;
 mod device;
 #[cfg(test)]
 mod fake;
+mod jpeg;
 #[cfg(feature = "camera")]
 mod native;
+#[cfg(all(feature = "camera", any(test, not(target_os = "linux"))))]
+mod nokhwa_device;
 mod pixels;
 mod ring;
 mod source;

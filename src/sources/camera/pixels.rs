@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use image::ImageDecoder;
-use image::codecs::jpeg::JpegDecoder;
-
 use super::super::h264::Matrix;
 use super::super::picture::{Planes, Turn, to_rgb, turned};
+use super::jpeg;
 use crate::stream::Picture;
 
 /// Bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align rows of planes.
@@ -47,16 +45,22 @@ impl Pixels {
         }
     }
 
+    /// Bytes of a row (of the first plane, where there are several); `None` where there are no rows.
+    pub fn row_bytes(self, width: u32) -> Option<usize> {
+        let w = width as usize;
+        Some(match self {
+            Self::Mjpeg => return None,
+            Self::Yuyv => w * 2,
+            Self::Nv12 | Self::Gray => w,
+            Self::Rgb | Self::Bgr => w * 3,
+        })
+    }
+
     /// Bytes of a frame of this size; `None` where every frame has its own.
     pub fn frame_bytes(self, width: u32, height: u32) -> Option<usize> {
         let (w, h) = (width as usize, height as usize);
-        Some(match self {
-            Self::Mjpeg => return None,
-            Self::Yuyv => w * h * 2,
-            Self::Nv12 => w * h + w.div_ceil(2) * 2 * h.div_ceil(2),
-            Self::Rgb | Self::Bgr => w * h * 3,
-            Self::Gray => w * h,
-        })
+        let colour = if self == Self::Nv12 { w.div_ceil(2) * 2 * h.div_ceil(2) } else { 0 };
+        self.row_bytes(width).map(|row| row * h + colour)
     }
 }
 
@@ -111,45 +115,6 @@ impl Mounting {
     }
 }
 
-/// The length of a JPEG picture that stands at the start of a buffer; `None` when it is cut off or none at all. Drivers
-/// hand out buffers of the largest size, with the end of some earlier frame behind this one.
-pub fn jpeg_bytes(buffer: &[u8]) -> Option<usize> {
-    if !buffer.starts_with(&[0xFF, 0xD8]) {
-        return None;
-    }
-    let mut at = 2;
-    loop {
-        // A marker: FF (fill bytes FF may stand before it), then its code.
-        if *buffer.get(at)? != 0xFF {
-            return None;
-        }
-        while *buffer.get(at + 1)? == 0xFF {
-            at += 1;
-        }
-        let code = buffer[at + 1];
-        at += 2;
-        match code {
-            0xD9 => return Some(at),
-            0x00 => return None,
-            0x01 | 0xD0..=0xD8 => continue,
-            _ => {}
-        }
-        let length = usize::from(u16::from_be_bytes([*buffer.get(at)?, *buffer.get(at + 1)?]));
-        at += length.max(2);
-        if code == 0xDA {
-            // Coded data runs up to the next marker that is neither a stuffed zero nor a restart.
-            loop {
-                at += buffer.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
-                match *buffer.get(at + 1)? {
-                    0x00 | 0xD0..=0xD7 => at += 2,
-                    0xFF => at += 1,
-                    _ => break,
-                }
-            }
-        }
-    }
-}
-
 /// The part of a driver's buffer that is the frame.
 ///
 /// # Errors
@@ -160,7 +125,7 @@ pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], Strin
         return Err(format!("{width}x{height}: no size of a picture"));
     }
     let Some(wanted) = pixels.frame_bytes(width, height) else {
-        let length = jpeg_bytes(buffer).ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
+        let length = jpeg::length(buffer).ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
         return Ok(&buffer[..length]);
     };
     if buffer.len() < wanted || buffer.len() > wanted + SLACK_BYTES {
@@ -177,7 +142,7 @@ pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
     let frame = frame_of(format, frame)?;
     let Format { width, height, pixels, .. } = *format;
     let rgb = match pixels {
-        Pixels::Mjpeg => return decode_jpeg(format, frame),
+        Pixels::Mjpeg => return jpeg::decode(format, frame),
         Pixels::Rgb => frame.to_vec(),
         Pixels::Bgr => frame.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect(),
         Pixels::Gray => frame.iter().flat_map(|y| [*y; 3]).collect(),
@@ -191,16 +156,6 @@ pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
         }
     };
     Ok(Picture { width, height, rgb })
-}
-
-fn decode_jpeg(format: &Format, frame: &[u8]) -> Result<Picture, String> {
-    let decoder = JpegDecoder::new(std::io::Cursor::new(frame)).map_err(|e| e.to_string())?;
-    let (width, height) = decoder.dimensions();
-    if (width, height) != (format.width, format.height) {
-        return Err(format!("a JPEG of {width}x{height}, expected {format}"));
-    }
-    let picture = image::DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    Ok(Picture { width, height, rgb: picture.into_rgb8().into_raw() })
 }
 
 /// Planes with half the rows and columns of colour: the rows between are averaged.
@@ -229,18 +184,11 @@ fn of_nv12(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>)
 
 #[cfg(test)]
 mod tests {
+    use super::super::jpeg::tests::picture;
     use super::*;
 
     fn format(pixels: Pixels) -> Format {
         Format { width: 4, height: 2, pixels, fps: 30 }
-    }
-
-    fn jpeg(width: u32, height: u32) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let rgb: Vec<u8> = (0..width * height).flat_map(|i| [200, (i % 7) as u8 * 20, 30]).collect();
-        let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90);
-        encoder.encode(&rgb, width, height, image::ExtendedColorType::Rgb8).unwrap();
-        bytes
     }
 
     #[test]
@@ -259,7 +207,7 @@ mod tests {
         }
         let gray = decode(&format(Pixels::Gray), &[7; 8]).unwrap();
         assert_eq!(gray.rgb, [7; 24]);
-        let picture = decode(&Format { width: 32, height: 16, ..format(Pixels::Mjpeg) }, &jpeg(32, 16)).unwrap();
+        let picture = decode(&Format { width: 32, height: 16, ..format(Pixels::Mjpeg) }, &picture(32, 16)).unwrap();
         assert!(picture.rgb.chunks(3).all(|p| p[0] > 150 && p[2] < 90), "{:?}", &picture.rgb[..12]);
     }
 
@@ -274,19 +222,7 @@ mod tests {
         }
         assert!(decode(&Format { width: 0, ..format(Pixels::Gray) }, &[]).is_err());
         assert!(decode(&Format { width: u32::MAX, height: u32::MAX, ..format(Pixels::Rgb) }, &[]).is_err());
-        assert!(decode(&Format { width: 16, height: 16, ..format(Pixels::Mjpeg) }, &jpeg(32, 16)).is_err());
-    }
-
-    #[test]
-    fn a_jpeg_is_found_in_front_of_what_a_driver_left_there() {
-        let whole = jpeg(64, 48);
-        let mut buffer = whole.clone();
-        buffer.extend(jpeg(32, 16));
-        buffer.extend([0; 5000]);
-        assert_eq!(jpeg_bytes(&buffer), Some(whole.len()));
-        for cut in 0..whole.len() {
-            assert_eq!(jpeg_bytes(&whole[..cut]), None, "cut at {cut}");
-        }
+        assert!(decode(&Format { width: 16, height: 16, ..format(Pixels::Mjpeg) }, &picture(32, 16)).is_err());
     }
 
     #[test]
@@ -313,7 +249,7 @@ mod tests {
             let mut bytes = bytes;
             if whole {
                 // Damage inside a sound picture goes deeper than noise does.
-                let mut sound = jpeg(16, 16);
+                let mut sound = picture(16, 16);
                 for (i, byte) in bytes.iter().enumerate().take(8) {
                     let at = (usize::from(*byte) * 37 + i * 101) % sound.len();
                     sound[at] ^= byte | 1;

@@ -23,7 +23,7 @@ const TICKS_PER_S: f64 = 1000.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Watch {
-    /// Opening may take so long, in seconds.
+    /// Opening, up to the first frame, may take so long, in seconds.
     pub open_limit_s: f64,
     /// Without a frame for so long it is lost, in seconds.
     pub silence_s: f64,
@@ -39,12 +39,17 @@ pub struct Watch {
 
 impl Default for Watch {
     fn default() -> Self {
-        // A webcam opens in one to three seconds; its frames come at least every half second, even in the dark.
+        // A webcam opens in one to three seconds, and some take as long again for a first frame; its frames come at least every half second, even in the dark.
         Self { open_limit_s: 10.0, silence_s: 3.0, lost_limit_s: 300.0, retry_first_s: 0.5, retry_max_s: 10.0, look_back_s: 4.0 }
     }
 }
 
 impl Watch {
+    /// From the first try to open it, its first frame may take so long, in seconds.
+    pub fn first_frame_s(&self) -> f64 {
+        self.open_limit_s.max(self.silence_s)
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -300,11 +305,13 @@ impl CameraSource {
             self.telling.push(at, |at| Input::Dropped { at, count });
         }
         let newest = link.newest();
-        // A device that opens and then says nothing counts from its opening.
-        let last_s = newest.as_ref().map(|shot| shot.clock_s).or(self.last_clock_s.filter(|_| self.seen > 0));
         let State::Linked { since_s, .. } = &self.state else { return };
-        let silent_s = now_s - last_s.unwrap_or(*since_s);
-        if silent_s > self.watch.silence_s {
+        let (last_s, limit_s) = match &newest {
+            Some(shot) => (shot.clock_s, self.watch.silence_s),
+            None => (*since_s, self.watch.first_frame_s()),
+        };
+        let silent_s = now_s - last_s;
+        if silent_s > limit_s {
             self.fail(now_s, Fault::silent(silent_s));
             return;
         }

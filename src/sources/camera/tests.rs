@@ -200,6 +200,28 @@ fn a_device_that_does_not_open_is_given_up_and_one_that_is_away_for_long_is_the_
 }
 
 #[test]
+fn a_camera_may_take_as_long_for_its_first_frame_as_for_opening() {
+    let bench = Bench::default();
+    let mut source = bench.source(2.0);
+    bench.set(2.5);
+    bench.open();
+    bench.set(5.0);
+    assert!(told(&mut source).is_empty(), "longer than a silence between frames may be");
+    bench.shoot(6.0, 1);
+    assert_eq!(told(&mut source), ["0 at 0: 1"]);
+    // From then on a silence is one.
+    bench.set(9.2);
+    assert_eq!(told(&mut source).len(), 1);
+    assert!(bench.link().stopping());
+
+    let bench = Bench::default();
+    let mut source = bench.source(2.0);
+    bench.open();
+    bench.set(10.2);
+    assert_eq!(told(&mut source), ["lost at 0"]);
+}
+
+#[test]
 fn a_pause_closes_the_device_and_is_no_loss() {
     let bench = Bench::default();
     let mut source = bench.source(2.0);
@@ -361,6 +383,24 @@ fn a_frame_from_before_a_sleep_is_not_taken_for_a_new_one() {
     wait_for(&mut source, |input| matches!(input, Input::Source { state: SourceState::Restored, .. }));
     let Input::Frame(Frame { content: Content::Picture(picture), .. }) = wait_for(&mut source, is_frame) else { panic!() };
     assert_eq!(picture.rgb[0], 2, "of the device that was opened anew");
+}
+
+#[test]
+fn a_thread_waits_longer_for_the_first_frame_than_for_others() {
+    let ticks = Arc::new(AtomicU64::new(0));
+    let theirs = ticks.clone();
+    // Looked at before and behind each read: 5 s pass for the first frame, and for the second.
+    let clock: Clock = Arc::new(move || theirs.fetch_add(1, Ordering::Relaxed) as f64 * 5.0);
+    let fake = Fake::new(vec![Opening::Gives(vec![Act::Gray(1)])]);
+    let mut threads = Threads::new(fake.clone(), Wanted { fps: FORMAT.fps, ..Wanted::default() }, Watch::default(), clock);
+    let link = threads.start().unwrap();
+    let begun = Instant::now();
+    while !matches!(link.phase(), super::capture::Phase::Closed(_)) {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(link.counts().captured, 1);
+    assert_eq!(link.phase(), super::capture::Phase::Closed(Some(Fault::silent(5.0))));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What nokhwa leaves out on Linux. It lists the corners of a range of sizes only, sets the device to a format in order to
-//! list them, cannot open one that another program left in a format or at a rate that it does not know, and has another
-//! name for brightness alone than the drivers have.
+//! Formats and frames on Linux, by the crate that nokhwa itself is built on. nokhwa hands out whole buffers: it does not tell
+//! how much of one is used, that the driver calls one damaged, or that rows are longer than the picture is wide. It lists
+//! the corners of a range of sizes only, sets the device to a format in order to list them, cannot open one that another
+//! program left in a format or at a rate that it does not know, and has another name for brightness alone than drivers have.
 
 use std::path::PathBuf;
 
@@ -48,52 +49,65 @@ pub(super) fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
     Ok(formats)
 }
 
-/// Sets format and rate; what the driver makes of it is seen when nokhwa opens it.
-pub(super) fn prepare(camera: &Found, format: Format) {
-    let Ok(device) = v4l::Device::new(camera.index as usize) else { return };
-    let _ = device.set_format(&v4l::Format::new(format.width, format.height, fourcc_of(format.pixels)));
-    let _ = device.set_params(&Parameters::new(Fraction::new(1, format.fps)));
+/// Opens a camera in one of the formats that it offers.
+///
+/// # Errors
+/// It cannot be opened, or not so.
+pub(super) fn open(camera: &Found, wanted: Format) -> Result<Box<dyn Device>, Fault> {
+    Ok(Box::new(V4l2Device::open(camera, wanted)?))
 }
 
-/// A camera that sends brightness alone, as those for infrared do: nokhwa knows that layout by a name that no driver uses.
-pub(super) struct GrayDevice {
+/// An open camera.
+struct V4l2Device {
     stream: Stream<'static>,
     format: Format,
     label: String,
 }
 
-impl GrayDevice {
-    /// Sets the format; frames begin to come with the first read.
+impl V4l2Device {
+    /// Sets format and rate; frames begin to come with the first read.
     ///
     /// # Errors
-    /// It cannot be opened, or sends rows that are longer than the picture is wide.
-    pub(super) fn open(camera: &Found, wanted: Format) -> Result<Self, Fault> {
+    /// It cannot be opened, makes another layout of it, or sends rows that are longer than the picture is wide.
+    fn open(camera: &Found, wanted: Format) -> Result<Self, Fault> {
         let label = label(camera);
         let fault = |e: std::io::Error| Fault::of_words(&label, &e.to_string());
         let device = v4l::Device::new(camera.index as usize).map_err(fault)?;
-        let set = device.set_format(&v4l::Format::new(wanted.width, wanted.height, fourcc_of(Pixels::Gray))).map_err(fault)?;
-        if set.fourcc != fourcc_of(Pixels::Gray) || (set.stride != 0 && set.stride != set.width) {
+        let fourcc = fourcc_of(wanted.pixels);
+        let set = device.set_format(&v4l::Format::new(wanted.width, wanted.height, fourcc)).map_err(fault)?;
+        if set.fourcc != fourcc || !rows_touch(wanted.pixels, set.width, set.stride) {
             return Err(Fault::Unfit(format!("{label} makes {} with rows of {} bytes of {wanted}", set.fourcc, set.stride)));
         }
         let rate = device.set_params(&Parameters::new(Fraction::new(1, wanted.fps))).map_err(fault)?.interval;
-        let fps = rate.denominator.checked_div(rate.numerator).unwrap_or(wanted.fps);
+        let fps = rate.denominator.checked_div(rate.numerator).filter(|fps| *fps > 0).unwrap_or(wanted.fps);
         let stream = Stream::new(&device, Type::VideoCapture).map_err(fault)?;
-        Ok(Self { stream, format: Format { width: set.width, height: set.height, pixels: Pixels::Gray, fps }, label })
+        Ok(Self { stream, format: Format { width: set.width, height: set.height, pixels: wanted.pixels, fps }, label })
     }
 }
 
-impl Device for GrayDevice {
+impl Device for V4l2Device {
     fn format(&self) -> Format {
         self.format
     }
 
     fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         let (buffer, about) = self.stream.next().map_err(|e| Fault::of_words(&self.label, &e.to_string()))?;
-        // What the driver calls damaged has no frame in it.
-        let used = if about.flags.contains(Flags::ERROR) { 0 } else { about.bytesused as usize };
-        take(buffer.get(..used).unwrap_or(buffer));
+        take(used(buffer, about.bytesused, about.flags));
         Ok(())
     }
+}
+
+/// The part of a buffer that the driver has filled; none of one that it calls damaged, as a USB camera's with lost packets.
+fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
+    if flags.contains(Flags::ERROR) {
+        return &[];
+    }
+    buffer.get(..bytes as usize).unwrap_or(buffer)
+}
+
+/// Whether one row begins where the last one ends; a driver that says nothing of rows (0) has no gaps.
+fn rows_touch(pixels: Pixels, width: u32, stride: u32) -> bool {
+    stride == 0 || pixels.row_bytes(width).is_none_or(|row| row == stride as usize)
 }
 
 fn pixels_of(fourcc: FourCC) -> Option<Pixels> {
@@ -146,6 +160,24 @@ fn rates_of(interval: FrameIntervalEnum) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_is_cut_to_what_the_driver_filled() {
+        let buffer = [7; 100];
+        assert_eq!(used(&buffer, 60, Flags::empty()).len(), 60);
+        assert_eq!(used(&buffer, 0, Flags::empty()).len(), 0);
+        assert_eq!(used(&buffer, 101, Flags::empty()).len(), 100);
+        assert_eq!(used(&buffer, 100, Flags::ERROR | Flags::DONE).len(), 0);
+    }
+
+    #[test]
+    fn rows_with_gaps_are_told_from_those_without() {
+        for (pixels, row) in [(Pixels::Yuyv, 1280), (Pixels::Nv12, 640), (Pixels::Rgb, 1920), (Pixels::Bgr, 1920), (Pixels::Gray, 640)] {
+            assert!(rows_touch(pixels, 640, row) && rows_touch(pixels, 640, 0), "{pixels:?}");
+            assert!(!rows_touch(pixels, 640, row + 64), "{pixels:?}");
+        }
+        assert!(rows_touch(Pixels::Mjpeg, 640, 1280));
+    }
 
     #[test]
     fn ranges_are_listed_by_the_sizes_and_rates_that_people_use() {
