@@ -47,7 +47,9 @@ echo "| changed | F1 @5 s | joint state accuracy | speech F1 |"
 echo "|---|---|---|---|"
 echo "$variants" | grep '|' | while IFS='|' read -r name change; do
     for seed in $seeds; do
-        grep '"stage":"thresholds"' "$out/$(echo "$name" | tr -c 'a-z\n' _)-$seed/train.jsonl" |
+        log=$out/$(echo "$name" | tr -c 'a-z\n' _)-$seed/train.jsonl
+        [ -e "$log" ] || continue
+        grep '"stage":"thresholds"' "$log" |
             sed 's/.*"transition_f1_5s":\([0-9.]*\),"joint_state_accuracy":\([0-9.]*\),"speech_f1":\([0-9.]*\).*/\1 \2 \3/' |
             awk '{ s = $1 + $2 + $3 } s > best { best = s; line = $0 } END { print line }'
     done | awk -v name="$name" '
