@@ -81,7 +81,7 @@ chmod +x "$root/init"
 # from a clock of the host, as nothing counts while the guest sleeps. The guest writes n, which qemu leaves with as 2n+1.
 run() {
     status=0
-    timeout "${VIVID_LIMIT_S:-2400}" qemu-system-x86_64 -M q35 -accel tcg,thread=single -icount shift=1,sleep=off -rtc clock=host \
+    timeout "${VIVID_LIMIT_S:-1200}" qemu-system-x86_64 -M q35 -accel tcg,thread=single -icount shift=1,sleep=off -rtc clock=host \
         -cpu max -m 768 -global ICH9-LPC.disable_s3=0 -nodefaults -display none \
         -serial stdio -no-reboot -device isa-debug-exit,iobase=0x501,iosize=1 -kernel "$kernel" -initrd "$work/initrd.gz" \
         -append "console=ttyS0 quiet panic=-1 no_console_suspend rdinit=/init" </dev/null | tee "$work/serial.log" || status=${PIPESTATUS[0]}

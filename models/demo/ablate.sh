@@ -35,7 +35,8 @@ echo "$variants" | grep '|' | while IFS='|' read -r name change; do
         cp "$work/assistant/tokenizer.json" "$work/assistant/chat_template.jinja" "$here/assistant/"
         awk -v steps="$steps" '/^\[/ { part = $0 } part == "[assistant_training]" && /^steps = / { $0 = "steps = " steps } { print }' "$config" |
             sed -e "s|^work = .*|work = \"$here\"|" -e "s|^output = .*|output = \"$here/out\"|" -e "s/^seed = .*/seed = $seed/" \
-                -e "s/^own_history_steps = .*/own_history_steps = [$((steps / 2))]/" -e 's/^own_history_recordings = .*/own_history_recordings = 100/' -e 's/^dst_update_thresholds = .*/dst_update_thresholds = [0.8, 0.9, 0.95]/' \
+                -e "s/^own_history_steps = .*/own_history_steps = [$((steps / 2))]/" \
+                -e 's/^own_history_recordings = .*/own_history_recordings = 100/' -e 's/^dst_update_thresholds = .*/dst_update_thresholds = [0.8, 0.9, 0.95]/' \
                 -e 's/^speak_thresholds = .*/speak_thresholds = [0.9, 0.95]/' -e "$change" >"$here/train.toml"
         [ -e "$here/assistant/model.safetensors" ] && grep -q '"stage":"thresholds"' "$here/train.jsonl" ||
             "$PROACT" train "$here/train.toml" >"$here/log" 2>&1 || { echo "$here/log: failed" >&2; exit 1; }

@@ -60,8 +60,7 @@ enum Kind {
 ///
 /// # Errors
 /// Of no kind that can be exported, unreadable, or the output cannot be written.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let mut args = args;
+pub fn run(mut args: Args) -> anyhow::Result<()> {
     if let [input] = args.inputs.as_mut_slice() {
         *input = locate::named(std::mem::take(input))?.model;
     }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::locate;
 use super::hub;
+use super::locate;
 use super::manifest::{Manifest, known};
 
 /// Bring a model's files from the Hugging Face hub

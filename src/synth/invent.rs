@@ -69,7 +69,7 @@ impl Pool {
     }
 }
 
-/// Timelines with these numbers, `invented_1` and so on, after the given ones; none if those have no step that was done.
+/// Timelines `invented_N` with these numbers, made of the given ones; none if those have no step that was done.
 pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> Vec<Timeline> {
     let pool = Pool::of(given);
     if pool.steps.is_empty() {

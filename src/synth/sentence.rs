@@ -11,7 +11,7 @@ const STRANGE_SHARE: f32 = 0.1;
 
 /// Things that the lexicon does not have.
 #[rustfmt::skip]
-pub(super) const STRANGE: [&str; 40] = [
+const STRANGE: [&str; 40] = [
     "dough", "pumpkin", "yeast", "lentil", "beetroot", "kiwi", "mango", "pear", "radish", "celery", "leek", "fennel", "eggplant", "squash", "asparagus", "peach", "plum", "grape", "melon", "raisin",
     "almond", "oat", "quinoa", "couscous", "hummus", "pesto", "mustard", "caper", "olive", "pickle", "gelatin", "thyme", "rosemary", "paprika", "saffron", "nutmeg", "sausage", "turkey", "duck", "lobster",
 ];
@@ -101,7 +101,7 @@ pub fn sentence(rng: &mut Rng) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Chooses among alternatives, innermost slots last.
+/// A template with its alternatives chosen and its slots filled, from left to right.
 fn fill(template: &str, rng: &mut Rng) -> String {
     let Some(at) = template.find(['{', '<']) else { return template.to_owned() };
     let close = if template[at..].starts_with('{') { '}' } else { '>' };

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
+from make_parity import randomise
 from safetensors.torch import save_file
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
@@ -24,16 +25,6 @@ SHAPES = {
                   patch_size=16), 4),
 }
 F32 = 'description = "plain floats"\n[[tensor]]\nmatch = "*"\ntype = "F32"\n'
-
-
-def randomise(module, seed):
-    """As in make_parity.py: every parameter random and of a size that matters, norms and biases too."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, p in sorted(module.named_parameters()):
-        noise = torch.randn(p.shape, generator=generator)
-        is_norm = p.dim() == 1 and name.endswith("weight")
-        fan_in = p[0].numel() if p.dim() > 1 else 1
-        p.data = 1 + 0.2 * noise if is_norm else noise * (0.1 if p.dim() == 1 else fan_in**-0.5)
 
 
 def pictures(count, side):

@@ -68,7 +68,8 @@ impl Histories<'_> {
         self.job.config.work.join(format!("own_history_{step}.jsonl"))
     }
 
-    /// One history a source, in their order, empty for those that were not run over; made now when `now` is the step that they belong to.
+    /// One history a source, in their order, empty for those that were not run over; made now when `now` is the step that
+    /// they belong to.
     ///
     /// # Errors
     /// A run failed; or the file of an earlier step is gone.

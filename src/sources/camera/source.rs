@@ -39,7 +39,8 @@ pub struct Watch {
 
 impl Default for Watch {
     fn default() -> Self {
-        // A webcam opens in one to three seconds, and some take as long again for a first frame; its frames come at least every half second, even in the dark.
+        // A webcam opens in one to three seconds, and some take as long again for a first frame; its frames come at least
+        // every half second, even in the dark.
         Self { open_limit_s: 10.0, silence_s: 3.0, lost_limit_s: 300.0, retry_first_s: 0.5, retry_max_s: 10.0, look_back_s: 4.0 }
     }
 }
