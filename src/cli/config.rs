@@ -351,39 +351,26 @@ mod tests {
 
     /// Some model.
     fn model() -> AssistantConfig {
-        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds};
+        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, TokenIds};
         use crate::units::TokenId;
         let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
-        AssistantConfig {
-            backbone: BackboneConfig {
-                block_count: 1,
-                embedding_length: 8,
-                feed_forward_length: 8,
-                head_count: 1,
-                head_count_kv: 1,
-                key_length: 8,
-                context_length: 64,
-                rope_freq_base: 10_000.0,
-                rope_factors: false,
-                rms_eps: 1e-5,
-                vocab_size: 8,
-                tied_output: true,
-            },
-            vision_length: 8,
-            tokens_per_frame: 1,
-            projector_length: 8,
-            heads: HeadKind::Linear,
-            gates: Gates { speak: gate, dst_update: gate },
-            tokens: TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) },
-            layout: "dstproact".into(),
-            update_output: false,
-            step_evidence: false,
-            speech_note: false,
-            update_prob_min: 0.0,
-            update_patience_s: None,
-            calibration: None,
-            vision: None,
-        }
+        let backbone = BackboneConfig {
+            block_count: 1,
+            embedding_length: 8,
+            feed_forward_length: 8,
+            head_count: 1,
+            head_count_kv: 1,
+            key_length: 8,
+            context_length: 64,
+            rope_freq_base: 10_000.0,
+            rope_factors: false,
+            rms_eps: 1e-5,
+            vocab_size: 8,
+            tied_output: true,
+        };
+        let gates = Gates { speak: gate, dst_update: gate };
+        let tokens = TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) };
+        AssistantConfig::plain(backbone, 8, gates, tokens)
     }
 
     #[test]

@@ -403,6 +403,28 @@ pub struct AssistantConfig {
 }
 
 impl AssistantConfig {
+    /// A model of the layout `dstproact` with one token a frame, linear heads, a projector as wide as its backbone, and
+    /// nothing that has to be asked for.
+    pub fn plain(backbone: BackboneConfig, vision_length: usize, gates: Gates, tokens: TokenIds) -> Self {
+        Self {
+            vision_length,
+            tokens_per_frame: 1,
+            projector_length: backbone.embedding_length,
+            backbone,
+            heads: HeadKind::Linear,
+            gates,
+            tokens,
+            layout: "dstproact".into(),
+            update_output: false,
+            step_evidence: false,
+            speech_note: false,
+            update_prob_min: 0.0,
+            update_patience_s: None,
+            calibration: None,
+            vision: None,
+        }
+    }
+
     /// Checks every size against its bounds and against the others.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::shards::Shard;
 use super::source::{Entry, Origin, Source, Store};
 use super::{folder, put};
 use crate::error::{Error, Result};
-use crate::model::config::{AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionConfig};
+use crate::model::config::{AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TokenIds, VisionConfig};
 use crate::model::gguf::{GgufFile, MetaValue};
 use crate::model::metadata::ASSISTANT_ARCHITECTURE;
 use crate::model::tokenizer::ggml::{added_token, kind};
@@ -75,22 +75,11 @@ pub(super) fn furnish(
     }
     let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(THRESHOLD), hysteresis: 0.0, refractory_s: 0.0 };
     let [image, dst, asst] = tokens.layout.map(TokenId);
+    let gates = Gates { speak: gate, dst_update: gate };
+    let tokens = TokenIds { bos: tokens.bos.map(TokenId), eot: TokenId(tokens.eot), image, dst, asst };
     let config = AssistantConfig {
-        vision_length: eye.width,
         tokens_per_frame: eye.tokens_per_frame,
-        projector_length: backbone.embedding_length,
-        heads: HeadKind::Linear,
-        gates: Gates { speak: gate, dst_update: gate },
-        tokens: TokenIds { bos: tokens.bos.map(TokenId), eot: TokenId(tokens.eot), image, dst, asst },
-        layout: "dstproact".into(),
-        update_output: false,
-        step_evidence: false,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
-        vision: None,
-        backbone,
+        ..AssistantConfig::plain(backbone, eye.width, gates, tokens)
     };
     config.validate()?;
     let fresh = |slot: Slot| {

@@ -110,22 +110,15 @@ pub(super) fn read(
     let own = vocabulary.id("[DST]").is_some() || hf.dst_gen_token_id.is_some();
     // ProAssist's own models have neither heads nor tokens of the extension.
     let proassist = heads == HeadKind::None && !own;
+    let gates = hf.gates(heads, if proassist { PROASSIST_THRESHOLD } else { THRESHOLD_DEFAULT });
+    let tokens = if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? };
     let config = AssistantConfig {
-        backbone,
-        vision_length,
         tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 }, // DSTProAct always has one
         projector_length,
         heads,
-        gates: hf.gates(heads, if proassist { PROASSIST_THRESHOLD } else { THRESHOLD_DEFAULT }),
-        tokens: if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? },
         layout: if proassist { "proassist" } else { "dstproact" }.into(),
         update_output,
-        step_evidence: false,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
-        vision: None,
+        ..AssistantConfig::plain(backbone, vision_length, gates, tokens)
     };
     config.validate()?;
     Ok(Model::Assistant { config: Box::new(config), factors })

@@ -340,35 +340,30 @@ impl TrainConfig {
             hysteresis: self.gates.hysteresis,
             refractory_s,
         };
+        let backbone = BackboneConfig {
+            block_count: m.block_count,
+            embedding_length: m.embedding_length,
+            feed_forward_length: m.feed_forward_length,
+            head_count: m.head_count,
+            head_count_kv: m.head_count_kv,
+            key_length: m.embedding_length / m.head_count.max(1),
+            context_length: self.assistant_training.tokens_max,
+            rope_freq_base: m.rope_freq_base,
+            rope_factors: false,
+            rms_eps: NORM_EPS,
+            vocab_size,
+            tied_output: true,
+        };
+        let gates = Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) };
         AssistantConfig {
-            backbone: BackboneConfig {
-                block_count: m.block_count,
-                embedding_length: m.embedding_length,
-                feed_forward_length: m.feed_forward_length,
-                head_count: m.head_count,
-                head_count_kv: m.head_count_kv,
-                key_length: m.embedding_length / m.head_count.max(1),
-                context_length: self.assistant_training.tokens_max,
-                rope_freq_base: m.rope_freq_base,
-                rope_factors: false,
-                rms_eps: NORM_EPS,
-                vocab_size,
-                tied_output: true,
-            },
-            vision_length,
             tokens_per_frame: self.dialogues.as_ref().map_or(1, |dialogues| dialogues.tokens_per_frame),
             projector_length: m.projector_length,
             heads: m.heads,
-            gates: Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) },
-            tokens,
-            layout: "dstproact".to_owned(),
-            update_output: false,
             step_evidence: m.step_evidence,
             speech_note: m.speech_note,
             update_prob_min: self.gates.update_prob_min,
             update_patience_s: self.gates.update_patience_s,
-            calibration: None,
-            vision: None,
+            ..AssistantConfig::plain(backbone, vision_length, gates, tokens)
         }
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use image::{Rgb, RgbImage};
 use proact::model::assistant::Assistant;
 use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TextConfig, TokenIds, VisionConfig, VisionRef,
 };
 use proact::model::encoder::Vision;
 use proact::model::gguf::{GgmlType, GgufFile};
@@ -96,41 +96,32 @@ fn write_assistant(path: &Path, vision: &Path) {
     let id = |text: &str| words.id(text).unwrap();
     // Thresholds at which random heads do fire, now and then.
     let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.3), hysteresis: 0.0, refractory_s: 3.0 };
+    let backbone = BackboneConfig {
+        block_count: 1,
+        embedding_length: 32,
+        feed_forward_length: 48,
+        head_count: 2,
+        head_count_kv: 1,
+        key_length: 16,
+        context_length: 1024,
+        rope_freq_base: 10_000.0,
+        rope_factors: false,
+        rms_eps: 1e-5,
+        vocab_size: words.vocab_size().unwrap(),
+        tied_output: true,
+    };
+    let gates = Gates { speak: gate, dst_update: gate };
+    let tokens = TokenIds {
+        bos: Some(id("<bos>")),
+        eot: id("<eot>"),
+        image: id("<image>"),
+        dst: id("[DST]"),
+        asst: id("[ASST]"),
+    };
     let config = AssistantConfig {
-        backbone: BackboneConfig {
-            block_count: 1,
-            embedding_length: 32,
-            feed_forward_length: 48,
-            head_count: 2,
-            head_count_kv: 1,
-            key_length: 16,
-            context_length: 1024,
-            rope_freq_base: 10_000.0,
-            rope_factors: false,
-            rms_eps: 1e-5,
-            vocab_size: words.vocab_size().unwrap(),
-            tied_output: true,
-        },
-        vision_length: 32,
-        tokens_per_frame: 1,
-        projector_length: 32,
-        heads: HeadKind::Linear,
-        gates: Gates { speak: gate, dst_update: gate },
-        tokens: TokenIds {
-            bos: Some(id("<bos>")),
-            eot: id("<eot>"),
-            image: id("<image>"),
-            dst: id("[DST]"),
-            asst: id("[ASST]"),
-        },
-        layout: "dstproact".into(),
-        update_output: false,
         step_evidence: true,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
         vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
+        ..AssistantConfig::plain(backbone, 32, gates, tokens)
     };
     let weights = Weights::trainable(2, &Device::Cpu);
     Assistant::new(&config, &weights).unwrap();

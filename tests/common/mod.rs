@@ -1,7 +1,7 @@
 //! What several tests share: a tiny configuration and the three figures of a comparison.
 
 use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TokenIds,
 };
 use proact::units::{Threshold, TokenId};
 
@@ -33,34 +33,21 @@ pub fn figures(found: &[f32], expected: &[f32]) -> Figures {
 /// A tiny assistant: grouped heads, tied output.
 pub fn assistant_config() -> AssistantConfig {
     let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.1, refractory_s: 1.0 };
-    AssistantConfig {
-        backbone: BackboneConfig {
-            block_count: 3,
-            embedding_length: 64,
-            feed_forward_length: 96,
-            head_count: 4,
-            head_count_kv: 2,
-            key_length: 16,
-            context_length: 512,
-            rope_freq_base: 10_000.0,
-            rope_factors: false,
-            rms_eps: 1e-5,
-            vocab_size: 96,
-            tied_output: true,
-        },
-        vision_length: 32,
-        tokens_per_frame: 1,
-        projector_length: 64,
-        heads: HeadKind::Linear,
-        gates: Gates { speak: gate, dst_update: gate },
-        tokens: TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) },
-        layout: "dstproact".into(),
-        update_output: false,
-        step_evidence: false,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
-        vision: None,
-    }
+    let backbone = BackboneConfig {
+        block_count: 3,
+        embedding_length: 64,
+        feed_forward_length: 96,
+        head_count: 4,
+        head_count_kv: 2,
+        key_length: 16,
+        context_length: 512,
+        rope_freq_base: 10_000.0,
+        rope_factors: false,
+        rms_eps: 1e-5,
+        vocab_size: 96,
+        tied_output: true,
+    };
+    let gates = Gates { speak: gate, dst_update: gate };
+    let tokens = TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) };
+    AssistantConfig::plain(backbone, 32, gates, tokens)
 }

@@ -59,42 +59,34 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
     let stored: HashMap<String, Tensor> = stored.into_iter().map(|(n, t)| (n, t.to_dtype(DType::F32).unwrap())).collect();
     let id = |text: &str| tokenizer.id(text).unwrap();
     let gate = config::GateConfig { kind: config::GateKind::Token, threshold: Threshold(0.7), hysteresis: 0.0, refractory_s: 0.0 };
+    let backbone = BackboneConfig {
+        block_count: 2,
+        embedding_length: 32,
+        feed_forward_length: 64,
+        head_count: 4,
+        head_count_kv: 2,
+        key_length: 8,
+        context_length: MEMORY,
+        rope_freq_base: 10_000.0,
+        rope_factors: false,
+        rms_eps: 1e-5,
+        vocab_size: stored[&format!("w.{VOCAB_FROM}")].dim(0).unwrap(),
+        tied_output: true,
+    };
+    let gates = config::Gates { speak: gate, dst_update: gate };
+    // Llama 3's reserved tokens stand for those that its chat does without.
+    let tokens = TokenIds {
+        bos: Some(id("<|begin_of_text|>")),
+        eot: id("<|eot_id|>"),
+        image: id("<|reserved_special_token_0|>"),
+        dst: id("<|reserved_special_token_1|>"),
+        asst: id("<|reserved_special_token_2|>"),
+    };
     let config = AssistantConfig {
-        backbone: BackboneConfig {
-            block_count: 2,
-            embedding_length: 32,
-            feed_forward_length: 64,
-            head_count: 4,
-            head_count_kv: 2,
-            key_length: 8,
-            context_length: MEMORY,
-            rope_freq_base: 10_000.0,
-            rope_factors: false,
-            rms_eps: 1e-5,
-            vocab_size: stored[&format!("w.{VOCAB_FROM}")].dim(0).unwrap(),
-            tied_output: true,
-        },
-        vision_length: number(&facts, "dv"),
         tokens_per_frame,
-        projector_length: 32,
         heads: HeadKind::None,
-        gates: config::Gates { speak: gate, dst_update: gate },
-        // Llama 3's reserved tokens stand for those that its chat does without.
-        tokens: TokenIds {
-            bos: Some(id("<|begin_of_text|>")),
-            eot: id("<|eot_id|>"),
-            image: id("<|reserved_special_token_0|>"),
-            dst: id("<|reserved_special_token_1|>"),
-            asst: id("<|reserved_special_token_2|>"),
-        },
         layout: "proassist".into(),
-        update_output: false,
-        step_evidence: false,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
-        vision: None,
+        ..AssistantConfig::plain(backbone, number(&facts, "dv"), gates, tokens)
     };
     let weights: HashMap<String, Stored> =
         stored.iter().filter_map(|(name, t)| Some((name.strip_prefix("w.")?.to_owned(), Stored::Dense(t.clone())))).collect();

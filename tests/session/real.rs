@@ -7,7 +7,7 @@ use candle_core::Device;
 use proact::dialogue::layout::{Bytes, TextCodec};
 use proact::dialogue::policy::{GateConfig, GateKind};
 use proact::model::assistant::Assistant;
-use proact::model::config::{self, AssistantConfig, BackboneConfig, HeadKind, TokenIds};
+use proact::model::config::{self, AssistantConfig, BackboneConfig, TokenIds};
 use proact::model::weights::{Stored, Weights};
 use proact::session::{Flow, Gates, NoPerceiver, Session, SessionConfig};
 use proact::stream::{Content, ContextPolicyName, Event, Frame, Input};
@@ -22,36 +22,23 @@ const SEED: u64 = 7;
 fn assistant(context_length: usize) -> Assistant {
     let special = Bytes.special();
     let gate = config::GateConfig { kind: config::GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
-    let config = AssistantConfig {
-        backbone: BackboneConfig {
-            block_count: 2,
-            embedding_length: 32,
-            feed_forward_length: 48,
-            head_count: 4,
-            head_count_kv: 2,
-            key_length: 8,
-            context_length,
-            rope_freq_base: 10_000.0,
-            rope_factors: false,
-            rms_eps: 1e-5,
-            vocab_size: Bytes::VOCAB,
-            tied_output: false,
-        },
-        vision_length: DV,
-        tokens_per_frame: 1,
-        projector_length: 32,
-        heads: HeadKind::Linear,
-        gates: config::Gates { speak: gate, dst_update: gate },
-        tokens: TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst },
-        layout: "dstproact".into(),
-        update_output: false,
-        step_evidence: false,
-        speech_note: false,
-        update_prob_min: 0.0,
-        update_patience_s: None,
-        calibration: None,
-        vision: None,
+    let backbone = BackboneConfig {
+        block_count: 2,
+        embedding_length: 32,
+        feed_forward_length: 48,
+        head_count: 4,
+        head_count_kv: 2,
+        key_length: 8,
+        context_length,
+        rope_freq_base: 10_000.0,
+        rope_factors: false,
+        rms_eps: 1e-5,
+        vocab_size: Bytes::VOCAB,
+        tied_output: false,
     };
+    let gates = config::Gates { speak: gate, dst_update: gate };
+    let tokens = TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst };
+    let config = AssistantConfig::plain(backbone, DV, gates, tokens);
     let fresh = Weights::trainable(SEED, &Device::Cpu);
     Assistant::new(&config, &fresh).unwrap();
     let tensors: HashMap<String, Stored> = fresh.taken().into_iter().collect();
