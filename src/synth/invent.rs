@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use super::conditions::Condition;
 use super::lexicon;
 use super::rng::Rng;
-use super::sentence::{Kind, kind, sentence, thing};
+use super::sentence::{Kind, in_other_words, kind, sentence, thing};
 use super::timeline::{Doing, STEP_MIN_S, Span, Timeline};
 use super::words::{Look, look};
 use crate::dialogue::annotation::INVENTED_DATASET;
@@ -38,8 +38,14 @@ const STRANGERS_FROM: u64 = 500_000;
 /// A step is at most this long, in seconds of the recording, and begins at most this long after the one before it ends.
 const STEP_MAX_S: f64 = 120.0;
 const GAP_MAX_S: f64 = 60.0;
-/// Steps and the times between them are shortened by such a factor: what is to be learnt is what the words look like.
+/// Times between steps are shortened by such a factor: what is to be learnt is what the words look like.
 const SHORTER: (f32, f32) = (0.2, 0.9);
+/// Steps are so many times as long as a recorded one: all orders of length are as likely, so that how long a step has
+/// been going on says nothing about when it ends.
+const LENGTHS: (f64, f64) = (0.2, 3.0);
+/// Share of steps that do again, in other words, what an earlier one does. They are done in the order of the list, which
+/// is all that tells them apart.
+const AGAIN_SHARE: f32 = 0.15;
 /// The first step begins at this time, in seconds.
 const FIRST_AT_S: f64 = 5.0;
 
@@ -80,21 +86,23 @@ pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> 
 
 fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
-    let (mut names, mut lengths_s, mut known) = (Vec::new(), Vec::new(), Vec::<Look>::new());
+    let (mut names, mut lengths_s, mut looks) = (Vec::<String>::new(), Vec::new(), Vec::<Look>::new());
     // A small pool may not have so many different steps.
     for _ in 0..wanted * 4 {
         let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
-        let name = match rng.unit() {
+        let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() { in_other_words(&names[rng.below(names.len())], rng) } else { None };
+        let is_again = again.is_some();
+        let name = again.unwrap_or_else(|| match rng.unit() {
             written if written < WRITTEN_SHARE => sentence(rng),
             _ if rng.unit() < EXCHANGED_SHARE => exchange(name, rng),
             _ => name.clone(),
-        };
+        });
         let shown = look(&name);
-        // Steps that look the same could only be told apart by their order.
-        if names.len() < wanted && !known.contains(&shown) {
-            known.push(shown);
+        let fits = if is_again { !names.contains(&name) } else { !looks.contains(&shown) };
+        if names.len() < wanted && fits {
+            looks.push(shown);
             names.push(name);
-            lengths_s.push(length_s * f64::from(rng.range(SHORTER.0, SHORTER.1)));
+            lengths_s.push(length_s * LENGTHS.0 * (LENGTHS.1 / LENGTHS.0).powf(f64::from(rng.unit())));
         }
     }
     let id_of = |place: usize| StepId(place as u16);
@@ -110,7 +118,7 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
         };
         steps.push(Step { name: name.clone(), after });
     }
-    let doings = doings(pool, &lengths_s, rng);
+    let doings = doings(pool, &lengths_s, &looks, rng);
     let person = STRANGERS_FROM + number as u64;
     let conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
     Timeline {
@@ -127,18 +135,19 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
 }
 
 /// When each step is done: mostly in the order of the list.
-fn doings(pool: &Pool, lengths_s: &[f64], rng: &mut Rng) -> Vec<Doing> {
+fn doings(pool: &Pool, lengths_s: &[f64], looks: &[Look], rng: &mut Rng) -> Vec<Doing> {
     let mut order: Vec<usize> = (0..lengths_s.len()).collect();
     for place in 1..order.len() {
-        if rng.unit() < EARLY_SHARE {
+        if rng.unit() < EARLY_SHARE && looks[order[place - 1]] != looks[order[place]] {
             order.swap(place - 1, place);
         }
     }
+    let comes_again = |step: usize| looks.iter().filter(|look| **look == looks[step]).count() > 1;
     let mut doings = vec![Doing::default(); lengths_s.len()];
     let (mut start_s, mut last_s) = (FIRST_AT_S, 0.0f64);
     for (nth, step) in order.into_iter().enumerate() {
         // The first is done in any case: there must be something to see.
-        if nth > 0 && rng.unit() < OMITTED_SHARE {
+        if nth > 0 && rng.unit() < OMITTED_SHARE && !comes_again(step) {
             continue;
         }
         let end_s = start_s + lengths_s[step].max(STEP_MIN_S);
@@ -210,6 +219,22 @@ mod tests {
             script(&Episode::new(timeline, 1, 4.0).unwrap()).unwrap();
         }
         assert_eq!(invent(&[], 1..=3, 7), []);
+    }
+
+    #[test]
+    fn steps_that_look_the_same_are_done_in_the_order_of_the_list() {
+        let mut pairs = 0;
+        for timeline in invent(&given(), 1..=200, 7) {
+            let looks: Vec<Look> = timeline.task.steps.iter().map(|s| look(&s.name)).collect();
+            for (later, shown) in looks.iter().enumerate() {
+                let Some(earlier) = looks[..later].iter().position(|other| other == shown) else { continue };
+                let start_s = |step: usize| timeline.doings[step].span.unwrap().start_s;
+                assert!(start_s(earlier) < start_s(later), "{}", timeline.id);
+                assert_ne!(timeline.task.steps[earlier].name, timeline.task.steps[later].name);
+                pairs += 1;
+            }
+        }
+        assert!(pairs > 100, "{pairs}");
     }
 
     #[test]

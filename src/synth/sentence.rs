@@ -5,6 +5,7 @@
 
 use super::lexicon::{self, Shape};
 use super::rng::Rng;
+use super::words::look;
 
 /// Share of things that have no look of their own in the lexicon.
 const STRANGE_SHARE: f32 = 0.1;
@@ -101,6 +102,30 @@ pub fn sentence(rng: &mut Rng) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Put around a sentence, these seldom change what it looks like.
+const AROUND: [(&str, &str); 12] = [
+    ("Again ", ""), ("Then ", ""), ("Carefully ", ""), ("Now ", ""), ("", " again"), ("", " once more"), ("", " for 2 minutes"), ("", " for 5 to 6 minutes"), ("", " until smooth"), ("", " as needed"), ("", " well"), ("", " gently"),
+];
+/// So many sentences are tried for one that looks the same.
+const TRIES: usize = 150;
+
+/// Another sentence for a step that looks the same; none if none is found.
+pub fn in_other_words(name: &str, rng: &mut Rng) -> Option<String> {
+    let shown = look(name);
+    let around = |rng: &mut Rng| {
+        let (before, after) = AROUND[rng.below(AROUND.len())];
+        let rest = if before.is_empty() { name.to_owned() } else { uncapitalised(name) };
+        format!("{before}{rest}{after}")
+    };
+    let same = |other: &String| other != name && look(other) == shown;
+    (0..TRIES).map(|_| sentence(rng)).find(same).or_else(|| (0..AROUND.len()).map(|_| around(rng)).find(same))
+}
+
+fn uncapitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
 /// A template with its alternatives chosen and its slots filled, from left to right.
 fn fill(template: &str, rng: &mut Rng) -> String {
     let Some(at) = template.find(['{', '<']) else { return template.to_owned() };
@@ -157,7 +182,7 @@ fn plural(noun: &str) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::words::{Action, look};
+    use super::super::words::Action;
     use super::*;
 
     #[test]
@@ -182,6 +207,21 @@ mod tests {
         assert!(things.len() > 120, "{}", things.len());
         let unknown = looks.iter().filter(|l| matches!(l.action, Action::Handle(_))).count();
         assert!(unknown < 100, "{unknown} sentences whose verb is not known");
+    }
+
+    #[test]
+    fn other_words_look_the_same() {
+        let mut rng = Rng::new(3, "sentences");
+        let mut found = 0;
+        for _ in 0..200 {
+            let name = sentence(&mut rng);
+            let Some(other) = in_other_words(&name, &mut rng) else { continue };
+            assert_eq!(look(&other), look(&name), "{name} / {other}");
+            assert_ne!(other, name);
+            found += 1;
+        }
+        assert!(found > 190, "{found}");
+        assert!(in_other_words("Return the heat to medium", &mut rng).is_some());
     }
 
     #[test]
