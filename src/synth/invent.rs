@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::conditions::Condition;
 use super::lexicon;
+use super::names::capital;
 use super::rng::Rng;
 use super::sentence::{Kind, in_other_words, kind, sentence, thing};
 use super::timeline::{Doing, STEP_MIN_S, Span, Timeline};
@@ -183,11 +184,7 @@ fn goal(names: &[String], rng: &mut Rng) -> String {
     let words: Vec<String> = names.iter().map(|n| n.to_lowercase()).collect();
     let named: Vec<&str> = lexicon::things().map(|t| t.0).filter(|noun| words.iter().any(|w| w.contains(noun))).collect();
     let main = if named.is_empty() { "Mystery" } else { rng.pick(&named) };
-    let capitals = main.split(' ').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-    });
-    let main: Vec<String> = capitals.collect();
+    let main: Vec<String> = main.split(' ').map(capital).collect();
     format!("{} {}", main.join(" "), rng.pick(&DISHES))
 }
 

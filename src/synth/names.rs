@@ -72,7 +72,8 @@ fn shorten(text: &str) -> String {
     words[..end].join(" ").trim_end_matches([',', ';', '.']).to_owned()
 }
 
-fn capital(text: &str) -> String {
+/// With a capital letter.
+pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
