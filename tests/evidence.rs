@@ -9,7 +9,7 @@ use common::{assistant_config, figures};
 use proact::error::{Error, Result};
 use proact::model::assistant::Assistant;
 use proact::model::config::AssistantConfig;
-use proact::model::evidence::{Frames, IDLE_WORDS, StepWords};
+use proact::model::evidence::{Frames, IDLE_WORDS, StepWords, Steps};
 use proact::model::weights::Weights;
 use proact::model::{Backbone, Evidence, Perceiver, Piece};
 use proact::units::TokenId;
@@ -21,14 +21,22 @@ fn config() -> AssistantConfig {
     AssistantConfig { step_evidence: true, ..assistant_config() }
 }
 
-/// The second step's id has two tokens.
-fn ids() -> Vec<Vec<TokenId>> {
-    vec![vec![TokenId(10)], vec![TokenId(11), TokenId(12)], vec![TokenId(13)]]
+/// The second step's id has two tokens; the first and the third step are nearly the same.
+fn steps() -> Steps {
+    Steps {
+        ids: vec![vec![TokenId(10)], vec![TokenId(11), TokenId(12)], vec![TokenId(13)]],
+        likeness: vec![1.0, 0.1, 0.8, 0.1, 1.0, -0.2, 0.8, -0.2, 1.0],
+    }
+}
+
+/// Steps with other ids.
+fn named(ids: [Vec<TokenId>; STEPS]) -> Steps {
+    Steps { ids: ids.to_vec(), ..steps() }
 }
 
 /// Cosines and states of two frames.
 fn frames() -> (Vec<f32>, Vec<u8>) {
-    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35], vec![2, 1, 0, 2, 2, 2])
+    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35], vec![0, 1, 0, 2, 2, 2])
 }
 
 fn refused<T>(result: Result<T>, words: &[&str]) {
@@ -42,7 +50,8 @@ fn refused<T>(result: Result<T>, words: &[&str]) {
 fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], width: usize) -> Vec<f32> {
     let table = &tensors["token_embd.weight"];
     let row = |id: TokenId| table[id.0 as usize * width..][..width].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-    let rows: Vec<Vec<f64>> = ids()
+    let rows: Vec<Vec<f64>> = steps()
+        .ids
         .iter()
         .map(|tokens| {
             let all: Vec<Vec<f64>> = tokens.iter().map(|t| row(*t)).collect();
@@ -53,21 +62,32 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
         })
         .collect();
     let scale = f64::from(tensors["mm.step.scale"][0]).exp();
+    let strict = f64::from(tensors["mm.step.strict"][0]).exp();
+    let likeness = steps().likeness;
     let mut out = Vec::new();
     for (cosines, states) in cosines.chunks(STEPS + 1).zip(states.chunks(STEPS)) {
         let powers: Vec<f64> = cosines.iter().map(|c| (f64::from(*c) * scale).exp()).collect();
         let p: Vec<f64> = powers.iter().map(|v| v / powers.iter().sum::<f64>()).collect();
         let first = states.iter().position(|s| *s == 0);
         let sum = |weight: &dyn Fn(usize) -> f64| (0..width).map(|d| (0..STEPS).map(|k| weight(k) * rows[k][d]).sum()).collect::<Vec<f64>>();
-        let by_state: Vec<f64> = (0..3u8)
-            .map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum())
-            .chain([p[STEPS]])
-            .collect();
+        let q: Vec<f64> = (0..STEPS).map(|k| (0..STEPS).map(|j| p[j] * (strict * (f64::from(likeness[j * STEPS + k]) - 1.0)).exp()).sum()).collect();
+        let mut f = vec![0.0; STEPS];
+        let mut none = 1.0;
+        for k in (0..STEPS).filter(|k| states[*k] == 0) {
+            f[k] = q[k] * none;
+            none *= 1.0 - 0.999 * q[k];
+        }
+        let shares = |p: &[f64]| -> Vec<f64> {
+            let by_state = (0..3u8).map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum());
+            by_state.chain([first.map_or(0.0, |k| p[k])]).collect()
+        };
+        let shares = [shares(&p), shares(&q), vec![p[STEPS]]].concat();
         let parts = [
             ("mm.step.seen.weight", sum(&|k| p[k])),
             ("mm.step.open.weight", sum(&|k| f64::from(u8::from(states[k] == 1)))),
             ("mm.step.next.weight", sum(&|k| f64::from(u8::from(first == Some(k))))),
-            ("mm.step.states.weight", by_state),
+            ("mm.step.first.weight", sum(&|k| f[k])),
+            ("mm.step.states.weight", shares),
         ];
         for d in 0..width {
             let product = |(name, x): &(&str, Vec<f64>)| -> f64 {
@@ -87,8 +107,8 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let features = Tensor::randn(0f32, 1.0, (2, config.vision_length), &CPU)?;
     let (cosines, states) = frames();
     let cosines_tensor = Tensor::from_slice(&cosines, (2, STEPS + 1), &CPU)?;
-    let ids = ids();
-    let evidence = Frames { cosines: &cosines_tensor, states: &states, ids: &ids };
+    let steps = steps();
+    let evidence = Frames { cosines: &cosines_tensor, states: &states, steps: &steps };
     let with = model.see(&features, Some(evidence))?;
     let added: Vec<f32> = (&with - model.see(&features, None)?)?.flatten_all()?.to_vec1()?;
     let mut tensors = HashMap::new();
@@ -122,8 +142,8 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
     let config = config();
     let weights = Weights::trainable(3, &CPU);
     let model = Assistant::new(&config, &weights)?;
-    let (ids, (cosines, states)) = (ids(), frames());
-    let told = |i: usize| Evidence { ids: &ids, cosines: &cosines[4 * i..][..4], states: &states[3 * i..][..3] };
+    let (steps, (cosines, states)) = (steps(), frames());
+    let told = |i: usize| Evidence { steps: &steps, cosines: &cosines[4 * i..][..4], states: &states[3 * i..][..3] };
     let features: Vec<Vec<f32>> = (0..2).map(|f| (0..config.vision_length).map(|i| (f * 7 + i) as f32 * 0.1 - 0.5).collect()).collect();
     let pieces = [
         Piece::Token(TokenId(5)),
@@ -150,9 +170,9 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
     };
     let ((of_markers, marker_states), (of_frames, frame_states)) = (rows(&[0, 1, 1])?, rows(&[0, 1])?);
     let tokens = model.embed(&[5, 6])?;
-    let markers = model.tell(&[40, 41, 42], Some(Frames { cosines: &of_markers, states: &marker_states, ids: &ids }))?;
+    let markers = model.tell(&[40, 41, 42], Some(Frames { cosines: &of_markers, states: &marker_states, steps: &steps }))?;
     let flat = Tensor::from_vec(features.concat(), (2, config.vision_length), &CPU)?;
-    let images = model.see(&flat, Some(Frames { cosines: &of_frames, states: &frame_states, ids: &ids }))?;
+    let images = model.see(&flat, Some(Frames { cosines: &of_frames, states: &frame_states, steps: &steps }))?;
     let all = Tensor::cat(&[tokens, markers, images], 0)?.index_select(&Tensor::new(&[0u32, 5, 2, 1, 3, 6, 4], &CPU)?, 0)?;
     let hidden = model.forward(&all.unsqueeze(0)?)?.squeeze(0)?;
     let expected: Vec<f32> = hidden.get(pieces.len() - 1)?.to_vec1()?;
@@ -164,26 +184,29 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
 fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<()> {
     let model = Assistant::new(&config(), &Weights::trainable(3, &CPU))?;
     let frame = vec![0.5f32; config().vision_length];
-    let (ids, (cosines, states)) = (ids(), frames());
-    let good = Evidence { ids: &ids, cosines: &cosines[..4], states: &states[..3] };
+    let (steps, (cosines, states)) = (steps(), frames());
+    let good = Evidence { steps: &steps, cosines: &cosines[..4], states: &states[..3] };
     let nan = [0.1, f32::NAN, 0.0, 0.0];
-    let wordless = [vec![], vec![TokenId(1)], vec![TokenId(2)]];
-    let unknown = [vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]];
+    let wordless = named([vec![], vec![TokenId(1)], vec![TokenId(2)]]);
+    let unknown = named([vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]]);
+    let unlike = Steps { likeness: vec![1.0; 4], ..steps.clone() };
+    let none = Steps::default();
     let mut memory = model.new_memory()?;
     let mut read = |evidence| model.extend(&[Piece::Features(&frame, evidence)], &mut memory);
     read(good)?;
     refused(read(Evidence { cosines: &cosines[..3], ..good }), &["3 cosines", "3 steps", "4"]);
     refused(read(Evidence { cosines: &nan, ..good }), &["finite"]);
-    refused(read(Evidence { ids: &[], ..good }), &["0 steps"]);
+    refused(read(Evidence { steps: &none, ..good }), &["0 steps"]);
     refused(read(Evidence { states: &states[..2], ..good }), &["states"]);
     refused(read(Evidence { states: &[0, 1, 3], ..good }), &["states", "below 3"]);
-    refused(read(Evidence { ids: &wordless, ..good }), &["without tokens"]);
-    refused(read(Evidence { ids: &unknown, ..good }), &["96"]);
+    refused(read(Evidence { steps: &wordless, ..good }), &["without tokens"]);
+    refused(read(Evidence { steps: &unknown, ..good }), &["96"]);
+    refused(read(Evidence { steps: &unlike, ..good }), &["3 steps", "4 cosines"]);
     read(Evidence::default())?;
-    let other = [vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]];
-    let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { ids: &other, ..good })];
+    let other = named([vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]]);
+    let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { steps: &other, ..good })];
     refused(model.extend(&two, &mut memory), &["other steps"]);
-    let two = [Piece::Marker(TokenId(40), good), Piece::Marker(TokenId(40), Evidence { ids: &other, ..good })];
+    let two = [Piece::Marker(TokenId(40), good), Piece::Marker(TokenId(40), Evidence { steps: &other, ..good })];
     refused(model.extend(&two, &mut memory), &["other steps"]);
     refused(model.extend(&[Piece::Marker(TokenId(40), Evidence { states: &[0, 1, 3], ..good })], &mut memory), &["below 3"]);
     assert_eq!(proact::model::Memory::len(&memory), 2);
@@ -219,7 +242,8 @@ impl Perceiver for Letters {
 #[test]
 fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result<()> {
     let words = StepWords::read(&Letters, vec![("abc defg", vec![TokenId(1)]), ("abcd", vec![TokenId(2)])])?;
-    assert_eq!(words.ids(), [[TokenId(1)], [TokenId(2)]]);
+    assert_eq!(words.steps().ids, [[TokenId(1)], [TokenId(2)]]);
+    assert!(figures(&words.steps().likeness, &[1.0, 0.6, 0.6, 1.0]).max_abs < 1e-6, "(3,4)/5 and (1,0)");
     // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing` and 13 more letters.
     let idle = 13.0 / (7.0f32 * 7.0 + 13.0 * 13.0).sqrt();
     assert_eq!(IDLE_WORDS, "Nothing is being done");

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Trains the assistant again and again with one thing changed, each with several seeds, and prints what that costs.
 # Usage: models/demo/ablate.sh CONFIG OUT [STEPS [SEEDS]]   (CONFIG of a finished `proact train`: its towers and features are
-# used as they are; OUT is made, and what is finished in it is kept; STEPS 400, SEEDS "1 2"; PROACT names another program).
+# used as they are; OUT is made, and what is finished in it is kept; STEPS 400, SEEDS "1 2"; PROACT names another program,
+# JOBS says how many runs go on side by side, 1, each with as many threads as THREADS says, 0 for one a core).
 # All runs have the same data, number of steps and search for thresholds; scores are of the validation recordings.
 set -eu
 config=$1 out=$2 steps=${3:-400} seeds=${4:-"1 2"}
-PROACT=${PROACT:-target/release/proact}
+PROACT=${PROACT:-target/release/proact} JOBS=${JOBS:-1} THREADS=${THREADS:-0}
+export PROACT THREADS
 work=$(sed -n 's/^work = "\(.*\)"/\1/p' "$config") towers=$(sed -n 's/^output = "\(.*\)"/\1/p' "$config")
 for part in pixels features vision assistant; do
     [ -e "$work/$part" ] || { echo "$work/$part: not there; finish \`proact train $config\` first" >&2; exit 1; }
@@ -21,6 +23,8 @@ no loss on the step in view|s/^step_in_view = .*/step_in_view = 0.0/
 never its own history|s/^own_history_steps = .*/own_history_steps = []/
 no late and no early events|s/^\(late\|early\)_share = .*/\1_share = 0.0/
 steps always in the recipe's order|s/^shuffled_share = .*/shuffled_share = 0.0/
+no time before an event in which neither answer counts|s/^ambiguous_before_s = .*/ambiguous_before_s = 0.0/
+heads of two layers|s/^heads = .*/heads = \"mlp\"/
 a quarter of the negatives|s/^negative_share = .*/negative_share = 0.25/
 no patience with an unsure update|/^update_patience_s/d
 no frames kept at a refresh|s/^frames_kept = .*/frames_kept = 0/
@@ -38,10 +42,11 @@ echo "$variants" | grep '|' | while IFS='|' read -r name change; do
                 -e "s/^own_history_steps = .*/own_history_steps = [$((steps / 2))]/" \
                 -e 's/^own_history_recordings = .*/own_history_recordings = 100/' -e 's/^dst_update_thresholds = .*/dst_update_thresholds = [0.8, 0.9, 0.95]/' \
                 -e 's/^speak_thresholds = .*/speak_thresholds = [0.9, 0.95]/' -e "$change" >"$here/train.toml"
-        [ -e "$here/assistant/model.safetensors" ] && grep -q '"stage":"thresholds"' "$here/train.jsonl" ||
-            "$PROACT" train "$here/train.toml" >"$here/log" 2>&1 || { echo "$here/log: failed" >&2; exit 1; }
+        echo "$here"
     done
-done
+done | xargs -P "$JOBS" -I{} sh -c '
+    [ -e "$1/assistant/model.safetensors" ] && grep -q "\"stage\":\"thresholds\"" "$1/train.jsonl" ||
+        "$PROACT" train "$1/train.toml" --threads "$THREADS" >"$1/log" 2>&1 || { echo "$1/log: failed" >&2; exit 255; }' sh {}
 
 # The best of the search, by the sum of the three scores, of each run; then mean and spread (half the range) over the seeds.
 echo "| changed | F1 @5 s | joint state accuracy | speech F1 |"

@@ -89,6 +89,8 @@ pub struct Step {
     pub name: String,
     /// Steps that have to be completed before.
     pub after: Vec<StepId>,
+    /// The same in other words: the towers learn from them, all else goes by the name.
+    pub paraphrases: Vec<String>,
 }
 
 /// What the person wants to do: the task file (TOML).
@@ -120,6 +122,8 @@ struct StepEntry {
     name: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     after: Vec<StepId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    paraphrases: Vec<String>,
 }
 
 impl Task {
@@ -145,11 +149,13 @@ impl Task {
                 let given = entry.id.unwrap_or(id);
                 return Err(format!("[[step]] number {}: id is {given}, expected {id} (ids are S1, S2, … in order)", i + 1));
             }
-            let name = entry.name.trim().to_owned();
-            if name.is_empty() || name.contains(['\n', '\r']) {
-                return Err(format!("{id}: name must be one line of words"));
-            }
-            steps.push(Step { name, after: entry.after });
+            let line = |key: &str, text: &str| -> Result<String, String> {
+                let text = text.trim();
+                let whole = !text.is_empty() && !text.contains(['\n', '\r']);
+                whole.then(|| text.to_owned()).ok_or_else(|| format!("{id}: {key} must be one line of words"))
+            };
+            let paraphrases = entry.paraphrases.iter().map(|text| line("each of paraphrases", text)).collect::<Result<_, _>>()?;
+            steps.push(Step { name: line("name", &entry.name)?, after: entry.after, paraphrases });
         }
         let task = Self { goal: file.goal.trim().to_owned(), knowledge: file.knowledge, steps };
         task.check()?;
@@ -162,6 +168,7 @@ impl Task {
             id: Some(StepId(i as u16)),
             name: s.name.clone(),
             after: s.after.clone(),
+            paraphrases: s.paraphrases.clone(),
         });
         let file = TaskFile { goal: self.goal.clone(), knowledge: self.knowledge.clone(), step: step.collect() };
         toml::to_string(&file).expect("a task is plain TOML")
@@ -282,6 +289,11 @@ mod tests {
         let task = Task::parse(TASK).unwrap();
         assert_eq!(task.steps[1].after, [StepId(0)]);
         assert_eq!(Task::parse(&task.to_toml()).unwrap(), task);
+        let said = Task::parse("goal = \"g\"\n[[step]]\nname = \"Stir\"\nparaphrases = [\" Stir well \", \"Keep stirring\"]\n").unwrap();
+        assert_eq!(said.steps[0].paraphrases, ["Stir well", "Keep stirring"]);
+        assert_eq!(Task::parse(&said.to_toml()).unwrap(), said);
+        let why = Task::parse("goal = \"g\"\n[[step]]\nname = \"Stir\"\nparaphrases = [\"\"]\n").unwrap_err();
+        assert!(why.contains("S1") && why.contains("paraphrases"), "{why}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::backbone::Llama;
 use super::config::AssistantConfig;
-use super::evidence::{EvidenceLayer, Frames};
+use super::evidence::{EvidenceLayer, Frames, NO_STEPS, Steps};
 use super::heads::Heads;
 use super::memory::KvMemory;
 use super::nn::{Linear, Rows};
@@ -139,9 +139,9 @@ impl Assistant {
     }
 
     /// What evidence adds to the tokens that carry it, `[F,D]`.
-    fn weigh(&self, Frames { cosines, states, ids }: Frames<'_>) -> Result<Tensor> {
+    fn weigh(&self, Frames { cosines, states, steps }: Frames<'_>) -> Result<Tensor> {
         let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
-        layer.forward(cosines, states, &self.embed_ids(ids)?)
+        layer.forward(cosines, states, &steps.likeness, &self.embed_ids(&steps.ids)?)
     }
 
     /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.
@@ -189,11 +189,11 @@ impl Assistant {
             parts.push(self.embed(&sorted.tokens)?);
         }
         let frames = |pile: &Pile<'_>, rows: usize| -> Result<Option<Tensor>> {
-            let columns = pile.steps.len() + 1;
-            Ok(if pile.steps.is_empty() { None } else { Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?) })
+            let columns = pile.steps.ids.len() + 1;
+            Ok(if pile.steps.ids.is_empty() { None } else { Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?) })
         };
         fn of<'a>(pile: &'a Pile<'_>, cosines: Option<&'a Tensor>) -> Option<Frames<'a>> {
-            cosines.map(|cosines| Frames { cosines, states: &pile.states, ids: pile.steps })
+            cosines.map(|cosines| Frames { cosines, states: &pile.states, steps: pile.steps })
         }
         if !sorted.markers.is_empty() {
             let cosines = frames(&sorted.told, sorted.markers.len())?;
@@ -225,22 +225,27 @@ impl Assistant {
 }
 
 /// Evidence of several frames or markers, of one task.
-#[derive(Default)]
 struct Pile<'a> {
-    steps: &'a [Vec<TokenId>],
+    steps: &'a Steps,
     cosines: Vec<f32>,
     states: Vec<u8>,
     /// Anything is in it, if only "none".
     begun: bool,
 }
 
+impl Default for Pile<'_> {
+    fn default() -> Self {
+        Self { steps: &NO_STEPS, cosines: Vec::new(), states: Vec::new(), begun: false }
+    }
+}
+
 impl<'a> Pile<'a> {
     fn add(&mut self, evidence: &Evidence<'a>) -> Result<()> {
         evidence.check()?;
-        if self.begun && evidence.ids != self.steps {
+        if self.begun && evidence.steps != self.steps {
             return Err(Error::Invalid("frames with evidence of other steps cannot be read at once".into()));
         }
-        (self.steps, self.begun) = (evidence.ids, true);
+        (self.steps, self.begun) = (evidence.steps, true);
         self.cosines.extend_from_slice(evidence.cosines);
         self.states.extend_from_slice(evidence.states);
         Ok(())

@@ -4,10 +4,17 @@
 //!
 //! ```text
 //! p_k  = softmax(exp(scale) * cos(frame, words of the steps; words for no step))     zero-shot, as CLIP and SigLIP do
+//! q_k  = sum_j p_j exp(exp(strict) * (cos(words of j, words of k) - 1))              p, when words are read loosely
+//! f_k  = q_k prod_(i < k) (1 - q_i), over the steps not started                      the first of those it may be
 //! e_k  = norm(row of step k's id in the token table)
 //! token(frame) = projector(frame) + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
-//!              + V [p of steps not started, in progress, completed; p of no step]
+//!              + F sum_k f_k e_k
+//!              + V [p of steps not started, in progress, completed; q of the same; p and q of the first not started; p of no step]
 //! ```
+//!
+//! A recipe often does one thing twice, "Cook 5 to 6 minutes until the tofu is browned" and "Cook until tofu turns brown".
+//! The pictures are the same, so p says whichever words fit a little better, and only the order tells them apart: that is
+//! what q and f are for.
 //!
 //! A frame's updates make its own states old. So the markers behind it, `[DST]`, `[ASST]` and an update's `<eot>`, where the
 //! heads are read again and a sentence begins, get the same sum with the states reached by then, on their own row.
@@ -28,14 +35,27 @@ pub const IDLE_WORDS: &str = "Nothing is being done";
 /// First scale 15, stored as its logarithm: half of the temperature that SigLIP ends its training with, since single
 /// frames are surer of themselves than they should be. It is learnt.
 const SCALE_INIT: f64 = 2.7;
+/// First strictness, as its logarithm: words with a cosine of 0.7 are then taken for each other with 0.3.
+const STRICT_INIT: f64 = 1.386;
 /// Makes the evidence about as long as a projected frame in the beginning.
 const GAIN: f64 = 3.0;
+
+/// The steps of a task, as evidence knows them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// Tokens of each step's id.
+    pub ids: Vec<Vec<TokenId>>,
+    /// Cosines `[S*S]` of the steps' words with each other, row-major.
+    pub likeness: Vec<f32>,
+}
+
+/// No steps: those of a session without a task.
+pub(super) static NO_STEPS: Steps = Steps { ids: Vec::new(), likeness: Vec::new() };
 
 /// The words that frames are compared with: each step's, then those for no step.
 #[derive(Clone, Debug, Default)]
 pub struct StepWords {
-    /// Tokens of each step's id.
-    ids: Vec<Vec<TokenId>>,
+    steps: Steps,
     /// A unit vector `[Dv]` for each step, and one for no step.
     features: Vec<Vec<f32>>,
 }
@@ -56,13 +76,15 @@ impl StepWords {
             }
             Ok(feature.iter().map(|v| v / length).collect())
         };
-        let features = names.into_iter().chain([IDLE_WORDS]).map(read).collect::<Result<_>>()?;
-        Ok(Self { ids, features })
+        let features: Vec<Vec<f32>> = names.into_iter().chain([IDLE_WORDS]).map(read).collect::<Result<_>>()?;
+        let words = &features[..ids.len()];
+        let likeness = words.iter().flat_map(|a| words.iter().map(|b| dot(a, b))).collect();
+        Ok(Self { steps: Steps { ids, likeness }, features })
     }
 
-    /// Tokens of each step's id.
-    pub fn ids(&self) -> &[Vec<TokenId>] {
-        &self.ids
+    /// The steps.
+    pub fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     /// Cosines `[S+1]` of a frame's features `[V, Dv]` (the first row counts) with the words.
@@ -73,8 +95,12 @@ impl StepWords {
         let width = self.features.first().map_or(0, Vec::len);
         let row = features.get(..width).ok_or_else(|| Error::Invalid(format!("a frame of {} numbers: expected at least {width}", features.len())))?;
         let length = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-        Ok(self.features.iter().map(|words| words.iter().zip(row).map(|(a, b)| a * b).sum::<f32>() / length).collect())
+        Ok(self.features.iter().map(|words| dot(words, row) / length).collect())
     }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// States of a step, as [`Evidence::states`] has them.
@@ -91,18 +117,25 @@ pub struct Frames<'a> {
     pub cosines: &'a Tensor,
     /// States `[F*S]`, as [`Evidence::states`] has them.
     pub states: &'a [u8],
-    /// Tokens of each step's id.
-    pub ids: &'a [Vec<TokenId>],
+    /// The steps.
+    pub steps: &'a Steps,
 }
+
+/// What is said of p and q besides the steps' ids: both by state, both of the first step not started, and p of no step.
+pub(crate) const SHARES: usize = 2 * STATES + 3;
+/// Keeps the logarithm of what is certain finite.
+const CERTAIN: f64 = 0.999;
 
 /// The layer that puts the evidence into the frames' tokens.
 #[derive(Clone, Debug)]
 pub(super) struct EvidenceLayer {
     scale: Tensor,
+    strict: Tensor,
     norm: RmsNorm,
     seen: Linear,
     open: Linear,
     next: Linear,
+    first: Linear,
     states: Linear,
     mode: Mode,
 }
@@ -116,47 +149,70 @@ impl EvidenceLayer {
         let width = config.backbone.embedding_length;
         Ok(Self {
             scale: weights.tensor("mm.step.scale", &[1], Init::Constant(SCALE_INIT))?,
+            strict: weights.tensor("mm.step.strict", &[1], Init::Constant(STRICT_INIT))?,
             norm: weights.rms_norm("mm.step.norm", width, config.backbone.rms_eps)?,
             seen: weights.linear("mm.step.seen", (width, width), GAIN, Rows::Few)?,
             open: weights.linear("mm.step.open", (width, width), GAIN, Rows::Few)?,
             next: weights.linear("mm.step.next", (width, width), GAIN, Rows::Few)?,
-            states: weights.linear("mm.step.states", (width, STATES + 1), GAIN, Rows::Few)?,
+            first: weights.linear("mm.step.first", (width, width), GAIN, Rows::Few)?,
+            states: weights.linear("mm.step.states", (width, SHARES), GAIN, Rows::Few)?,
             mode: weights.mode(),
         })
     }
 
-    /// Cosines `[F,S+1]`, states `[F*S]` and the ids' rows of the token table `[S,D]` -> what is added to each frame's
-    /// tokens, `[F,D]`.
+    /// Cosines `[F,S+1]`, states `[F*S]`, the steps' likeness `[S*S]` and their ids' rows of the token table `[S,D]` -> what
+    /// is added to each frame's tokens, `[F,D]`.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn forward(&self, cosines: &Tensor, states: &[u8], ids: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, cosines: &Tensor, states: &[u8], likeness: &[f32], ids: &Tensor) -> Result<Tensor> {
         let (steps, frames, device) = (ids.dim(0)?, cosines.dim(0)?, cosines.device());
         let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
-        let of_steps = probs.narrow(1, 0, steps)?.contiguous()?;
+        let p = probs.narrow(1, 0, steps)?.contiguous()?;
+        let apart = (Tensor::from_slice(likeness, (steps, steps), device)? - 1.0)?;
+        let q = p.matmul(&apart.broadcast_mul(&self.strict.exp()?)?.exp()?)?;
         let mask = |chosen: Vec<bool>| {
             let mask: Vec<f32> = chosen.into_iter().map(|b| f32::from(u8::from(b))).collect();
             Tensor::from_vec(mask, (frames, steps), device)
         };
         let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
         let next = mask(states.chunks_exact(steps).flat_map(first_not_started).collect())?;
-        let mut by_state = Vec::with_capacity(STATES + 1);
-        for state in 0..STATES as u8 {
-            by_state.push((&of_steps * having(state)?)?.sum_keepdim(1)?);
+        let mut shares = Vec::with_capacity(SHARES);
+        for probs in [&p, &q] {
+            for state in 0..STATES as u8 {
+                shares.push((probs * having(state)?)?.sum_keepdim(1)?);
+            }
+            shares.push((probs * &next)?.sum_keepdim(1)?);
         }
-        by_state.push(probs.narrow(1, steps, 1)?);
+        shares.push(probs.narrow(1, steps, 1)?);
         let ids = self.norm.forward(ids)?;
-        let seen = self.seen.forward(&of_steps.matmul(&ids)?)?;
+        let seen = self.seen.forward(&p.matmul(&ids)?)?;
         let open = self.open.forward(&having(IN_PROGRESS)?.matmul(&ids)?)?;
         let next = self.next.forward(&next.matmul(&ids)?)?;
-        Ok((((seen + open)? + next)? + self.states.forward(&Tensor::cat(&by_state, 1)?)?)?)
+        let first = self.first.forward(&may_be_first(&(q * having(NOT_STARTED)?)?)?.matmul(&ids)?)?;
+        Ok(((((seen + open)? + next)? + first)? + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
     }
+}
+
+/// `f_k = q_k prod_(i < k) (1 - q_i)`: `[F,S] -> [F,S]`.
+fn may_be_first(q: &Tensor) -> Result<Tensor> {
+    let steps = q.dim(1)?;
+    let before: Vec<f32> = (0..steps * steps).map(|at| f32::from(u8::from(at / steps < at % steps))).collect();
+    let before = Tensor::from_vec(before, (steps, steps), q.device())?;
+    let not = (1.0 - (q * CERTAIN)?)?.log()?.matmul(&before)?.exp()?;
+    Ok((q * not)?)
 }
 
 /// `true` at the first step that is not started.
 fn first_not_started(states: &[u8]) -> impl Iterator<Item = bool> {
     let first = states.iter().position(|s| *s == NOT_STARTED);
     (0..states.len()).map(move |k| Some(k) == first)
+}
+
+impl Default for Evidence<'_> {
+    fn default() -> Self {
+        Self { steps: &NO_STEPS, cosines: &[], states: &[] }
+    }
 }
 
 impl Evidence<'_> {
@@ -166,10 +222,13 @@ impl Evidence<'_> {
     /// Another number of cosines than steps and one more, or one that is not finite; another number of states, or one
     /// that does not exist.
     pub(super) fn check(&self) -> Result<()> {
-        let (found, steps) = (self.cosines.len(), self.ids.len());
+        let (found, steps) = (self.cosines.len(), self.steps.ids.len());
         let whole = if steps == 0 { found == 0 } else { found == steps + 1 };
         if !whole || self.cosines.iter().any(|c| !c.is_finite()) {
             return Err(Error::Invalid(format!("evidence of {found} cosines for {steps} steps: expected {} finite ones", steps + 1)));
+        }
+        if self.steps.likeness.len() != steps * steps {
+            return Err(Error::Invalid(format!("evidence of {steps} steps with {} cosines of their words", self.steps.likeness.len())));
         }
         if self.states.len() != steps || self.states.iter().any(|s| usize::from(*s) >= STATES) {
             return Err(Error::Invalid(format!("evidence with states {:?} for {steps} steps: expected one each, below {STATES}", self.states)));

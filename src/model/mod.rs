@@ -28,6 +28,8 @@ pub mod weights;
 
 use std::ops::Range;
 
+use evidence::Steps;
+
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
@@ -51,10 +53,10 @@ pub enum Piece<'a> {
 }
 
 /// How like each step's words a frame looks, and how far each step is there. Empty without a task, and for a model that does without.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// Tokens of each step's id; the same for all that is read at once.
-    pub ids: &'a [Vec<TokenId>],
+    /// The steps; the same for all that is read at once.
+    pub steps: &'a Steps,
     /// Cosines `[S+1]` with each step's words, and with those for no step.
     pub cosines: &'a [f32],
     /// How far each step is, `[S]`: 0 not started, 1 in progress, 2 completed.

@@ -5,6 +5,7 @@
 
 use super::source::Change;
 use crate::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
+use crate::model::evidence::SHARES;
 
 /// Name of the tensor that divides the rotary frequencies.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -80,9 +81,11 @@ pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
     slots.extend(with_bias("mm.0", "mm_projector.0", hidden, Some(config.vision_length)));
     slots.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
     if config.step_evidence {
-        slots.push(slot("mm.step.scale", "mm.step.scale", &[1]));
+        for name in ["mm.step.scale", "mm.step.strict"] {
+            slots.push(slot(name, name, &[1]));
+        }
         slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
-        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("states", 4)] {
+        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("first", d), ("states", SHARES)] {
             let name = format!("mm.step.{name}.weight");
             slots.push(slot(name.clone(), name, &[d, inputs]));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::dialogue::layout::Slot;
 use crate::error::Result;
-use crate::model::evidence::StepWords;
+use crate::model::evidence::{StepWords, Steps};
 use crate::model::{Backbone, Evidence, Hidden, Mark, Memory, Piece};
 use crate::units::TokenId;
 
@@ -89,7 +89,7 @@ impl<B: Backbone> Tape<B> {
 
     /// A frame with its cosines with the words.
     pub(super) fn compare(&self, ordinal: usize, features: Arc<[f32]>) -> Result<Seen> {
-        let cosines = if self.words.ids().is_empty() { Vec::new() } else { self.words.cosines(&features)? };
+        let cosines = if self.words.steps().ids.is_empty() { Vec::new() } else { self.words.cosines(&features)? };
         Ok(Seen { ordinal, features, cosines: cosines.into() })
     }
 
@@ -151,19 +151,19 @@ impl<B: Backbone> Tape<B> {
 
     /// Reads items behind what memory holds; the hidden state of the last position.
     pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
-        let ids = self.words.ids();
-        fn evidence<'a>(ids: &'a [Vec<TokenId>], cosines: &'a [f32], states: &'a [u8]) -> Evidence<'a> {
-            if cosines.is_empty() { Evidence::default() } else { Evidence { ids, cosines, states } }
+        let steps = self.words.steps();
+        fn evidence<'a>(steps: &'a Steps, cosines: &'a [f32], states: &'a [u8]) -> Evidence<'a> {
+            if cosines.is_empty() { Evidence::default() } else { Evidence { steps, cosines, states } }
         }
         let mut last = &self.last_cosines;
         let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(items.len());
         for item in items {
             pieces.push(match item {
                 Item::Token(token) => Piece::Token(*token),
-                Item::Marker(token, states) => Piece::Marker(*token, evidence(ids, last, states)),
+                Item::Marker(token, states) => Piece::Marker(*token, evidence(steps, last, states)),
                 Item::Frame(seen, states) => {
                     last = &seen.cosines;
-                    Piece::Features(&seen.features, evidence(ids, last, states))
+                    Piece::Features(&seen.features, evidence(steps, last, states))
                 }
             });
         }

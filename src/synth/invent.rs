@@ -10,7 +10,7 @@ use super::conditions::Condition;
 use super::lexicon;
 use super::names::capital;
 use super::rng::Rng;
-use super::sentence::{Kind, in_other_words, kind, sentence, thing};
+use super::sentence::{Kind, in_other_words, kind, sentence, tail, thing, with_tail};
 use super::timeline::{Doing, STEP_MIN_S, Span, Timeline};
 use super::words::{Look, look};
 use crate::dialogue::annotation::INVENTED_DATASET;
@@ -25,6 +25,8 @@ const WRITTEN_SHARE: f32 = 0.6;
 const EXCHANGED_SHARE: f32 = 0.7;
 /// Share of those that get a thing which has no look of its own in the lexicon.
 const STRANGE_SHARE: f32 = 0.15;
+/// Share of steps whose sentence ends as a given one does, " until mushrooms start to soften".
+const ENDED_SHARE: f32 = 0.25;
 /// Share of steps that need the step before them; of the others half need an earlier one.
 const CHAINED_SHARE: f32 = 0.55;
 /// Share of steps that are done before the one that stands before them in the list.
@@ -46,7 +48,13 @@ const SHORTER: (f32, f32) = (0.2, 0.9);
 const LENGTHS: (f64, f64) = (0.2, 3.0);
 /// Share of steps that do again, in other words, what an earlier one does. They are done in the order of the list, which
 /// is all that tells them apart.
-const AGAIN_SHARE: f32 = 0.15;
+const AGAIN_SHARE: f32 = 0.2;
+/// Share of steps that begin while the one before is still going on, when such a part of it is done. The given recordings
+/// have too few of them to learn from.
+const OVERLAP_SHARE: f32 = 0.08;
+const OVERLAP_FROM: (f32, f32) = (0.2, 0.9);
+/// Other sentences of a step, at most.
+const PARAPHRASES: usize = 3;
 /// The first step begins at this time, in seconds.
 const FIRST_AT_S: f64 = 5.0;
 
@@ -60,6 +68,8 @@ struct Pool {
     steps: Vec<(String, f64)>,
     /// Times between the end of a step and the start of the next, in seconds; negative where steps overlap.
     gaps_s: Vec<f64>,
+    /// Ends of names that say how, how long or what for.
+    tails: Vec<String>,
 }
 
 impl Pool {
@@ -70,8 +80,11 @@ impl Pool {
             let mut done: Vec<(&Step, Span)> = done.collect();
             done.sort_by(|a, b| a.1.start_s.total_cmp(&b.1.start_s));
             pool.gaps_s.extend(done.windows(2).map(|w| (w[1].1.start_s - w[0].1.end_s).min(GAP_MAX_S)));
+            pool.tails.extend(done.iter().filter_map(|(step, _)| Some(tail(&step.name)?.1.to_owned())));
             pool.steps.extend(done.iter().map(|(step, span)| (step.name.clone(), (span.end_s - span.start_s).min(STEP_MAX_S))));
         }
+        pool.tails.sort_unstable();
+        pool.tails.dedup();
         pool
     }
 }
@@ -82,7 +95,25 @@ pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> 
     if pool.steps.is_empty() {
         return Vec::new();
     }
-    numbers.map(|number| recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")))).collect()
+    let made = |number| {
+        let mut timeline = recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")));
+        paraphrase(&mut timeline.task.steps, &pool.tails, &mut Rng::new(seed, &format!("paraphrases of {number}")));
+        timeline
+    };
+    numbers.map(made).collect()
+}
+
+/// Gives each step other sentences that look the same, none of which stands for another step of the list.
+fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
+    let mut taken: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+    for step in steps {
+        for _ in 0..PARAPHRASES {
+            if let Some(other) = in_other_words(&step.name, tails, rng).filter(|other| !taken.contains(other)) {
+                taken.push(other.clone());
+                step.paraphrases.push(other);
+            }
+        }
+    }
 }
 
 fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
@@ -91,12 +122,15 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     // A small pool may not have so many different steps.
     for _ in 0..wanted * 4 {
         let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
-        let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() { in_other_words(&names[rng.below(names.len())], rng) } else { None };
+        let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() { in_other_words(&names[rng.below(names.len())], &pool.tails, rng) } else { None };
         let is_again = again.is_some();
-        let name = again.unwrap_or_else(|| match rng.unit() {
-            written if written < WRITTEN_SHARE => sentence(rng),
-            _ if rng.unit() < EXCHANGED_SHARE => exchange(name, rng),
-            _ => name.clone(),
+        let name = again.unwrap_or_else(|| {
+            let name = match rng.unit() {
+                written if written < WRITTEN_SHARE => sentence(rng),
+                _ if rng.unit() < EXCHANGED_SHARE => exchange(name, rng),
+                _ => name.clone(),
+            };
+            if rng.unit() < ENDED_SHARE { with_tail(&name, &pool.tails, rng) } else { name }
         });
         let shown = look(&name);
         let fits = if is_again { !names.contains(&name) } else { !looks.contains(&shown) };
@@ -117,7 +151,7 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
             _ if other => vec![id_of(rng.below(place))],
             _ => Vec::new(),
         };
-        steps.push(Step { name: name.clone(), after });
+        steps.push(Step { name: name.clone(), after, paraphrases: Vec::new() });
     }
     let doings = doings(pool, &lengths_s, &looks, rng);
     let person = STRANGERS_FROM + number as u64;
@@ -157,7 +191,10 @@ fn doings(pool: &Pool, lengths_s: &[f64], looks: &[Look], rng: &mut Rng) -> Vec<
         last_s = last_s.max(end_s);
         let gap_s = if pool.gaps_s.is_empty() { 0.0 } else { pool.gaps_s[rng.below(pool.gaps_s.len())] };
         let gap_s = gap_s * f64::from(rng.range(SHORTER.0, SHORTER.1));
-        start_s = (last_s + gap_s).max(start_s + STEP_MIN_S);
+        let overlaps = rng.unit() < OVERLAP_SHARE;
+        let part = f64::from(rng.range(OVERLAP_FROM.0, OVERLAP_FROM.1));
+        let next_s = if overlaps { start_s + part * (end_s - start_s) } else { last_s + gap_s };
+        start_s = next_s.max(start_s + STEP_MIN_S);
     }
     doings
 }
@@ -232,6 +269,38 @@ mod tests {
             }
         }
         assert!(pairs > 100, "{pairs}");
+    }
+
+    #[test]
+    fn paraphrases_look_like_their_step_and_are_no_other_steps() {
+        let mut all = 0;
+        for timeline in invent(&given(), 1..=50, 7) {
+            let mut seen: HashSet<&str> = timeline.task.steps.iter().map(|s| s.name.as_str()).collect();
+            for step in &timeline.task.steps {
+                for other in &step.paraphrases {
+                    assert_eq!(look(other), look(&step.name), "{} / {other}", step.name);
+                    assert!(seen.insert(other), "{other}");
+                    all += 1;
+                }
+            }
+        }
+        assert!(all > 500, "{all}");
+    }
+
+    #[test]
+    fn some_steps_begin_while_another_goes_on() {
+        // Recordings with no overlap of their own.
+        let pool = Pool { gaps_s: vec![2.0], ..Pool::default() };
+        let looks: Vec<Look> = ["Stir the soup", "Peel a potato", "Slice the ham", "Wash the mug"].map(look).to_vec();
+        let (mut within, mut steps) = (0, 0);
+        for number in 0..500 {
+            let doings = doings(&pool, &[20.0; 4], &looks, &mut Rng::new(number, "overlaps"));
+            let spans: Vec<Span> = doings.iter().filter_map(|d| d.span).collect();
+            steps += spans.len();
+            within += spans.iter().filter(|a| spans.iter().any(|b| b.start_s < a.start_s && a.start_s < b.end_s)).count();
+        }
+        let share = within as f32 / steps as f32;
+        assert!((share - OVERLAP_SHARE).abs() < 0.03, "{share}");
     }
 
     #[test]

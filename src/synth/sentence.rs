@@ -104,13 +104,29 @@ pub fn sentence(rng: &mut Rng) -> String {
 
 /// Put around a sentence, these seldom change what it looks like.
 const AROUND: [(&str, &str); 12] = [
-    ("Again ", ""), ("Then ", ""), ("Carefully ", ""), ("Now ", ""), ("", " again"), ("", " once more"), ("", " for 2 minutes"), ("", " for 5 to 6 minutes"), ("", " until smooth"), ("", " as needed"), ("", " well"), ("", " gently"),
+    ("Again ", ""), ("Then ", ""), ("Carefully ", ""), ("Now ", ""), ("", " a second time"), ("", " once more"), ("", " for 2 minutes"), ("", " for 7 to 8 minutes"), ("", " until smooth"), ("", " as needed"), ("", " well"), ("", " gently"),
 ];
 /// So many sentences are tried for one that looks the same.
 const TRIES: usize = 150;
+/// Where what is done ends and how, how long or what for begins.
+const TURNS: [&str; 12] = [" until ", " for ", ", ", " or ", " while ", " so ", " without ", " if ", " when ", " by ", " to make ", " and "];
+/// A shorter end is no more than a word.
+const TAIL_MIN: usize = 9;
+
+/// The end of a sentence that says how, how long or what for, and where it begins: " until mushrooms start to soften".
+pub fn tail(name: &str) -> Option<(usize, &str)> {
+    let at = TURNS.iter().filter_map(|turn| name.find(turn)).min()?;
+    (name[..at].contains(' ') && name[at..].len() >= TAIL_MIN).then_some((at, &name[at..]))
+}
+
+/// The sentence with one of these ends instead of its own; itself if there are none.
+pub fn with_tail(name: &str, tails: &[String], rng: &mut Rng) -> String {
+    let kept = tail(name).map_or(name, |(at, _)| &name[..at]);
+    if tails.is_empty() { name.to_owned() } else { format!("{kept}{}", tails[rng.below(tails.len())]) }
+}
 
 /// Another sentence for a step that looks the same; none if none is found.
-pub fn in_other_words(name: &str, rng: &mut Rng) -> Option<String> {
+pub fn in_other_words(name: &str, tails: &[String], rng: &mut Rng) -> Option<String> {
     let shown = look(name);
     let around = |rng: &mut Rng| {
         let (before, after) = AROUND[rng.below(AROUND.len())];
@@ -118,7 +134,8 @@ pub fn in_other_words(name: &str, rng: &mut Rng) -> Option<String> {
         format!("{before}{rest}{after}")
     };
     let same = |other: &String| other != name && look(other) == shown;
-    (0..TRIES).map(|_| sentence(rng)).find(same).or_else(|| (0..AROUND.len()).map(|_| around(rng)).find(same))
+    let ended = |rng: &mut Rng| if rng.below(2) == 0 { (0..AROUND.len()).map(|_| with_tail(name, tails, rng)).find(same) } else { None };
+    ended(rng).or_else(|| (0..TRIES).map(|_| sentence(rng)).find(same)).or_else(|| (0..AROUND.len()).map(|_| around(rng)).find(same))
 }
 
 fn uncapitalised(text: &str) -> String {
@@ -212,16 +229,27 @@ mod tests {
     #[test]
     fn other_words_look_the_same() {
         let mut rng = Rng::new(3, "sentences");
+        let tails = [" until it is soft".to_owned(), ", stirring now and then".to_owned()];
         let mut found = 0;
         for _ in 0..200 {
             let name = sentence(&mut rng);
-            let Some(other) = in_other_words(&name, &mut rng) else { continue };
+            let Some(other) = in_other_words(&name, &tails, &mut rng) else { continue };
             assert_eq!(look(&other), look(&name), "{name} / {other}");
             assert_ne!(other, name);
             found += 1;
         }
         assert!(found > 190, "{found}");
-        assert!(in_other_words("Return the heat to medium", &mut rng).is_some());
+        assert!(in_other_words("Return the heat to medium", &[], &mut rng).is_some());
+    }
+
+    #[test]
+    fn a_sentence_ends_where_it_says_how() {
+        assert_eq!(tail("Cook for 3-5 minutes, stirring often"), None, "one word is no sentence");
+        assert_eq!(tail("Slice the tomato"), None);
+        assert_eq!(tail("Stir the pan, gently, until golden"), Some((12, ", gently, until golden")));
+        let tails = [" until it is soft".to_owned()];
+        assert_eq!(with_tail("Stir the pan, gently, until golden", &tails, &mut Rng::new(1, "x")), "Stir the pan until it is soft");
+        assert_eq!(with_tail("Stir the pan", &[], &mut Rng::new(1, "x")), "Stir the pan");
     }
 
     #[test]

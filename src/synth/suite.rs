@@ -9,7 +9,7 @@ use super::timeline::Timeline;
 use crate::error::{Error, Result};
 
 /// Raised whenever the same recordings make another suite.
-pub const SUITE_VERSION: u32 = 3;
+pub const SUITE_VERSION: u32 = 4;
 /// The person (of CaptainCook4D) who is tested on.
 const TEST_PERSON: u64 = 8;
 /// The person who finds thresholds.

@@ -277,7 +277,7 @@ impl AssistantTrainer<'_> {
     pub fn states(&self, example: &Example) -> Result<Seen> {
         let width = self.assistant.config().vision_length;
         let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
-        let columns = example.ids.len() + 1;
+        let columns = example.steps.ids.len() + 1;
         let cosines = |told: &Told| -> Result<Option<Tensor>> {
             Ok(match told.cosines.len() / columns {
                 0 => None,
@@ -286,11 +286,11 @@ impl AssistantTrainer<'_> {
         };
         let mut parts = vec![self.assistant.embed(&example.tokens)?];
         if let Some(cosines) = cosines(&example.told)? {
-            let evidence = Frames { cosines: &cosines, states: &example.told.states, ids: &example.ids };
+            let evidence = Frames { cosines: &cosines, states: &example.told.states, steps: &example.steps };
             parts.push(self.assistant.tell(&example.markers, Some(evidence))?);
         }
         let cosines = cosines(&example.seen)?;
-        let evidence = cosines.as_ref().map(|cosines| Frames { cosines, states: &example.seen.states, ids: &example.ids });
+        let evidence = cosines.as_ref().map(|cosines| Frames { cosines, states: &example.seen.states, steps: &example.steps });
         parts.push(self.assistant.see(&features, evidence)?);
         let all = Tensor::cat(&parts, 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
@@ -339,8 +339,8 @@ impl AssistantTrainer<'_> {
                 parts[2 + n] = Some(Tensor::stack(&groups, 0)?.mean_all()?);
             }
         }
-        if !example.ids.is_empty() && !example.in_view.is_empty() {
-            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed_ids(&example.ids)?, &example.in_view)?;
+        if !example.steps.ids.is_empty() && !example.in_view.is_empty() {
+            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed_ids(&example.steps.ids)?, &example.in_view)?;
             stats.view_right = right;
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);

@@ -8,6 +8,7 @@ use crate::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use crate::dialogue::note::Note;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
+use crate::model::evidence::Steps;
 use crate::train::history::{self, History, Truth};
 use crate::train::rng::Rng;
 use crate::units::{MediaTime, StepId, TokenId};
@@ -31,6 +32,8 @@ pub struct Source {
     pub frame_width: usize,
     /// Cosines `[T, S+1]` of the frames with the steps' words, row-major; empty for a model that does without.
     pub cosines: Arc<[f32]>,
+    /// Cosines `[S*S]` of the steps' words with each other, row-major; empty for a model that does without.
+    pub likeness: Arc<[f32]>,
 }
 
 impl Source {
@@ -117,8 +120,8 @@ pub struct Example {
     pub temptations: BTreeSet<u32>,
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
-    /// Tokens of each step's id.
-    pub ids: Vec<Vec<TokenId>>,
+    /// The steps of the task.
+    pub steps: Steps,
     /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
     pub in_view: Vec<(u32, u32)>,
 }
@@ -189,6 +192,7 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
         features: Arc::clone(&source.features),
         frame_width: source.frame_width,
         cosines: rows.flat_map(|row| columns.iter().map(|old| row[*old])).collect(),
+        likeness: if source.likeness.is_empty() { Arc::default() } else { order.iter().flat_map(|a| order.iter().map(|b| source.likeness[*a * order.len() + *b])).collect() },
     }
 }
 
@@ -304,7 +308,7 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, a
         temptations: answers.temptations.clone(),
         speak_reads: answers.speak_reads.clone(),
         in_view: in_view(source, clip),
-        ids,
+        steps: Steps { ids, likeness: source.likeness.to_vec() },
         tokens: rows.tokens,
         markers: rows.markers,
         told: rows.told,
@@ -438,6 +442,11 @@ fn in_view(source: &Source, clip: &Clip) -> Vec<(u32, u32)> {
 
 /// The step that the person is at, by the annotation: the last one started and not completed.
 pub fn step_in_view(recording: &Recording, start: &TaskState, at: MediaTime) -> Option<StepId> {
+    steps_open(recording, start, at).pop()
+}
+
+/// The steps started and not completed, the last one started last.
+pub fn steps_open(recording: &Recording, start: &TaskState, at: MediaTime) -> Vec<StepId> {
     let begun = start.iter().filter(|(_, state)| *state == StepState::InProgress);
     let mut open: Vec<StepId> = begun.map(|(step, _)| step).collect();
     for (_, update) in recording.transitions().into_iter().take_while(|(t, _)| *t <= at) {
@@ -446,7 +455,7 @@ pub fn step_in_view(recording: &Recording, start: &TaskState, at: MediaTime) -> 
             Transition::Complete => open.retain(|s| *s != update.step),
         }
     }
-    open.last().copied()
+    open
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ mod tests {
         let recording = Recording { turns, end_s: 10.0, fps: 2.0, ..Recording::default() };
         let frames = (0..20).map(|i| MediaTime(f64::from(i) / 2.0)).collect();
         let start = TaskState::new(&task);
-        Source { recording, task, start, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]) }
+        Source { recording, task, start, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]), likeness: Arc::from([]) }
     }
 
     fn words(turns: &[Turn]) -> String {

@@ -1,6 +1,6 @@
 //! Trains the small SigLIP: pictures of the recordings against the words of the step in view, by its sigmoid loss.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -77,10 +77,22 @@ pub struct Album {
     pub origins: Origins,
     /// For each recording the captions of its task's steps.
     pub tasks: Vec<Vec<usize>>,
-    /// Pictures in which a mistake shows.
-    pub mistakes: HashSet<(u32, u32)>,
+    /// Captions that a picture has besides the one that it is drawn by: [`MISTAKE`] where one shows, and the other steps
+    /// that are going on.
+    pub also: HashMap<(u32, u32), Vec<usize>>,
+    /// For a recording and a caption of its task, other captions that say the same there.
+    pub paraphrases: HashMap<(u32, usize), Vec<usize>>,
     /// Tokens of a caption.
     pub length: usize,
+}
+
+/// A picture of a batch.
+struct Drawn {
+    /// The caption that it is there for.
+    caption: usize,
+    picture: (u32, u32),
+    /// All captions that fit it.
+    fit: Vec<usize>,
 }
 
 /// A part of a batch: pictures with their captions' places among the step's captions.
@@ -109,36 +121,53 @@ impl Album {
         if self.captions.iter().skip(STEPS_FROM).all(|c| c.pictures.is_empty()) {
             return Err(Error::Invalid("training data: no step of any recording is in view in any picture".into()));
         }
-        let mut chosen: Vec<(usize, (u32, u32))> = Vec::with_capacity(settings.batch);
+        let mut chosen: Vec<Drawn> = Vec::with_capacity(settings.batch);
         while chosen.len() < settings.batch {
-            chosen.extend(self.draw(self.origins.draw(settings.invented_share, rng) as u32, settings.idle_share, rng));
+            let drawn = self.draw(self.origins.draw(settings.invented_share, rng) as u32, settings.idle_share, rng);
+            chosen.extend(drawn.map(|(caption, picture)| {
+                let fit = self.fit(caption, &picture);
+                // The first are its name and what says the same.
+                let same = 1 + self.say_the_same(caption, &picture).len();
+                Drawn { caption: fit[rng.below(same)], picture, fit }
+            }));
         }
         let own = self.batch_captions(&chosen, settings.captions, rng);
-        let place = |caption: usize| own.iter().position(|o| *o == caption).unwrap_or_default();
         let ids: Vec<u32> = own.iter().flat_map(|c| self.captions[*c].tokens.iter().copied()).collect();
         let size = settings.batch.div_ceil(parts.max(1));
-        let part = |chosen: &[(usize, (u32, u32))], rng: &mut Rng| Part {
-            pictures: chosen.iter().map(|(_, p)| *p).collect(),
+        let places = |fit: &[usize]| (0..own.len()).filter(|place| fit.contains(&own[*place])).collect();
+        let part = |chosen: &[Drawn], rng: &mut Rng| Part {
+            pictures: chosen.iter().map(|drawn| drawn.picture).collect(),
             draws: chosen.iter().map(|_| std::array::from_fn(|_| 2.0 * rng.unit() - 1.0)).collect(),
-            captions: chosen
-                .iter()
-                .map(|(c, picture)| [place(*c)].into_iter().chain(self.mistakes.contains(picture).then(|| place(MISTAKE))).collect())
-                .collect(),
+            captions: chosen.iter().map(|drawn| places(&drawn.fit)).collect(),
             ids: ids.clone(),
             share: chosen.len() as f64 / settings.batch as f64,
         };
         Ok(chosen.chunks(size).map(|c| part(c, rng)).collect())
     }
 
+    fn say_the_same(&self, caption: usize, picture: &(u32, u32)) -> &[usize] {
+        self.paraphrases.get(&(picture.0, caption)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every caption that fits a picture: the given one, what says the same, and what else goes on with what says that.
+    fn fit(&self, caption: usize, picture: &(u32, u32)) -> Vec<usize> {
+        let also = self.also.get(picture).into_iter().flatten();
+        [&caption].into_iter().chain(also).flat_map(|c| [c].into_iter().chain(self.say_the_same(*c, picture))).copied().collect()
+    }
+
     /// The captions of a step: those of its pictures, the mistakes', and negatives.
-    fn batch_captions(&self, chosen: &[(usize, (u32, u32))], most: usize, rng: &mut Rng) -> Vec<usize> {
-        let mut own: Vec<usize> = chosen.iter().map(|(c, _)| *c).chain([MISTAKE]).collect();
+    fn batch_captions(&self, chosen: &[Drawn], most: usize, rng: &mut Rng) -> Vec<usize> {
+        let mut own: Vec<usize> = chosen.iter().map(|drawn| drawn.caption).chain([MISTAKE]).collect();
         let tidy = |captions: &mut Vec<usize>| {
             captions.sort_unstable();
             captions.dedup();
         };
         tidy(&mut own);
-        let mut near: Vec<usize> = chosen.iter().flat_map(|(_, (recording, _))| self.tasks[*recording as usize].iter().copied()).collect();
+        let of_task = |drawn: &Drawn| {
+            let says = |c: &usize| [*c].into_iter().chain(self.say_the_same(*c, &drawn.picture).iter().copied()).collect::<Vec<_>>();
+            self.tasks[drawn.picture.0 as usize].iter().flat_map(says).collect::<Vec<_>>()
+        };
+        let mut near: Vec<usize> = chosen.iter().flat_map(of_task).collect();
         tidy(&mut near);
         near.retain(|c| own.binary_search(c).is_err());
         let free = most.saturating_sub(own.len());
@@ -237,14 +266,15 @@ impl VisionTrainer<'_> {
             let pixels = to_tensor(&album.pictures(&places)?, album.size(), still, None, self.device)?;
             let images = loss::unit_rows(&self.pooled(&pixels)?.detach())?;
             let scores = images.matmul(&texts.t()?)?.to_vec2::<f32>()?;
-            for ((caption, (recording, _)), scores) in batch.iter().zip(&scores) {
+            for ((caption, picture), scores) in batch.iter().zip(&scores) {
                 if *caption == IDLE {
                     continue;
                 }
-                let better = |other: usize| scores[other] > scores[*caption];
+                let fit = album.fit(*caption, picture);
+                let better = |other: usize| scores[other] > scores[*caption] && !fit.contains(&other);
                 steps += 1;
                 right += usize::from(!better(IDLE) && !(STEPS_FROM..scores.len()).any(better));
-                let task = &album.tasks[*recording as usize];
+                let task = &album.tasks[picture.0 as usize];
                 right_in_task += usize::from(!better(IDLE) && !task.iter().any(|other| better(*other)));
             }
         }
@@ -252,5 +282,62 @@ impl VisionTrainer<'_> {
         numbers.insert("caption_accuracy".into(), number(right as f64 / steps.max(1) as f64));
         numbers.insert("task_caption_accuracy".into(), number(right_in_task as f64 / steps.max(1) as f64));
         Ok(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A recording of two steps, captions 2 and 3, of which 4 and 5 paraphrase the first; captions 6 and on are others'.
+    /// The first step is in view in pictures 0 and 1, in the second of which the second step goes on, and a mistake shows.
+    fn album() -> Album {
+        let caption = |pictures: &[(u32, u32)]| Caption { tokens: vec![7], pictures: pictures.to_vec() };
+        let mut captions = vec![caption(&[]), caption(&[]), caption(&[(0, 0), (0, 1)]), caption(&[])];
+        captions.extend((0..20).map(|_| caption(&[])));
+        Album {
+            pixels: Vec::new(),
+            captions,
+            origins: Origins::of(["cooking"].into_iter()),
+            tasks: vec![vec![2, 3]],
+            also: HashMap::from([((0, 1), vec![3, MISTAKE])]),
+            paraphrases: HashMap::from([((0, 2), vec![4, 5])]),
+            length: 1,
+        }
+    }
+
+    #[test]
+    fn all_that_goes_on_in_a_picture_fits_it_in_all_words() {
+        let album = album();
+        assert_eq!(album.fit(2, &(0, 0)), [2, 4, 5]);
+        assert_eq!(album.fit(2, &(0, 1)), [2, 4, 5, 3, MISTAKE]);
+        assert_eq!(album.fit(3, &(0, 0)), [3]);
+    }
+
+    #[test]
+    fn a_batch_draws_all_wordings_and_takes_none_that_fits_for_a_negative() {
+        let album = album();
+        let settings = VisionTraining {
+            steps: 1,
+            batch: 40,
+            captions: 12,
+            invented_share: 0.0,
+            idle_share: 0.0,
+            shift_px: 0,
+            light: 0.0,
+            optimizer: OptimizerConfig::default(),
+        };
+        let parts = album.batch(&settings, 2, &mut Rng::of(&[1])).unwrap();
+        let mut sizes = Vec::new();
+        for part in &parts {
+            assert_eq!(part.ids.len(), settings.captions);
+            for (picture, captions) in part.pictures.iter().zip(&part.captions) {
+                assert!(captions.iter().all(|place| *place < settings.captions));
+                sizes.push((picture.1, captions.len()));
+            }
+        }
+        // Forty pictures want all three wordings; the other step, and so all captions that fit, are near negatives.
+        assert_eq!(sizes.len(), 40);
+        assert!(sizes.iter().all(|(picture, fit)| *fit == if *picture == 0 { 3 } else { 5 }), "{sizes:?}");
     }
 }

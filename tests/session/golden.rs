@@ -133,6 +133,7 @@ fn frames_and_markers_carry_what_training_gives_them() {
         features: vec![0.0; FRAMES as usize * 2].into(),
         frame_width: 2,
         cosines: vec![0.5; FRAMES as usize * columns].into(),
+        likeness: vec![1.0; (columns - 1) * (columns - 1)].into(),
     };
     let clip = ClipOptions { tokens_max: ROOMY, frames_kept: 3, episode: EpisodeOptions::default() };
     let options = ExampleOptions { clip, ..ExampleOptions::default() };

@@ -207,12 +207,13 @@ impl Episode {
                 ((0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect(), file.cls, file.dim)
             }
         };
-        let mut cosines = Vec::new();
+        let (mut cosines, mut likeness) = (Vec::new(), Vec::new());
         if let Some(eyes) = eyes.filter(|_| config.assistant_model.step_evidence) {
             let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new())).collect())?;
             for features in features.chunks_exact(frame_width) {
                 cosines.extend(words.cosines(features)?);
             }
+            likeness.clone_from(&words.steps().likeness);
         }
         Ok(Source {
             recording: self.recording.clone(),
@@ -222,6 +223,7 @@ impl Episode {
             frame_width,
             features: features.into(),
             cosines: cosines.into(),
+            likeness: likeness.into(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The stages that learn: tokenizer, towers, assistant.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ use crate::session::{SharedCodec, TokenizerCodec};
 use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
 use crate::train::checkpoint::{write_atomic, write_tensors};
 use crate::train::config::TrainConfig;
-use crate::train::examples::{Example, ExampleOptions, Source, examples, own_examples, step_in_view};
+use crate::train::examples::{Example, ExampleOptions, Source, examples, own_examples, step_in_view, steps_open};
 use crate::train::optimizer::Optimizer;
 use crate::train::origins::Origins;
 use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
-use crate::train::vision::{Album, Caption, IDLE, MISTAKE_WORDS, STEPS_FROM, VisionTrainer};
-use crate::units::{MediaTime, TokenId};
+use crate::train::vision::{Album, Caption, IDLE, MISTAKE, MISTAKE_WORDS, STEPS_FROM, VisionTrainer};
+use crate::units::{MediaTime, StepId, TokenId};
 
 /// Steps between two checkpoints.
 const SAVE_EVERY_STEPS: usize = 50;
@@ -114,7 +114,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
         let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned(), MISTAKE_WORDS.to_owned()];
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
-            texts.extend(episode.task.steps.iter().map(|s| format!(" {}\n", s.name)));
+            texts.extend(episode.task.steps.iter().flat_map(|s| s.paraphrases.iter().chain([&s.name])).map(|words| format!(" {words}\n")));
             texts.extend(episode.task.knowledge.clone());
             texts.extend(episode.recording.turns.iter().filter_map(|t| match &t.kind {
                 TurnKind::User(text) | TurnKind::Assistant { text, .. } => Some(text.clone()),
@@ -183,11 +183,11 @@ fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
     Run { stage, checkpoint, steps, save_every_steps: SAVE_EVERY_STEPS, eval_every_steps: EVAL_EVERY_STEPS }
 }
 
-/// Every step name of the episodes, with its caption's number.
+/// Every step's name and paraphrases, with their captions' numbers.
 fn caption_names<'a>(episodes: impl Iterator<Item = &'a Episode>) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for episode in episodes {
-        names.extend(episode.task.steps.iter().map(|s| (s.name.clone(), 0)));
+        names.extend(episode.task.steps.iter().flat_map(|s| s.paraphrases.iter().chain([&s.name])).map(|words| (words.clone(), 0)));
     }
     for (i, number) in names.values_mut().enumerate() {
         *number = i + STEPS_FROM;
@@ -209,25 +209,39 @@ fn album<'a>(
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
     let size = job.config.towers()?.vision_model.image_size;
-    let (mut pixels, mut tasks, mut mistakes, mut datasets) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
+    let (mut pixels, mut tasks, mut datasets) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut also, mut paraphrases) = (HashMap::<_, Vec<usize>>::new(), HashMap::new());
     for episode in episodes {
         let file = Pixels::open(&episode.pixel_file(job.config), size)?;
         let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
         let recording = pixels.len() as u32;
         for (frame, at) in file.at().iter().enumerate() {
             let noted = MediaTime(at.0 + SEEN_BEFORE_S);
-            let in_view = |at| step_in_view(&episode.recording, &episode.start, at);
-            let step = in_view(noted).or_else(|| in_view(*at));
+            let mut open = steps_open(&episode.recording, &episode.start, noted);
+            let step = open.pop().or_else(|| step_in_view(&episode.recording, &episode.start, *at));
+            let words = |step: StepId| episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied();
             let caption = match step {
-                Some(step) => episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied(),
+                Some(step) => words(step),
                 None => is_idle(&events, noted.0).then_some(IDLE),
             };
+            let picture = (recording, frame as u32);
+            // The eye goes from one to the other, and all have left their things in view.
+            let others: Vec<usize> = open.into_iter().filter_map(words).filter(|other| Some(*other) != caption).collect();
+            if !others.is_empty() {
+                also.entry(picture).or_default().extend(others);
+            }
             if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
-                caption.pictures.push((recording, frame as u32));
+                caption.pictures.push(picture);
             }
             let shows = |issue: &Issue| issue.kind == IssueKind::Mistake && Some(issue.step) == step && issue.at <= noted;
             if episode.recording.issues.iter().any(shows) {
-                mistakes.insert((recording, frame as u32));
+                also.entry(picture).or_default().push(MISTAKE);
+            }
+        }
+        for step in &episode.task.steps {
+            let others: Vec<usize> = step.paraphrases.iter().filter_map(|words| names.get(words).copied()).collect();
+            if let Some(name) = names.get(&step.name).filter(|_| !others.is_empty()) {
+                paraphrases.insert((recording, *name), others);
             }
         }
         datasets.push(episode.recording.dataset.as_str());
@@ -235,7 +249,7 @@ fn album<'a>(
         tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
     }
     let origins = Origins::of(datasets.into_iter());
-    Ok(Album { pixels, captions, origins, tasks, mistakes, length: config.context_length })
+    Ok(Album { pixels, captions, origins, tasks, also, paraphrases, length: config.context_length })
 }
 
 /// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
