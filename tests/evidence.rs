@@ -71,7 +71,7 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
         let first = states.iter().position(|s| *s == 0);
         let sum = |weight: &dyn Fn(usize) -> f64| (0..width).map(|d| (0..STEPS).map(|k| weight(k) * rows[k][d]).sum()).collect::<Vec<f64>>();
         let q: Vec<f64> = (0..STEPS).map(|k| (0..STEPS).map(|j| p[j] * (strict * (f64::from(likeness[j * STEPS + k]) - 1.0)).exp()).sum()).collect();
-        let mut f = vec![0.0; STEPS];
+        let mut f = [0.0; STEPS];
         let mut none = 1.0;
         for k in (0..STEPS).filter(|k| states[*k] == 0) {
             f[k] = q[k] * none;
