@@ -30,7 +30,7 @@ no patience with an unsure update|/^update_patience_s/d
 no frames kept at a refresh|s/^frames_kept = .*/frames_kept = 0/
 "
 mkdir -p "$out"
-echo "$variants" | grep '|' | while IFS='|' read -r name change; do
+printf '%s\n' "$variants" | grep '|' | while IFS='|' read -r name change; do
     for seed in $seeds; do
         here=$out/$(echo "$name" | tr -c 'a-z\n' _)-$seed
         mkdir -p "$here/assistant" "$here/out"
@@ -51,7 +51,7 @@ done | xargs -P "$JOBS" -I{} sh -c '
 # The best of the search, by the sum of the three scores, of each run; then mean and spread (half the range) over the seeds.
 echo "| changed | F1 @5 s | joint state accuracy | speech F1 |"
 echo "|---|---|---|---|"
-echo "$variants" | grep '|' | while IFS='|' read -r name change; do
+printf '%s\n' "$variants" | grep '|' | while IFS='|' read -r name change; do
     for seed in $seeds; do
         log=$out/$(echo "$name" | tr -c 'a-z\n' _)-$seed/train.jsonl
         [ -e "$log" ] || continue
