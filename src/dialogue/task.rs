@@ -93,6 +93,18 @@ pub struct Step {
     pub paraphrases: Vec<String>,
 }
 
+impl Step {
+    /// A step without paraphrases.
+    pub fn new(name: impl Into<String>, after: Vec<StepId>) -> Self {
+        Self { name: name.into(), after, paraphrases: Vec::new() }
+    }
+
+    /// All sentences for it: paraphrases and name.
+    pub fn wordings(&self) -> impl Iterator<Item = &String> {
+        self.paraphrases.iter().chain([&self.name])
+    }
+}
+
 /// What the person wants to do: the task file (TOML).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Task {

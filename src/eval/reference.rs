@@ -187,7 +187,7 @@ pub(super) fn sample(names: &[&str], end_s: f64, updates: &[(f64, &str)], said: 
     let task = Task {
         goal: "test".into(),
         knowledge: None,
-        steps: names.iter().map(|n| Step { name: (*n).into(), after: Vec::new(), paraphrases: Vec::new() }).collect(),
+        steps: names.iter().map(|n| Step::new(*n, Vec::new())).collect(),
     };
     Reference {
         id: "r".into(),

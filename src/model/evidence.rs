@@ -176,20 +176,20 @@ impl EvidenceLayer {
             Tensor::from_vec(mask, (frames, steps), device)
         };
         let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
+        let by_state = (0..STATES as u8).map(having).collect::<candle_core::Result<Vec<Tensor>>>()?;
         let next = mask(states.chunks_exact(steps).flat_map(first_not_started).collect())?;
         let mut shares = Vec::with_capacity(SHARES);
         for probs in [&p, &q] {
-            for state in 0..STATES as u8 {
-                shares.push((probs * having(state)?)?.sum_keepdim(1)?);
+            for mask in by_state.iter().chain([&next]) {
+                shares.push((probs * mask)?.sum_keepdim(1)?);
             }
-            shares.push((probs * &next)?.sum_keepdim(1)?);
         }
         shares.push(probs.narrow(1, steps, 1)?);
         let ids = self.norm.forward(ids)?;
         let seen = self.seen.forward(&p.matmul(&ids)?)?;
-        let open = self.open.forward(&having(IN_PROGRESS)?.matmul(&ids)?)?;
+        let open = self.open.forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
         let next = self.next.forward(&next.matmul(&ids)?)?;
-        let first = self.first.forward(&may_be_first(&(q * having(NOT_STARTED)?)?)?.matmul(&ids)?)?;
+        let first = self.first.forward(&may_be_first(&(q * &by_state[usize::from(NOT_STARTED)])?)?.matmul(&ids)?)?;
         Ok(((((seen + open)? + next)? + first)? + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
     }
 }

@@ -204,7 +204,7 @@ fn timeline(
     for item in order {
         let mut before: Vec<StepId> = after[item].iter().map(|b| id_of(place[*b])).collect::<std::result::Result<_, _>>()?;
         before.sort_by_key(|id| id.0);
-        steps.push(Step { name: items[item].name.clone(), after: before, paraphrases: Vec::new() });
+        steps.push(Step::new(items[item].name.clone(), before));
         doings.push(items[item].doing.clone());
     }
     Ok(Timeline {

@@ -80,7 +80,7 @@ impl Pool {
             let mut done: Vec<(&Step, Span)> = done.collect();
             done.sort_by(|a, b| a.1.start_s.total_cmp(&b.1.start_s));
             pool.gaps_s.extend(done.windows(2).map(|w| (w[1].1.start_s - w[0].1.end_s).min(GAP_MAX_S)));
-            pool.tails.extend(done.iter().filter_map(|(step, _)| Some(tail(&step.name)?.1.to_owned())));
+            pool.tails.extend(done.iter().filter_map(|(step, _)| Some(tail(&step.name)?.to_owned())));
             pool.steps.extend(done.iter().map(|(step, span)| (step.name.clone(), (span.end_s - span.start_s).min(STEP_MAX_S))));
         }
         pool.tails.sort_unstable();
@@ -116,7 +116,8 @@ fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
     }
 }
 
-fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
+/// Sentence, length in seconds and look of each step of a recipe.
+fn listed(pool: &Pool, rng: &mut Rng) -> (Vec<String>, Vec<f64>, Vec<Look>) {
     let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
     let (mut names, mut lengths_s, mut looks) = (Vec::<String>::new(), Vec::new(), Vec::<Look>::new());
     // A small pool may not have so many different steps.
@@ -140,6 +141,11 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
             lengths_s.push(length_s * LENGTHS.0 * (LENGTHS.1 / LENGTHS.0).powf(f64::from(rng.unit())));
         }
     }
+    (names, lengths_s, looks)
+}
+
+fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
+    let (names, lengths_s, looks) = listed(pool, rng);
     let id_of = |place: usize| StepId(place as u16);
     let mut steps: Vec<Step> = Vec::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
@@ -151,7 +157,7 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
             _ if other => vec![id_of(rng.below(place))],
             _ => Vec::new(),
         };
-        steps.push(Step { name: name.clone(), after, paraphrases: Vec::new() });
+        steps.push(Step::new(name.clone(), after));
     }
     let doings = doings(pool, &lengths_s, &looks, rng);
     let person = STRANGERS_FROM + number as u64;

@@ -113,15 +113,15 @@ const TURNS: [&str; 12] = [" until ", " for ", ", ", " or ", " while ", " so ", 
 /// A shorter end is no more than a word.
 const TAIL_MIN: usize = 9;
 
-/// The end of a sentence that says how, how long or what for, and where it begins: " until mushrooms start to soften".
-pub fn tail(name: &str) -> Option<(usize, &str)> {
+/// The end of a sentence that says how, how long or what for: " until mushrooms start to soften".
+pub fn tail(name: &str) -> Option<&str> {
     let at = TURNS.iter().filter_map(|turn| name.find(turn)).min()?;
-    (name[..at].contains(' ') && name[at..].len() >= TAIL_MIN).then_some((at, &name[at..]))
+    (name[..at].contains(' ') && name[at..].len() >= TAIL_MIN).then_some(&name[at..])
 }
 
 /// The sentence with one of these ends instead of its own; itself if there are none.
 pub fn with_tail(name: &str, tails: &[String], rng: &mut Rng) -> String {
-    let kept = tail(name).map_or(name, |(at, _)| &name[..at]);
+    let kept = &name[..name.len() - tail(name).map_or(0, str::len)];
     if tails.is_empty() { name.to_owned() } else { format!("{kept}{}", tails[rng.below(tails.len())]) }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     fn a_sentence_ends_where_it_says_how() {
         assert_eq!(tail("Cook for 3-5 minutes, stirring often"), None, "one word is no sentence");
         assert_eq!(tail("Slice the tomato"), None);
-        assert_eq!(tail("Stir the pan, gently, until golden"), Some((12, ", gently, until golden")));
+        assert_eq!(tail("Stir the pan, gently, until golden"), Some(", gently, until golden"));
         let tails = [" until it is soft".to_owned()];
         assert_eq!(with_tail("Stir the pan, gently, until golden", &tails, &mut Rng::new(1, "x")), "Stir the pan until it is soft");
         assert_eq!(with_tail("Stir the pan", &[], &mut Rng::new(1, "x")), "Stir the pan");

@@ -130,7 +130,7 @@ impl Timeline {
                 _ => return Err(format!("{step}: expected start_s and end_s, or omitted = true")),
             };
             doings.push(Doing { span, mistake: entry.mistake });
-            steps.push(Step { name: entry.name.trim().to_owned(), after: entry.after, paraphrases: Vec::new() });
+            steps.push(Step::new(entry.name.trim(), entry.after));
         }
         let task = Task { goal: file.goal.trim().to_owned(), knowledge: file.knowledge, steps };
         let timeline = Self {

@@ -178,6 +178,9 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
             updates.iter_mut().for_each(|update| update.step = moved(update.step));
         }
     }
+    // None for a model that does without.
+    let pairs = order.iter().flat_map(|a| order.iter().map(|b| (*a, *b)));
+    let likeness = pairs.filter_map(|(a, b)| source.likeness.get(a * order.len() + b).copied()).collect();
     let columns: Vec<usize> = order.iter().copied().chain([order.len()]).collect();
     let rows = source.cosines.chunks_exact(columns.len());
     let mut start = TaskState::new(&task);
@@ -192,7 +195,7 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
         features: Arc::clone(&source.features),
         frame_width: source.frame_width,
         cosines: rows.flat_map(|row| columns.iter().map(|old| row[*old])).collect(),
-        likeness: if source.likeness.is_empty() { Arc::default() } else { order.iter().flat_map(|a| order.iter().map(|b| source.likeness[*a * order.len() + *b])).collect() },
+        likeness,
     }
 }
 
@@ -461,6 +464,34 @@ pub fn steps_open(recording: &Recording, start: &TaskState, at: MediaTime) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
+        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n").unwrap();
+        // Step k's column of the only frame holds k, the pair (a, b) holds 10 a + b.
+        let source = Source {
+            recording: Recording::default(),
+            start: TaskState::new(&task),
+            task,
+            frames: vec![MediaTime(0.0)],
+            features: Arc::default(),
+            frame_width: 0,
+            cosines: [0.0, 1.0, 2.0, 9.0].into(),
+            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0].into(),
+        };
+        let mut moved = 0;
+        for seed in 0..20 {
+            let made = shuffled(&source, &mut Rng::of(&[seed]));
+            let names: Vec<f32> = made.task.steps.iter().map(|s| s.name.parse().unwrap()).collect();
+            assert_eq!(made.cosines[..], [names.as_slice(), &[9.0]].concat());
+            let pairs: Vec<f32> = names.iter().flat_map(|a| names.iter().map(move |b| 10.0 * a + b)).collect();
+            assert_eq!(made.likeness[..], pairs);
+            moved += usize::from(names != [0.0, 1.0, 2.0]);
+        }
+        assert!(moved > 10, "{moved}");
+        let without = Source { cosines: Arc::default(), likeness: Arc::default(), ..source };
+        assert!(shuffled(&without, &mut Rng::of(&[1])).likeness.is_empty());
+    }
 
     #[test]
     fn words_about_another_step_than_the_note_has_are_strange_and_others_are_not() {

@@ -125,10 +125,8 @@ impl Album {
         while chosen.len() < settings.batch {
             let drawn = self.draw(self.origins.draw(settings.invented_share, rng) as u32, settings.idle_share, rng);
             chosen.extend(drawn.map(|(caption, picture)| {
-                let fit = self.fit(caption, &picture);
-                // The first are its name and what says the same.
-                let same = 1 + self.say_the_same(caption, &picture).len();
-                Drawn { caption: fit[rng.below(same)], picture, fit }
+                let wordings: Vec<usize> = self.wordings(caption, picture.0).collect();
+                Drawn { caption: wordings[rng.below(wordings.len())], picture, fit: self.fit(caption, picture) }
             }));
         }
         let own = self.batch_captions(&chosen, settings.captions, rng);
@@ -145,14 +143,15 @@ impl Album {
         Ok(chosen.chunks(size).map(|c| part(c, rng)).collect())
     }
 
-    fn say_the_same(&self, caption: usize, picture: &(u32, u32)) -> &[usize] {
-        self.paraphrases.get(&(picture.0, caption)).map_or(&[], Vec::as_slice)
+    /// A caption, and all that say the same in this recording.
+    fn wordings(&self, caption: usize, recording: u32) -> impl Iterator<Item = usize> {
+        [caption].into_iter().chain(self.paraphrases.get(&(recording, caption)).into_iter().flatten().copied())
     }
 
-    /// Every caption that fits a picture: the given one, what says the same, and what else goes on with what says that.
-    fn fit(&self, caption: usize, picture: &(u32, u32)) -> Vec<usize> {
-        let also = self.also.get(picture).into_iter().flatten();
-        [&caption].into_iter().chain(also).flat_map(|c| [c].into_iter().chain(self.say_the_same(*c, picture))).copied().collect()
+    /// Every caption that fits a picture: the given one and what else goes on, in all wordings.
+    fn fit(&self, caption: usize, picture: (u32, u32)) -> Vec<usize> {
+        let also = self.also.get(&picture).into_iter().flatten().copied();
+        [caption].into_iter().chain(also).flat_map(|c| self.wordings(c, picture.0)).collect()
     }
 
     /// The captions of a step: those of its pictures, the mistakes', and negatives.
@@ -163,11 +162,9 @@ impl Album {
             captions.dedup();
         };
         tidy(&mut own);
-        let of_task = |drawn: &Drawn| {
-            let says = |c: &usize| [*c].into_iter().chain(self.say_the_same(*c, &drawn.picture).iter().copied()).collect::<Vec<_>>();
-            self.tasks[drawn.picture.0 as usize].iter().flat_map(says).collect::<Vec<_>>()
-        };
-        let mut near: Vec<usize> = chosen.iter().flat_map(of_task).collect();
+        let recordings = chosen.iter().map(|drawn| drawn.picture.0);
+        let of_task = |r: u32| self.tasks[r as usize].iter().flat_map(move |c| self.wordings(*c, r));
+        let mut near: Vec<usize> = recordings.flat_map(of_task).collect();
         tidy(&mut near);
         near.retain(|c| own.binary_search(c).is_err());
         let free = most.saturating_sub(own.len());
@@ -270,7 +267,7 @@ impl VisionTrainer<'_> {
                 if *caption == IDLE {
                     continue;
                 }
-                let fit = album.fit(*caption, picture);
+                let fit = album.fit(*caption, *picture);
                 let better = |other: usize| scores[other] > scores[*caption] && !fit.contains(&other);
                 steps += 1;
                 right += usize::from(!better(IDLE) && !(STEPS_FROM..scores.len()).any(better));
@@ -309,9 +306,9 @@ mod tests {
     #[test]
     fn all_that_goes_on_in_a_picture_fits_it_in_all_words() {
         let album = album();
-        assert_eq!(album.fit(2, &(0, 0)), [2, 4, 5]);
-        assert_eq!(album.fit(2, &(0, 1)), [2, 4, 5, 3, MISTAKE]);
-        assert_eq!(album.fit(3, &(0, 0)), [3]);
+        assert_eq!(album.fit(2, (0, 0)), [2, 4, 5]);
+        assert_eq!(album.fit(2, (0, 1)), [2, 4, 5, 3, MISTAKE]);
+        assert_eq!(album.fit(3, (0, 0)), [3]);
     }
 
     #[test]

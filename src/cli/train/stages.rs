@@ -14,6 +14,7 @@ use super::progress::Progress;
 use crate::cli::load;
 use crate::dialogue::annotation::{Issue, IssueKind, Turn, TurnKind};
 use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
+use crate::dialogue::task::Step;
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
 use crate::model::encoder::Vision;
@@ -114,7 +115,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
         let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned(), MISTAKE_WORDS.to_owned()];
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
-            texts.extend(episode.task.steps.iter().flat_map(|s| s.paraphrases.iter().chain([&s.name])).map(|words| format!(" {words}\n")));
+            texts.extend(episode.task.steps.iter().flat_map(Step::wordings).map(|words| format!(" {words}\n")));
             texts.extend(episode.task.knowledge.clone());
             texts.extend(episode.recording.turns.iter().filter_map(|t| match &t.kind {
                 TurnKind::User(text) | TurnKind::Assistant { text, .. } => Some(text.clone()),
@@ -187,7 +188,7 @@ fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
 fn caption_names<'a>(episodes: impl Iterator<Item = &'a Episode>) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for episode in episodes {
-        names.extend(episode.task.steps.iter().flat_map(|s| s.paraphrases.iter().chain([&s.name])).map(|words| (words.clone(), 0)));
+        names.extend(episode.task.steps.iter().flat_map(Step::wordings).map(|words| (words.clone(), 0)));
     }
     for (i, number) in names.values_mut().enumerate() {
         *number = i + STEPS_FROM;

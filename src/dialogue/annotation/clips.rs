@@ -88,7 +88,7 @@ fn task_of(clip: &Map<String, Value>, recording: &Recording) -> Parsed<Task> {
         if StepId::parse(&id).is_none_or(|id| usize::from(id.0) != i) {
             return Err(format!("dst[{i}].id: `{id}`, expected S{}", i + 1));
         }
-        steps.push(Step { name: text(step, "name").map_err(|why| format!("dst[{i}].{why}"))?, after: Vec::new(), paraphrases: Vec::new() });
+        steps.push(Step::new(text(step, "name").map_err(|why| format!("dst[{i}].{why}"))?, Vec::new()));
     }
     Ok(Task { goal: recording.goal.clone(), knowledge: recording.knowledge.clone(), steps })
 }
