@@ -3,7 +3,7 @@
 //! Both pick greedily; equal scores go to the lower token id, so that the same scores give the same text.
 
 use crate::dialogue::layout::Layout;
-use crate::dialogue::task::{TaskState, Update};
+use crate::dialogue::task::{Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::units::{Prob, TokenId};
 
@@ -20,16 +20,18 @@ pub const REPEAT_TOKENS_MAX: usize = 16;
 pub struct Grammar {
     /// Sorted by tokens; each `text<eot>`, without the opening `[DST]`.
     candidates: Vec<(Vec<TokenId>, Update)>,
+    /// What each of them counts beside the others, 1 unless something is known about it.
+    weights: Vec<f32>,
 }
 
 /// What a grammar lets follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pick {
-    /// The token with the highest score among the allowed.
+    /// The likeliest token among the allowed, by score and weight.
     pub token: TokenId,
     /// How much of the model's own probability lies on the allowed tokens together; 1 where only one is allowed.
     pub mass: Prob,
-    /// The token's probability among the allowed.
+    /// The token's probability among the allowed, by score and weight.
     pub prob: Prob,
 }
 
@@ -51,7 +53,7 @@ impl Grammar {
         if let Some(pair) = list.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Error::Invalid(format!("grammar: {} and {} have the same tokens", pair[0].1, pair[1].1)));
         }
-        Ok(Self { candidates: list })
+        Ok(Self { weights: vec![1.0; list.len()], candidates: list })
     }
 
     /// The grammar of what a task's state allows now.
@@ -69,6 +71,17 @@ impl Grammar {
         Self::new(candidates, eot)
     }
 
+    /// The same, in which a start that the task's order does not allow yet counts `weight` (above 0) times as much as another
+    /// update: candidates are ranked by how likely the model finds them and how likely they are, whatever is in view.
+    pub fn in_order(mut self, task: &Task, state: &TaskState, weight: f32) -> Self {
+        for ((_, update), counts) in self.candidates.iter().zip(&mut self.weights) {
+            if update.transition == Transition::Start && !state.missing_before(task, update.step).is_empty() {
+                *counts = weight;
+            }
+        }
+        self
+    }
+
     /// Tokens that may follow a prefix, ascending; empty behind a whole update or a prefix of none.
     pub fn allowed_next(&self, prefix: &[TokenId]) -> Vec<TokenId> {
         let mut next: Vec<TokenId> =
@@ -82,7 +95,8 @@ impl Grammar {
         self.behind(tokens).first().filter(|(whole, _)| whole.len() == tokens.len()).map(|(_, update)| *update)
     }
 
-    /// The allowed token with the highest score behind a prefix. `logits` is `[vocab]`.
+    /// The likeliest token behind a prefix: of those allowed the one with the highest score and weight. Before the last
+    /// choice a token has the largest weight of the updates that it leads to. `logits` is `[vocab]`.
     ///
     /// # Errors
     /// Nothing may follow the prefix; scores that are NaN or +infinite, or too few of them.
@@ -90,17 +104,20 @@ impl Grammar {
         let allowed = self.allowed_next(prefix);
         let top = check_logits(logits)?;
         let mut best: Option<(TokenId, f32)> = None;
-        let mut mass = 0.0f32;
+        let (mut mass, mut weighed) = (0.0f32, 0.0f32);
         for token in &allowed {
             let score = score(logits, *token)?;
-            if best.is_none_or(|(_, high)| score > high) {
-                best = Some((*token, score));
+            // In logarithms, so that the least likely are still told apart.
+            let counts = score + self.weight(prefix, *token).ln();
+            if best.is_none_or(|(_, most)| counts > most) {
+                best = Some((*token, counts));
             }
             mass += (score - top).exp();
+            weighed += (counts - top).exp();
         }
-        let (token, high) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
+        let (token, most) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
         let all: f32 = if allowed.len() == 1 { mass } else { logits.iter().map(|l| (l - top).exp()).sum() };
-        let prob = if allowed.len() == 1 { 1.0 } else { (high - top).exp() / mass };
+        let prob = if allowed.len() == 1 { 1.0 } else { (most - top).exp() / weighed };
         let mass = if allowed.len() == 1 { 1.0 } else { mass / all };
         // All that is allowed may be so unlikely that it counts as nothing: then nothing is sure.
         Ok(Pick { token, mass: Prob(mass), prob: Prob(if prob.is_finite() { prob } else { 0.0 }) })
@@ -108,10 +125,19 @@ impl Grammar {
 
     /// Candidates that begin with a prefix.
     fn behind(&self, prefix: &[TokenId]) -> &[(Vec<TokenId>, Update)] {
+        &self.candidates[self.places(prefix)]
+    }
+
+    fn places(&self, prefix: &[TokenId]) -> std::ops::Range<usize> {
         let head = |tokens: &[TokenId]| -> Vec<TokenId> { tokens.iter().take(prefix.len()).copied().collect() };
         let first = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() < prefix);
         let last = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() <= prefix);
-        &self.candidates[first..last]
+        first..last
+    }
+
+    /// The largest weight of the updates that a token leads to.
+    fn weight(&self, prefix: &[TokenId], token: TokenId) -> f32 {
+        self.weights[self.places(&[prefix, &[token]].concat())].iter().copied().fold(0.0, f32::max)
     }
 }
 
@@ -242,7 +268,7 @@ mod tests {
 
     use super::*;
     use crate::dialogue::layout::{Bytes, TextCodec};
-    use crate::dialogue::task::{StepState, Task};
+    use crate::dialogue::task::StepState;
     use crate::units::StepId;
 
     const EOT: TokenId = TokenId(257);
@@ -299,6 +325,34 @@ mod tests {
         assert!((tie.mass.0 - 2.0 / VOCAB as f32).abs() < 1e-6);
         assert!((tie.prob.0 - 0.5).abs() < 1e-6, "two are allowed: {tie:?}");
         assert_eq!(g.pick(&[], &liking(&[EOT])).unwrap().mass, Prob(1.0));
+    }
+
+    #[test]
+    fn a_start_out_of_order_needs_a_surer_model() {
+        let task = Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\nafter = [\"S1\"]\n").unwrap();
+        let state = TaskState::new(&task);
+        let layout = Layout::new(&Bytes, 1);
+        let prefix = Bytes.encode("S", false).unwrap();
+        let pick = |weight: f32, elsewhere: f32| {
+            let mut logits = vec![elsewhere; VOCAB];
+            (logits[usize::from(b'1')], logits[usize::from(b'2')]) = (0.0, 3.0f32.ln());
+            Grammar::of_state(&layout, &state).unwrap().in_order(&task, &state, weight).pick(&prefix, &logits).unwrap()
+        };
+        let (one, two) = (TokenId(u32::from(b'1')), TokenId(u32::from(b'2')));
+        // S2 needs S1. Three times as likely, it has 3/4; counting half, 1.5 / 2.5; counting a quarter, 0.75 / 1.75.
+        for (weight, token, prob) in [(1.0, two, 0.75), (0.5, two, 0.6), (0.25, one, 1.0 / 1.75)] {
+            let found = pick(weight, f32::NEG_INFINITY);
+            assert_eq!(found.token, token, "{weight}");
+            assert!((found.prob.0 - prob).abs() < 1e-6 && (found.mass.0 - 1.0).abs() < 1e-6, "{weight}: {found:?}");
+        }
+        assert_eq!(pick(0.5, 300.0).token, two, "however unlikely they are, they are told apart");
+        assert_eq!(pick(0.25, 300.0).token, one);
+        let mut begun = state.clone();
+        begun.set(StepId(0), StepState::Completed);
+        let ready = Grammar::of_state(&layout, &begun).unwrap().in_order(&task, &begun, 0.25);
+        assert!(ready.weights.iter().all(|weight| *weight == 1.0), "S1 is done");
+        let other = Grammar::of_state(&layout, &state).unwrap().in_order(&Task::default(), &state, 0.25);
+        assert!(other.weights.iter().all(|weight| *weight == 1.0), "a task that says nothing of the order");
     }
 
     #[test]

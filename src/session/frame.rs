@@ -199,7 +199,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Feeds `[DST]` and what the grammar leaves no choice about.
     fn open_update(&mut self, moment: Moment, reading: Reading, sink: &mut dyn Sink) -> Result<()> {
         let layout = self.layout();
-        let grammar = Grammar::of_state(&layout, self.tracker.state())?;
+        let mut grammar = Grammar::of_state(&layout, self.tracker.state())?;
+        if let Some(task) = self.tracker.task() {
+            grammar = grammar.in_order(task, self.tracker.state(), self.config.out_of_order_weight);
+        }
         let open = layout.special().dst;
         let tokens = forced(&grammar, &[]);
         let mark = self.tape.mark();

@@ -35,7 +35,8 @@ fn tea() -> Task {
 }
 
 fn config() -> SessionConfig {
-    SessionConfig { tokens_per_frame: 2, ..SessionConfig::default() }
+    // The fake alone chooses.
+    SessionConfig { tokens_per_frame: 2, out_of_order_weight: 1.0, ..SessionConfig::default() }
 }
 
 fn frame(i: u64) -> Input {

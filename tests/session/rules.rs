@@ -120,6 +120,18 @@ fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() 
 }
 
 #[test]
+fn of_steps_that_the_model_cannot_tell_apart_the_one_in_order_is_begun() {
+    let lost = Scene { dst: vec![0.9, 0.1], ..Scene::default() };
+    for (weight, told) in [(1.0, "unsure which: the likeliest has 0.3333"), (0.3, r#""step":"S1","transition":"start""#)] {
+        let wanted = SessionConfig { update_prob_min: Prob(0.5), out_of_order_weight: weight, ..config() };
+        let mut bench = Bench::new(Fake::new(ROOMY, vec![lost.clone()]), Some(tea()), wanted);
+        bench.frames(0..1);
+        // S1 has 1 / (1 + 0.3 + 0.3) of the whole when S2 and S3, which need others, count 0.3 each.
+        assert!(bench.told()[0].contains(told), "{weight}: {:?}", bench.told());
+    }
+}
+
+#[test]
 fn patience_with_an_unsure_update_has_an_end_and_begins_anew_when_the_gate_closes() {
     let lost = Scene { dst: vec![0.9, 0.1], ..Scene::default() };
     let shut = Scene { dst: vec![0.1], ..Scene::default() };
