@@ -1,6 +1,7 @@
 //! What the model may write: updates under a grammar of the task's state, sentences under rules.
 //!
-//! Both pick greedily; equal scores go to the lower token id, so that the same scores give the same text.
+//! Both take the likeliest, of updates by score and weight; of equals the lower token id, so that the same scores give the
+//! same text.
 
 use crate::dialogue::layout::Layout;
 use crate::dialogue::task::{Task, TaskState, Transition, Update};
