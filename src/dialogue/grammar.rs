@@ -19,10 +19,18 @@ pub const REPEAT_TOKENS_MAX: usize = 16;
 /// `eot` in it, so none is the beginning of another and decoding ends after the longest at the latest.
 #[derive(Clone, Debug)]
 pub struct Grammar {
-    /// Sorted by tokens; each `text<eot>`, without the opening `[DST]`.
-    candidates: Vec<(Vec<TokenId>, Update)>,
-    /// What each of them counts beside the others, 1 unless something is known about it.
-    weights: Vec<f32>,
+    /// Sorted by tokens.
+    candidates: Vec<Candidate>,
+}
+
+/// An update that may be written.
+#[derive(Clone, Debug)]
+struct Candidate {
+    update: Update,
+    /// `text<eot>`, without the opening `[DST]`.
+    tokens: Vec<TokenId>,
+    /// What it counts beside the others, 1 unless something is known about it.
+    weight: f32,
 }
 
 /// What a grammar lets follow.
@@ -42,19 +50,20 @@ impl Grammar {
     /// # Errors
     /// No candidates; tokens that do not end with the only `eot` in them; two updates with the same tokens.
     pub fn new(candidates: impl IntoIterator<Item = (Update, Vec<TokenId>)>, eot: TokenId) -> Result<Self> {
-        let mut list: Vec<(Vec<TokenId>, Update)> = candidates.into_iter().map(|(u, t)| (t, u)).collect();
+        let mut list: Vec<Candidate> =
+            candidates.into_iter().map(|(update, tokens)| Candidate { update, tokens, weight: 1.0 }).collect();
         if list.is_empty() {
             return Err(Error::Invalid("grammar: the task's state allows no update".into()));
         }
         let closed = |tokens: &[TokenId]| tokens.split_last().is_some_and(|(end, text)| *end == eot && !text.contains(&eot));
-        if let Some((_, update)) = list.iter().find(|(tokens, _)| !closed(tokens)) {
-            return Err(Error::Invalid(format!("grammar: tokens of {update} must end with the only <eot> in them")));
+        if let Some(open) = list.iter().find(|c| !closed(&c.tokens)) {
+            return Err(Error::Invalid(format!("grammar: tokens of {} must end with the only <eot> in them", open.update)));
         }
-        list.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Some(pair) = list.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(Error::Invalid(format!("grammar: {} and {} have the same tokens", pair[0].1, pair[1].1)));
+        list.sort_by(|a, b| a.tokens.cmp(&b.tokens));
+        if let Some([a, b]) = list.windows(2).find(|pair| pair[0].tokens == pair[1].tokens) {
+            return Err(Error::Invalid(format!("grammar: {} and {} have the same tokens", a.update, b.update)));
         }
-        Ok(Self { weights: vec![1.0; list.len()], candidates: list })
+        Ok(Self { candidates: list })
     }
 
     /// The grammar of what a task's state allows now.
@@ -75,7 +84,7 @@ impl Grammar {
     /// The same, in which a start that the task's order does not allow yet counts `weight` (above 0) times as much as another
     /// update: candidates are ranked by how likely the model finds them and how likely they are, whatever is in view.
     pub fn in_order(mut self, task: &Task, state: &TaskState, weight: f32) -> Self {
-        for ((_, update), counts) in self.candidates.iter().zip(&mut self.weights) {
+        for Candidate { update, weight: counts, .. } in &mut self.candidates {
             if update.transition == Transition::Start && !state.missing_before(task, update.step).is_empty() {
                 *counts = weight;
             }
@@ -86,14 +95,14 @@ impl Grammar {
     /// Tokens that may follow a prefix, ascending; empty behind a whole update or a prefix of none.
     pub fn allowed_next(&self, prefix: &[TokenId]) -> Vec<TokenId> {
         let mut next: Vec<TokenId> =
-            self.behind(prefix).iter().filter_map(|(tokens, _)| tokens.get(prefix.len()).copied()).collect();
+            self.behind(prefix).iter().filter_map(|c| c.tokens.get(prefix.len()).copied()).collect();
         next.dedup();
         next
     }
 
     /// The update that the tokens are, `eot` included.
     pub fn finished(&self, tokens: &[TokenId]) -> Option<Update> {
-        self.behind(tokens).first().filter(|(whole, _)| whole.len() == tokens.len()).map(|(_, update)| *update)
+        self.behind(tokens).first().filter(|c| c.tokens.len() == tokens.len()).map(|c| c.update)
     }
 
     /// The likeliest token behind a prefix: of those allowed the one with the highest score and weight. Before the last
@@ -125,20 +134,16 @@ impl Grammar {
     }
 
     /// Candidates that begin with a prefix.
-    fn behind(&self, prefix: &[TokenId]) -> &[(Vec<TokenId>, Update)] {
-        &self.candidates[self.places(prefix)]
-    }
-
-    fn places(&self, prefix: &[TokenId]) -> std::ops::Range<usize> {
-        let head = |tokens: &[TokenId]| -> Vec<TokenId> { tokens.iter().take(prefix.len()).copied().collect() };
-        let first = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() < prefix);
-        let last = self.candidates.partition_point(|(tokens, _)| head(tokens).as_slice() <= prefix);
-        first..last
+    fn behind(&self, prefix: &[TokenId]) -> &[Candidate] {
+        let head = |c: &Candidate| -> Vec<TokenId> { c.tokens.iter().take(prefix.len()).copied().collect() };
+        let first = self.candidates.partition_point(|c| head(c).as_slice() < prefix);
+        let last = self.candidates.partition_point(|c| head(c).as_slice() <= prefix);
+        &self.candidates[first..last]
     }
 
     /// The largest weight of the updates that a token leads to.
     fn weight(&self, prefix: &[TokenId], token: TokenId) -> f32 {
-        self.weights[self.places(&[prefix, &[token]].concat())].iter().copied().fold(0.0, f32::max)
+        self.behind(&[prefix, &[token]].concat()).iter().map(|c| c.weight).fold(0.0, f32::max)
     }
 }
 
@@ -351,9 +356,9 @@ mod tests {
         let mut begun = state.clone();
         begun.set(StepId(0), StepState::Completed);
         let ready = Grammar::of_state(&layout, &begun).unwrap().in_order(&task, &begun, 0.25);
-        assert!(ready.weights.iter().all(|weight| *weight == 1.0), "S1 is done");
+        assert!(ready.candidates.iter().all(|c| c.weight == 1.0), "S1 is done");
         let other = Grammar::of_state(&layout, &state).unwrap().in_order(&Task::default(), &state, 0.25);
-        assert!(other.weights.iter().all(|weight| *weight == 1.0), "a task that says nothing of the order");
+        assert!(other.candidates.iter().all(|c| c.weight == 1.0), "a task that says nothing of the order");
     }
 
     #[test]
