@@ -33,6 +33,13 @@ struct Candidate {
     weight: f32,
 }
 
+impl Candidate {
+    /// Its first tokens, `count` at most.
+    fn head(&self, count: usize) -> &[TokenId] {
+        &self.tokens[..count.min(self.tokens.len())]
+    }
+}
+
 /// What a grammar lets follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pick {
@@ -135,9 +142,8 @@ impl Grammar {
 
     /// Candidates that begin with a prefix.
     fn behind(&self, prefix: &[TokenId]) -> &[Candidate] {
-        let head = |c: &Candidate| -> Vec<TokenId> { c.tokens.iter().take(prefix.len()).copied().collect() };
-        let first = self.candidates.partition_point(|c| head(c).as_slice() < prefix);
-        let last = self.candidates.partition_point(|c| head(c).as_slice() <= prefix);
+        let first = self.candidates.partition_point(|c| c.head(prefix.len()) < prefix);
+        let last = self.candidates.partition_point(|c| c.head(prefix.len()) <= prefix);
         &self.candidates[first..last]
     }
 
