@@ -48,6 +48,9 @@ pub struct SessionConfig {
     /// What a start that the task's order (`after`) does not allow yet counts when updates are ranked, beside 1 for all other
     /// updates: how seldom people begin such a step. Above 0; 1 leaves the choice to the model alone.
     pub out_of_order_weight: f32,
+    /// A step that nobody noted is missing, which a warning tells, unless it was in view for longer than this, in seconds, as far
+    /// as pictures and its words tell. `inf`: whatever was seen. What was seen before a session was resumed is not known.
+    pub missing_seen_s_max: f64,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
     /// Tokens of the person's words that may wait for one frame at most.
@@ -95,6 +98,7 @@ impl Default for SessionConfig {
             update_patience_s: None,
             // The best of 1, 0.3, 0.1 and 0.03 on the suite's validation recordings.
             out_of_order_weight: 0.3,
+            missing_seen_s_max: 1.5,
             // Three long sentences.
             utterance_tokens_max: 96,
             user_tokens_max: 256,
@@ -144,6 +148,10 @@ impl SessionConfig {
         let weight = self.out_of_order_weight;
         if !(weight > 0.0 && weight <= 1.0) {
             return Err(Error::Invalid(format!("session: out_of_order_weight = {weight}, expected more than 0, 1 at most")));
+        }
+        let seen_s = self.missing_seen_s_max;
+        if seen_s.is_nan() || seen_s < 0.0 {
+            return Err(Error::Invalid(format!("session: missing_seen_s_max = {seen_s}, expected seconds, not below 0, or inf")));
         }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {
@@ -200,6 +208,8 @@ mod tests {
             ("update_mass_min = 1.5", "update_mass_min"),
             ("update_prob_min = -0.5", "update_prob_min"),
             ("out_of_order_weight = 0.0", "out_of_order_weight"),
+            ("missing_seen_s_max = -1.0", "missing_seen_s_max"),
+            ("missing_seen_s_max = nan", "missing_seen_s_max"),
             ("utterance_tokens_max = 0", "utterance_tokens_max"),
             ("[gates.speak]\nthreshold = 2.0", "speak"),
         ] {

@@ -94,6 +94,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return self.make_room(needed, moment, seen, sink);
         }
         self.tape.begin_frame();
+        self.tracker.see(moment.at, &seen.cosines);
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
         items.push(Item::Frame(seen.clone(), self.tracker.codes()));
         let hidden = self.tape.read(&items)?;

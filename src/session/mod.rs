@@ -14,6 +14,7 @@ mod frame;
 mod hands;
 mod intake;
 mod resume;
+mod sightings;
 mod summary;
 mod tape;
 mod tracker;
@@ -219,7 +220,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             dst_kind,
             unsure_since: None,
             answer_owed: false,
-            tracker: Tracker::new(task),
+            tracker: Tracker::new(task, config.missing_seen_s_max),
             perceiver,
             tape,
             reserve_tokens,

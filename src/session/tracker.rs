@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::sightings::Sightings;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::stream::{Hand, StepInfo, WarningKind};
@@ -37,12 +38,36 @@ pub(super) struct Tracker {
     told: BTreeSet<StepId>,
     /// When a step changed last.
     changed_at: Option<MediaTime>,
+    /// What was seen and not noted.
+    sightings: Sightings,
+    /// A step that was in view for this long is not missing, in seconds.
+    missing_seen_s_max: f64,
 }
 
 impl Tracker {
-    pub(super) fn new(task: Option<Task>) -> Self {
+    pub(super) fn new(task: Option<Task>, missing_seen_s_max: f64) -> Self {
         let state = task.as_ref().map(TaskState::new).unwrap_or_default();
-        Self { task, known: state.clone(), prompted: state.clone(), state, history: VecDeque::new(), told: BTreeSet::new(), changed_at: None }
+        Self {
+            task,
+            known: state.clone(),
+            prompted: state.clone(),
+            state,
+            history: VecDeque::new(),
+            told: BTreeSet::new(),
+            changed_at: None,
+            sightings: Sightings::default(),
+            missing_seen_s_max,
+        }
+    }
+
+    /// Sees a frame: its cosines `[S+1]` with the steps' words, empty where nothing compares them.
+    pub(super) fn see(&mut self, at: MediaTime, cosines: &[f32]) {
+        self.sightings.add(at, cosines, &self.state);
+    }
+
+    /// Whether a step that was not started was in view for too long to be missing.
+    fn was_seen(&self, step: StepId) -> bool {
+        self.sightings.seen_s(step) > self.missing_seen_s_max
     }
 
     pub(super) fn task(&self) -> Option<&Task> {
@@ -83,7 +108,8 @@ impl Tracker {
         let Some(task) = &self.task else { return Ok(Vec::new()) };
         Ok(match update.transition {
             Transition::Start => {
-                let missing = self.state.missing_before(task, update.step);
+                let mut missing = self.state.missing_before(task, update.step);
+                missing.retain(|step| self.state.get(*step) == Some(StepState::InProgress) || !self.was_seen(*step));
                 let amiss = Amiss { kind: WarningKind::OutOfOrder, step: update.step, missing };
                 if amiss.missing.is_empty() { Vec::new() } else { vec![amiss] }
             }
@@ -111,6 +137,9 @@ impl Tracker {
         match hand {
             Hand::Mark(step, state) => {
                 self.state.set(step, state);
+                if state == StepState::NotStarted {
+                    self.sightings.forget(step);
+                }
                 if self.state != before {
                     self.remember(at, before);
                 }
@@ -133,6 +162,7 @@ impl Tracker {
     /// Takes back every change made at `to` or later: the states as they were on the way there. Changes that
     /// were undone stay undone, and those that are too old to be undone stay.
     pub(super) fn go_back(&mut self, to: MediaTime) {
+        self.sightings.go_back(to);
         while self.history.back().is_some_and(|(at, _)| *at >= to) {
             if let Some((_, before)) = self.history.pop_back() {
                 self.state = before;
@@ -199,10 +229,10 @@ impl Tracker {
         self.told.extend(missing);
     }
 
-    /// Steps of a kind that were never begun and have not been told yet, a warning each.
+    /// Steps of a kind that were never begun nor seen and have not been told yet, a warning each.
     fn missed(&mut self, of: impl Fn(StepId) -> bool) -> Vec<Amiss> {
         let never = self.state.iter().filter(|(step, state)| *state == StepState::NotStarted && of(*step));
-        let new: Vec<StepId> = never.map(|(step, _)| step).filter(|step| !self.told.contains(step)).collect();
+        let new: Vec<StepId> = never.map(|(step, _)| step).filter(|step| !self.told.contains(step) && !self.was_seen(*step)).collect();
         self.told.extend(&new);
         new.into_iter().map(|step| Amiss { kind: WarningKind::Missed, step, missing: vec![step] }).collect()
     }
@@ -234,7 +264,7 @@ mod tests {
     fn tracker() -> Tracker {
         let task = "goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\nafter = [\"S1\"]\n\
                     [[step]]\nname = \"c\"\nafter = [\"S2\"]\n[[step]]\nname = \"d\"\nafter = [\"S2\"]\n";
-        Tracker::new(Some(Task::parse(task).unwrap()))
+        Tracker::new(Some(Task::parse(task).unwrap()), 1.5)
     }
 
     fn go(tracker: &mut Tracker, text: &str) -> Vec<String> {
@@ -277,6 +307,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_is_not_missing_though_it_was_never_noted() {
+        // Frames that fit the words of S2 best, or of no step.
+        let saw = |frames: usize| {
+            let mut t = tracker();
+            for frame in 0..=frames {
+                t.see(MediaTime(frame as f64 / 2.0), &if frame == 0 { [0.0, 0.0, 0.0, 0.0, 1.0] } else { [0.0, 1.0, 0.0, 0.0, 0.0] });
+            }
+            t
+        };
+        for (frames, missing) in [(3, vec!["OutOfOrder S3 S2"]), (4, vec![])] {
+            assert_eq!(go(&mut saw(frames), "S3->start"), missing, "{frames} frames");
+        }
+        let mut t = saw(4);
+        t.hand(MediaTime(9.0), Hand::Mark(StepId(1), StepState::NotStarted)).unwrap();
+        assert_eq!(go(&mut t, "S3->start"), ["OutOfOrder S3 S2"], "a person knows better");
+        let mut t = saw(4);
+        go(&mut t, "S3->start");
+        go(&mut t, "S3->complete");
+        assert_eq!(told(&t.amiss_at_end()), ["Missed S1 S1", "Missed S4 S4"]);
+        let mut t = saw(4);
+        go(&mut t, "S2->start");
+        assert_eq!(go(&mut t, "S3->start"), ["OutOfOrder S3 S2"], "it is known to go on");
+    }
+
+    #[test]
     fn at_the_end_it_depends_on_how_far_the_task_went() {
         let mut t = tracker();
         go(&mut t, "S2->start");
@@ -297,7 +352,7 @@ mod tests {
         go(&mut t, "S2->start");
         assert_eq!(t.amiss_at_end(), []);
         // Without a word about the order nothing is known to be left out.
-        let mut t = Tracker::new(Some(Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap()));
+        let mut t = Tracker::new(Some(Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap()), 1.5);
         go(&mut t, "S2->start");
         go(&mut t, "S2->complete");
         assert_eq!((t.left_out(MediaTime(60.0)), t.amiss_at_end()), (vec![], vec![]));
@@ -344,6 +399,6 @@ mod tests {
         assert!(tracker().check_hand(Hand::Jump(StepId(3))).is_ok());
         assert!(tracker().check_hand(Hand::Jump(StepId(4))).is_err());
         assert!(tracker().check_hand(Hand::Mark(StepId(9), StepState::Completed)).is_err());
-        assert!(Tracker::new(None).check_hand(Hand::Undo).is_err());
+        assert!(Tracker::new(None, 1.5).check_hand(Hand::Undo).is_err());
     }
 }
