@@ -40,8 +40,6 @@ pub(super) struct Tracker {
     changed_at: Option<MediaTime>,
     /// What was seen and not noted.
     sightings: Sightings,
-    /// A step that was in view for this long is not missing, in seconds.
-    missing_seen_s_max: f64,
 }
 
 impl Tracker {
@@ -55,19 +53,13 @@ impl Tracker {
             history: VecDeque::new(),
             told: BTreeSet::new(),
             changed_at: None,
-            sightings: Sightings::default(),
-            missing_seen_s_max,
+            sightings: Sightings::new(missing_seen_s_max),
         }
     }
 
     /// Sees a frame: its cosines `[S+1]` with the steps' words, empty where nothing compares them.
     pub(super) fn see(&mut self, at: MediaTime, cosines: &[f32]) {
         self.sightings.add(at, cosines, &self.state);
-    }
-
-    /// Whether a step that was not started was in view for too long to be missing.
-    fn was_seen(&self, step: StepId) -> bool {
-        self.sightings.seen_s(step) > self.missing_seen_s_max
     }
 
     pub(super) fn task(&self) -> Option<&Task> {
@@ -109,7 +101,7 @@ impl Tracker {
         Ok(match update.transition {
             Transition::Start => {
                 let mut missing = self.state.missing_before(task, update.step);
-                missing.retain(|step| self.state.get(*step) == Some(StepState::InProgress) || !self.was_seen(*step));
+                missing.retain(|step| self.state.get(*step) == Some(StepState::InProgress) || !self.sightings.was_seen(*step));
                 let amiss = Amiss { kind: WarningKind::OutOfOrder, step: update.step, missing };
                 if amiss.missing.is_empty() { Vec::new() } else { vec![amiss] }
             }
@@ -232,7 +224,7 @@ impl Tracker {
     /// Steps of a kind that were never begun nor seen and have not been told yet, a warning each.
     fn missed(&mut self, of: impl Fn(StepId) -> bool) -> Vec<Amiss> {
         let never = self.state.iter().filter(|(step, state)| *state == StepState::NotStarted && of(*step));
-        let new: Vec<StepId> = never.map(|(step, _)| step).filter(|step| !self.told.contains(step) && !self.was_seen(*step)).collect();
+        let new: Vec<StepId> = never.map(|(step, _)| step).filter(|step| !self.told.contains(step) && !self.sightings.was_seen(*step)).collect();
         self.told.extend(&new);
         new.into_iter().map(|step| Amiss { kind: WarningKind::Missed, step, missing: vec![step] }).collect()
     }

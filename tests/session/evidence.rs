@@ -5,11 +5,11 @@ use std::sync::Arc;
 use proact::dialogue::layout::{Bytes, TextCodec};
 use proact::dialogue::task::{StepState, Task};
 use proact::session::{NoPerceiver, Session, SessionConfig};
-use proact::stream::Hand;
-use proact::units::StepId;
+use proact::stream::{Content, Event, Frame, Hand, Input};
+use proact::units::{FrameIdx, MediaTime, StepId};
 
-use super::fake::{Fake, Scene};
-use super::{Bench, ROOMY, config, hand, tea};
+use super::fake::{Fake, Scene, WIDTH};
+use super::{Bench, FRAME_S, ROOMY, config, hand, tea};
 
 fn wanted() -> SessionConfig {
     SessionConfig { step_evidence: true, ..config() }
@@ -68,6 +68,29 @@ fn without_a_task_or_a_model_that_wants_it_there_is_none() {
         assert_eq!(*bench.model.evidence.lock().unwrap(), [(0, 0, Vec::new())]);
         assert!(bench.model.told.lock().unwrap().iter().all(|(_, cosines, states)| *cosines == 0 && states.is_empty()));
     }
+}
+
+/// Warnings of a session that begins the second step at the last of so many frames, all of which look like the first.
+fn warned_after(frames: u16, missing_seen_s_max: f64) -> usize {
+    let task = Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\nafter = [\"S1\"]\n").unwrap();
+    let mut script = vec![Scene::default(); usize::from(frames)];
+    script[usize::from(frames) - 1] = Scene::new(&["S2->start"], "");
+    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(task), SessionConfig { missing_seen_s_max, ..wanted() });
+    bench.feed((0..frames).map(|i| {
+        let mut features = vec![f32::from(i); 2 * WIDTH];
+        features["Boil".len() % WIDTH] = 1e3;
+        let content = Content::Features(features.into());
+        Input::Frame(Frame { idx: FrameIdx(u64::from(i)), at: MediaTime(f64::from(i) * FRAME_S), content })
+    }));
+    bench.events.iter().filter(|event| matches!(event, Event::Warning { .. })).count()
+}
+
+#[test]
+fn a_step_that_was_in_view_is_not_missing() {
+    // The first frame has no length.
+    assert_eq!(warned_after(4, 1.5), 1);
+    assert_eq!(warned_after(5, 1.5), 0);
+    assert_eq!(warned_after(5, f64::INFINITY), 1);
 }
 
 #[test]
