@@ -51,6 +51,9 @@ pub struct SessionConfig {
     /// A step that nobody noted is missing, which a warning tells, unless it was in view for longer than this, in seconds, as far
     /// as pictures and its words tell. `inf`: whatever was seen. What was seen before a session was resumed is not known.
     pub missing_seen_s_max: f64,
+    /// A start that the task's order does not allow yet is refused while the frame looks as it did when a step began that is
+    /// still being done: the cosine of their features is at least this. `inf`: never.
+    pub same_picture_cosine_min: f32,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
     /// Tokens of the person's words that may wait for one frame at most.
@@ -100,6 +103,8 @@ impl Default for SessionConfig {
             out_of_order_weight: 0.3,
             // Three frames at 2 a second: fewer were also seen of steps that were left out (validation recordings).
             missing_seen_s_max: 1.5,
+            // Of such starts all that were right had 0.65 or less, and all that were wrong 0.97 or more (validation recordings).
+            same_picture_cosine_min: 0.9,
             // Three long sentences.
             utterance_tokens_max: 96,
             user_tokens_max: 256,
@@ -153,6 +158,10 @@ impl SessionConfig {
         let seen_s = self.missing_seen_s_max;
         if seen_s.is_nan() || seen_s < 0.0 {
             return Err(Error::Invalid(format!("session: missing_seen_s_max = {seen_s}, expected seconds, not below 0, or inf")));
+        }
+        let same = self.same_picture_cosine_min;
+        if same.is_nan() || same < -1.0 {
+            return Err(Error::Invalid(format!("session: same_picture_cosine_min = {same}, expected a cosine, or inf")));
         }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {
@@ -211,6 +220,8 @@ mod tests {
             ("out_of_order_weight = 0.0", "out_of_order_weight"),
             ("missing_seen_s_max = -1.0", "missing_seen_s_max"),
             ("missing_seen_s_max = nan", "missing_seen_s_max"),
+            ("same_picture_cosine_min = -1.5", "same_picture_cosine_min"),
+            ("same_picture_cosine_min = nan", "same_picture_cosine_min"),
             ("utterance_tokens_max = 0", "utterance_tokens_max"),
             ("[gates.speak]\nthreshold = 2.0", "speak"),
         ] {

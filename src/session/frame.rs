@@ -94,7 +94,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return self.make_room(needed, moment, seen, sink);
         }
         self.tape.begin_frame();
-        self.tracker.see(moment.at, &seen.cosines);
+        self.tracker.see(moment.at, &seen.features, &seen.cosines);
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
         items.push(Item::Frame(seen.clone(), self.tracker.codes()));
         let hidden = self.tape.read(&items)?;
@@ -257,6 +257,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.stage = Stage::Update(draft);
             return Ok(());
         };
+        if let Some(why) = self.tracker.doubt(update) {
+            return self.refuse_update(draft, why, sink);
+        }
         let amiss = match self.tracker.apply(draft.moment.at, update) {
             Ok(amiss) => amiss,
             Err(why) => return self.refuse_update(draft, why, sink),

@@ -98,7 +98,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         }
         (self.config, self.dst_gate, self.reserve_tokens) = (config, dst_gate, reserve_tokens);
         let goal = task.goal.clone();
-        self.tracker = Tracker::new(Some(task), self.config.missing_seen_s_max);
+        self.tracker = Tracker::new(Some(task), &self.config);
         self.goal_told.clear();
         sink.emit(&Event::Task { at: self.now(), goal, steps: self.tracker.steps(true) })?;
         self.begin_anew(self.recent.iter().cloned().collect())?;

@@ -6,6 +6,7 @@
 //! may be too small, the context policy acts (`context.rs`). What the person does to the session itself,
 //! between two inputs, is in `hands.rs`. Models of ProAssist's own layout decide in `chat.rs`. No thread, no clock, no screen.
 
+mod beginnings;
 mod chat;
 mod codec;
 mod config;
@@ -220,7 +221,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             dst_kind,
             unsure_since: None,
             answer_owed: false,
-            tracker: Tracker::new(task, config.missing_seen_s_max),
+            tracker: Tracker::new(task, &config),
             perceiver,
             tape,
             reserve_tokens,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::beginnings::Beginnings;
+use super::config::SessionConfig;
 use super::sightings::Sightings;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
@@ -40,10 +42,12 @@ pub(super) struct Tracker {
     changed_at: Option<MediaTime>,
     /// What was seen and not noted.
     sightings: Sightings,
+    /// What was seen when steps began.
+    beginnings: Beginnings,
 }
 
 impl Tracker {
-    pub(super) fn new(task: Option<Task>, missing_seen_s_max: f64) -> Self {
+    pub(super) fn new(task: Option<Task>, config: &SessionConfig) -> Self {
         let state = task.as_ref().map(TaskState::new).unwrap_or_default();
         Self {
             task,
@@ -53,13 +57,15 @@ impl Tracker {
             history: VecDeque::new(),
             told: BTreeSet::new(),
             changed_at: None,
-            sightings: Sightings::new(missing_seen_s_max),
+            sightings: Sightings::new(config.missing_seen_s_max),
+            beginnings: Beginnings::new(config.same_picture_cosine_min),
         }
     }
 
-    /// Sees a frame: its cosines `[S+1]` with the steps' words, empty where nothing compares them.
-    pub(super) fn see(&mut self, at: MediaTime, cosines: &[f32]) {
+    /// Sees a frame: its features `[V*Dv]` and cosines `[S+1]` with the steps' words, empty where nothing compares them.
+    pub(super) fn see(&mut self, at: MediaTime, features: &Arc<[f32]>, cosines: &[f32]) {
         self.sightings.add(at, cosines, &self.state);
+        self.beginnings.see(features);
     }
 
     pub(super) fn task(&self) -> Option<&Task> {
@@ -89,11 +95,24 @@ impl Tracker {
         self.state.iter().map(info).collect()
     }
 
+    /// Why an update that the state allows is not believed: a step before its turn, begun with a picture that began another.
+    pub(super) fn doubt(&self, update: Update) -> Option<String> {
+        let task = self.task.as_ref().filter(|_| update.transition == Transition::Start)?;
+        if self.state.missing_before(task, update.step).is_empty() {
+            return None;
+        }
+        let of = self.beginnings.of_this_picture(update.step, &self.state)?;
+        Some(format!("{} before its turn, and the picture is still like that in which {of} began", update.step))
+    }
+
     /// Applies what the model wrote, and tells what is amiss with it.
     pub(super) fn apply(&mut self, at: MediaTime, update: Update) -> Result<Vec<Amiss>, String> {
         let before = self.state.clone();
         self.state.apply(update)?;
         self.remember(at, before);
+        if update.transition == Transition::Start {
+            self.beginnings.add(at, update.step);
+        }
         if let Some(state) = self.state.get(update.step) {
             self.known.set(update.step, state);
         }
@@ -155,6 +174,7 @@ impl Tracker {
     /// were undone stay undone, and those that are too old to be undone stay.
     pub(super) fn go_back(&mut self, to: MediaTime) {
         self.sightings.go_back(to);
+        self.beginnings.go_back(to);
         while self.history.back().is_some_and(|(at, _)| *at >= to) {
             if let Some((_, before)) = self.history.pop_back() {
                 self.state = before;
@@ -256,7 +276,7 @@ mod tests {
     fn tracker() -> Tracker {
         let task = "goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\nafter = [\"S1\"]\n\
                     [[step]]\nname = \"c\"\nafter = [\"S2\"]\n[[step]]\nname = \"d\"\nafter = [\"S2\"]\n";
-        Tracker::new(Some(Task::parse(task).unwrap()), 1.5)
+        Tracker::new(Some(Task::parse(task).unwrap()), &SessionConfig::default())
     }
 
     fn go(tracker: &mut Tracker, text: &str) -> Vec<String> {
@@ -271,6 +291,30 @@ mod tests {
 
     fn told(amiss: &[Amiss]) -> Vec<String> {
         amiss.iter().map(tell).collect()
+    }
+
+    /// Features of a frame without a picture.
+    const NOTHING: [f32; 2] = [0.0, 0.0];
+
+    #[test]
+    fn a_step_before_its_turn_is_doubted_while_the_picture_is_that_in_which_another_began() {
+        let (mut t, doubt) = (tracker(), |t: &Tracker, text: &str| t.doubt(Update::parse(text).unwrap()));
+        t.see(MediaTime(0.0), &[1.0, 0.0].into(), &[]);
+        go(&mut t, "S1->start");
+        t.see(MediaTime(0.5), &[1.0, 0.1].into(), &[]);
+        let why = doubt(&t, "S3->start").unwrap();
+        assert!(why.contains("S3 before its turn") && why.contains("S1 began"), "{why}");
+        assert_eq!(doubt(&t, "S1->complete"), None, "what ends may look as it began");
+        t.see(MediaTime(1.0), &[0.5, 1.0].into(), &[]);
+        assert_eq!(doubt(&t, "S3->start"), None, "another picture");
+        t.see(MediaTime(1.5), &[1.0, 0.1].into(), &[]);
+        go(&mut t, "S1->complete");
+        assert_eq!(["S2->start", "S3->start"].map(|text| doubt(&t, text)), [None, None], "S1 is no longer being done");
+        go(&mut t, "S2->start");
+        go(&mut t, "S2->complete");
+        go(&mut t, "S4->start");
+        assert_eq!(doubt(&t, "S3->start"), None, "it is its turn");
+        assert_eq!(Tracker::new(None, &SessionConfig::default()).doubt(Update::parse("S1->start").unwrap()), None);
     }
 
     #[test]
@@ -304,7 +348,7 @@ mod tests {
         let saw = |frames: usize| {
             let mut t = tracker();
             for frame in 0..=frames {
-                t.see(MediaTime(frame as f64 / 2.0), &if frame == 0 { [0.0, 0.0, 0.0, 0.0, 1.0] } else { [0.0, 1.0, 0.0, 0.0, 0.0] });
+                t.see(MediaTime(frame as f64 / 2.0), &NOTHING.into(), &if frame == 0 { [0.0, 0.0, 0.0, 0.0, 1.0] } else { [0.0, 1.0, 0.0, 0.0, 0.0] });
             }
             t
         };
@@ -344,7 +388,7 @@ mod tests {
         go(&mut t, "S2->start");
         assert_eq!(t.amiss_at_end(), []);
         // Without a word about the order nothing is known to be left out.
-        let mut t = Tracker::new(Some(Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap()), 1.5);
+        let mut t = Tracker::new(Some(Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap()), &SessionConfig::default());
         go(&mut t, "S2->start");
         go(&mut t, "S2->complete");
         assert_eq!((t.left_out(MediaTime(60.0)), t.amiss_at_end()), (vec![], vec![]));
@@ -391,6 +435,6 @@ mod tests {
         assert!(tracker().check_hand(Hand::Jump(StepId(3))).is_ok());
         assert!(tracker().check_hand(Hand::Jump(StepId(4))).is_err());
         assert!(tracker().check_hand(Hand::Mark(StepId(9), StepState::Completed)).is_err());
-        assert!(Tracker::new(None, 1.5).check_hand(Hand::Undo).is_err());
+        assert!(Tracker::new(None, &SessionConfig::default()).check_hand(Hand::Undo).is_err());
     }
 }

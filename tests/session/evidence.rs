@@ -93,6 +93,33 @@ fn a_step_that_was_in_view_is_not_missing() {
     assert_eq!(warned_after(5, f64::INFINITY), 1);
 }
 
+/// Steps that begin where the model wants one in the first frame and another, before its turn, in a second of that cosine with it.
+fn begun(cosine: f32, same_picture_cosine_min: f32) -> Vec<StepId> {
+    let task = Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\nafter = [\"S1\"]\n").unwrap();
+    let script = vec![Scene::new(&["S1->start"], ""), Scene::new(&["S2->start"], "")];
+    let config = SessionConfig { same_picture_cosine_min, ..config() };
+    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(task), config);
+    bench.feed([1.0, cosine].into_iter().enumerate().map(|(i, cosine)| {
+        // The first number is the frame's, for the script.
+        let mut features = vec![0.0; 2 * WIDTH];
+        features[0] = i as f32;
+        (features[1], features[2]) = (1e6 * cosine, 1e6 * (1.0 - cosine * cosine).sqrt());
+        let content = Content::Features(features.into());
+        Input::Frame(Frame { idx: FrameIdx(i as u64), at: MediaTime(i as f64 * FRAME_S), content })
+    }));
+    let refused = bench.events.iter().filter(|event| matches!(event, Event::Rejected { why, .. } if why.contains("before its turn"))).count();
+    let starts: Vec<StepId> = bench.events.iter().filter_map(|event| if let Event::Transition { step, .. } = event { Some(*step) } else { None }).collect();
+    assert_eq!(starts.len() + refused, 2);
+    starts
+}
+
+#[test]
+fn a_picture_that_began_a_step_begins_no_other_before_its_turn() {
+    assert_eq!(begun(0.95, 0.9), [StepId(0)]);
+    assert_eq!(begun(0.85, 0.9), [StepId(0), StepId(1)]);
+    assert_eq!(begun(0.95, f32::INFINITY), [StepId(0), StepId(1)]);
+}
+
 #[test]
 fn a_session_that_cannot_read_words_is_refused() {
     let model = Arc::new(Fake::new(ROOMY, Vec::new()));
