@@ -12,7 +12,7 @@ use proact::model::config::AssistantConfig;
 use proact::model::evidence::{Frames, IDLE_WORDS, StepWords, Steps};
 use proact::model::weights::Weights;
 use proact::model::{Backbone, Evidence, Perceiver, Piece};
-use proact::units::TokenId;
+use proact::units::{StepId, TokenId};
 
 const CPU: Device = Device::Cpu;
 const STEPS: usize = 3;
@@ -21,11 +21,15 @@ fn config() -> AssistantConfig {
     AssistantConfig { step_evidence: true, ..assistant_config() }
 }
 
+/// What each step needs.
+const AFTER: [&[u16]; STEPS] = [&[], &[0], &[0, 1]];
+
 /// The second step's id has two tokens; the first and the third step are nearly the same.
 fn steps() -> Steps {
     Steps {
         ids: vec![vec![TokenId(10)], vec![TokenId(11), TokenId(12)], vec![TokenId(13)]],
         likeness: vec![1.0, 0.1, 0.8, 0.1, 1.0, -0.2, 0.8, -0.2, 1.0],
+        after: AFTER.iter().map(|after| after.iter().copied().map(StepId).collect()).collect(),
     }
 }
 
@@ -34,9 +38,10 @@ fn named(ids: [Vec<TokenId>; STEPS]) -> Steps {
     Steps { ids: ids.to_vec(), ..steps() }
 }
 
-/// Cosines and states of two frames.
+/// Cosines and states of three frames. The second comes when all is over; in the third the second step is
+/// ready and the last one is not.
 fn frames() -> (Vec<f32>, Vec<u8>) {
-    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35], vec![0, 1, 0, 2, 2, 2])
+    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35, 0.1, 0.2, 0.3, -0.1], vec![0, 1, 0, 2, 2, 2, 2, 0, 0])
 }
 
 fn refused<T>(result: Result<T>, words: &[&str]) {
@@ -73,13 +78,16 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
         let q: Vec<f64> = (0..STEPS).map(|k| (0..STEPS).map(|j| p[j] * (strict * (f64::from(likeness[j * STEPS + k]) - 1.0)).exp()).sum()).collect();
         let mut f = [0.0; STEPS];
         let mut none = 1.0;
-        for k in (0..STEPS).filter(|k| states[*k] == 0) {
+        for k in (0..STEPS).filter(|k| states[*k] != 2) {
             f[k] = q[k] * none;
             none *= 1.0 - 0.999 * q[k];
         }
+        let done = |k: &u16| states[usize::from(*k)] == 2;
+        let ready = |k: usize| states[k] == 1 || states[k] == 0 && AFTER[k].iter().all(done);
+        let may_be = p[STEPS] + (0..STEPS).filter(|k| ready(*k)).map(|k| q[k]).sum::<f64>();
         let shares = |p: &[f64]| -> Vec<f64> {
             let by_state = (0..3u8).map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum());
-            by_state.chain([first.map_or(0.0, |k| p[k])]).collect()
+            by_state.chain([first.map_or(0.0, |k| p[k]), (0..STEPS).filter(|k| ready(*k)).map(|k| p[k]).sum()]).collect()
         };
         let shares = [shares(&p), shares(&q), vec![p[STEPS]]].concat();
         let parts = [
@@ -87,6 +95,7 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
             ("mm.step.open.weight", sum(&|k| f64::from(u8::from(states[k] == 1)))),
             ("mm.step.next.weight", sum(&|k| f64::from(u8::from(first == Some(k))))),
             ("mm.step.first.weight", sum(&|k| f[k])),
+            ("mm.step.ready.weight", sum(&|k| if ready(k) { q[k] / may_be } else { 0.0 })),
             ("mm.step.states.weight", shares),
         ];
         for d in 0..width {
@@ -104,9 +113,9 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let config = config();
     let weights = Weights::trainable(3, &CPU);
     let model = Assistant::new(&config, &weights)?;
-    let features = Tensor::randn(0f32, 1.0, (2, config.vision_length), &CPU)?;
+    let features = Tensor::randn(0f32, 1.0, (3, config.vision_length), &CPU)?;
     let (cosines, states) = frames();
-    let cosines_tensor = Tensor::from_slice(&cosines, (2, STEPS + 1), &CPU)?;
+    let cosines_tensor = Tensor::from_slice(&cosines, (3, STEPS + 1), &CPU)?;
     let steps = steps();
     let evidence = Frames { cosines: &cosines_tensor, states: &states, steps: &steps };
     let with = model.see(&features, Some(evidence))?;
@@ -120,8 +129,8 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     assert!(found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999, "{found:?}");
 
     // A marker takes the same, on its token.
-    let told = model.tell(&[40, 41], Some(evidence))?;
-    let told: Vec<f32> = (told - model.tell(&[40, 41], None)?)?.flatten_all()?.to_vec1()?;
+    let told = model.tell(&[40, 41, 42], Some(evidence))?;
+    let told: Vec<f32> = (told - model.tell(&[40, 41, 42], None)?)?.flatten_all()?.to_vec1()?;
     assert!(figures(&told, &expected).max_abs < 1e-4);
 
     let fused = Assistant::new(&config, &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU))?;
@@ -189,6 +198,8 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
     let nan = [0.1, f32::NAN, 0.0, 0.0];
     let wordless = named([vec![], vec![TokenId(1)], vec![TokenId(2)]]);
     let unknown = named([vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]]);
+    let needy = Steps { after: vec![vec![], vec![StepId(3)], vec![]], ..steps.clone() };
+    let free = Steps { after: vec![vec![]; 2], ..steps.clone() };
     let unlike = Steps { likeness: vec![1.0; 4], ..steps.clone() };
     let none = Steps::default();
     let mut memory = model.new_memory()?;
@@ -202,6 +213,8 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
     refused(read(Evidence { steps: &wordless, ..good }), &["without tokens"]);
     refused(read(Evidence { steps: &unknown, ..good }), &["96"]);
     refused(read(Evidence { steps: &unlike, ..good }), &["3 steps", "4 cosines"]);
+    refused(read(Evidence { steps: &needy, ..good }), &["3 steps", "need", "StepId(3)"]);
+    refused(read(Evidence { steps: &free, ..good }), &["a list for each"]);
     read(Evidence::default())?;
     let other = named([vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]]);
     let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { steps: &other, ..good })];
@@ -241,8 +254,9 @@ impl Perceiver for Letters {
 
 #[test]
 fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result<()> {
-    let words = StepWords::read(&Letters, vec![("abc defg", vec![TokenId(1)]), ("abcd", vec![TokenId(2)])])?;
+    let words = StepWords::read(&Letters, vec![("abc defg", vec![TokenId(1)], &[]), ("abcd", vec![TokenId(2)], &[StepId(0)])])?;
     assert_eq!(words.steps().ids, [[TokenId(1)], [TokenId(2)]]);
+    assert_eq!(words.steps().after, [vec![], vec![StepId(0)]]);
     assert!(figures(&words.steps().likeness, &[1.0, 0.6, 0.6, 1.0]).max_abs < 1e-6, "(3,4)/5 and (1,0)");
     // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing` and 13 more letters.
     let idle = 13.0 / (7.0f32 * 7.0 + 13.0 * 13.0).sqrt();
@@ -252,7 +266,7 @@ fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result
     assert_eq!(words.cosines(&[0.0; 4])?, [0.0; 3], "a dark feature is like nothing");
     refused(words.cosines(&[1.0]), &["1 numbers", "2"]);
     for bad in ["short", "endless", ""] {
-        refused(StepWords::read(&Letters, vec![(bad, Vec::new())]), &[bad, "expected 2"]);
+        refused(StepWords::read(&Letters, vec![(bad, Vec::new(), &[])]), &[bad, "expected 2"]);
     }
     Ok(())
 }

@@ -139,9 +139,9 @@ impl Assistant {
     }
 
     /// What evidence adds to the tokens that carry it, `[F,D]`.
-    fn weigh(&self, Frames { cosines, states, steps }: Frames<'_>) -> Result<Tensor> {
+    fn weigh(&self, frames: Frames<'_>) -> Result<Tensor> {
         let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
-        layer.forward(cosines, states, &steps.likeness, &self.embed_ids(&steps.ids)?)
+        layer.forward(frames, &self.embed_ids(&frames.steps.ids)?)
     }
 
     /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.

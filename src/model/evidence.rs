@@ -5,16 +5,17 @@
 //! ```text
 //! p_k  = softmax(exp(scale) * cos(frame, words of the steps; words for no step))     zero-shot, as CLIP and SigLIP do
 //! q_k  = sum_j p_j exp(exp(strict) * (cos(words of j, words of k) - 1))              p, when words are read loosely
-//! f_k  = q_k prod_(i < k) (1 - q_i), over the steps not started                      the first of those it may be
+//! f_k  = q_k prod_(i < k) (1 - q_i), over the steps not completed                    the first of those it may be
+//! r_k  = q_k / (sum_(j ready) q_j + p_none), over the steps that are ready            which it is if the task's order holds
 //! e_k  = norm(row of step k's id in the token table)
 //! token(frame) = projector(frame) + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
-//!              + F sum_k f_k e_k
-//!              + V [p of steps not started, in progress, completed; q of the same; p and q of the first not started; p of no step]
+//!              + F sum_k f_k e_k + R sum_k r_k e_k
+//!              + V [p of steps not started, in progress, completed, first not started, ready; q of the same; p of no step]
 //! ```
 //!
 //! A recipe often does one thing twice, "Cook 5 to 6 minutes until the tofu is browned" and "Cook until tofu turns brown".
 //! The pictures are the same, so p says whichever words fit a little better, and only the order tells them apart: that is
-//! what q and f are for.
+//! what q, f and r are for. A step is *ready* when it is in progress, or not started while all that it needs is completed.
 //!
 //! A frame's updates make its own states old. So the markers behind it, `[DST]`, `[ASST]` and an update's `<eot>`, where the
 //! heads are read again and a sentence begins, get the same sum with the states reached by then, on their own row.
@@ -26,7 +27,7 @@ use super::nn::{Linear, Mode, RmsNorm, Rows, ops};
 use super::weights::{Init, Weights};
 use super::{Evidence, Perceiver};
 use crate::error::{Error, Result};
-use crate::units::TokenId;
+use crate::units::{StepId, TokenId};
 
 /// What is said of a picture in which no step is being done: the last of the words that a frame is compared with. The
 /// towers that this project trains learn it as a caption.
@@ -47,10 +48,12 @@ pub struct Steps {
     pub ids: Vec<Vec<TokenId>>,
     /// Cosines `[S*S]` of the steps' words with each other, row-major.
     pub likeness: Vec<f32>,
+    /// For each step those that must be completed before it.
+    pub after: Vec<Vec<StepId>>,
 }
 
 /// No steps: those of a session without a task.
-pub(super) static NO_STEPS: Steps = Steps { ids: Vec::new(), likeness: Vec::new() };
+pub(super) static NO_STEPS: Steps = Steps { ids: Vec::new(), likeness: Vec::new(), after: Vec::new() };
 
 /// The words that frames are compared with: each step's, then those for no step.
 #[derive(Clone, Debug, Default)]
@@ -61,12 +64,13 @@ pub struct StepWords {
 }
 
 impl StepWords {
-    /// Has the steps' words read; `steps` gives each step's name with the tokens of its id.
+    /// Has the steps' words read; `steps` gives each step's name with the tokens of its id and the steps that it needs.
     ///
     /// # Errors
     /// The perceiver cannot read words, or gave what is no feature.
-    pub fn read<P: Perceiver>(perceiver: &P, steps: Vec<(&str, Vec<TokenId>)>) -> Result<Self> {
-        let (names, ids): (Vec<&str>, Vec<Vec<TokenId>>) = steps.into_iter().unzip();
+    pub fn read<P: Perceiver>(perceiver: &P, steps: Vec<(&str, Vec<TokenId>, &[StepId])>) -> Result<Self> {
+        let after = steps.iter().map(|(.., after)| after.to_vec()).collect();
+        let (names, ids): (Vec<&str>, Vec<Vec<TokenId>>) = steps.into_iter().map(|(name, ids, _)| (name, ids)).unzip();
         let read = |words: &str| -> Result<Vec<f32>> {
             let feature = perceiver.read(words)?;
             let length = feature.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -79,7 +83,7 @@ impl StepWords {
         let features: Vec<Vec<f32>> = names.into_iter().chain([IDLE_WORDS]).map(read).collect::<Result<_>>()?;
         let words = &features[..ids.len()];
         let likeness = words.iter().flat_map(|a| words.iter().map(|b| dot(a, b))).collect();
-        Ok(Self { steps: Steps { ids, likeness }, features })
+        Ok(Self { steps: Steps { ids, likeness, after }, features })
     }
 
     /// The steps.
@@ -109,6 +113,8 @@ const STATES: usize = 3;
 const NOT_STARTED: u8 = 0;
 /// The state of a step in progress.
 const IN_PROGRESS: u8 = 1;
+/// The state of a step that is over.
+const COMPLETED: u8 = 2;
 
 /// Evidence of F frames of one task.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +127,11 @@ pub struct Frames<'a> {
     pub steps: &'a Steps,
 }
 
-/// What is said of p and q besides the steps' ids: both by state, both of the first step not started, and p of no step.
-pub(crate) const SHARES: usize = 2 * STATES + 3;
+/// What is said of p and q besides the steps' ids: both by state, of the first step not started and of those ready, and p of
+/// no step.
+pub(crate) const SHARES: usize = 2 * (STATES + 2) + 1;
+/// Keeps shares of what is impossible finite.
+const POSSIBLE: f64 = 1e-9;
 /// Keeps the logarithm of what is certain finite.
 const CERTAIN: f64 = 0.999;
 
@@ -136,6 +145,7 @@ pub(super) struct EvidenceLayer {
     open: Linear,
     next: Linear,
     first: Linear,
+    ready: Linear,
     states: Linear,
     mode: Mode,
 }
@@ -155,21 +165,21 @@ impl EvidenceLayer {
             open: weights.linear("mm.step.open", (width, width), GAIN, Rows::Few)?,
             next: weights.linear("mm.step.next", (width, width), GAIN, Rows::Few)?,
             first: weights.linear("mm.step.first", (width, width), GAIN, Rows::Few)?,
+            ready: weights.linear("mm.step.ready", (width, width), GAIN, Rows::Few)?,
             states: weights.linear("mm.step.states", (width, SHARES), GAIN, Rows::Few)?,
             mode: weights.mode(),
         })
     }
 
-    /// Cosines `[F,S+1]`, states `[F*S]`, the steps' likeness `[S*S]` and their ids' rows of the token table `[S,D]` -> what
-    /// is added to each frame's tokens, `[F,D]`.
+    /// Evidence of F frames and the steps' ids' rows of the token table `[S,D]` -> what is added to each frame's tokens, `[F,D]`.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn forward(&self, cosines: &Tensor, states: &[u8], likeness: &[f32], ids: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, Frames { cosines, states, steps: known }: Frames<'_>, ids: &Tensor) -> Result<Tensor> {
         let (steps, frames, device) = (ids.dim(0)?, cosines.dim(0)?, cosines.device());
         let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
         let p = probs.narrow(1, 0, steps)?.contiguous()?;
-        let apart = (Tensor::from_slice(likeness, (steps, steps), device)? - 1.0)?;
+        let apart = (Tensor::from_slice(&known.likeness, (steps, steps), device)? - 1.0)?;
         let q = p.matmul(&apart.broadcast_mul(&self.strict.exp()?)?.exp()?)?;
         let mask = |chosen: Vec<bool>| {
             let mask: Vec<f32> = chosen.into_iter().map(|b| f32::from(u8::from(b))).collect();
@@ -178,19 +188,25 @@ impl EvidenceLayer {
         let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
         let by_state = (0..STATES as u8).map(having).collect::<candle_core::Result<Vec<Tensor>>>()?;
         let next = mask(states.chunks_exact(steps).flat_map(first_not_started).collect())?;
+        let ready = mask(states.chunks_exact(steps).flat_map(|states| ready(states, &known.after)).collect())?;
         let mut shares = Vec::with_capacity(SHARES);
         for probs in [&p, &q] {
-            for mask in by_state.iter().chain([&next]) {
+            for mask in by_state.iter().chain([&next, &ready]) {
                 shares.push((probs * mask)?.sum_keepdim(1)?);
             }
         }
-        shares.push(probs.narrow(1, steps, 1)?);
+        let none = probs.narrow(1, steps, 1)?.contiguous()?;
+        shares.push(none.clone());
         let ids = self.norm.forward(ids)?;
         let seen = self.seen.forward(&p.matmul(&ids)?)?;
-        let open = self.open.forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
+        let begun = self.open.forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
         let next = self.next.forward(&next.matmul(&ids)?)?;
-        let first = self.first.forward(&may_be_first(&(q * &by_state[usize::from(NOT_STARTED)])?)?.matmul(&ids)?)?;
-        Ok(((((seen + open)? + next)? + first)? + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
+        let open = (&by_state[usize::from(NOT_STARTED)] + &by_state[usize::from(IN_PROGRESS)])?;
+        let q_ready = (&q * ready)?;
+        let may_be = ((q_ready.sum_keepdim(1)? + none)? + POSSIBLE)?;
+        let ready = self.ready.forward(&q_ready.broadcast_div(&may_be)?.matmul(&ids)?)?;
+        let first = self.first.forward(&may_be_first(&(q * open)?)?.matmul(&ids)?)?;
+        Ok((((((seen + begun)? + next)? + first)? + ready)? + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
     }
 }
 
@@ -207,6 +223,15 @@ fn may_be_first(q: &Tensor) -> Result<Tensor> {
 fn first_not_started(states: &[u8]) -> impl Iterator<Item = bool> {
     let first = states.iter().position(|s| *s == NOT_STARTED);
     (0..states.len()).map(move |k| Some(k) == first)
+}
+
+/// `true` at the steps that are in progress, or not started while all that they need is completed.
+fn ready(states: &[u8], after: &[Vec<StepId>]) -> impl Iterator<Item = bool> {
+    let completed = |step: &StepId| states.get(usize::from(step.0)) == Some(&COMPLETED);
+    states.iter().zip(after).map(move |(state, after)| match *state {
+        NOT_STARTED => after.iter().all(completed),
+        state => state == IN_PROGRESS,
+    })
 }
 
 impl Default for Evidence<'_> {
@@ -229,6 +254,10 @@ impl Evidence<'_> {
         }
         if self.steps.likeness.len() != steps * steps {
             return Err(Error::Invalid(format!("evidence of {steps} steps with {} cosines of their words", self.steps.likeness.len())));
+        }
+        let needed = &self.steps.after;
+        if needed.len() != steps || needed.iter().flatten().any(|step| usize::from(step.0) >= steps) {
+            return Err(Error::Invalid(format!("evidence of {steps} steps that need {needed:?}: expected such steps, a list for each")));
         }
         if self.states.len() != steps || self.states.iter().any(|s| usize::from(*s) >= STATES) {
             return Err(Error::Invalid(format!("evidence with states {:?} for {steps} steps: expected one each, below {STATES}", self.states)));

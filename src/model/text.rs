@@ -19,7 +19,8 @@ const BIAS_INIT: f64 = -8.0;
 /// The text tower with its weights.
 #[derive(Clone, Debug)]
 pub struct TextTower {
-    config: TextConfig,
+    /// Its sizes.
+    pub config: TextConfig,
     tokens: Embedding,
     position: Tensor,
     tower: Tower,

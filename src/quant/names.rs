@@ -85,7 +85,7 @@ pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
             slots.push(slot(name, name, &[1]));
         }
         slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
-        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("first", d), ("states", SHARES)] {
+        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("first", d), ("ready", d), ("states", SHARES)] {
             let name = format!("mm.step.{name}.weight");
             slots.push(slot(name.clone(), name, &[d, inputs]));
         }

@@ -433,7 +433,7 @@ fn read_words<P: Perceiver>(perceiver: Option<&P>, layout: &Layout<'_>, task: &T
     let Some(perceiver) = perceiver else {
         return Err(Error::Invalid("the assistant compares frames with the steps' words, but the session has no vision model".into()));
     };
-    let steps: Result<Vec<_>> = task.iter().map(|(id, step)| Ok((step.name.as_str(), layout.id_tokens(id)?))).collect();
+    let steps: Result<Vec<_>> = task.iter().map(|(id, step)| Ok((step.name.as_str(), layout.id_tokens(id)?, step.after.as_slice()))).collect();
     Ok(Arc::new(StepWords::read(perceiver, steps?)?))
 }
 

@@ -42,6 +42,8 @@ pub struct AssistantTraining {
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence.
     pub shuffled_share: f32,
+    /// Share of steps whose words hardly fit what is seen, as those do that the towers never learnt.
+    pub faint_share: f32,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.

@@ -223,7 +223,7 @@ impl TrainConfig {
                 if let Some((key, _)) = numbers.iter().find(|(_, n)| *n == 0) {
                     return Err(format!("vision_training.{key} = 0: expected a number above 0"));
                 }
-                let shares = [("idle_share", settings.idle_share), ("invented_share", settings.invented_share)];
+                let shares = [("idle_share", settings.idle_share), ("misread_share", settings.misread_share), ("invented_share", settings.invented_share)];
                 match shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
                     Some((key, share)) => Err(format!("vision_training.{key} = {share}: expected a share from 0 to 1")),
                     None => Ok(()),
@@ -260,6 +260,7 @@ impl TrainConfig {
             ("assistant_training.late_share", self.assistant_training.late_share),
             ("assistant_training.early_share", self.assistant_training.early_share),
             ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
+            ("assistant_training.faint_share", self.assistant_training.faint_share),
             ("assistant_training.own_history_share", self.assistant_training.own_history_share),
             ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
             ("assistant_training.negative_share", self.assistant_training.negative_share),

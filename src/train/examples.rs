@@ -17,6 +17,7 @@ use crate::units::{MediaTime, StepId, TokenId};
 pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
 
 /// A recording with its features, ready to be cut into clips.
+#[derive(Clone)]
 pub struct Source {
     /// Annotation.
     pub recording: Recording,
@@ -61,6 +62,12 @@ impl Source {
     }
 }
 
+/// Steps whose words have such a cosine look the same, about.
+const ALIKE: f32 = 0.75;
+/// Least and most share of their cosines that faint words keep. With less a step would look like what is no step: what a
+/// person does besides the task fits no words either, and is to be passed over.
+const FAINT: (f32, f32) = (0.35, 0.85);
+
 /// How examples are made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExampleOptions {
@@ -76,8 +83,12 @@ pub struct ExampleOptions {
     /// An early event is up to this many frames early.
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence: which step is in view must then be told
-    /// from its words, not from its place in the list or from what was said to come next.
+    /// from its words, not from its place in the list or from what was said to come next. Only steps with words that are
+    /// alike keep their order.
     pub shuffled_share: f32,
+    /// Share of steps whose words fit their pictures, and all others, less than they do: of words that the towers never learnt
+    /// they know as little. What goes on must then be told from the picture, the task's order and what else it cannot be.
+    pub faint_share: f32,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
@@ -140,6 +151,8 @@ impl Example {
 /// The annotation does not fit the task or the frames.
 pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
     let displaced = |source: &Source, draw: &mut Rng| History { turns: history::displaced(source, options, draw), ..History::default() };
+    let faint = faint(source, options.faint_share, draw);
+    let source = faint.as_ref().unwrap_or(source);
     if draw.unit() >= options.shuffled_share {
         return cut(source, layout, options, &displaced(source, draw));
     }
@@ -154,13 +167,43 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
 /// # Errors
 /// As [`examples`].
 pub fn own_examples(source: &Source, wrote: &[Turn], layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+    let faint = faint(source, options.faint_share, draw);
+    let source = faint.as_ref().unwrap_or(source);
     cut(source, layout, options, &history::own(source, wrote, options.patience_s_max, draw))
+}
+
+/// The recording with the cosines of some steps' words made smaller, each step's by one factor within [`FAINT`]; none where
+/// nothing is to be done.
+fn faint(source: &Source, share: f32, draw: &mut Rng) -> Option<Source> {
+    if share <= 0.0 || source.cosines.is_empty() {
+        return None;
+    }
+    let factor = |draw: &mut Rng| if draw.unit() < share { FAINT.0 + (FAINT.1 - FAINT.0) * draw.unit() } else { 1.0 };
+    let factors: Vec<f32> = source.task.steps.iter().map(|_| factor(draw)).chain([1.0]).collect();
+    let cosines = source.cosines.chunks_exact(factors.len()).flat_map(|row| row.iter().zip(&factors).map(|(cosine, factor)| cosine * factor));
+    Some(Source { cosines: cosines.collect(), ..source.clone() })
+}
+
+/// Puts steps whose words are alike back into the order that they had among themselves: nothing else tells them apart.
+/// `likeness` is `[S*S]` or empty.
+fn keep_alike_in_order(order: &mut [usize], likeness: &[f32]) {
+    let steps = order.len();
+    let alike = |a: usize, b: usize| likeness.get(a * steps + b).is_some_and(|cosine| *cosine >= ALIKE);
+    for place in 1..steps {
+        // Alike need not be transitive: of those behind, the first in the list comes first.
+        for before in 0..place {
+            if order[before] > order[place] && alike(order[before], order[place]) {
+                order.swap(before, place);
+            }
+        }
+    }
 }
 
 /// The recording with its steps in a random order, and nothing said by the assistant.
 fn shuffled(source: &Source, draw: &mut Rng) -> Source {
     let mut order: Vec<usize> = (0..source.task.steps.len()).collect();
     draw.shuffle(&mut order);
+    keep_alike_in_order(&mut order, &source.likeness);
     let mut place = vec![StepId(0); order.len()];
     for (new, old) in order.iter().enumerate() {
         place[*old] = StepId(new as u16);
@@ -311,7 +354,7 @@ fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, a
         temptations: answers.temptations.clone(),
         speak_reads: answers.speak_reads.clone(),
         in_view: in_view(source, clip),
-        steps: Steps { ids, likeness: source.likeness.to_vec() },
+        steps: Steps { ids, likeness: source.likeness.to_vec(), after: source.task.steps.iter().map(|step| step.after.clone()).collect() },
         tokens: rows.tokens,
         markers: rows.markers,
         told: rows.told,
@@ -468,7 +511,7 @@ mod tests {
     #[test]
     fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
         let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n").unwrap();
-        // Step k's column of the only frame holds k, the pair (a, b) holds 10 a + b.
+        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none are alike.
         let source = Source {
             recording: Recording::default(),
             start: TaskState::new(&task),
@@ -477,20 +520,70 @@ mod tests {
             features: Arc::default(),
             frame_width: 0,
             cosines: [0.0, 1.0, 2.0, 9.0].into(),
-            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0].into(),
+            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0].map(|pair: f32| pair / 100.0).into(),
         };
         let mut moved = 0;
         for seed in 0..20 {
             let made = shuffled(&source, &mut Rng::of(&[seed]));
             let names: Vec<f32> = made.task.steps.iter().map(|s| s.name.parse().unwrap()).collect();
             assert_eq!(made.cosines[..], [names.as_slice(), &[9.0]].concat());
-            let pairs: Vec<f32> = names.iter().flat_map(|a| names.iter().map(move |b| 10.0 * a + b)).collect();
+            let pairs: Vec<f32> = names.iter().flat_map(|a| names.iter().map(move |b| (10.0 * a + b) / 100.0)).collect();
             assert_eq!(made.likeness[..], pairs);
             moved += usize::from(names != [0.0, 1.0, 2.0]);
         }
         assert!(moved > 10, "{moved}");
         let without = Source { cosines: Arc::default(), likeness: Arc::default(), ..source };
         assert!(shuffled(&without, &mut Rng::of(&[1])).likeness.is_empty());
+    }
+
+    #[test]
+    fn faint_words_fit_all_pictures_less_and_the_rest_as_before() {
+        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n").unwrap();
+        let source = Source {
+            recording: Recording::default(),
+            start: TaskState::new(&task),
+            task,
+            frames: vec![MediaTime(0.0), MediaTime(0.5)],
+            features: Arc::default(),
+            frame_width: 0,
+            cosines: [0.5, -0.2, 0.1, 0.25, -0.4, 0.3].into(),
+            likeness: [1.0; 4].into(),
+        };
+        let mut draw = Rng::of(&[1]);
+        assert!(faint(&source, 0.0, &mut draw).is_none());
+        let (mut faints, n) = (0, 400);
+        for _ in 0..n {
+            let made = faint(&source, 0.25, &mut draw).unwrap().cosines;
+            assert_eq!([made[2], made[5]], [0.1, 0.3], "the words for no step are known");
+            for step in [0, 1] {
+                let (first, second) = (made[step] / source.cosines[step], made[3 + step] / source.cosines[3 + step]);
+                assert!((first - second).abs() < 1e-6, "one factor a step");
+                assert!((FAINT.0..FAINT.1).contains(&first) || first == 1.0, "{first}");
+                faints += usize::from(first < 1.0);
+            }
+        }
+        assert!((2 * n / 5..2 * n * 3 / 10).contains(&faints), "{faints} of {}", 2 * n);
+        let without = Source { cosines: Arc::default(), ..source };
+        assert!(faint(&without, 1.0, &mut draw).is_none());
+    }
+
+    #[test]
+    fn steps_that_look_the_same_keep_their_order_when_others_are_shuffled() {
+        // 0, 2 and 4 are alike, 1 and 3 too.
+        let likeness: Vec<f32> = (0..25).map(|at| if (at / 5 + at % 5) % 2 == 0 { ALIKE } else { ALIKE - 0.01 }).collect();
+        let mut mixed = 0;
+        for seed in 0..20 {
+            let mut order = [0, 1, 2, 3, 4];
+            Rng::of(&[seed]).shuffle(&mut order);
+            keep_alike_in_order(&mut order, &likeness);
+            let of = |rest: usize| order.iter().filter(|step| *step % 2 == rest).copied().collect::<Vec<_>>();
+            assert_eq!((of(0), of(1)), (vec![0, 2, 4], vec![1, 3]), "{order:?}");
+            mixed += usize::from(order != [0, 1, 2, 3, 4]);
+        }
+        assert!(mixed > 10, "{mixed}");
+        let mut order = [2, 0, 1];
+        keep_alike_in_order(&mut order, &[]);
+        assert_eq!(order, [2, 0, 1], "a model without evidence knows of no words that are alike");
     }
 
     #[test]

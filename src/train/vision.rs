@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::error::{Error, Result};
+use crate::model::config::TextConfig;
 use crate::model::encoder::Vision;
+use crate::model::evidence::IDLE_WORDS;
 use crate::model::text::TextTower;
 use crate::train::loss;
 use crate::train::optimizer::OptimizerConfig;
@@ -16,6 +18,7 @@ use crate::train::parallel::{Scored, gradients};
 use crate::train::pixels::{Jitter, Pixels, to_tensor};
 use crate::train::rng::Rng;
 use crate::train::run::{StepResult, number};
+use crate::train::tokenizer::SPECIALS;
 
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,9 @@ pub struct VisionTraining {
     pub invented_share: f32,
     /// Share of the batch in which no step is in view.
     pub idle_share: f32,
+    /// Share of a step's tokens that are left out, exchanged, or followed by others: a word that the text tower has never seen
+    /// must not change what the rest of the sentence says.
+    pub misread_share: f32,
     /// Random shift of a picture, in pixels.
     pub shift_px: usize,
     /// Random change of brightness and contrast, as a share.
@@ -57,17 +63,24 @@ impl Caption {
     }
 }
 
-/// Number of the caption [`IDLE_WORDS`](crate::model::evidence::IDLE_WORDS).
+/// Number of the caption [`IDLE_WORDS`].
 pub const IDLE: usize = 0;
-/// Number of the caption of pictures in which a mistake shows: they have it besides their step's, so that features tell
-/// mistakes, which no step's words do.
+/// Number of the caption of pictures in which a mistake shows.
 pub const MISTAKE: usize = 1;
+/// Number of the caption of pictures in which more than one step is going on.
+pub const BESIDE: usize = 2;
+/// Number of the caption of pictures in which a step is just over: the hands have left what they worked at.
+pub const OVER: usize = 3;
 /// Captions that are no step's.
-pub const STEPS_FROM: usize = 2;
-/// What is said of a mistake.
-pub const MISTAKE_WORDS: &str = "Something has gone wrong";
+pub const STEPS_FROM: usize = 4;
+/// What they say, in the order of their numbers. A picture has those behind the first besides its step's, so that features
+/// tell what no step's words do: whether all is well with the step, whether it is the only one, and whether it goes on.
+pub const SAID: [&str; STEPS_FROM] = [IDLE_WORDS, "Something has gone wrong", "Something else goes on beside it", "It is over"];
 
-/// Pictures and captions to train on: [`IDLE`], [`MISTAKE`], then the steps'.
+/// Tokens of a word that is not known, at most.
+const STRANGE_MAX: usize = 3;
+
+/// Pictures and captions to train on: those that [`SAID`] has, then the steps'.
 pub struct Album {
     /// One a recording.
     pub pixels: Vec<Pixels>,
@@ -77,8 +90,8 @@ pub struct Album {
     pub origins: Origins,
     /// For each recording the captions of its task's steps.
     pub tasks: Vec<Vec<usize>>,
-    /// Captions that a picture has besides the one that it is drawn by: [`MISTAKE`] where one shows, and the other steps
-    /// that are going on.
+    /// Captions that a picture has besides the one that it is drawn by: those that [`SAID`] has, and the other steps that are
+    /// going on.
     pub also: HashMap<(u32, u32), Vec<usize>>,
     /// For a recording and a caption of its task, other captions that say the same there.
     pub paraphrases: HashMap<(u32, usize), Vec<usize>>,
@@ -117,7 +130,7 @@ impl Album {
     }
 
     /// The batch of a step, cut into parts for the threads.
-    fn batch(&self, settings: &VisionTraining, parts: usize, rng: &mut Rng) -> Result<Vec<Part>> {
+    fn batch(&self, settings: &VisionTraining, config: &TextConfig, parts: usize, rng: &mut Rng) -> Result<Vec<Part>> {
         if self.captions.iter().skip(STEPS_FROM).all(|c| c.pictures.is_empty()) {
             return Err(Error::Invalid("training data: no step of any recording is in view in any picture".into()));
         }
@@ -130,7 +143,11 @@ impl Album {
             }));
         }
         let own = self.batch_captions(&chosen, settings.captions, rng);
-        let ids: Vec<u32> = own.iter().flat_map(|c| self.captions[*c].tokens.iter().copied()).collect();
+        let read = |c: &usize, rng: &mut Rng| match &self.captions[*c].tokens {
+            said if *c < STEPS_FROM => said.clone(),
+            words => misread(words, settings.misread_share, config, rng),
+        };
+        let ids: Vec<u32> = own.iter().flat_map(|c| read(c, rng)).collect();
         let size = settings.batch.div_ceil(parts.max(1));
         let places = |fit: &[usize]| (0..own.len()).filter(|place| fit.contains(&own[*place])).collect();
         let part = |chosen: &[Drawn], rng: &mut Rng| Part {
@@ -154,9 +171,9 @@ impl Album {
         [caption].into_iter().chain(also).flat_map(|c| self.wordings(c, picture.0)).collect()
     }
 
-    /// The captions of a step: those of its pictures, the mistakes', and negatives.
+    /// The captions of a step: those of its pictures, those that [`SAID`] has, and negatives.
     fn batch_captions(&self, chosen: &[Drawn], most: usize, rng: &mut Rng) -> Vec<usize> {
-        let mut own: Vec<usize> = chosen.iter().map(|drawn| drawn.caption).chain([MISTAKE]).collect();
+        let mut own: Vec<usize> = chosen.iter().map(|drawn| drawn.caption).chain(0..STEPS_FROM).collect();
         let tidy = |captions: &mut Vec<usize>| {
             captions.sort_unstable();
             captions.dedup();
@@ -183,6 +200,31 @@ impl Album {
     fn size(&self) -> usize {
         self.pixels.first().map_or(0, Pixels::size)
     }
+}
+
+/// A caption's tokens `[L]` as one reads it who does not know every word: of each token, with a chance of `share`, it is left
+/// out, or stands behind or instead of it a piece of one to [`STRANGE_MAX`] tokens drawn from all but the special ones.
+fn misread(tokens: &[u32], share: f32, config: &TextConfig, rng: &mut Rng) -> Vec<u32> {
+    if share <= 0.0 {
+        return tokens.to_vec();
+    }
+    let pad = config.pad_token.0;
+    let known = SPECIALS.len();
+    let mut read = Vec::with_capacity(tokens.len());
+    for token in tokens.iter().copied().take_while(|token| *token != pad) {
+        let how = if rng.unit() < share { rng.below(3) } else { 3 };
+        if how > 1 {
+            read.push(token);
+        }
+        if how == 1 || how == 2 {
+            read.extend((0..=rng.below(STRANGE_MAX)).map(|_| (known + rng.below(config.vocab_size.saturating_sub(known))) as u32));
+        }
+    }
+    if read.is_empty() {
+        return tokens.to_vec();
+    }
+    read.resize(tokens.len(), pad);
+    read
 }
 
 /// Everything a step needs.
@@ -215,7 +257,7 @@ impl VisionTrainer<'_> {
     /// The data do not fit the model.
     pub fn step(&self, at: usize, vars: &[candle_core::Var]) -> Result<StepResult> {
         let mut rng = Rng::of(&[self.seed, 1, at as u64]);
-        let parts = self.album.batch(self.settings, PARTS, &mut rng)?;
+        let parts = self.album.batch(self.settings, &self.text.config, PARTS, &mut rng)?;
         let (gradients, losses) = gradients(&parts, vars, self.threads, |part| {
             let loss = (self.loss(part)? * part.share)?;
             Ok(Some(Scored { stats: loss::number(&loss)?, loss }))
@@ -285,20 +327,22 @@ impl VisionTrainer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::TokenId;
 
-    /// A recording of two steps, captions 2 and 3, of which 4 and 5 paraphrase the first; captions 6 and on are others'.
+    /// A recording of two steps, captions 4 and 5, of which 6 and 7 paraphrase the first; captions 8 and on are others'.
     /// The first step is in view in pictures 0 and 1, in the second of which the second step goes on, and a mistake shows.
     fn album() -> Album {
         let caption = |pictures: &[(u32, u32)]| Caption { tokens: vec![7], pictures: pictures.to_vec() };
-        let mut captions = vec![caption(&[]), caption(&[]), caption(&[(0, 0), (0, 1)]), caption(&[])];
+        let mut captions: Vec<Caption> = (0..STEPS_FROM).map(|_| caption(&[])).collect();
+        captions.push(caption(&[(0, 0), (0, 1)]));
         captions.extend((0..20).map(|_| caption(&[])));
         Album {
             pixels: Vec::new(),
             captions,
             origins: Origins::of(["cooking"].into_iter()),
-            tasks: vec![vec![2, 3]],
-            also: HashMap::from([((0, 1), vec![3, MISTAKE])]),
-            paraphrases: HashMap::from([((0, 2), vec![4, 5])]),
+            tasks: vec![vec![4, 5]],
+            also: HashMap::from([((0, 1), vec![5, MISTAKE])]),
+            paraphrases: HashMap::from([((0, 4), vec![6, 7])]),
             length: 1,
         }
     }
@@ -306,9 +350,48 @@ mod tests {
     #[test]
     fn all_that_goes_on_in_a_picture_fits_it_in_all_words() {
         let album = album();
-        assert_eq!(album.fit(2, (0, 0)), [2, 4, 5]);
-        assert_eq!(album.fit(2, (0, 1)), [2, 4, 5, 3, MISTAKE]);
-        assert_eq!(album.fit(3, (0, 0)), [3]);
+        assert_eq!(album.fit(4, (0, 0)), [4, 6, 7]);
+        assert_eq!(album.fit(4, (0, 1)), [4, 6, 7, 5, MISTAKE]);
+        assert_eq!(album.fit(5, (0, 0)), [5]);
+    }
+
+    fn config() -> TextConfig {
+        TextConfig {
+            vocab_size: 100,
+            context_length: 12,
+            embedding_length: 4,
+            feed_forward_length: 4,
+            block_count: 1,
+            head_count: 1,
+            layer_norm_eps: 1e-6,
+            projection_length: 4,
+            mean_pool: true,
+            pad_token: TokenId(0),
+        }
+    }
+
+    #[test]
+    fn a_misread_caption_is_short_of_tokens_or_has_others_and_stays_as_long() {
+        let caption: Vec<u32> = (50..60).chain([0, 0]).collect();
+        let mut draw = Rng::of(&[1]);
+        assert_eq!(misread(&caption, 0.0, &config(), &mut draw), caption);
+        assert_eq!(draw.next_u64(), Rng::of(&[1]).next_u64(), "nothing is drawn for nothing");
+        let (mut kept, mut others, n) = (0, 0, 2000);
+        for _ in 0..n {
+            let read = misread(&caption[..11], 0.1, &config(), &mut draw);
+            assert_eq!(read.len(), 11);
+            let words: Vec<u32> = read.iter().copied().take_while(|t| *t != 0).collect();
+            assert!(words.iter().all(|t| (SPECIALS.len() as u32..100).contains(t)) && read[words.len()..].iter().all(|t| *t == 0), "{read:?}");
+            kept += words.iter().filter(|t| (50..60).contains(*t)).count();
+            others += words.iter().filter(|t| !(50..60).contains(*t)).count();
+        }
+        // Of ten tokens two thirds of a tenth go, and two thirds of a tenth bring two on average, a tenth of which are as these.
+        let share = |count: usize| count as f32 / (10 * n) as f32;
+        assert!((0.90..0.96).contains(&share(kept)) && (0.09..0.14).contains(&share(others)), "{} {}", share(kept), share(others));
+        assert_eq!(misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[4])).len(), 3);
+        for seed in 0..20 {
+            assert!(misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[seed])).iter().any(|t| *t != 0), "never nothing");
+        }
     }
 
     #[test]
@@ -320,11 +403,12 @@ mod tests {
             captions: 12,
             invented_share: 0.0,
             idle_share: 0.0,
+            misread_share: 0.0,
             shift_px: 0,
             light: 0.0,
             optimizer: OptimizerConfig::default(),
         };
-        let parts = album.batch(&settings, 2, &mut Rng::of(&[1])).unwrap();
+        let parts = album.batch(&settings, &config(), 2, &mut Rng::of(&[1])).unwrap();
         let mut sizes = Vec::new();
         for part in &parts {
             assert_eq!(part.ids.len(), settings.captions);

@@ -209,7 +209,7 @@ impl Episode {
         };
         let (mut cosines, mut likeness) = (Vec::new(), Vec::new());
         if let Some(eyes) = eyes.filter(|_| config.assistant_model.step_evidence) {
-            let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new())).collect())?;
+            let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new(), step.after.as_slice())).collect())?;
             for features in features.chunks_exact(frame_width) {
                 cosines.extend(words.cosines(features)?);
             }

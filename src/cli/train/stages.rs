@@ -18,7 +18,6 @@ use crate::dialogue::task::Step;
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
 use crate::model::encoder::Vision;
-use crate::model::evidence::IDLE_WORDS;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextTower, caption_ids};
 use crate::model::tokenizer::Tokenizer;
@@ -34,7 +33,7 @@ use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
-use crate::train::vision::{Album, Caption, IDLE, MISTAKE, MISTAKE_WORDS, STEPS_FROM, VisionTrainer};
+use crate::train::vision::{Album, BESIDE, Caption, IDLE, MISTAKE, OVER, SAID, STEPS_FROM, VisionTrainer};
 use crate::units::{MediaTime, StepId, TokenId};
 
 /// Steps between two checkpoints.
@@ -112,7 +111,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
     let folder = job.folder("assistant");
     let file = folder.join(TOKENIZER_FILE);
     if !file.exists() {
-        let mut texts = vec![PERSONA.to_owned(), IDLE_WORDS.to_owned(), MISTAKE_WORDS.to_owned()];
+        let mut texts: Vec<String> = [PERSONA].into_iter().chain(SAID).map(str::to_owned).collect();
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
             texts.extend(episode.task.steps.iter().flat_map(Step::wordings).map(|words| format!(" {words}\n")));
@@ -204,9 +203,8 @@ fn album<'a>(
 ) -> anyhow::Result<Album> {
     let config = text_config(job, codec)?;
     let tokens = |text: &str| caption_ids(&config, codec.tokenizer(), text);
-    // As `IDLE`, `MISTAKE` and `STEPS_FROM` number them.
-    let mut captions = vec![Caption { tokens: tokens(IDLE_WORDS)?, pictures: Vec::new() }, Caption { tokens: tokens(MISTAKE_WORDS)?, pictures: Vec::new() }];
-    for name in names.keys() {
+    let mut captions = Vec::with_capacity(STEPS_FROM + names.len());
+    for name in SAID.into_iter().chain(names.keys().map(String::as_str)) {
         captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
     }
     let size = job.config.towers()?.vision_model.image_size;
@@ -219,7 +217,8 @@ fn album<'a>(
         for (frame, at) in file.at().iter().enumerate() {
             let noted = MediaTime(at.0 + SEEN_BEFORE_S);
             let mut open = steps_open(&episode.recording, &episode.start, noted);
-            let step = open.pop().or_else(|| step_in_view(&episode.recording, &episode.start, *at));
+            let (beside, last) = (open.len() > 1, open.pop());
+            let step = last.or_else(|| step_in_view(&episode.recording, &episode.start, *at));
             let words = |step: StepId| episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied();
             let caption = match step {
                 Some(step) => words(step),
@@ -227,16 +226,16 @@ fn album<'a>(
             };
             let picture = (recording, frame as u32);
             // The eye goes from one to the other, and all have left their things in view.
-            let others: Vec<usize> = open.into_iter().filter_map(words).filter(|other| Some(*other) != caption).collect();
-            if !others.is_empty() {
-                also.entry(picture).or_default().extend(others);
-            }
+            let mut others: Vec<usize> = open.into_iter().filter_map(words).filter(|other| Some(*other) != caption).collect();
             if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
                 caption.pictures.push(picture);
             }
             let shows = |issue: &Issue| issue.kind == IssueKind::Mistake && Some(issue.step) == step && issue.at <= noted;
-            if episode.recording.issues.iter().any(shows) {
-                also.entry(picture).or_default().push(MISTAKE);
+            let mistake = episode.recording.issues.iter().any(shows);
+            let over = step.is_some() && last.is_none();
+            others.extend([(mistake, MISTAKE), (beside, BESIDE), (over, OVER)].into_iter().filter(|(shows, _)| *shows).map(|(_, which)| which));
+            if !others.is_empty() {
+                also.insert(picture, others);
             }
         }
         for step in &episode.task.steps {
@@ -336,6 +335,7 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),
         shuffled_share: share(s.shuffled_share, 0.0),
+        faint_share: share(s.faint_share, 0.0),
         early_frames_max: s.early_frames_max,
         silent_user_share: share(s.silent_user_share, 1.0),
         late_frames_max: s.late_frames_max,
