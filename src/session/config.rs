@@ -103,7 +103,8 @@ impl Default for SessionConfig {
             out_of_order_weight: 0.5,
             // Three frames at 2 a second: fewer were also seen of steps that were left out (validation recordings).
             missing_seen_s_max: 1.5,
-            // Of such starts all that were right had 0.65 or less, and all that were wrong 0.97 or more (validation recordings).
+            // Of the few such starts that an earlier model noted on the validation recordings those that were right had 0.65 or
+            // less, those that were wrong 0.97 or more.
             same_picture_cosine_min: 0.9,
             // Three long sentences.
             utterance_tokens_max: 96,

@@ -42,7 +42,7 @@ pub struct AssistantTraining {
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence.
     pub shuffled_share: f32,
-    /// Share of steps whose words hardly fit what is seen, as those do that the towers never learnt.
+    /// Share of steps whose words fit what is seen less than they do, as those do that the towers never learnt.
     pub faint_share: f32,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
