@@ -103,7 +103,8 @@ impl StepWords {
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+/// The sum of the products of two vectors `[N]`.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dialogue::task::{StepState, TaskState};
+use crate::model::evidence::dot;
 use crate::units::{MediaTime, StepId};
 
 /// The frame of each step's beginning, and the one in view.
@@ -52,7 +53,6 @@ impl Beginnings {
 
 /// The cosine of two vectors `[N]`; 0 where one of them has no direction.
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
     let cosine = dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt());
     if cosine.is_finite() { cosine } else { 0.0 }
 }

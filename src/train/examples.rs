@@ -508,19 +508,29 @@ pub fn steps_open(recording: &Recording, start: &TaskState, at: MediaTime) -> Ve
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
-        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n").unwrap();
-        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none are alike.
-        let source = Source {
+    /// A recording of a task of which nothing is known.
+    fn bare(task: &str) -> Source {
+        let task = Task::parse(task).unwrap();
+        Source {
             recording: Recording::default(),
             start: TaskState::new(&task),
             task,
-            frames: vec![MediaTime(0.0)],
+            frames: Vec::new(),
             features: Arc::default(),
             frame_width: 0,
+            cosines: Arc::default(),
+            likeness: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
+        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none are alike.
+        let source = Source {
+            frames: vec![MediaTime(0.0)],
             cosines: [0.0, 1.0, 2.0, 9.0].into(),
             likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0].map(|pair: f32| pair / 100.0).into(),
+            ..bare("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n")
         };
         let mut moved = 0;
         for seed in 0..20 {
@@ -538,16 +548,11 @@ mod tests {
 
     #[test]
     fn faint_words_fit_all_pictures_less_and_the_rest_as_before() {
-        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n").unwrap();
         let source = Source {
-            recording: Recording::default(),
-            start: TaskState::new(&task),
-            task,
             frames: vec![MediaTime(0.0), MediaTime(0.5)],
-            features: Arc::default(),
-            frame_width: 0,
             cosines: [0.5, -0.2, 0.1, 0.25, -0.4, 0.3].into(),
             likeness: [1.0; 4].into(),
+            ..bare("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n")
         };
         let mut draw = Rng::of(&[1]);
         assert!(faint(&source, 0.0, &mut draw).is_none());
