@@ -9,7 +9,7 @@ config=$1 out=$2 steps=${3:-400} seeds=${4:-"1 2"}
 PROACT=${PROACT:-target/release/proact} JOBS=${JOBS:-1} THREADS=${THREADS:-0}
 export PROACT THREADS
 work=$(sed -n 's/^work = "\(.*\)"/\1/p' "$config") towers=$(sed -n 's/^output = "\(.*\)"/\1/p' "$config")
-for part in pixels features vision assistant; do
+for part in features vision assistant; do
     [ -e "$work/$part" ] || { echo "$work/$part: not there; finish \`proact train $config\` first" >&2; exit 1; }
 done
 
@@ -31,11 +31,11 @@ no faint words|s/^faint_share = .*/faint_share = 0.0/
 no frames kept at a refresh|s/^frames_kept = .*/frames_kept = 0/
 "
 mkdir -p "$out"
-printf '%s\n' "$variants" | grep '|' | while IFS='|' read -r name change; do
-    for seed in $seeds; do
+for seed in $seeds; do
+    printf '%s\n' "$variants" | grep '|' | while IFS='|' read -r name change; do
         here=$out/$(echo "$name" | tr -c 'a-z\n' _)-$seed
         mkdir -p "$here/assistant" "$here/out"
-        for part in pixels features vision; do ln -sfn "$(realpath "$work/$part")" "$here/$part"; done
+        for part in features vision; do ln -sfn "$(realpath "$work/$part")" "$here/$part"; done
         ln -sfn "$(realpath "$towers/vision.gguf")" "$here/out/vision.gguf"
         cp "$work/assistant/tokenizer.json" "$work/assistant/chat_template.jinja" "$here/assistant/"
         awk -v steps="$steps" '/^\[/ { part = $0 } part == "[assistant_training]" && /^steps = / { $0 = "steps = " steps } { print }' "$config" |

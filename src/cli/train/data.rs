@@ -124,6 +124,18 @@ impl Episodes {
         })
     }
 
+    /// Whether every episode's features by the finished vision file are there: no picture is needed then.
+    ///
+    /// # Errors
+    /// The vision file cannot be read.
+    pub fn are_encoded(&self, job: &Job<'_>) -> anyhow::Result<bool> {
+        if !job.vision_gguf().exists() {
+            return Ok(false);
+        }
+        let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
+        Ok(self.all.iter().all(|episode| is_encoded(episode, job, &vision.sha256)))
+    }
+
     /// Encodes every episode with the finished vision file. `false` when the person stopped it.
     ///
     /// # Errors
@@ -135,7 +147,7 @@ impl Episodes {
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         each_episode("encode", &self.all, job.threads, progress, |episode| {
             let file = episode.feature_file(job.config);
-            if FeatureFile::read(&file, job.config.fps).is_ok_and(|f| f.encoder_sha256 == vision.sha256) {
+            if is_encoded(episode, job, &vision.sha256) {
                 return Ok(());
             }
             let pixels = Pixels::open(&episode.pixel_file(job.config), size)?;
@@ -160,6 +172,10 @@ impl Episodes {
             Ok(file_.write(&file)?)
         })
     }
+}
+
+fn is_encoded(episode: &Episode, job: &Job<'_>, encoder_sha256: &str) -> bool {
+    FeatureFile::read(&episode.feature_file(job.config), job.config.fps).is_ok_and(|f| f.encoder_sha256 == encoder_sha256)
 }
 
 fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {

@@ -90,7 +90,8 @@ impl Job<'_> {
         self.config.work.join(format!("{stage}.checkpoint.safetensors"))
     }
 
-    fn finished(&self, part: &str) -> bool {
+    /// Whether a part's checkpoint is there.
+    pub fn finished(&self, part: &str) -> bool {
         self.folder(part).join("model.safetensors").exists()
     }
 
