@@ -78,9 +78,17 @@ impl Grammar {
     /// # Errors
     /// As [`Grammar::new`]; the codec refused a text.
     pub fn of_state(layout: &Layout<'_>, state: &TaskState) -> Result<Self> {
+        Self::of_updates(layout, state.allowed())
+    }
+
+    /// The grammar of these updates.
+    ///
+    /// # Errors
+    /// As [`Grammar::of_state`].
+    pub fn of_updates(layout: &Layout<'_>, updates: impl IntoIterator<Item = Update>) -> Result<Self> {
         let eot = layout.special().eot;
         let mut candidates = Vec::new();
-        for update in state.allowed() {
+        for update in updates {
             let mut tokens = layout.update_text(update)?;
             tokens.push(eot);
             candidates.push((update, tokens));

@@ -131,7 +131,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if first && !fires {
             self.unsure_since = None;
         }
-        if fires { self.open_update(moment, reading, sink) } else { self.decide_speech(moment, reading, sink) }
+        let insisted = if first { self.tracker.insisted(moment.at, reading.dst_update).filter(|_| possible) } else { None };
+        if fires || insisted.is_some() {
+            self.open_update(moment, reading, insisted.filter(|_| !fires), sink)
+        } else {
+            self.decide_speech(moment, reading, sink)
+        }
     }
 
     /// The speak gate, once a frame; the frame's event and those that follow it go out.
@@ -197,10 +202,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         })
     }
 
-    /// Feeds `[DST]` and what the grammar leaves no choice about.
-    fn open_update(&mut self, moment: Moment, reading: Reading, sink: &mut dyn Sink) -> Result<()> {
+    /// Feeds `[DST]` and what the grammar leaves no choice about; with `only` that is all of it.
+    fn open_update(&mut self, moment: Moment, reading: Reading, only: Option<Update>, sink: &mut dyn Sink) -> Result<()> {
         let layout = self.layout();
-        let mut grammar = Grammar::of_state(&layout, self.tracker.state())?;
+        let mut grammar = Grammar::of_updates(&layout, only.map_or_else(|| self.tracker.state().allowed(), |update| vec![update]))?;
         if let Some(task) = self.tracker.task() {
             grammar = grammar.in_order(task, self.tracker.state(), self.config.out_of_order_weight);
         }
@@ -257,7 +262,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.stage = Stage::Update(draft);
             return Ok(());
         };
-        if let Some(why) = self.tracker.doubt(update) {
+        if let Some(why) = self.tracker.doubt(draft.moment.at, update) {
             return self.refuse_update(draft, why, sink);
         }
         let amiss = match self.tracker.apply(draft.moment.at, update) {

@@ -12,6 +12,7 @@ mod codec;
 mod config;
 mod context;
 mod frame;
+mod glimpses;
 mod hands;
 mod intake;
 mod resume;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::beginnings::Beginnings;
 use super::config::SessionConfig;
+use super::glimpses::Glimpses;
 use super::sightings::Sightings;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::stream::{Hand, StepInfo, WarningKind};
-use crate::units::{MediaTime, StepId};
+use crate::units::{MediaTime, Prob, StepId};
 
 /// Changes that can be taken back at most: more than the updates of any task.
 const UNDO_DEPTH_MAX: usize = 256;
@@ -42,6 +43,8 @@ pub(super) struct Tracker {
     changed_at: Option<MediaTime>,
     /// What was seen and not noted.
     sightings: Sightings,
+    /// What was seen last.
+    glimpses: Glimpses,
     /// What was seen when steps began.
     beginnings: Beginnings,
 }
@@ -58,6 +61,7 @@ impl Tracker {
             told: BTreeSet::new(),
             changed_at: None,
             sightings: Sightings::new(config.missing_seen_s_max),
+            glimpses: Glimpses::new(config.start_cosine_gap_max),
             beginnings: Beginnings::new(config.same_picture_cosine_min),
         }
     }
@@ -65,6 +69,7 @@ impl Tracker {
     /// Sees a frame: its features `[V*Dv]` and cosines `[S+1]` with the steps' words, empty where nothing compares them.
     pub(super) fn see(&mut self, at: MediaTime, features: &Arc<[f32]>, cosines: &[f32]) {
         self.sightings.add(at, cosines, &self.state);
+        self.glimpses.add(at, cosines);
         self.beginnings.see(features);
     }
 
@@ -95,14 +100,25 @@ impl Tracker {
         self.state.iter().map(info).collect()
     }
 
-    /// Why an update that the state allows is not believed: a step before its turn, begun with a picture that began another.
-    pub(super) fn doubt(&self, update: Update) -> Option<String> {
+    /// Why an update that the state allows is not believed: a step that nothing in view looks like, or one before its turn, begun
+    /// with a picture that began another.
+    pub(super) fn doubt(&mut self, at: MediaTime, update: Update) -> Option<String> {
         let task = self.task.as_ref().filter(|_| update.transition == Transition::Start)?;
+        if self.glimpses.lack(update.step) && !self.sightings.was_seen(update.step) {
+            self.glimpses.refuse(at, update.step);
+            return Some(format!("nothing in the last seconds looked like {}", update.step));
+        }
         if self.state.missing_before(task, update.step).is_empty() {
             return None;
         }
         let of = self.beginnings.of_this_picture(update.step, &self.state)?;
         Some(format!("{} before its turn, and the picture is still like that in which {of} began", update.step))
+    }
+
+    /// Takes the update gate's probability at a frame; gives a start that was refused as [`Tracker::doubt`] does, and that the
+    /// model insists on.
+    pub(super) fn insisted(&mut self, at: MediaTime, prob: Prob) -> Option<Update> {
+        self.glimpses.hear(at, prob).map(|step| Update { step, transition: Transition::Start })
     }
 
     /// Applies what the model wrote, and tells what is amiss with it.
@@ -165,7 +181,10 @@ impl Tracker {
                     self.remember(at, before.clone());
                 }
             }
-            Hand::Undo => (_, self.state) = self.history.pop_back().ok_or("there is nothing to take back")?,
+            Hand::Undo => {
+                (_, self.state) = self.history.pop_back().ok_or("there is nothing to take back")?;
+                self.glimpses.settle();
+            }
         }
         Ok(difference(&before, &self.state))
     }
@@ -174,6 +193,7 @@ impl Tracker {
     /// were undone stay undone, and those that are too old to be undone stay.
     pub(super) fn go_back(&mut self, to: MediaTime) {
         self.sightings.go_back(to);
+        self.glimpses.go_back(to);
         self.beginnings.go_back(to);
         while self.history.back().is_some_and(|(at, _)| *at >= to) {
             if let Some((_, before)) = self.history.pop_back() {
@@ -250,6 +270,7 @@ impl Tracker {
     }
 
     fn remember(&mut self, at: MediaTime, before: TaskState) {
+        self.glimpses.settle();
         self.changed_at = Some(at);
         if self.history.len() == UNDO_DEPTH_MAX {
             self.history.pop_front();
@@ -298,23 +319,23 @@ mod tests {
 
     #[test]
     fn a_step_before_its_turn_is_doubted_while_the_picture_is_that_in_which_another_began() {
-        let (mut t, doubt) = (tracker(), |t: &Tracker, text: &str| t.doubt(Update::parse(text).unwrap()));
+        let (mut t, doubt) = (tracker(), |t: &mut Tracker, text: &str| t.doubt(MediaTime(9.0), Update::parse(text).unwrap()));
         t.see(MediaTime(0.0), &[1.0, 0.0].into(), &[]);
         go(&mut t, "S1->start");
         t.see(MediaTime(0.5), &[1.0, 0.1].into(), &[]);
-        let why = doubt(&t, "S3->start").unwrap();
+        let why = doubt(&mut t, "S3->start").unwrap();
         assert!(why.contains("S3 before its turn") && why.contains("S1 began"), "{why}");
-        assert_eq!(doubt(&t, "S1->complete"), None, "what ends may look as it began");
+        assert_eq!(doubt(&mut t, "S1->complete"), None, "what ends may look as it began");
         t.see(MediaTime(1.0), &[0.5, 1.0].into(), &[]);
-        assert_eq!(doubt(&t, "S3->start"), None, "another picture");
+        assert_eq!(doubt(&mut t, "S3->start"), None, "another picture");
         t.see(MediaTime(1.5), &[1.0, 0.1].into(), &[]);
         go(&mut t, "S1->complete");
-        assert_eq!(["S2->start", "S3->start"].map(|text| doubt(&t, text)), [None, None], "S1 is no longer being done");
+        assert_eq!(["S2->start", "S3->start"].map(|text| doubt(&mut t, text)), [None, None], "S1 is no longer being done");
         go(&mut t, "S2->start");
         go(&mut t, "S2->complete");
         go(&mut t, "S4->start");
-        assert_eq!(doubt(&t, "S3->start"), None, "it is its turn");
-        assert_eq!(Tracker::new(None, &SessionConfig::default()).doubt(Update::parse("S1->start").unwrap()), None);
+        assert_eq!(doubt(&mut t, "S3->start"), None, "it is its turn");
+        assert_eq!(Tracker::new(None, &SessionConfig::default()).doubt(MediaTime(0.0), Update::parse("S1->start").unwrap()), None);
     }
 
     #[test]

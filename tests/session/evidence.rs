@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use proact::dialogue::layout::{Bytes, TextCodec};
-use proact::dialogue::task::{StepState, Task};
+use proact::dialogue::task::{StepState, Task, Transition};
 use proact::session::{NoPerceiver, Session, SessionConfig};
 use proact::stream::{Content, Event, Frame, Hand, Input};
-use proact::units::{FrameIdx, MediaTime, StepId};
+use proact::units::{FrameIdx, MediaTime, StepId, Threshold};
 
 use super::fake::{Fake, Scene, WIDTH};
 use super::{Bench, FRAME_S, ROOMY, config, hand, tea};
@@ -75,7 +75,7 @@ fn warned_after(frames: u16, missing_seen_s_max: f64) -> usize {
     let task = Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\nafter = [\"S1\"]\n").unwrap();
     let mut script = vec![Scene::default(); usize::from(frames)];
     script[usize::from(frames) - 1] = Scene::new(&["S2->start"], "");
-    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(task), SessionConfig { missing_seen_s_max, ..wanted() });
+    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(task), SessionConfig { missing_seen_s_max, start_cosine_gap_max: f32::INFINITY, ..wanted() });
     bench.feed((0..frames).map(|i| {
         let mut features = vec![f32::from(i); 2 * WIDTH];
         features["Boil".len() % WIDTH] = 1e3;
@@ -118,6 +118,41 @@ fn a_picture_that_began_a_step_begins_no_other_before_its_turn() {
     assert_eq!(begun(0.95, 0.9), [StepId(0)]);
     assert_eq!(begun(0.85, 0.9), [StepId(0), StepId(1)]);
     assert_eq!(begun(0.95, f32::INFINITY), [StepId(0), StepId(1)]);
+}
+
+/// Frames at which the second step begins, and at which that is refused: the model wants it in the first and means it, with that
+/// probability of the gate, in those that follow; all look like the first step, but the last like the second.
+fn drunk(meant: &[f32], start_cosine_gap_max: f32) -> (Vec<u64>, usize) {
+    let task = Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\n").unwrap();
+    let scene = |prob: f32| Scene { dst: vec![prob], ..Scene::new(&["S2->start"], "") };
+    let script: Vec<Scene> = [0.9].iter().chain(meant).map(|prob| scene(*prob)).collect();
+    let mut config = SessionConfig { start_cosine_gap_max, ..wanted() };
+    config.gates.dst_update.threshold = Threshold(0.8);
+    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(task), config);
+    bench.feed((0..=meant.len()).map(|i| {
+        let mut features = vec![i as f32; 2 * WIDTH];
+        let looks = if i > 0 && i == meant.len() { "Drink" } else { "Boil" };
+        features[looks.len() % WIDTH] = 1e3;
+        let content = Content::Features(features.into());
+        Input::Frame(Frame { idx: FrameIdx(i as u64), at: MediaTime(i as f64 * FRAME_S), content })
+    }));
+    let refused = bench.events.iter().filter(|event| matches!(event, Event::Rejected { why, .. } if why.contains("looked like S2"))).count();
+    let begun = bench.events.iter().filter_map(|event| match event {
+        Event::Transition { frame, step: StepId(1), transition: Transition::Start, .. } => Some(frame.0),
+        _ => None,
+    });
+    (begun.collect(), refused)
+}
+
+#[test]
+fn a_step_that_nothing_looks_like_begins_only_if_the_model_insists() {
+    assert_eq!(drunk(&[], 0.2), (vec![], 1));
+    assert_eq!(drunk(&[0.1; 9], f32::INFINITY), (vec![0], 0));
+    assert_eq!(drunk(&[0.9, 0.9, 0.9], 0.2), (vec![3], 3), "the last looks like it");
+    // Unsure as it is, it means it for more than three seconds.
+    assert_eq!(drunk(&[0.6; 9], 0.2), (vec![7], 1));
+    assert_eq!(drunk(&[0.9; 9], 0.2), (vec![7], 7));
+    assert_eq!(drunk(&[0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.1, 0.1, 0.1], 0.2), (vec![], 1));
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl Histories<'_> {
             careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
             // Nor does the task's order keep it from errors that it is to learn from.
             let careless = session_config(self.job, &careless);
-            let session = SessionConfig { out_of_order_weight: 1.0, same_picture_cosine_min: f32::INFINITY, ..careless };
+            let never = f32::INFINITY;
+            let session = SessionConfig { out_of_order_weight: 1.0, same_picture_cosine_min: never, start_cosine_gap_max: never, ..careless };
             let parts = Parts { eyes: self.eyes, backbone: &model, codec: self.codec };
             let events = match chosen {
                 true => events(&parts, Some(&source.task), &source.start, frames(source), session)?,
