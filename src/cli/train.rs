@@ -77,8 +77,7 @@ fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome
     let episodes = Episodes::scan(job.config)?;
     progress.say(&episodes.summary());
     let encoded = job.config.dialogues.is_some();
-    let seen = encoded || job.finished("vision") && episodes.are_encoded(job)?;
-    if !seen && !episodes.pixels(job, progress)? {
+    if !encoded && !job.finished("vision") && !episodes.pixels(job, progress)? {
         return Ok(Outcome::Stopped);
     }
     let tokenizer = Arc::new(stages::tokenizer(job, &episodes)?);

@@ -131,9 +131,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if first && !fires {
             self.unsure_since = None;
         }
-        let insisted = if first { self.tracker.insisted(moment.at, reading.dst_update).filter(|_| possible) } else { None };
-        if fires || insisted.is_some() {
-            self.open_update(moment, reading, insisted.filter(|_| !fires), sink)
+        let insisted = if first { self.tracker.insisted(moment.at, reading.dst_update) } else { None };
+        let only = insisted.filter(|_| possible && !fires);
+        if fires || only.is_some() {
+            self.open_update(moment, reading, only, sink)
         } else {
             self.decide_speech(moment, reading, sink)
         }
@@ -205,7 +206,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Feeds `[DST]` and what the grammar leaves no choice about; with `only` that is all of it.
     fn open_update(&mut self, moment: Moment, reading: Reading, only: Option<Update>, sink: &mut dyn Sink) -> Result<()> {
         let layout = self.layout();
-        let mut grammar = Grammar::of_updates(&layout, only.map_or_else(|| self.tracker.state().allowed(), |update| vec![update]))?;
+        let mut grammar = match only {
+            Some(update) => Grammar::of_updates(&layout, [update])?,
+            None => Grammar::of_state(&layout, self.tracker.state())?,
+        };
         if let Some(task) = self.tracker.task() {
             grammar = grammar.in_order(task, self.tracker.state(), self.config.out_of_order_weight);
         }

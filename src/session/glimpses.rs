@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
+use super::sightings::FRAME_S_MAX;
 use crate::units::{MediaTime, Prob, StepId};
 
 /// How far back is looked, in seconds: a beginning is noted when it has been seen for a moment.
 const LOOK_BACK_S: f64 = 4.0;
 
-/// A frame counts for this long at most, in seconds: a camera that hangs has shown nothing.
-const FRAME_S_MAX: f64 = 1.0;
 /// The model still means a start that was refused while the update gate has this probability.
 const MEANT_PROB_MIN: Prob = Prob(0.5);
 /// For longer than this in all, in seconds, it insists: then it knows better than the words do, which it may have understood

@@ -5,7 +5,7 @@ use crate::dialogue::task::{StepState, TaskState};
 use crate::units::{MediaTime, StepId};
 
 /// A frame counts for this long at most, in seconds: a camera that hangs has seen nothing.
-const FRAME_S_MAX: f64 = 1.0;
+pub(super) const FRAME_S_MAX: f64 = 1.0;
 
 /// Frames that look like a step which has not been noted yet.
 #[derive(Clone, Debug)]

@@ -112,34 +112,14 @@ impl Episodes {
     /// # Errors
     /// A video cannot be read.
     pub fn pixels(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
-        let size = job.config.towers()?.vision_model.image_size;
-        each_episode("decode", &self.all, job.threads, progress, |episode| {
-            let file = episode.pixel_file(job.config);
-            let Frames::Folder(folder) = &episode.frames else { return Ok(()) };
-            if Pixels::open(&file, size).is_ok() {
-                return Ok(());
-            }
-            let (at, pixels) = decode(&folder.join("video.mp4"), job.config.fps, size)?;
-            Ok(Pixels::write(&file, size, &at, &pixels)?)
-        })
+        each_episode("decode", &self.all, job.threads, progress, |episode| Ok(drop(episode.pixels(job.config)?)))
     }
 
-    /// Whether every episode's features by the finished vision file are there: no picture is needed then.
+    /// Encodes every episode with the finished vision file, and decodes those whose pictures are not there. `false` when the
+    /// person stopped it.
     ///
     /// # Errors
-    /// The vision file cannot be read.
-    pub fn are_encoded(&self, job: &Job<'_>) -> anyhow::Result<bool> {
-        if !job.vision_gguf().exists() {
-            return Ok(false);
-        }
-        let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
-        Ok(self.all.iter().all(|episode| is_encoded(episode, job, &vision.sha256)))
-    }
-
-    /// Encodes every episode with the finished vision file. `false` when the person stopped it.
-    ///
-    /// # Errors
-    /// The vision file or a cache cannot be read.
+    /// The vision file, a video or a cache cannot be read.
     pub fn features(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
         let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
         let size = job.config.towers()?.vision_model.image_size;
@@ -147,10 +127,10 @@ impl Episodes {
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         each_episode("encode", &self.all, job.threads, progress, |episode| {
             let file = episode.feature_file(job.config);
-            if is_encoded(episode, job, &vision.sha256) {
+            if FeatureFile::read(&file, job.config.fps).is_ok_and(|f| f.encoder_sha256 == vision.sha256) {
                 return Ok(());
             }
-            let pixels = Pixels::open(&episode.pixel_file(job.config), size)?;
+            let Some(pixels) = episode.pixels(job.config)? else { return Ok(()) };
             let frames: Vec<usize> = (0..pixels.at().len()).collect();
             let mut cls = Vec::new();
             for batch in frames.chunks(ENCODE_BATCH) {
@@ -172,10 +152,6 @@ impl Episodes {
             Ok(file_.write(&file)?)
         })
     }
-}
-
-fn is_encoded(episode: &Episode, job: &Job<'_>, encoder_sha256: &str) -> bool {
-    FeatureFile::read(&episode.feature_file(job.config), job.config.fps).is_ok_and(|f| f.encoder_sha256 == encoder_sha256)
 }
 
 fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
@@ -204,6 +180,18 @@ impl Episode {
     /// Where its decoded pictures lie.
     pub fn pixel_file(&self, config: &TrainConfig) -> PathBuf {
         config.work.join("pixels").join(format!("{}.safetensors", self.recording.id))
+    }
+
+    /// Its pictures, decoded unless they are there; none where it comes encoded.
+    fn pixels(&self, config: &TrainConfig) -> anyhow::Result<Option<Pixels>> {
+        let Frames::Folder(folder) = &self.frames else { return Ok(None) };
+        let (file, size) = (self.pixel_file(config), config.towers()?.vision_model.image_size);
+        if let Ok(pixels) = Pixels::open(&file, size) {
+            return Ok(Some(pixels));
+        }
+        let (at, pixels) = decode(&folder.join("video.mp4"), config.fps, size)?;
+        Pixels::write(&file, size, &at, &pixels)?;
+        Ok(Some(Pixels::open(&file, size)?))
     }
 
     /// Where its features lie.
