@@ -112,7 +112,7 @@ impl Episodes {
     /// # Errors
     /// A video cannot be read.
     pub fn pixels(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
-        each_episode("decode", &self.all, job.threads, progress, |episode| Ok(drop(episode.pixels(job.config)?)))
+        each_episode("decode", &self.all, job.threads, progress, |episode| episode.pixels(job.config).map(drop))
     }
 
     /// Encodes every episode with the finished vision file, and decodes those whose pictures are not there. `false` when the
