@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+#[path = "common/unchanged.rs"]
+mod unchanged;
+
 use proact::eval::speech::Lexical;
 use proact::eval::{Log, Options, Reference, Tally};
 
@@ -28,12 +31,25 @@ fn demo(folder: &Path, threads: &str) -> (Vec<u8>, String) {
     (std::fs::read(&events).unwrap(), String::from_utf8(output.stdout).unwrap())
 }
 
+/// What was decided and said, without the probabilities, whose last digits are the processor's.
+fn decisions(log: &[u8]) -> Vec<u8> {
+    let mut told = Vec::new();
+    for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut event: serde_json::Value = serde_json::from_slice(line).unwrap();
+        event.as_object_mut().unwrap().retain(|key, _| !["prob", "speak", "dst_update"].contains(&key.as_str()));
+        told.extend(event.to_string().bytes().chain([b'\n']));
+    }
+    told
+}
+
 #[test]
 fn the_demo_is_the_same_for_any_number_of_threads_and_right_about_its_clip() {
     let folder = tempfile::tempdir().unwrap();
     let (one, printed) = demo(folder.path(), "1");
     let (two, _) = demo(folder.path(), "2");
     assert!(one == two, "the event log depends on the number of threads");
+    unchanged::assert_unchanged("demo_decisions", &decisions(&one));
+    unchanged::assert_unchanged_on_this_processor("demo_events", &one);
     for fact in ["11 of 11 steps", "frames/s", "memory", "gates: speak"] {
         assert!(printed.contains(fact), "`{fact}` is not among the lines:\n{printed}");
     }

@@ -16,6 +16,9 @@ use proact::model::{Backbone, Hidden};
 use proact::quant::{Eye, Inputs, Options, Recipe, Report, Source, quantize};
 use serde_json::{Value, json};
 
+#[path = "common/unchanged.rs"]
+mod unchanged;
+
 const DEVICE: Device = Device::Cpu;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -267,6 +270,21 @@ fn every_recipe_loads_and_loses_no_more_than_its_types_may() {
         sizes.push((report.bytes(), name));
     }
     assert!(sizes.iter().is_sorted_by(|a, b| a.0 > b.0 || b.1 == "q4_0"), "{sizes:?}");
+}
+
+#[test]
+fn quantized_files_are_what_they_were_byte_for_byte() {
+    let keep = tempfile::tempdir().unwrap();
+    // The folder's name is in the file.
+    let hf = keep.path().join("tiny");
+    std::fs::create_dir(&hf).unwrap();
+    save(&hf, "model.safetensors", &hf_dstproact_tensors());
+    write(&hf, "config.json", &llama_config());
+    write_tokenizer(&hf);
+    for name in Recipe::built_in() {
+        let (_keep, out, _) = convert(&hf, &Recipe::open(name).unwrap());
+        unchanged::assert_unchanged(&format!("quantized_{name}"), &std::fs::read(&out).unwrap());
+    }
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+#[path = "common/unchanged.rs"]
+mod unchanged;
+
 /// Optimizer steps of both trainings; after the first half the assistant runs on its own.
 const STEPS: i64 = 4;
 
@@ -81,6 +84,8 @@ fn episodes_train_both_files_and_finished_towers_need_no_pictures() {
         assert!(of("assistant").any(|record| record[loss].as_f64().is_some_and(|loss| loss > 0.0)), "{loss}: {log}");
     }
     let first = model();
+    unchanged::assert_unchanged_on_this_processor("trained_vision", &std::fs::read(path("out/vision.gguf")).unwrap());
+    unchanged::assert_unchanged_on_this_processor("trained_assistant", &first);
 
     // Another assistant on the same towers: their features are there, and the pictures may be gone.
     std::fs::remove_dir_all(path("work/pixels")).unwrap();

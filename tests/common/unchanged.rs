@@ -1,0 +1,51 @@
+//! SHA-256 sums of what refactoring must not change, in `tests/data/unchanged.toml`.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Sums of floating-point numbers are rounded otherwise by other vector instructions, so a result that arithmetic went
+/// into has one sum for each of these names.
+pub fn arithmetic() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "x86_64-avx512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "x86_64-avx2";
+        }
+    }
+    std::env::consts::ARCH
+}
+
+/// Holds `bytes` against the sum that stands under `name`. A missing or another sum fails; `UPDATE_GOLDEN=1` writes it.
+pub fn assert_unchanged(name: &str, bytes: &[u8]) {
+    assert!(known(name, bytes), "{name} has no sum in {}; UPDATE_GOLDEN=1 writes it", file().display());
+}
+
+/// The same for a result of arithmetic. A processor that the file does not know cannot be judged, which is said.
+pub fn assert_unchanged_on_this_processor(name: &str, bytes: &[u8]) {
+    let name = format!("{name}.{}", arithmetic());
+    if !known(&name, bytes) {
+        eprintln!("{name}: no sum was recorded on such a processor, so this run does not tell whether it changed");
+    }
+}
+
+/// Whether there is a sum; one that differs fails.
+fn known(name: &str, bytes: &[u8]) -> bool {
+    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sums: toml::Table = std::fs::read_to_string(file()).unwrap_or_default().parse().unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        sums.insert(name.to_owned(), found.into());
+        std::fs::write(file(), sums.to_string()).unwrap();
+        return true;
+    }
+    let Some(expected) = sums.get(name) else { return false };
+    assert_eq!(Some(found.as_str()), expected.as_str(), "{name} is not what it was, byte for byte");
+    true
+}
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/unchanged.toml")
+}
