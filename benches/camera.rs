@@ -22,10 +22,18 @@ use proact::model::text::{TextReader, TextTower};
 use proact::model::tokenizer::Tokenizer;
 use proact::model::weights::Weights;
 use proact::session::{Flow, Gates, Session, SessionConfig, TokenizerCodec};
-use proact::sources::camera::{Backend, CameraSource, Clock, Device, Fault, Format, Found, Link, Mounting, Pixels, Starter, Threads, Wanted, Watch};
+use proact::sources::camera::{
+    Backend, CameraSource, Clock, Device, Fault, Format, Found, Link, Mounting, Pixels, Starter,
+    Threads, Wanted, Watch,
+};
 use proact::stream::{Event, Input, Poll, Source};
 
-const FORMAT: Format = Format { width: 1280, height: 720, pixels: Pixels::Mjpeg, fps: 30 };
+const FORMAT: Format = Format {
+    width: 1280,
+    height: 720,
+    pixels: Pixels::Mjpeg,
+    fps: 30,
+};
 /// Seconds of camera in the first measurement, and of clock in the second.
 const SECONDS: u64 = 20;
 
@@ -34,14 +42,28 @@ fn main() {
     unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
     let frames = jpegs();
     let bytes = frames.iter().map(Vec::len).sum::<usize>() / frames.len();
-    println!("1280x720 MJPEG, {} KiB a frame, 30 frames a second", bytes >> 10);
+    println!(
+        "1280x720 MJPEG, {} KiB a frame, 30 frames a second",
+        bytes >> 10
+    );
     let few = share(&frames, 2.0);
     let all = share(&frames, 30.0);
-    println!("capture and decoding: {:.1} % of a core when 2 a second are looked at, {:.1} % when all are; ratio {:.3}", few * 100.0, all * 100.0, few / all);
+    println!(
+        "capture and decoding: {:.1} % of a core when 2 a second are looked at, {:.1} % when all are; ratio {:.3}",
+        few * 100.0,
+        all * 100.0,
+        few / all
+    );
     let mut lags_ms = lags_ms(frames);
     lags_ms.sort_by(f64::total_cmp);
     let at = |share: f64| lags_ms[((lags_ms.len() - 1) as f64 * share) as usize];
-    println!("capture to decision at 2 frames a second: median {:.1} ms, 90 % within {:.1} ms, at most {:.1} ms, of {} frames", at(0.5), at(0.9), at(1.0), lags_ms.len());
+    println!(
+        "capture to decision at 2 frames a second: median {:.1} ms, 90 % within {:.1} ms, at most {:.1} ms, of {} frames",
+        at(0.5),
+        at(0.9),
+        at(1.0),
+        lags_ms.len()
+    );
 }
 
 /// A worktop, with the grain that a webcam's sensor has: it is what makes the files large.
@@ -55,13 +77,19 @@ fn jpegs() -> Vec<Vec<u8>> {
         .map(|k| {
             let pixel = |i: usize, grain: i32| {
                 let (x, y) = (i % 1280, i / 1280);
-                let base = if (x / 90 + y / 60 + k).is_multiple_of(3) { [150, 120, 90] } else { [90 + (x / 16) as i32, 100, 60 + (y / 8) as i32] };
+                let base = if (x / 90 + y / 60 + k).is_multiple_of(3) {
+                    [150, 120, 90]
+                } else {
+                    [90 + (x / 16) as i32, 100, 60 + (y / 8) as i32]
+                };
                 base.map(|v| (v + grain).clamp(0, 255) as u8)
             };
             let rgb: Vec<u8> = (0..1280 * 720).flat_map(|i| pixel(i, noise())).collect();
             let mut bytes = Vec::new();
             let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 75);
-            encoder.encode(&rgb, 1280, 720, image::ExtendedColorType::Rgb8).expect("a JPEG");
+            encoder
+                .encode(&rgb, 1280, 720, image::ExtendedColorType::Rgb8)
+                .expect("a JPEG");
             bytes
         })
         .collect()
@@ -93,7 +121,14 @@ fn share(jpegs: &[Vec<u8>], fps: f64) -> f64 {
     let millis = Arc::new(AtomicU64::new(0));
     let (by_hand, theirs) = (ByHand::default(), millis.clone());
     let clock: Clock = Arc::new(move || theirs.load(Ordering::Relaxed) as f64 / 1000.0);
-    let mut source = CameraSource::new(Box::new(by_hand.clone()), fps, Watch::default(), Mounting::default(), clock).unwrap();
+    let mut source = CameraSource::new(
+        Box::new(by_hand.clone()),
+        fps,
+        Watch::default(),
+        Mounting::default(),
+        clock,
+    )
+    .unwrap();
     let link = by_hand.0.lock().unwrap().clone().unwrap();
     link.opened(&Found::default(), FORMAT, 4.0);
     let begun = processor_time();
@@ -138,7 +173,11 @@ impl Backend for Steady {
         Ok(vec![FORMAT])
     }
     fn open(&self, _: &Found, _: &[Format]) -> Result<Box<dyn Device>, Fault> {
-        Ok(Box::new(SteadyDevice { buffers: self.0.iter().map(|jpeg| in_buffer(jpeg)).collect(), begun: Instant::now(), next: 0 }))
+        Ok(Box::new(SteadyDevice {
+            buffers: self.0.iter().map(|jpeg| in_buffer(jpeg)).collect(),
+            begun: Instant::now(),
+            next: 0,
+        }))
     }
 }
 
@@ -160,8 +199,23 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
     let mut session = session();
     let start = Instant::now();
     let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64());
-    let threads = Threads::new(Arc::new(Steady(jpegs)), Wanted { size: (1280, 720), ..Wanted::default() }, Watch::default(), clock.clone());
-    let mut source = CameraSource::new(Box::new(threads), 2.0, Watch::default(), Mounting::default(), clock).unwrap();
+    let threads = Threads::new(
+        Arc::new(Steady(jpegs)),
+        Wanted {
+            size: (1280, 720),
+            ..Wanted::default()
+        },
+        Watch::default(),
+        clock.clone(),
+    );
+    let mut source = CameraSource::new(
+        Box::new(threads),
+        2.0,
+        Watch::default(),
+        Mounting::default(),
+        clock,
+    )
+    .unwrap();
     let mut events: Vec<Event> = Vec::new();
     let mut lags = Vec::new();
     while start.elapsed() < Duration::from_secs(SECONDS) {
@@ -190,7 +244,11 @@ fn session() -> Session<Siglip, Assistant> {
     let (file, eyes) = (open("assistant.gguf"), open("vision.gguf"));
     let config = AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
     let json = text(&file, "tokenizer.huggingface.json").unwrap();
-    let tokenizer = Tokenizer::new(json.as_bytes(), text(&file, "tokenizer.chat_template").as_deref()).unwrap();
+    let tokenizer = Tokenizer::new(
+        json.as_bytes(),
+        text(&file, "tokenizer.chat_template").as_deref(),
+    )
+    .unwrap();
     let codec = TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).unwrap();
     let vision = VisionConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
     let reads = TextConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
@@ -205,17 +263,31 @@ fn session() -> Session<Siglip, Assistant> {
     };
     let assistant = Assistant::new(&config, &Weights::new(file, &Compute::Cpu)).unwrap();
     let gate = |gate: &config::GateConfig| GateConfig {
-        kind: if gate.kind == config::GateKind::Head { GateKind::Head } else { GateKind::Token },
+        kind: if gate.kind == config::GateKind::Head {
+            GateKind::Head
+        } else {
+            GateKind::Token
+        },
         threshold: gate.threshold,
         hysteresis: gate.hysteresis,
         refractory_s: gate.refractory_s,
     };
     let settings = SessionConfig {
-        gates: Gates { speak: gate(&config.gates.speak), dst_update: gate(&config.gates.dst_update) },
+        gates: Gates {
+            speak: gate(&config.gates.speak),
+            dst_update: gate(&config.gates.dst_update),
+        },
         tokens_per_frame: config.tokens_per_frame,
         step_evidence: config.step_evidence,
         ..SessionConfig::default()
     };
     let task = Task::read(&folder.join("task.toml")).unwrap();
-    Session::new(Some(Arc::new(siglip)), Arc::new(assistant), Arc::new(codec), Some(task), settings).unwrap()
+    Session::new(
+        Some(Arc::new(siglip)),
+        Arc::new(assistant),
+        Arc::new(codec),
+        Some(task),
+        settings,
+    )
+    .unwrap()
 }

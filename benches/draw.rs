@@ -19,15 +19,29 @@ const DRAWINGS: u32 = 100;
 
 fn main() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tui/session/events.jsonl");
-    let log = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    let log =
+        std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     let mut app = App::default();
-    log.lines().for_each(|line| app.update(&serde_json::from_str(line).expect("an event a line")));
-    app.measure(Status { memory_capacity: 1024, memory_tokens: 600, ..Status::default() });
+    log.lines()
+        .for_each(|line| app.update(&serde_json::from_str(line).expect("an event a line")));
+    app.measure(Status {
+        memory_capacity: 1024,
+        memory_tokens: 600,
+        ..Status::default()
+    });
     println!("median of {DRAWINGS} drawings, milliseconds; picture 640x480");
     println!("{:>9} {:>12} {:>13}", "size", "new picture", "same picture");
     for (columns, rows) in [(80, 24), (120, 40), (200, 60)] {
-        let (fresh, same) = (median(&mut app, columns, rows, true), median(&mut app, columns, rows, false));
-        println!("{:>9} {:>12.2} {:>13.2}", format!("{columns}x{rows}"), ms(fresh), ms(same));
+        let (fresh, same) = (
+            median(&mut app, columns, rows, true),
+            median(&mut app, columns, rows, false),
+        );
+        println!(
+            "{:>9} {:>12.2} {:>13.2}",
+            format!("{columns}x{rows}"),
+            ms(fresh),
+            ms(same)
+        );
     }
 }
 
@@ -46,7 +60,9 @@ fn median(app: &mut App, columns: u16, rows: u16, fresh: bool) -> Duration {
         // The board hands the screen a copy; that is part of the price.
         let start = Instant::now();
         let copy = app.clone();
-        terminal.draw(|canvas| draw(canvas, &copy, &mut view)).expect("memory");
+        terminal
+            .draw(|canvas| draw(canvas, &copy, &mut view))
+            .expect("memory");
         times.push(start.elapsed());
     }
     let measured = &mut times[DRAWINGS as usize..];
@@ -57,6 +73,16 @@ fn median(app: &mut App, columns: u16, rows: u16, fresh: bool) -> Duration {
 /// Gradients that move with `seed`.
 fn picture(seed: u8) -> Arc<Picture> {
     let (width, height) = (640u32, 480u32);
-    let pixel = |i: u32| [(i % width / 3) as u8, (i / width / 2) as u8, seed.wrapping_mul(3)];
-    Arc::new(Picture { width, height, rgb: (0..width * height).flat_map(pixel).collect() })
+    let pixel = |i: u32| {
+        [
+            (i % width / 3) as u8,
+            (i / width / 2) as u8,
+            seed.wrapping_mul(3),
+        ]
+    };
+    Arc::new(Picture {
+        width,
+        height,
+        rgb: (0..width * height).flat_map(pixel).collect(),
+    })
 }

@@ -15,38 +15,70 @@ const PAIRS: usize = 5;
 const SPEED: &str = "1000000";
 
 fn main() {
-    let pairs = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(PAIRS);
+    let pairs = std::env::args()
+        .filter_map(|a| a.parse().ok())
+        .next()
+        .unwrap_or(PAIRS);
     let folder = tempfile::tempdir().expect("a folder");
     let timing = folder.path().join("timing.jsonl");
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
         // Who comes first takes turns too: a machine may get slower while it is warm.
         for on in [pair % 2 == 0, pair % 2 == 1] {
-            if on { on_screen(&timing) } else { headless(&timing) }
+            if on {
+                on_screen(&timing)
+            } else {
+                headless(&timing)
+            }
             let figures = if on { &mut with } else { &mut without };
             figures.push(frames_per_s(&timing));
         }
     }
-    let ratios: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with / without).collect();
+    let ratios: Vec<f64> = with
+        .iter()
+        .zip(&without)
+        .map(|(with, without)| with / without)
+        .collect();
     let ratio = median(ratios.clone());
-    println!("engine, median of {pairs} runs each: {:.1} frames/s without the screen, {:.1} with it (120x40)", median(without), median(with));
-    println!("ratio, median of the pairs {ratio:.4}: the screen costs {:.2} %; pairs {ratios:.3?}", (1.0 - ratio) * 100.0);
+    println!(
+        "engine, median of {pairs} runs each: {:.1} frames/s without the screen, {:.1} with it (120x40)",
+        median(without),
+        median(with)
+    );
+    println!(
+        "ratio, median of the pairs {ratio:.4}: the screen costs {:.2} %; pairs {ratios:.3?}",
+        (1.0 - ratio) * 100.0
+    );
 }
 
 fn arguments(timing: &Path) -> Vec<String> {
     let path = timing.to_str().expect("a plain path").to_owned();
-    ["demo", "--speed", SPEED, "--timing"].map(str::to_owned).into_iter().chain([path]).collect()
+    ["demo", "--speed", SPEED, "--timing"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([path])
+        .collect()
 }
 
 fn headless(timing: &Path) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proact"));
-    let status = command.args(arguments(timing)).arg("--headless").stdout(Stdio::null()).status().expect("it starts");
+    let status = command
+        .args(arguments(timing))
+        .arg("--headless")
+        .stdout(Stdio::null())
+        .status()
+        .expect("it starts");
     assert!(status.success());
 }
 
 /// In a terminal that reads everything; leaves by `q` when the clip is over.
 fn on_screen(timing: &Path) {
-    let size = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
+    let size = PtySize {
+        rows: 40,
+        cols: 120,
+        pixel_width: 0,
+        pixel_height: 0,
+    };
     let pty = native_pty_system().openpty(size).expect("a terminal");
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_proact"));
     command.args(arguments(timing));
@@ -69,7 +101,11 @@ fn on_screen(timing: &Path) {
 /// From the clock at the first and the last frame: everything that the engine's thread does is in it.
 fn frames_per_s(timing: &Path) -> f64 {
     let text = std::fs::read_to_string(timing).expect("the times");
-    let clock = |line: &str| serde_json::from_str::<Value>(line).expect("a record")["clock_s"].as_f64().expect("a time");
+    let clock = |line: &str| {
+        serde_json::from_str::<Value>(line).expect("a record")["clock_s"]
+            .as_f64()
+            .expect("a time")
+    };
     let clocks: Vec<f64> = text.lines().map(clock).collect();
     (clocks.len() - 1) as f64 / (clocks[clocks.len() - 1] - clocks[0])
 }

@@ -38,7 +38,9 @@ pub enum Error {
     #[error("sink: {0}")]
     Sink(String),
     /// Memory is full and the context policy does not allow to drop anything.
-    #[error("memory is full: {tokens} tokens held, {needed} more needed, {capacity} at most; choose another context policy than `none`")]
+    #[error(
+        "memory is full: {tokens} tokens held, {needed} more needed, {capacity} at most; choose another context policy than `none`"
+    )]
     MemoryFull {
         /// Tokens held.
         tokens: usize,
@@ -61,6 +63,9 @@ impl Error {
 
     /// A file whose content breaks its format.
     pub fn format(path: impl AsRef<Path>, why: impl Into<String>) -> Self {
-        Self::Format { path: path.as_ref().to_path_buf(), why: why.into() }
+        Self::Format {
+            path: path.as_ref().to_path_buf(),
+            why: why.into(),
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Index of a sampled frame in the session, from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct FrameIdx(pub u64);
 
@@ -27,7 +29,13 @@ impl fmt::Display for MediaTime {
     /// `m:ss.s`, as a person reads a video's time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenths = (self.0.max(0.0) * 10.0).round() as u64;
-        write!(f, "{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
+        write!(
+            f,
+            "{}:{:02}.{}",
+            tenths / 600,
+            tenths / 10 % 60,
+            tenths % 10
+        )
     }
 }
 
@@ -102,7 +110,18 @@ mod tests {
         for n in [0u16, 1, 8, 9, 98, 1000] {
             assert_eq!(StepId::parse(&StepId(n).to_string()), Some(StepId(n)));
         }
-        for bad in ["", "S", "S0", "S03", "s3", "3", "S-1", "S1 ", "S+1", "S99999999"] {
+        for bad in [
+            "",
+            "S",
+            "S0",
+            "S03",
+            "s3",
+            "3",
+            "S-1",
+            "S1 ",
+            "S+1",
+            "S99999999",
+        ] {
             assert_eq!(StepId::parse(bad), None, "{bad:?}");
         }
     }

@@ -13,7 +13,9 @@ use proact::dialogue::layout::Bytes;
 use proact::dialogue::task::{StepState, Task};
 use proact::error::Result;
 use proact::session::{Flow, Session, SessionConfig};
-use proact::sources::camera::{CameraSource, Clock, Fault, Format, Found, Link, Mounting, Phase, Pixels, Starter, Watch};
+use proact::sources::camera::{
+    CameraSource, Clock, Fault, Format, Found, Link, Mounting, Phase, Pixels, Starter, Watch,
+};
 use proact::stream::{Event, Poll, Sink, Source, SourceState};
 use proact::units::{FrameIdx, MediaTime};
 
@@ -41,7 +43,12 @@ const HOURS: u64 = 8;
 /// Milliseconds between two frames: 30 a second, nearly.
 const FRAME_MS: u64 = 33;
 const FPS: f64 = 2.0;
-const FORMAT: Format = Format { width: 32, height: 24, pixels: Pixels::Rgb, fps: 30 };
+const FORMAT: Format = Format {
+    width: 32,
+    height: 24,
+    pixels: Pixels::Rgb,
+    fps: 30,
+};
 
 /// The camera: what it does follows from the time alone.
 #[derive(Clone, Default)]
@@ -81,8 +88,15 @@ fn is_unplugged(ms: u64) -> bool {
 
 fn is_silent(ms: u64) -> bool {
     let minute = ms / 60_000;
-    let length = if minute.is_multiple_of(10) { 6_000 } else { 2_000 };
-    minute.is_multiple_of(5) && !minute.is_multiple_of(7) && minute > 0 && (10_000..10_000 + length).contains(&(ms % 60_000))
+    let length = if minute.is_multiple_of(10) {
+        6_000
+    } else {
+        2_000
+    };
+    minute.is_multiple_of(5)
+        && !minute.is_multiple_of(7)
+        && minute > 0
+        && (10_000..10_000 + length).contains(&(ms % 60_000))
 }
 
 fn is_broken(ms: u64) -> bool {
@@ -91,21 +105,39 @@ fn is_broken(ms: u64) -> bool {
 
 /// The number that the fake model sees: what happens in its script there. Seen for one slot of the sampler.
 fn shown(ms: u64) -> u8 {
-    const EVENTS: [(u64, u8); 4] = [(45, 1), (47 * 60 + 45, 2), (3 * 3600 + 45, 3), (5 * 3600 + 45, 4)];
-    EVENTS.iter().find(|(at_s, _)| (at_s * 1000..at_s * 1000 + 500).contains(&ms)).map_or(0, |(_, n)| *n)
+    const EVENTS: [(u64, u8); 4] = [
+        (45, 1),
+        (47 * 60 + 45, 2),
+        (3 * 3600 + 45, 3),
+        (5 * 3600 + 45, 4),
+    ];
+    EVENTS
+        .iter()
+        .find(|(at_s, _)| (at_s * 1000..at_s * 1000 + 500).contains(&ms))
+        .map_or(0, |(_, n)| *n)
 }
 
 impl World {
     /// What the camera does at its next tick.
     fn tick(&self, ms: u64) {
         self.millis.store(ms, Ordering::Relaxed);
-        let Some(link) = self.link.lock().unwrap().clone() else { return };
-        let camera = Found { name: "soak".into(), id: "usb".into(), ..Found::default() };
+        let Some(link) = self.link.lock().unwrap().clone() else {
+            return;
+        };
+        let camera = Found {
+            name: "soak".into(),
+            id: "usb".into(),
+            ..Found::default()
+        };
         match link.phase() {
             _ if link.stopping() => link.closed(None),
-            Phase::Opening if is_unplugged(ms) => link.closed(Some(Fault::Missing("soak is not there".into()))),
+            Phase::Opening if is_unplugged(ms) => {
+                link.closed(Some(Fault::Missing("soak is not there".into())))
+            }
             Phase::Opening => link.opened(&camera, FORMAT, 4.0),
-            Phase::Streaming(_) if is_unplugged(ms) => link.closed(Some(Fault::Missing("soak is not there".into()))),
+            Phase::Streaming(_) if is_unplugged(ms) => {
+                link.closed(Some(Fault::Missing("soak is not there".into())))
+            }
             Phase::Streaming(_) if is_silent(ms) => {}
             Phase::Streaming(_) if is_broken(ms) => {
                 link.push(ms as f64 / 1000.0, &[0; 100]);
@@ -164,14 +196,24 @@ impl Sink for Check {
                     SourceState::Lost => self.lost += 1,
                     SourceState::Restored => self.restored += 1,
                 }
-                assert!(self.lost == self.restored || self.lost == self.restored + 1, "lost and restored in turn");
+                assert!(
+                    self.lost == self.restored || self.lost == self.restored + 1,
+                    "lost and restored in turn"
+                );
             }
-            Event::Transition { at, step, transition, .. } => {
+            Event::Transition {
+                at,
+                step,
+                transition,
+                ..
+            } => {
                 self.at(*at);
                 self.transitions.push(format!("{step} {transition:?}"));
             }
             Event::Rejected { .. } => self.rejected += 1,
-            Event::End { steps, .. } => self.end = Some(steps.iter().map(|step| step.state).collect()),
+            Event::End { steps, .. } => {
+                self.end = Some(steps.iter().map(|step| step.state).collect())
+            }
             Event::Context { at, .. } => self.at(*at),
             Event::Session { .. } => {}
             other => panic!("{other:?}"),
@@ -189,7 +231,14 @@ fn eight_hours_of_a_bad_camera() {
     let world = World::default();
     let millis = world.millis.clone();
     let clock: Clock = Arc::new(move || millis.load(Ordering::Relaxed) as f64 / 1000.0);
-    let mut source = CameraSource::new(Box::new(world.clone()), FPS, Watch::default(), Mounting::default(), clock).unwrap();
+    let mut source = CameraSource::new(
+        Box::new(world.clone()),
+        FPS,
+        Watch::default(),
+        Mounting::default(),
+        clock,
+    )
+    .unwrap();
     let task = Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n[[step]]\nname = \"Drink\"\n").unwrap();
     let script = vec![
         Scene::default(),
@@ -200,9 +249,24 @@ fn eight_hours_of_a_bad_camera() {
     ];
     // The fake's memory grows until it is full, a real model's is allocated once: it is full within the first minute.
     let model = Arc::new(Fake::new(400, script));
-    let limits = SessionConfig { user_tokens_max: 16, utterance_tokens_max: 8, updates_per_frame_max: 3, ..SessionConfig::default() };
-    let config = SessionConfig { tokens_per_frame: 2, ..limits };
-    let mut session = Session::new(Some(Arc::new(FakeEyes)), model.clone(), Arc::new(Bytes), Some(task), config).unwrap();
+    let limits = SessionConfig {
+        user_tokens_max: 16,
+        utterance_tokens_max: 8,
+        updates_per_frame_max: 3,
+        ..SessionConfig::default()
+    };
+    let config = SessionConfig {
+        tokens_per_frame: 2,
+        ..limits
+    };
+    let mut session = Session::new(
+        Some(Arc::new(FakeEyes)),
+        model.clone(),
+        Arc::new(Bytes),
+        Some(task),
+        config,
+    )
+    .unwrap();
     let mut check = Check::default();
     let (mut after_a_minute, mut most) = (0, 0);
     for ms in (0..HOURS * 3_600_000).step_by(FRAME_MS as usize) {
@@ -228,14 +292,42 @@ fn eight_hours_of_a_bad_camera() {
     let grown = (most - after_a_minute) as f64 / after_a_minute as f64;
     println!(
         "{} frames of {} captured, {} dropped, {} times lost; {after_a_minute} bytes held after a minute, {most} at most after that ({:+.2} %)",
-        check.frames, counts.captured, check.dropped, check.lost, grown * 100.0
+        check.frames,
+        counts.captured,
+        check.dropped,
+        check.lost,
+        grown * 100.0
     );
     assert!(grown < 0.01, "memory grew by {:.1} %", grown * 100.0);
-    assert_eq!(check.frames, world.slots.lock().unwrap().count, "every slot with a frame has one event");
-    assert_eq!(check.dropped, world.broken.load(Ordering::Relaxed), "every broken frame is told");
+    assert_eq!(
+        check.frames,
+        world.slots.lock().unwrap().count,
+        "every slot with a frame has one event"
+    );
+    assert_eq!(
+        check.dropped,
+        world.broken.load(Ordering::Relaxed),
+        "every broken frame is told"
+    );
     // 480 minutes: 68 of them unplugged, 47 silent for long less those that are both.
     assert_eq!((check.lost, check.restored), (68 + 41, 68 + 41));
-    assert_eq!(check.transitions, ["S1 Start", "S1 Complete", "S2 Start", "S2 Complete", "S3 Start"]);
+    assert_eq!(
+        check.transitions,
+        [
+            "S1 Start",
+            "S1 Complete",
+            "S2 Start",
+            "S2 Complete",
+            "S3 Start"
+        ]
+    );
     assert_eq!(check.rejected, 0);
-    assert_eq!(check.end.unwrap(), [StepState::Completed, StepState::Completed, StepState::InProgress]);
+    assert_eq!(
+        check.end.unwrap(),
+        [
+            StepState::Completed,
+            StepState::Completed,
+            StepState::InProgress
+        ]
+    );
 }

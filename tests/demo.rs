@@ -13,12 +13,18 @@ use proact::eval::{Log, Options, Reference, Tally};
 const BYTES_MAX: u64 = 16 << 20;
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("models/demo")
+        .join(name)
 }
 
 fn proact(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proact"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -26,17 +32,32 @@ fn proact(arguments: &[&str]) -> Command {
 fn demo(folder: &Path, threads: &str) -> (Vec<u8>, String) {
     let events = folder.join(format!("events-{threads}.jsonl"));
     let path = events.to_str().unwrap();
-    let output = proact(&["demo", "--headless", "--threads", threads, "--events", path]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    (std::fs::read(&events).unwrap(), String::from_utf8(output.stdout).unwrap())
+    let output = proact(&["demo", "--headless", "--threads", threads, "--events", path])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (
+        std::fs::read(&events).unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
 }
 
 /// What was decided and said, without the probabilities, whose last digits are the processor's.
 fn decisions(log: &[u8]) -> Vec<u8> {
     let mut told = Vec::new();
-    for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in log
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let mut event: serde_json::Value = serde_json::from_slice(line).unwrap();
-        event.as_object_mut().unwrap().retain(|key, _| !["prob", "speak", "dst_update"].contains(&key.as_str()));
+        event
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| !["prob", "speak", "dst_update"].contains(&key.as_str()));
         told.extend(event.to_string().bytes().chain([b'\n']));
     }
     told
@@ -51,18 +72,31 @@ fn the_demo_is_the_same_for_any_number_of_threads_and_right_about_its_clip() {
     unchanged::assert_unchanged("demo_decisions", &decisions(&one));
     unchanged::assert_unchanged_on_this_processor("demo_events", &one);
     for fact in ["11 of 11 steps", "frames/s", "memory", "gates: speak"] {
-        assert!(printed.contains(fact), "`{fact}` is not among the lines:\n{printed}");
+        assert!(
+            printed.contains(fact),
+            "`{fact}` is not among the lines:\n{printed}"
+        );
     }
     let log = Log::read(&folder.path().join("events-1.jsonl")).unwrap();
-    let reference = Reference::read(&shipped("annotation.jsonl"), None).unwrap().remove(0);
-    let scores = Tally::of(&log, &reference, &Options::default(), &Lexical).unwrap().scores();
+    let reference = Reference::read(&shipped("annotation.jsonl"), None)
+        .unwrap()
+        .remove(0);
+    let scores = Tally::of(&log, &reference, &Options::default(), &Lexical)
+        .unwrap()
+        .scores();
     let f1 = scores.at(5.0).and_then(|rates| rates.f1).unwrap_or(0.0);
-    assert!(f1 >= 0.7, "transition F1 within 5 s on the demo's clip: {f1}");
+    assert!(
+        f1 >= 0.7,
+        "transition F1 within 5 s on the demo's clip: {f1}"
+    );
 }
 
 #[test]
 fn what_ships_is_small() {
     let files = std::fs::read_dir(shipped("")).unwrap();
     let bytes: u64 = files.map(|f| f.unwrap().metadata().unwrap().len()).sum();
-    assert!(bytes <= BYTES_MAX, "{bytes} bytes in models/demo, at most {BYTES_MAX}");
+    assert!(
+        bytes <= BYTES_MAX,
+        "{bytes} bytes in models/demo, at most {BYTES_MAX}"
+    );
 }

@@ -18,7 +18,10 @@ const CPU: Device = Device::Cpu;
 const STEPS: usize = 3;
 
 fn config() -> AssistantConfig {
-    AssistantConfig { step_evidence: true, ..assistant_config() }
+    AssistantConfig {
+        step_evidence: true,
+        ..assistant_config()
+    }
 }
 
 /// What each step needs.
@@ -27,43 +30,78 @@ const AFTER: [&[u16]; STEPS] = [&[], &[0], &[0, 1]];
 /// The second step's id has two tokens; the first and the third step are nearly the same.
 fn steps() -> Steps {
     Steps {
-        ids: vec![vec![TokenId(10)], vec![TokenId(11), TokenId(12)], vec![TokenId(13)]],
+        ids: vec![
+            vec![TokenId(10)],
+            vec![TokenId(11), TokenId(12)],
+            vec![TokenId(13)],
+        ],
         likeness: vec![1.0, 0.1, 0.8, 0.1, 1.0, -0.2, 0.8, -0.2, 1.0],
-        after: AFTER.iter().map(|after| after.iter().copied().map(StepId).collect()).collect(),
+        after: AFTER
+            .iter()
+            .map(|after| after.iter().copied().map(StepId).collect())
+            .collect(),
     }
 }
 
 /// Steps with other ids.
 fn named(ids: [Vec<TokenId>; STEPS]) -> Steps {
-    Steps { ids: ids.to_vec(), ..steps() }
+    Steps {
+        ids: ids.to_vec(),
+        ..steps()
+    }
 }
 
 /// Cosines and states of three frames. The second comes when all is over; in the third the second step is
 /// ready and the last one is not.
 fn frames() -> (Vec<f32>, Vec<u8>) {
-    (vec![0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35, 0.1, 0.2, 0.3, -0.1], vec![0, 1, 0, 2, 2, 2, 2, 0, 0])
+    (
+        vec![
+            0.31, 0.12, -0.05, 0.2, -0.4, 0.0, 0.38, 0.35, 0.1, 0.2, 0.3, -0.1,
+        ],
+        vec![0, 1, 0, 2, 2, 2, 2, 0, 0],
+    )
 }
 
 fn refused<T>(result: Result<T>, words: &[&str]) {
-    let text = result.err().map(|e| e.to_string()).unwrap_or_else(|| panic!("not refused"));
+    let text = result
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_else(|| panic!("not refused"));
     for word in words {
         assert!(text.contains(word), "{text:?} lacks {word:?}");
     }
 }
 
 /// What the layer adds, by the formula at the head of `model/evidence.rs`, in loops over f64.
-fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], width: usize) -> Vec<f32> {
+fn naive(
+    tensors: &HashMap<String, Vec<f32>>,
+    cosines: &[f32],
+    states: &[u8],
+    width: usize,
+) -> Vec<f32> {
     let table = &tensors["token_embd.weight"];
-    let row = |id: TokenId| table[id.0 as usize * width..][..width].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+    let row = |id: TokenId| {
+        table[id.0 as usize * width..][..width]
+            .iter()
+            .map(|v| f64::from(*v))
+            .collect::<Vec<_>>()
+    };
     let rows: Vec<Vec<f64>> = steps()
         .ids
         .iter()
         .map(|tokens| {
             let all: Vec<Vec<f64>> = tokens.iter().map(|t| row(*t)).collect();
-            let mean: Vec<f64> = (0..width).map(|d| all.iter().map(|r| r[d]).sum::<f64>() / all.len() as f64).collect();
-            let rms = (mean.iter().map(|v| v * v).sum::<f64>() / width as f64 + config().backbone.rms_eps).sqrt();
+            let mean: Vec<f64> = (0..width)
+                .map(|d| all.iter().map(|r| r[d]).sum::<f64>() / all.len() as f64)
+                .collect();
+            let rms = (mean.iter().map(|v| v * v).sum::<f64>() / width as f64
+                + config().backbone.rms_eps)
+                .sqrt();
             let weight = &tensors["mm.step.norm.weight"];
-            mean.iter().zip(weight).map(|(v, w)| v / rms * f64::from(*w)).collect()
+            mean.iter()
+                .zip(weight)
+                .map(|(v, w)| v / rms * f64::from(*w))
+                .collect()
         })
         .collect();
     let scale = f64::from(tensors["mm.step.scale"][0]).exp();
@@ -71,11 +109,27 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
     let likeness = steps().likeness;
     let mut out = Vec::new();
     for (cosines, states) in cosines.chunks(STEPS + 1).zip(states.chunks(STEPS)) {
-        let powers: Vec<f64> = cosines.iter().map(|c| (f64::from(*c) * scale).exp()).collect();
-        let p: Vec<f64> = powers.iter().map(|v| v / powers.iter().sum::<f64>()).collect();
+        let powers: Vec<f64> = cosines
+            .iter()
+            .map(|c| (f64::from(*c) * scale).exp())
+            .collect();
+        let p: Vec<f64> = powers
+            .iter()
+            .map(|v| v / powers.iter().sum::<f64>())
+            .collect();
         let first = states.iter().position(|s| *s == 0);
-        let sum = |weight: &dyn Fn(usize) -> f64| (0..width).map(|d| (0..STEPS).map(|k| weight(k) * rows[k][d]).sum()).collect::<Vec<f64>>();
-        let q: Vec<f64> = (0..STEPS).map(|k| (0..STEPS).map(|j| p[j] * (strict * (f64::from(likeness[j * STEPS + k]) - 1.0)).exp()).sum()).collect();
+        let sum = |weight: &dyn Fn(usize) -> f64| {
+            (0..width)
+                .map(|d| (0..STEPS).map(|k| weight(k) * rows[k][d]).sum())
+                .collect::<Vec<f64>>()
+        };
+        let q: Vec<f64> = (0..STEPS)
+            .map(|k| {
+                (0..STEPS)
+                    .map(|j| p[j] * (strict * (f64::from(likeness[j * STEPS + k]) - 1.0)).exp())
+                    .sum()
+            })
+            .collect();
         let mut f = [0.0; STEPS];
         let mut none = 1.0;
         for k in (0..STEPS).filter(|k| states[*k] != 2) {
@@ -86,21 +140,40 @@ fn naive(tensors: &HashMap<String, Vec<f32>>, cosines: &[f32], states: &[u8], wi
         let ready = |k: usize| states[k] == 1 || states[k] == 0 && AFTER[k].iter().all(done);
         let may_be = p[STEPS] + (0..STEPS).filter(|k| ready(*k)).map(|k| q[k]).sum::<f64>();
         let shares = |p: &[f64]| -> Vec<f64> {
-            let by_state = (0..3u8).map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum());
-            by_state.chain([first.map_or(0.0, |k| p[k]), (0..STEPS).filter(|k| ready(*k)).map(|k| p[k]).sum()]).collect()
+            let by_state =
+                (0..3u8).map(|s| (0..STEPS).filter(|k| states[*k] == s).map(|k| p[k]).sum());
+            by_state
+                .chain([
+                    first.map_or(0.0, |k| p[k]),
+                    (0..STEPS).filter(|k| ready(*k)).map(|k| p[k]).sum(),
+                ])
+                .collect()
         };
         let shares = [shares(&p), shares(&q), vec![p[STEPS]]].concat();
         let parts = [
             ("mm.step.seen.weight", sum(&|k| p[k])),
-            ("mm.step.open.weight", sum(&|k| f64::from(u8::from(states[k] == 1)))),
-            ("mm.step.next.weight", sum(&|k| f64::from(u8::from(first == Some(k))))),
+            (
+                "mm.step.open.weight",
+                sum(&|k| f64::from(u8::from(states[k] == 1))),
+            ),
+            (
+                "mm.step.next.weight",
+                sum(&|k| f64::from(u8::from(first == Some(k)))),
+            ),
             ("mm.step.first.weight", sum(&|k| f[k])),
-            ("mm.step.ready.weight", sum(&|k| if ready(k) { q[k] / may_be } else { 0.0 })),
+            (
+                "mm.step.ready.weight",
+                sum(&|k| if ready(k) { q[k] / may_be } else { 0.0 }),
+            ),
             ("mm.step.states.weight", shares),
         ];
         for d in 0..width {
             let product = |(name, x): &(&str, Vec<f64>)| -> f64 {
-                tensors[*name][d * x.len()..][..x.len()].iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum()
+                tensors[*name][d * x.len()..][..x.len()]
+                    .iter()
+                    .zip(x)
+                    .map(|(w, x)| f64::from(*w) * x)
+                    .sum()
             };
             out.push(parts.iter().map(product).sum::<f64>() as f32);
         }
@@ -117,31 +190,59 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let (cosines, states) = frames();
     let cosines_tensor = Tensor::from_slice(&cosines, (3, STEPS + 1), &CPU)?;
     let steps = steps();
-    let evidence = Frames { cosines: &cosines_tensor, states: &states, steps: &steps };
+    let evidence = Frames {
+        cosines: &cosines_tensor,
+        states: &states,
+        steps: &steps,
+    };
     let with = model.see(&features, Some(evidence))?;
-    let added: Vec<f32> = (&with - model.see(&features, None)?)?.flatten_all()?.to_vec1()?;
+    let added: Vec<f32> = (&with - model.see(&features, None)?)?
+        .flatten_all()?
+        .to_vec1()?;
     let mut tensors = HashMap::new();
     for (name, var) in weights.vars() {
         tensors.insert(name, var.as_tensor().flatten_all()?.to_vec1()?);
     }
-    let expected = naive(&tensors, &cosines, &states, config.backbone.embedding_length);
+    let expected = naive(
+        &tensors,
+        &cosines,
+        &states,
+        config.backbone.embedding_length,
+    );
     let found = figures(&added, &expected);
-    assert!(found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999, "{found:?}");
+    assert!(
+        found.max_abs < 1e-4 && (found.norm_ratio - 1.0).abs() < 1e-4 && found.cosine > 0.99999,
+        "{found:?}"
+    );
 
     // A marker takes the same, on its token.
     let told = model.tell(&[40, 41, 42], Some(evidence))?;
-    let told: Vec<f32> = (told - model.tell(&[40, 41, 42], None)?)?.flatten_all()?.to_vec1()?;
+    let told: Vec<f32> = (told - model.tell(&[40, 41, 42], None)?)?
+        .flatten_all()?
+        .to_vec1()?;
     assert!(figures(&told, &expected).max_abs < 1e-4);
 
-    let fused = Assistant::new(&config, &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU))?;
+    let fused = Assistant::new(
+        &config,
+        &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU),
+    )?;
     let fused = fused.see(&features, Some(evidence))?;
     let difference: f32 = (fused - &with)?.abs()?.max_all()?.to_scalar()?;
     assert!(difference < 2e-5, "{difference}");
 
     let gradients = with.sqr()?.mean_all()?.backward()?;
-    for (name, var) in weights.vars().into_iter().filter(|(name, _)| name.starts_with("mm.step.")) {
-        let gradient = gradients.get(&var).ok_or_else(|| Error::Model(format!("{name}: no gradient")))?;
-        assert!(gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0, "{name}");
+    for (name, var) in weights
+        .vars()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("mm.step."))
+    {
+        let gradient = gradients
+            .get(&var)
+            .ok_or_else(|| Error::Model(format!("{name}: no gradient")))?;
+        assert!(
+            gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0,
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -152,8 +253,18 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
     let weights = Weights::trainable(3, &CPU);
     let model = Assistant::new(&config, &weights)?;
     let (steps, (cosines, states)) = (steps(), frames());
-    let told = |i: usize| Evidence { steps: &steps, cosines: &cosines[4 * i..][..4], states: &states[3 * i..][..3] };
-    let features: Vec<Vec<f32>> = (0..2).map(|f| (0..config.vision_length).map(|i| (f * 7 + i) as f32 * 0.1 - 0.5).collect()).collect();
+    let told = |i: usize| Evidence {
+        steps: &steps,
+        cosines: &cosines[4 * i..][..4],
+        states: &states[3 * i..][..3],
+    };
+    let features: Vec<Vec<f32>> = (0..2)
+        .map(|f| {
+            (0..config.vision_length)
+                .map(|i| (f * 7 + i) as f32 * 0.1 - 0.5)
+                .collect()
+        })
+        .collect();
     let pieces = [
         Piece::Token(TokenId(5)),
         Piece::Features(&features[0], told(0)),
@@ -170,19 +281,41 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
         for chunk in pieces.chunks(size) {
             last = Some(model.extend(chunk, &mut memory)?);
         }
-        assert!(figures(&last.unwrap().0, &whole.0).max_abs < 2e-5, "chunks of {size}");
+        assert!(
+            figures(&last.unwrap().0, &whole.0).max_abs < 2e-5,
+            "chunks of {size}"
+        );
     }
     // As training puts it together: kind by kind, then in order.
     let rows = |i: &[usize]| -> Result<(Tensor, Vec<u8>)> {
         let cosines: Vec<f32> = i.iter().flat_map(|i| told(*i).cosines.to_vec()).collect();
-        Ok((Tensor::from_vec(cosines, (i.len(), STEPS + 1), &CPU)?, i.iter().flat_map(|i| told(*i).states.to_vec()).collect()))
+        Ok((
+            Tensor::from_vec(cosines, (i.len(), STEPS + 1), &CPU)?,
+            i.iter().flat_map(|i| told(*i).states.to_vec()).collect(),
+        ))
     };
-    let ((of_markers, marker_states), (of_frames, frame_states)) = (rows(&[0, 1, 1])?, rows(&[0, 1])?);
+    let ((of_markers, marker_states), (of_frames, frame_states)) =
+        (rows(&[0, 1, 1])?, rows(&[0, 1])?);
     let tokens = model.embed(&[5, 6])?;
-    let markers = model.tell(&[40, 41, 42], Some(Frames { cosines: &of_markers, states: &marker_states, steps: &steps }))?;
+    let markers = model.tell(
+        &[40, 41, 42],
+        Some(Frames {
+            cosines: &of_markers,
+            states: &marker_states,
+            steps: &steps,
+        }),
+    )?;
     let flat = Tensor::from_vec(features.concat(), (2, config.vision_length), &CPU)?;
-    let images = model.see(&flat, Some(Frames { cosines: &of_frames, states: &frame_states, steps: &steps }))?;
-    let all = Tensor::cat(&[tokens, markers, images], 0)?.index_select(&Tensor::new(&[0u32, 5, 2, 1, 3, 6, 4], &CPU)?, 0)?;
+    let images = model.see(
+        &flat,
+        Some(Frames {
+            cosines: &of_frames,
+            states: &frame_states,
+            steps: &steps,
+        }),
+    )?;
+    let all = Tensor::cat(&[tokens, markers, images], 0)?
+        .index_select(&Tensor::new(&[0u32, 5, 2, 1, 3, 6, 4], &CPU)?, 0)?;
     let hidden = model.forward(&all.unsqueeze(0)?)?.squeeze(0)?;
     let expected: Vec<f32> = hidden.get(pieces.len() - 1)?.to_vec1()?;
     assert!(figures(&whole.0, &expected).max_abs < 2e-5);
@@ -194,38 +327,144 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
     let model = Assistant::new(&config(), &Weights::trainable(3, &CPU))?;
     let frame = vec![0.5f32; config().vision_length];
     let (steps, (cosines, states)) = (steps(), frames());
-    let good = Evidence { steps: &steps, cosines: &cosines[..4], states: &states[..3] };
+    let good = Evidence {
+        steps: &steps,
+        cosines: &cosines[..4],
+        states: &states[..3],
+    };
     let nan = [0.1, f32::NAN, 0.0, 0.0];
     let wordless = named([vec![], vec![TokenId(1)], vec![TokenId(2)]]);
     let unknown = named([vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]]);
-    let needy = Steps { after: vec![vec![], vec![StepId(3)], vec![]], ..steps.clone() };
-    let free = Steps { after: vec![vec![]; 2], ..steps.clone() };
-    let unlike = Steps { likeness: vec![1.0; 4], ..steps.clone() };
+    let needy = Steps {
+        after: vec![vec![], vec![StepId(3)], vec![]],
+        ..steps.clone()
+    };
+    let free = Steps {
+        after: vec![vec![]; 2],
+        ..steps.clone()
+    };
+    let unlike = Steps {
+        likeness: vec![1.0; 4],
+        ..steps.clone()
+    };
     let none = Steps::default();
     let mut memory = model.new_memory()?;
     let mut read = |evidence| model.extend(&[Piece::Features(&frame, evidence)], &mut memory);
     read(good)?;
-    refused(read(Evidence { cosines: &cosines[..3], ..good }), &["3 cosines", "3 steps", "4"]);
-    refused(read(Evidence { cosines: &nan, ..good }), &["finite"]);
-    refused(read(Evidence { steps: &none, ..good }), &["0 steps"]);
-    refused(read(Evidence { states: &states[..2], ..good }), &["states"]);
-    refused(read(Evidence { states: &[0, 1, 3], ..good }), &["states", "below 3"]);
-    refused(read(Evidence { steps: &wordless, ..good }), &["without tokens"]);
-    refused(read(Evidence { steps: &unknown, ..good }), &["96"]);
-    refused(read(Evidence { steps: &unlike, ..good }), &["3 steps", "4 cosines"]);
-    refused(read(Evidence { steps: &needy, ..good }), &["3 steps", "need", "StepId(3)"]);
-    refused(read(Evidence { steps: &free, ..good }), &["a list for each"]);
+    refused(
+        read(Evidence {
+            cosines: &cosines[..3],
+            ..good
+        }),
+        &["3 cosines", "3 steps", "4"],
+    );
+    refused(
+        read(Evidence {
+            cosines: &nan,
+            ..good
+        }),
+        &["finite"],
+    );
+    refused(
+        read(Evidence {
+            steps: &none,
+            ..good
+        }),
+        &["0 steps"],
+    );
+    refused(
+        read(Evidence {
+            states: &states[..2],
+            ..good
+        }),
+        &["states"],
+    );
+    refused(
+        read(Evidence {
+            states: &[0, 1, 3],
+            ..good
+        }),
+        &["states", "below 3"],
+    );
+    refused(
+        read(Evidence {
+            steps: &wordless,
+            ..good
+        }),
+        &["without tokens"],
+    );
+    refused(
+        read(Evidence {
+            steps: &unknown,
+            ..good
+        }),
+        &["96"],
+    );
+    refused(
+        read(Evidence {
+            steps: &unlike,
+            ..good
+        }),
+        &["3 steps", "4 cosines"],
+    );
+    refused(
+        read(Evidence {
+            steps: &needy,
+            ..good
+        }),
+        &["3 steps", "need", "StepId(3)"],
+    );
+    refused(
+        read(Evidence {
+            steps: &free,
+            ..good
+        }),
+        &["a list for each"],
+    );
     read(Evidence::default())?;
     let other = named([vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]]);
-    let two = [Piece::Features(&frame, good), Piece::Features(&frame, Evidence { steps: &other, ..good })];
+    let two = [
+        Piece::Features(&frame, good),
+        Piece::Features(
+            &frame,
+            Evidence {
+                steps: &other,
+                ..good
+            },
+        ),
+    ];
     refused(model.extend(&two, &mut memory), &["other steps"]);
-    let two = [Piece::Marker(TokenId(40), good), Piece::Marker(TokenId(40), Evidence { steps: &other, ..good })];
+    let two = [
+        Piece::Marker(TokenId(40), good),
+        Piece::Marker(
+            TokenId(40),
+            Evidence {
+                steps: &other,
+                ..good
+            },
+        ),
+    ];
     refused(model.extend(&two, &mut memory), &["other steps"]);
-    refused(model.extend(&[Piece::Marker(TokenId(40), Evidence { states: &[0, 1, 3], ..good })], &mut memory), &["below 3"]);
+    refused(
+        model.extend(
+            &[Piece::Marker(
+                TokenId(40),
+                Evidence {
+                    states: &[0, 1, 3],
+                    ..good
+                },
+            )],
+            &mut memory,
+        ),
+        &["below 3"],
+    );
     assert_eq!(proact::model::Memory::len(&memory), 2);
 
     let without = Assistant::new(&assistant_config(), &Weights::trainable(3, &CPU))?;
-    refused(without.extend(&[Piece::Features(&frame, good)], &mut without.new_memory()?), &["step_evidence"]);
+    refused(
+        without.extend(&[Piece::Features(&frame, good)], &mut without.new_memory()?),
+        &["step_evidence"],
+    );
     Ok(())
 }
 
@@ -254,19 +493,38 @@ impl Perceiver for Letters {
 
 #[test]
 fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result<()> {
-    let words = StepWords::read(&Letters, vec![("abc defg", vec![TokenId(1)], &[]), ("abcd", vec![TokenId(2)], &[StepId(0)])])?;
+    let words = StepWords::read(
+        &Letters,
+        vec![
+            ("abc defg", vec![TokenId(1)], &[]),
+            ("abcd", vec![TokenId(2)], &[StepId(0)]),
+        ],
+    )?;
     assert_eq!(words.steps().ids, [[TokenId(1)], [TokenId(2)]]);
     assert_eq!(words.steps().after, [vec![], vec![StepId(0)]]);
-    assert!(figures(&words.steps().likeness, &[1.0, 0.6, 0.6, 1.0]).max_abs < 1e-6, "(3,4)/5 and (1,0)");
+    assert!(
+        figures(&words.steps().likeness, &[1.0, 0.6, 0.6, 1.0]).max_abs < 1e-6,
+        "(3,4)/5 and (1,0)"
+    );
     // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing` and 13 more letters.
     let idle = 13.0 / (7.0f32 * 7.0 + 13.0 * 13.0).sqrt();
     assert_eq!(IDLE_WORDS, "Nothing is being done");
     let found = words.cosines(&[0.0, 2.0, 9.0, 9.0])?;
-    assert!(figures(&found, &[0.8, 0.0, idle]).max_abs < 1e-6, "{found:?}");
-    assert_eq!(words.cosines(&[0.0; 4])?, [0.0; 3], "a dark feature is like nothing");
+    assert!(
+        figures(&found, &[0.8, 0.0, idle]).max_abs < 1e-6,
+        "{found:?}"
+    );
+    assert_eq!(
+        words.cosines(&[0.0; 4])?,
+        [0.0; 3],
+        "a dark feature is like nothing"
+    );
     refused(words.cosines(&[1.0]), &["1 numbers", "2"]);
     for bad in ["short", "endless", ""] {
-        refused(StepWords::read(&Letters, vec![(bad, Vec::new(), &[])]), &[bad, "expected 2"]);
+        refused(
+            StepWords::read(&Letters, vec![(bad, Vec::new(), &[])]),
+            &[bad, "expected 2"],
+        );
     }
     Ok(())
 }

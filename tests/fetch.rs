@@ -37,10 +37,19 @@ impl Hub {
 }
 
 fn answer(mut stream: TcpStream, content: &str) -> String {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    let mut lines = BufReader::new(stream.try_clone().unwrap())
+        .lines()
+        .map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let range = head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned)).unwrap_or_default();
+    let range = head
+        .iter()
+        .find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("range: bytes=")
+                .map(str::to_owned)
+        })
+        .unwrap_or_default();
     let (from, to) = range.split_once('-').unwrap_or(("0", ""));
     let from: usize = from.parse().unwrap_or(0);
     let to = to.parse::<usize>().map_or(content.len(), |last| last + 1);
@@ -60,7 +69,10 @@ fn answer(mut stream: TcpStream, content: &str) -> String {
 /// A folder with a manifest in `models/`, and a cache; unique within the process.
 fn workplace() -> tempfile::TempDir {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let folder = tempfile::Builder::new().prefix(&format!("fetch{}", COUNT.fetch_add(1, Ordering::Relaxed))).tempdir().unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("fetch{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+        .tempdir()
+        .unwrap();
     std::fs::create_dir(folder.path().join("models")).unwrap();
     let manifest = format!(
         "description = \"a test\"\nlicense = \"MIT\"\nsource = \"the test's own hub\"\nmodel = \"a.gguf\"\n\
@@ -72,10 +84,23 @@ fn workplace() -> tempfile::TempDir {
 
 fn proact(folder: &Path, hub: &Hub, offline: bool, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_proact"));
-    for key in ["HF_HUB_CACHE", "HF_TOKEN", "TRANSFORMERS_OFFLINE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
+    for key in [
+        "HF_HUB_CACHE",
+        "HF_TOKEN",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_OFFLINE",
+        "http_proxy",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
         command.env_remove(key);
     }
-    command.current_dir(folder).args(args).env("HF_HOME", folder.join("home")).env("HF_ENDPOINT", &hub.address);
+    command
+        .current_dir(folder)
+        .args(args)
+        .env("HF_HOME", folder.join("home"))
+        .env("HF_ENDPOINT", &hub.address);
     if offline {
         command.env("HF_HUB_OFFLINE", "1");
     }
@@ -92,27 +117,54 @@ fn files_come_once_are_checked_and_are_found_by_name_without_the_network() {
     let go = |offline, args: &[&str]| proact(folder.path(), &hub, offline, args);
 
     let out = go(false, &["inspect", "tea-of-tests"]);
-    assert!(!out.status.success() && said(&out).contains("proact fetch tea-of-tests"), "{}", said(&out));
+    assert!(
+        !out.status.success() && said(&out).contains("proact fetch tea-of-tests"),
+        "{}",
+        said(&out)
+    );
     let out = go(true, &["fetch", "tea-of-tests"]);
-    assert!(!out.status.success() && said(&out).contains("HF_HUB_OFFLINE"), "{}", said(&out));
+    assert!(
+        !out.status.success() && said(&out).contains("HF_HUB_OFFLINE"),
+        "{}",
+        said(&out)
+    );
     assert_eq!(hub.asked(), 0, "nothing but an online fetch asks");
 
     let out = go(false, &["fetch", "tea-of-tests"]);
     assert!(out.status.success(), "{}", said(&out));
     let asked = hub.asked.lock().unwrap().clone();
-    assert!(asked.iter().all(|line| line.starts_with("GET /owner/name/resolve/main/a.gguf ")), "{asked:?}");
-    let file = folder.path().join(format!("home/hub/models--owner--name/snapshots/{COMMIT}/a.gguf"));
+    assert!(
+        asked
+            .iter()
+            .all(|line| line.starts_with("GET /owner/name/resolve/main/a.gguf ")),
+        "{asked:?}"
+    );
+    let file = folder.path().join(format!(
+        "home/hub/models--owner--name/snapshots/{COMMIT}/a.gguf"
+    ));
     assert_eq!(std::fs::read(&file).unwrap(), b"hello");
 
     let before = hub.asked();
     for offline in [false, true] {
         let out = go(offline, &["fetch", "tea-of-tests"]);
-        assert!(out.status.success() && said(&out).contains("as it should be"), "{}", said(&out));
+        assert!(
+            out.status.success() && said(&out).contains("as it should be"),
+            "{}",
+            said(&out)
+        );
     }
     // Found and checked; that "hello" is no model is told by the file's own name.
     let out = go(false, &["inspect", "tea-of-tests"]);
-    assert!(!out.status.success() && said(&out).contains(&format!("{COMMIT}/a.gguf")), "{}", said(&out));
-    assert_eq!(hub.asked(), before, "what is in the cache is not asked for again");
+    assert!(
+        !out.status.success() && said(&out).contains(&format!("{COMMIT}/a.gguf")),
+        "{}",
+        said(&out)
+    );
+    assert_eq!(
+        hub.asked(),
+        before,
+        "what is in the cache is not asked for again"
+    );
 }
 
 #[test]
@@ -120,12 +172,27 @@ fn a_file_that_is_not_the_one_of_the_manifest_is_refused() {
     let (folder, hub) = (workplace(), Hub::open("hallo"));
     let out = proact(folder.path(), &hub, false, &["fetch", "tea-of-tests"]);
     let why = said(&out);
-    assert!(!out.status.success() && why.contains("SHA-256 d3751d33") && why.contains("tea-of-tests.toml"), "{why}");
+    assert!(
+        !out.status.success()
+            && why.contains("SHA-256 d3751d33")
+            && why.contains("tea-of-tests.toml"),
+        "{why}"
+    );
 }
 
 #[test]
 fn a_hub_that_is_not_there_is_named() {
-    let (folder, hub) = (workplace(), Hub { address: "http://127.0.0.1:9".into(), asked: Arc::default() });
+    let (folder, hub) = (
+        workplace(),
+        Hub {
+            address: "http://127.0.0.1:9".into(),
+            asked: Arc::default(),
+        },
+    );
     let out = proact(folder.path(), &hub, false, &["fetch", "tea-of-tests"]);
-    assert!(!out.status.success() && said(&out).contains("127.0.0.1:9/owner/name/resolve/main/a.gguf"), "{}", said(&out));
+    assert!(
+        !out.status.success() && said(&out).contains("127.0.0.1:9/owner/name/resolve/main/a.gguf"),
+        "{}",
+        said(&out)
+    );
 }

@@ -26,11 +26,26 @@ const EVERYONE: &[&str] = &["units", "error"];
 /// Lines of a file without its tests.
 const LINES_MAX: usize = 600;
 /// Words that a finished piece of work does not have.
-const FORBIDDEN: &[&str] = &["todo!(", "unimplemented!(", "dbg!(", "allow(dead_code", "allow(unused"];
+const FORBIDDEN: &[&str] = &[
+    "todo!(",
+    "unimplemented!(",
+    "dbg!(",
+    "allow(dead_code",
+    "allow(unused",
+];
 /// File names that say nothing about what is in them.
-const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "misc", "manager"];
+const EMPTY_NAMES: &[&str] = &[
+    "utils", "util", "helpers", "helper", "common", "misc", "manager",
+];
 /// Outside of `cli`, nobody reads the clock or the environment, or prints.
-const CLI_ONLY: &[&str] = &["Instant::now", "SystemTime::now", "std::env::", "println!(", "eprintln!(", "anyhow::"];
+const CLI_ONLY: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "std::env::",
+    "println!(",
+    "eprintln!(",
+    "anyhow::",
+];
 /// Rooms whose work is with the outside: processes to wait for, a terminal to draw on.
 const CLOCK_ALLOWED: &[&str] = &["cli", "tui"];
 
@@ -52,13 +67,22 @@ fn source() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     rust_files(&root)
         .into_iter()
-        .map(|p| (p.strip_prefix(&root).unwrap().to_string_lossy().into_owned(), fs::read_to_string(&p).unwrap()))
+        .map(|p| {
+            (
+                p.strip_prefix(&root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
+                fs::read_to_string(&p).unwrap(),
+            )
+        })
         .collect()
 }
 
 /// The text in front of the tests: they may use more than the room itself.
 fn without_tests(text: &str) -> &str {
-    text.find("\n#[cfg(test)]\nmod tests {").map_or(text, |at| &text[..at])
+    text.find("\n#[cfg(test)]\nmod tests {")
+        .map_or(text, |at| &text[..at])
 }
 
 fn is_test_file(name: &str) -> bool {
@@ -74,13 +98,21 @@ fn rooms_use_only_the_rooms_they_may() {
     let mut broken = Vec::new();
     for (name, text) in source() {
         let room = room_of(&name);
-        let Some((_, allowed)) = WALLS.iter().find(|(r, _)| *r == room) else { continue };
+        let Some((_, allowed)) = WALLS.iter().find(|(r, _)| *r == room) else {
+            continue;
+        };
         if is_test_file(&name) {
             continue;
         }
-        for line in without_tests(&text).lines().filter(|l| !l.trim_start().starts_with("//")) {
+        for line in without_tests(&text)
+            .lines()
+            .filter(|l| !l.trim_start().starts_with("//"))
+        {
             for used in line.match_indices("crate::").map(|(at, _)| &line[at + 7..]) {
-                let used: String = used.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                    .collect();
                 let free = used == room || used.is_empty() || EVERYONE.contains(&used.as_str());
                 if !free && !allowed.contains(&used.as_str()) {
                     broken.push(format!("{name}: uses crate::{used}"));
@@ -88,15 +120,26 @@ fn rooms_use_only_the_rooms_they_may() {
             }
         }
     }
-    assert!(broken.is_empty(), "walls are broken:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "walls are broken:\n{}",
+        broken.join("\n")
+    );
 }
 
 #[test]
 fn every_room_has_a_wall_or_is_the_command_line() {
-    let known: BTreeSet<&str> =
-        WALLS.iter().map(|(r, _)| *r).chain(EVERYONE.iter().copied()).chain(["cli", "lib", "main"]).collect();
+    let known: BTreeSet<&str> = WALLS
+        .iter()
+        .map(|(r, _)| *r)
+        .chain(EVERYONE.iter().copied())
+        .chain(["cli", "lib", "main"])
+        .collect();
     for (name, _) in source() {
-        assert!(known.contains(room_of(&name)), "{name}: no wall is stated for this room");
+        assert!(
+            known.contains(room_of(&name)),
+            "{name}: no wall is stated for this room"
+        );
     }
 }
 
@@ -109,9 +152,15 @@ fn files_are_short_begin_with_their_purpose_and_have_telling_names() {
             broken.push(format!("{name}: {lines} lines, at most {LINES_MAX}"));
         }
         if !text.starts_with("//! ") {
-            broken.push(format!("{name}: the first line does not say what the file is for"));
+            broken.push(format!(
+                "{name}: the first line does not say what the file is for"
+            ));
         }
-        let stem = Path::new(&name).file_stem().unwrap().to_string_lossy().into_owned();
+        let stem = Path::new(&name)
+            .file_stem()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         if EMPTY_NAMES.contains(&stem.as_str()) || stem.ends_with("_v2") || stem.ends_with("_new") {
             broken.push(format!("{name}: the name says nothing"));
         }
@@ -156,9 +205,13 @@ fn clock_environment_and_printing_stay_in_the_command_line() {
 
 #[test]
 fn the_readme_begins_with_the_two_commands() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let top: Vec<&str> = readme.lines().take(30).collect();
     for command in ["cargo run --release -- demo", "cargo test --release"] {
-        assert!(top.iter().any(|l| l.contains(command)), "README.md does not show `{command}` at its top");
+        assert!(
+            top.iter().any(|l| l.contains(command)),
+            "README.md does not show `{command}` at its top"
+        );
     }
 }

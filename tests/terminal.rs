@@ -33,7 +33,12 @@ struct Run {
 }
 
 fn size(rows: u16, cols: u16) -> PtySize {
-    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
+    PtySize {
+        rows,
+        cols,
+        pixel_width: 0,
+        pixel_height: 0,
+    }
 }
 
 /// Plays many frames, so that at twice the pictures' own speed it goes on until it is ended.
@@ -56,27 +61,65 @@ struct Terminal {
 
 /// Arguments of a replay of the tiny model.
 fn replay(tiny: &tiny::Tiny, more: &[&str]) -> Vec<OsString> {
-    let files: [&Path; 7] =
-        [&tiny.frames, Path::new("--model"), &tiny.model, Path::new("--vision"), &tiny.vision, Path::new("--task"), &tiny.task];
+    let files: [&Path; 7] = [
+        &tiny.frames,
+        Path::new("--model"),
+        &tiny.model,
+        Path::new("--vision"),
+        &tiny.vision,
+        Path::new("--task"),
+        &tiny.task,
+    ];
     let more = more.iter().map(OsString::from);
-    [OsString::from("replay")].into_iter().chain(files.map(OsString::from)).chain(more).collect()
+    [OsString::from("replay")]
+        .into_iter()
+        .chain(files.map(OsString::from))
+        .chain(more)
+        .collect()
 }
 
 /// The binary in a terminal of 80 columns and 24 rows.
-fn open(tiny: tiny::Tiny, log: PathBuf, reads: bool, arguments: &[OsString], terminal: Terminal) -> Run {
+fn open(
+    tiny: tiny::Tiny,
+    log: PathBuf,
+    reads: bool,
+    arguments: &[OsString],
+    terminal: Terminal,
+) -> Run {
     let pty = native_pty_system().openpty(size(24, 80)).unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_proact"));
     command.args(arguments);
     command.env("TERM", "xterm-256color");
-    for name in ["NO_COLOR", "COLORFGBG", "TMUX", "TERM_PROGRAM", "LC_TERMINAL", "KONSOLE_VERSION"] {
+    for name in [
+        "NO_COLOR",
+        "COLORFGBG",
+        "TMUX",
+        "TERM_PROGRAM",
+        "LC_TERMINAL",
+        "KONSOLE_VERSION",
+    ] {
         command.env_remove(name);
     }
-    terminal.environment.iter().for_each(|(name, value)| command.env(name, value));
+    terminal
+        .environment
+        .iter()
+        .for_each(|(name, value)| command.env(name, value));
     command.cwd(tiny.folder.path());
-    let (mut keys, out) = (pty.master.take_writer().unwrap(), Arc::<Mutex<Vec<u8>>>::default());
+    let (mut keys, out) = (
+        pty.master.take_writer().unwrap(),
+        Arc::<Mutex<Vec<u8>>>::default(),
+    );
     keys.write_all(terminal.answers.as_bytes()).unwrap();
     let child = pty.slave.spawn_command(command).unwrap();
-    let mut run = Run { child, master: pty.master, keys, out, reader: None, tiny, log };
+    let mut run = Run {
+        child,
+        master: pty.master,
+        keys,
+        out,
+        reader: None,
+        tiny,
+        log,
+    };
     if reads {
         run.read();
     }
@@ -97,7 +140,11 @@ impl Run {
     fn wait(&mut self, what: &str, mut until: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !until(self) {
-            assert!(start.elapsed() < PATIENCE, "waited for: {what}\n{}", self.shown());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited for: {what}\n{}",
+                self.shown()
+            );
             sleep(NAP);
         }
     }
@@ -120,12 +167,20 @@ impl Run {
 
     fn raw(&self) -> bool {
         let modes = self.master.get_termios().unwrap();
-        !modes.local_flags.intersects(LocalFlags::ECHO | LocalFlags::ICANON)
+        !modes
+            .local_flags
+            .intersects(LocalFlags::ECHO | LocalFlags::ICANON)
     }
 
     fn signal(&self, name: &str) {
         let id = self.child.process_id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     fn key(&mut self, key: &[u8]) {
@@ -136,7 +191,11 @@ impl Run {
     fn end(&mut self) -> u32 {
         let mut code = None;
         self.wait("the end", |run| {
-            code = run.child.try_wait().unwrap().map(|status| status.exit_code());
+            code = run
+                .child
+                .try_wait()
+                .unwrap()
+                .map(|status| status.exit_code());
             code.is_some()
         });
         code.unwrap()
@@ -146,18 +205,35 @@ impl Run {
     fn assert_given_back(&mut self) {
         self.wait("cooked mode", |run| !run.raw());
         // A busy machine may take a moment to read what the run has written.
-        self.wait("all modes switched off", |run| modes_left_on(&String::from_utf8_lossy(&run.bytes())).is_empty());
+        self.wait("all modes switched off", |run| {
+            modes_left_on(&String::from_utf8_lossy(&run.bytes())).is_empty()
+        });
         let text = String::from_utf8_lossy(&self.bytes()).into_owned();
-        assert!(text.rfind("\u{1b}[?25h") > text.rfind("\u{1b}[?25l"), "the cursor is hidden");
-        let left = text.rfind("\u{1b}[?1049l").expect("leaves the alternate screen");
-        assert!(!text[left..].contains("\u{1b}[38;"), "something was drawn behind it: {:?}", &text[left..]);
+        assert!(
+            text.rfind("\u{1b}[?25h") > text.rfind("\u{1b}[?25l"),
+            "the cursor is hidden"
+        );
+        let left = text
+            .rfind("\u{1b}[?1049l")
+            .expect("leaves the alternate screen");
+        assert!(
+            !text[left..].contains("\u{1b}[38;"),
+            "something was drawn behind it: {:?}",
+            &text[left..]
+        );
     }
 
     /// Every event is in the log, up to the last.
     fn assert_log_is_whole(&self) -> Vec<proact::stream::Event> {
         let mut events = Vec::new();
-        proact::stream::log::read(&self.log, proact::stream::log::Tail::Refuse, |e| events.push(e)).unwrap();
-        assert!(matches!(events.last(), Some(proact::stream::Event::End { .. })));
+        proact::stream::log::read(&self.log, proact::stream::log::Tail::Refuse, |e| {
+            events.push(e)
+        })
+        .unwrap();
+        assert!(matches!(
+            events.last(),
+            Some(proact::stream::Event::End { .. })
+        ));
         events
     }
 }
@@ -176,7 +252,9 @@ fn modes_left_on(text: &str) -> BTreeSet<String> {
     let mut on = BTreeSet::new();
     for (at, _) in text.match_indices("\u{1b}[?") {
         let rest = &text[at + 3..];
-        let Some(end) = rest.find(|c: char| !c.is_ascii_digit() && c != ';') else { continue };
+        let Some(end) = rest.find(|c: char| !c.is_ascii_digit() && c != ';') else {
+            continue;
+        };
         for mode in rest[..end].split(';').filter(|mode| *mode != "25") {
             match rest.as_bytes()[end] {
                 b'h' => on.insert(mode.to_owned()),
@@ -197,7 +275,9 @@ fn a_quit_gives_the_terminal_back_and_sums_up() {
     assert_eq!(run.end(), 0);
     run.assert_given_back();
     run.assert_log_is_whole();
-    run.wait("the summary", |run| String::from_utf8_lossy(&run.bytes()).contains("steps done"));
+    run.wait("the summary", |run| {
+        String::from_utf8_lossy(&run.bytes()).contains("steps done")
+    });
 }
 
 #[test]
@@ -205,7 +285,11 @@ fn signals_and_their_key_give_the_terminal_back_and_leave_with_130() {
     for way in ["-TERM", "-HUP", "-INT", "key"] {
         let mut run = start(true, &["--speed", "2"]);
         run.until_shown("Boil water");
-        if way == "key" { run.key(b"\x03") } else { run.signal(way) }
+        if way == "key" {
+            run.key(b"\x03")
+        } else {
+            run.signal(way)
+        }
         assert_eq!(run.end(), 130, "{way}");
         run.assert_given_back();
         run.assert_log_is_whole();
@@ -217,10 +301,16 @@ fn an_error_gives_the_terminal_back_before_it_is_told() {
     // The session breaks when its first word is too long for the model's memory.
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("input.jsonl");
-    std::fs::write(&input, format!("{{\"at\":1.0,\"user\":\"{}\"}}\n", "tea ".repeat(1000))).unwrap();
+    std::fs::write(
+        &input,
+        format!("{{\"at\":1.0,\"user\":\"{}\"}}\n", "tea ".repeat(1000)),
+    )
+    .unwrap();
     let mut run = start(true, &["--speed", "2", "--input", input.to_str().unwrap()]);
     assert_eq!(run.end(), 1);
-    run.wait("the error", |run| String::from_utf8_lossy(&run.bytes()).contains("error: "));
+    run.wait("the error", |run| {
+        String::from_utf8_lossy(&run.bytes()).contains("error: ")
+    });
     run.assert_given_back();
     let text = String::from_utf8_lossy(&run.bytes()).into_owned();
     assert!(text.find("error: ") > text.rfind("\u{1b}[?1049l"), "{text}");
@@ -231,14 +321,24 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
     for way in ["-TSTP", "key"] {
         let mut run = start(true, &["--speed", "2"]);
         run.until_shown("Boil water");
-        if way == "key" { run.key(b"\x1a") } else { run.signal(way) }
+        if way == "key" {
+            run.key(b"\x1a")
+        } else {
+            run.signal(way)
+        }
         let stat = format!("/proc/{}/stat", run.child.process_id().unwrap());
-        run.wait("being stopped", |_| std::fs::read_to_string(&stat).is_ok_and(|s| s.contains(") T ")));
+        run.wait("being stopped", |_| {
+            std::fs::read_to_string(&stat).is_ok_and(|s| s.contains(") T "))
+        });
         run.assert_given_back();
         let before = run.bytes().len();
         run.signal("-CONT");
-        run.wait("the screen again", |run| String::from_utf8_lossy(&run.bytes()[before..]).contains("\u{1b}[?1049h"));
-        run.wait("a whole screen", |run| run.raw() && run.shown().contains("Boil water"));
+        run.wait("the screen again", |run| {
+            String::from_utf8_lossy(&run.bytes()[before..]).contains("\u{1b}[?1049h")
+        });
+        run.wait("a whole screen", |run| {
+            run.raw() && run.shown().contains("Boil water")
+        });
         run.key(b"q");
         assert_eq!(run.end(), 0);
         run.assert_given_back();
@@ -250,7 +350,9 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
     let mut run = start(true, &["--speed", "2"]);
     run.until_shown("Boil water");
     for i in 0..40u16 {
-        run.master.resize(size(3 + i * 7 % 50, 10 + i * 31 % 190)).unwrap();
+        run.master
+            .resize(size(3 + i * 7 % 50, 10 + i * 31 % 190))
+            .unwrap();
         // A key beside the signal: a reader that is told of both at once must not forget the key.
         if i % 4 == 0 {
             run.key(b">");
@@ -262,21 +364,31 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
     run.wait("the screen in its new size", |run| {
         let bytes = run.bytes();
         let text = String::from_utf8_lossy(&bytes);
-        let Some(cleared) = text.rfind("\u{1b}[2J") else { return false };
+        let Some(cleared) = text.rfind("\u{1b}[2J") else {
+            return false;
+        };
         let mut terminal = vt100::Parser::new(30, 100, 0);
         terminal.process(&text.as_bytes()[cleared..]);
         let lines: Vec<String> = terminal.screen().rows(0, 100).collect();
-        lines[0].contains("REPLAY") && lines[29].contains("quit") && lines.iter().any(|l| l.contains("Boil water"))
+        lines[0].contains("REPLAY")
+            && lines[29].contains("quit")
+            && lines.iter().any(|l| l.contains("Boil water"))
     });
     run.key(b"q");
     assert_eq!(run.end(), 0);
     run.assert_given_back();
-    let mut thresholds = run.assert_log_is_whole().into_iter().filter_map(|event| match event {
-        proact::stream::Event::Threshold { threshold, .. } => Some(threshold.0),
-        _ => None,
-    });
+    let mut thresholds = run
+        .assert_log_is_whole()
+        .into_iter()
+        .filter_map(|event| match event {
+            proact::stream::Event::Threshold { threshold, .. } => Some(threshold.0),
+            _ => None,
+        });
     let last = thresholds.next_back().unwrap();
-    assert!((last - 0.8).abs() < 1e-3, "ten keys move 0.3 by 0.5, not to {last}");
+    assert!(
+        (last - 0.8).abs() < 1e-3,
+        "ten keys move 0.3 by 0.5, not to {last}"
+    );
 }
 
 #[test]
@@ -284,9 +396,14 @@ fn a_terminal_that_nobody_reads_loses_pictures_and_no_event() {
     // As fast as it goes: the engine has to come to the end although the terminal takes nothing.
     let mut run = start(false, &[]);
     run.wait("the last event", |run| {
-        std::fs::read_to_string(&run.log).is_ok_and(|text| text.lines().last().is_some_and(|l| l.contains("\"end\"")))
+        std::fs::read_to_string(&run.log)
+            .is_ok_and(|text| text.lines().last().is_some_and(|l| l.contains("\"end\"")))
     });
-    let frames = run.assert_log_is_whole().iter().filter(|e| matches!(e, proact::stream::Event::Frame { .. })).count();
+    let frames = run
+        .assert_log_is_whole()
+        .iter()
+        .filter(|e| matches!(e, proact::stream::Event::Frame { .. }))
+        .count();
     assert_eq!(frames, 400);
     // And it can be ended, in bounded time.
     run.signal("-TERM");
@@ -297,7 +414,9 @@ fn a_terminal_that_nobody_reads_loses_pictures_and_no_event() {
 #[test]
 fn a_terminal_that_goes_away_ends_the_run_in_order() {
     let mut run = start(false, &["--speed", "2"]);
-    run.wait("a frame", |run| std::fs::read_to_string(&run.log).is_ok_and(|text| text.contains("\"frame\",")));
+    run.wait("a frame", |run| {
+        std::fs::read_to_string(&run.log).is_ok_and(|text| text.contains("\"frame\","))
+    });
     // Another one takes its place here; with the last handle the terminal is closed.
     run.keys = Box::new(std::io::sink());
     run.master = native_pty_system().openpty(size(24, 80)).unwrap().master;
@@ -310,9 +429,25 @@ fn a_recorded_session_keeps_its_pace_and_can_be_moved_in() {
     let tiny = tiny::make(400);
     let folder = tiny.folder.path().join("s");
     let mut record = std::process::Command::new(env!("CARGO_BIN_EXE_proact"));
-    let output = record.args(replay(&tiny, &["--headless", "--record", folder.to_str().unwrap()])).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut run = open(tiny, folder.join("events.jsonl"), true, &["play".into(), folder.into_os_string()], Terminal::default());
+    let output = record
+        .args(replay(
+            &tiny,
+            &["--headless", "--record", folder.to_str().unwrap()],
+        ))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut run = open(
+        tiny,
+        folder.join("events.jsonl"),
+        true,
+        &["play".into(), folder.into_os_string()],
+        Terminal::default(),
+    );
     run.until_shown("RECORDED");
     // Nothing that a key asks for changes it, and none makes it run away.
     for key in ["d", "u", "<", ".", "o", "i"] {
@@ -322,7 +457,11 @@ fn a_recorded_session_keeps_its_pace_and_can_be_moved_in() {
     }
     run.key(b"r");
     sleep(Duration::from_secs(1));
-    assert!(run.shown().lines().next().unwrap().contains(" 0:0"), "{}", run.shown());
+    assert!(
+        run.shown().lines().next().unwrap().contains(" 0:0"),
+        "{}",
+        run.shown()
+    );
     // Far on, while it pauses and afterwards; back to the beginning.
     run.key(b" ");
     run.until_shown("PAUSED");
@@ -339,7 +478,8 @@ fn a_recorded_session_keeps_its_pace_and_can_be_moved_in() {
 fn a_terminal_that_reads_again_shows_what_is_now() {
     let mut run = start(false, &[]);
     run.wait("the last event", |run| {
-        std::fs::read_to_string(&run.log).is_ok_and(|text| text.lines().last().is_some_and(|l| l.contains("\"end\"")))
+        std::fs::read_to_string(&run.log)
+            .is_ok_and(|text| text.lines().last().is_some_and(|l| l.contains("\"end\"")))
     });
     run.read();
     run.until_shown("finished");
@@ -361,7 +501,12 @@ const ITERM2_PICTURE: &str = "\x1b]1337;File=";
 fn pictures_are_drawn_as_the_terminal_says_that_it_can() {
     const ITERM2: &[(&str, &str)] = &[("TERM_PROGRAM", "iTerm.app")];
     /// Name, environment, answers, what its pictures begin with.
-    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        Option<&'static str>,
+    );
     let cases: [Case; 6] = [
         ("kitty before sixel", &[], KITTY, Some(KITTY_PICTURE)),
         ("sixel", &[], SIXEL, Some(SIXEL_PICTURE)),
@@ -375,17 +520,36 @@ fn pictures_are_drawn_as_the_terminal_says_that_it_can() {
         let tiny = tiny::make(400);
         let log = tiny.folder.path().join("events.jsonl");
         let arguments = replay(&tiny, &["--events", log.to_str().unwrap(), "--speed", "2"]);
-        let mut run = open(tiny, log, true, &arguments, Terminal { environment, answers });
+        let mut run = open(
+            tiny,
+            log,
+            true,
+            &arguments,
+            Terminal {
+                environment,
+                answers,
+            },
+        );
         run.until_shown("Boil water");
         let text = |run: &Run| String::from_utf8_lossy(&run.bytes()).into_owned();
         match picture {
             Some(begin) => run.wait(name, |run| text(run).contains(begin)),
-            None => run.wait(name, |run| run.shown().contains('▀') || run.shown().contains('▄')),
+            None => run.wait(name, |run| {
+                run.shown().contains('▀') || run.shown().contains('▄')
+            }),
         }
         for other in [SIXEL_PICTURE, KITTY_PICTURE, ITERM2_PICTURE] {
-            assert_eq!(text(&run).contains(other), picture == Some(other), "{name}: {other:?}");
+            assert_eq!(
+                text(&run).contains(other),
+                picture == Some(other),
+                "{name}: {other:?}"
+            );
         }
-        assert_eq!(text(&run).contains("\x1b[5n"), name != "tmux", "{name}: asked");
+        assert_eq!(
+            text(&run).contains("\x1b[5n"),
+            name != "tmux",
+            "{name}: asked"
+        );
         run.key(b"q");
         assert_eq!(run.end(), 0, "{name}");
         run.assert_given_back();
@@ -397,10 +561,22 @@ fn a_terminal_is_not_filled_with_pictures_that_are_over() {
     let tiny = tiny::make(400);
     let log = tiny.folder.path().join("events.jsonl");
     let arguments = replay(&tiny, &["--events", log.to_str().unwrap(), "--speed", "8"]);
-    let mut run = open(tiny, log, true, &arguments, Terminal { answers: KITTY, ..Terminal::default() });
+    let mut run = open(
+        tiny,
+        log,
+        true,
+        &arguments,
+        Terminal {
+            answers: KITTY,
+            ..Terminal::default()
+        },
+    );
     let ids = |run: &Run, before: &str| -> Vec<String> {
         let text = String::from_utf8_lossy(&run.bytes()).into_owned();
-        text.split(before).skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect()).collect()
+        text.split(before)
+            .skip(1)
+            .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect())
+            .collect()
     };
     run.wait("five pictures", |run| ids(run, KITTY_PICTURE).len() >= 5);
     run.key(b"q");
@@ -427,10 +603,64 @@ fn an_answer_that_comes_late_is_no_key() {
 fn no_keys_at_all_break_it() {
     // Whole keys, halves of them, mouse, text; not Ctrl-Z, which waits for a shell.
     let keys = [
-        " ", "\x1b[D", "\x1b[C", "{", "}", "\x1b[H", "[", "]", "+", "-", "i", "hello\r", "r", "m", "\t", "\x1b[Z", "d", "D", "g", "u",
-        ">", "<", ".", ",", "o", "no.toml\r", "s", "e", "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~", "\x1b[F", "p", "t", "\x0c", "?", "h",
-        "\x1b[<0;10;5M", "\x1b[<64;50;20M", "\x1b[<0;70;1M", "\x1b[<0;200;99M", "\x1b[200~x\x1b[201~", "\x1b[", "\x1bO", "\x1b_G", "é", "\u{200b}",
-        "日", "\x7f", "\x15", "\x17", "\x1b[1;5D", "\x1b[99~", "\x1b]0;t\x07", "\x1b[?62;4c", "x", "\r",
+        " ",
+        "\x1b[D",
+        "\x1b[C",
+        "{",
+        "}",
+        "\x1b[H",
+        "[",
+        "]",
+        "+",
+        "-",
+        "i",
+        "hello\r",
+        "r",
+        "m",
+        "\t",
+        "\x1b[Z",
+        "d",
+        "D",
+        "g",
+        "u",
+        ">",
+        "<",
+        ".",
+        ",",
+        "o",
+        "no.toml\r",
+        "s",
+        "e",
+        "\x1b[A",
+        "\x1b[B",
+        "\x1b[5~",
+        "\x1b[6~",
+        "\x1b[F",
+        "p",
+        "t",
+        "\x0c",
+        "?",
+        "h",
+        "\x1b[<0;10;5M",
+        "\x1b[<64;50;20M",
+        "\x1b[<0;70;1M",
+        "\x1b[<0;200;99M",
+        "\x1b[200~x\x1b[201~",
+        "\x1b[",
+        "\x1bO",
+        "\x1b_G",
+        "é",
+        "\u{200b}",
+        "日",
+        "\x7f",
+        "\x15",
+        "\x17",
+        "\x1b[1;5D",
+        "\x1b[99~",
+        "\x1b]0;t\x07",
+        "\x1b[?62;4c",
+        "x",
+        "\r",
     ];
     for seed in 1..=3u64 {
         let mut run = start(true, &["--speed", "20"]);
@@ -438,11 +668,20 @@ fn no_keys_at_all_break_it() {
         let mut state = seed;
         for _ in 0..250 {
             // Knuth's MMIX generator; its high bits are good enough.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             // Two halves may come to be Escape, which quits.
-            let _ = run.keys.write_all(keys[(state >> 33) as usize % keys.len()].as_bytes());
+            let _ = run
+                .keys
+                .write_all(keys[(state >> 33) as usize % keys.len()].as_bytes());
             if state >> 60 == 0 {
-                run.master.resize(size(2 + (state >> 40) as u16 % 60, 1 + (state >> 48) as u16 % 200)).unwrap();
+                run.master
+                    .resize(size(
+                        2 + (state >> 40) as u16 % 60,
+                        1 + (state >> 48) as u16 % 200,
+                    ))
+                    .unwrap();
             }
             sleep(Duration::from_millis(2));
         }

@@ -38,8 +38,14 @@ impl Metric {
 
     /// Its value, 0 where there is none.
     pub fn of(self, scores: &Scores) -> f64 {
-        let f1 = scores.at(TOLERANCE_S).and_then(|rates| rates.f1).unwrap_or(0.0);
-        let (state, speech) = (scores.joint_state_accuracy.unwrap_or(0.0), scores.speech.rates.f1.unwrap_or(0.0));
+        let f1 = scores
+            .at(TOLERANCE_S)
+            .and_then(|rates| rates.f1)
+            .unwrap_or(0.0);
+        let (state, speech) = (
+            scores.joint_state_accuracy.unwrap_or(0.0),
+            scores.speech.rates.f1.unwrap_or(0.0),
+        );
         match self {
             Self::Mean => (f1 + state + speech) / 3.0,
             Self::TransitionF1 => f1,
@@ -67,7 +73,10 @@ pub struct Search {
 impl Search {
     /// Runs at most: every pair, both gates' hysteresis and rest, and both curves with what was found.
     pub fn runs_max(&self) -> usize {
-        let (updates, speaks) = (self.dst_update_thresholds.len(), self.speak_thresholds.len());
+        let (updates, speaks) = (
+            self.dst_update_thresholds.len(),
+            self.speak_thresholds.len(),
+        );
         let settings = (1 + self.hysteresis.len()) * (1 + self.refractory_s.len()) - 1;
         updates * speaks + 2 * settings + if settings > 0 { updates + speaks } else { 0 }
     }
@@ -99,14 +108,19 @@ pub fn search(
     recordings: usize,
     run: &mut dyn FnMut(&Gates) -> anyhow::Result<Option<Scores>>,
 ) -> anyhow::Result<Option<Found>> {
-    let mut tried = Tried { metric: wanted.metric, all: Vec::new(), run };
+    let mut tried = Tried {
+        metric: wanted.metric,
+        all: Vec::new(),
+        run,
+    };
     let mut best = start;
     let mut most = f64::NEG_INFINITY;
     let mut pairs = Vec::new();
     for dst_update in &wanted.dst_update_thresholds {
         for speak in &wanted.speak_thresholds {
             let mut gates = start;
-            (gates.dst_update.threshold, gates.speak.threshold) = (Threshold(*dst_update), Threshold(*speak));
+            (gates.dst_update.threshold, gates.speak.threshold) =
+                (Threshold(*dst_update), Threshold(*speak));
             pairs.push(gates);
         }
     }
@@ -117,11 +131,18 @@ pub fn search(
         let mut settings = Vec::new();
         let now = *pick(&mut best);
         // No probability can fall by more than the threshold.
-        let possible = wanted.hysteresis.iter().filter(|hysteresis| **hysteresis < now.threshold.0);
+        let possible = wanted
+            .hysteresis
+            .iter()
+            .filter(|hysteresis| **hysteresis < now.threshold.0);
         for hysteresis in std::iter::once(&now.hysteresis).chain(possible) {
             for refractory_s in std::iter::once(&now.refractory_s).chain(&wanted.refractory_s) {
                 let mut gates = best;
-                *pick(&mut gates) = GateConfig { hysteresis: *hysteresis, refractory_s: *refractory_s, ..now };
+                *pick(&mut gates) = GateConfig {
+                    hysteresis: *hysteresis,
+                    refractory_s: *refractory_s,
+                    ..now
+                };
                 settings.push(gates);
             }
         }
@@ -129,18 +150,37 @@ pub fn search(
             return Ok(None);
         }
     }
-    let Some(dst_update) = tried.curve(best, PICKS[0], &wanted.dst_update_thresholds, transitions)? else { return Ok(None) };
-    let Some(speak) = tried.curve(best, PICKS[1], &wanted.speak_thresholds, sentences)? else { return Ok(None) };
-    let Some(scores) = tried.scores(&best)? else { return Ok(None) };
-    let calibration = Calibration { metric: wanted.metric.name().to_owned(), recordings, speak, dst_update };
-    Ok(Some(Found { gates: best, calibration, scores }))
+    let Some(dst_update) =
+        tried.curve(best, PICKS[0], &wanted.dst_update_thresholds, transitions)?
+    else {
+        return Ok(None);
+    };
+    let Some(speak) = tried.curve(best, PICKS[1], &wanted.speak_thresholds, sentences)? else {
+        return Ok(None);
+    };
+    let Some(scores) = tried.scores(&best)? else {
+        return Ok(None);
+    };
+    let calibration = Calibration {
+        metric: wanted.metric.name().to_owned(),
+        recordings,
+        speak,
+        dst_update,
+    };
+    Ok(Some(Found {
+        gates: best,
+        calibration,
+        scores,
+    }))
 }
 
 /// Precision and recall of what a gate lets out.
 type Shares = (Option<f64>, Option<f64>);
 
 fn transitions(scores: &Scores) -> Shares {
-    scores.at(TOLERANCE_S).map_or((None, None), |rates| (rates.precision, rates.recall))
+    scores
+        .at(TOLERANCE_S)
+        .map_or((None, None), |rates| (rates.precision, rates.recall))
 }
 
 fn sentences(scores: &Scores) -> Shares {
@@ -160,14 +200,22 @@ impl Tried<'_> {
             return Ok(Some(scores.clone()));
         }
         let scores = (self.run)(gates)?;
-        self.all.extend(scores.iter().map(|scores| (*gates, scores.clone())));
+        self.all
+            .extend(scores.iter().map(|scores| (*gates, scores.clone())));
         Ok(scores)
     }
 
     /// Tries settings and keeps the best; the first of equals. `false`: stopped.
-    fn improve(&mut self, settings: &[Gates], best: &mut Gates, most: &mut f64) -> anyhow::Result<bool> {
+    fn improve(
+        &mut self,
+        settings: &[Gates],
+        best: &mut Gates,
+        most: &mut f64,
+    ) -> anyhow::Result<bool> {
         for gates in settings {
-            let Some(scores) = self.scores(gates)? else { return Ok(false) };
+            let Some(scores) = self.scores(gates)? else {
+                return Ok(false);
+            };
             let score = self.metric.of(&scores);
             if score > *most {
                 (*best, *most) = (*gates, score);
@@ -177,7 +225,13 @@ impl Tried<'_> {
     }
 
     /// The score over one gate's threshold.
-    fn curve(&mut self, best: Gates, pick: Pick, thresholds: &[f32], shares: fn(&Scores) -> Shares) -> anyhow::Result<Option<Vec<CurvePoint>>> {
+    fn curve(
+        &mut self,
+        best: Gates,
+        pick: Pick,
+        thresholds: &[f32],
+        shares: fn(&Scores) -> Shares,
+    ) -> anyhow::Result<Option<Vec<CurvePoint>>> {
         let mut curve = Vec::with_capacity(thresholds.len());
         for threshold in thresholds {
             let mut gates = best;
@@ -186,7 +240,9 @@ impl Tried<'_> {
             if gate.hysteresis > 0.0 && gate.hysteresis >= *threshold {
                 continue;
             }
-            let Some(scores) = self.scores(&gates)? else { return Ok(None) };
+            let Some(scores) = self.scores(&gates)? else {
+                return Ok(None);
+            };
             let (precision, recall) = shares(&scores);
             curve.push(CurvePoint {
                 threshold: *threshold,
@@ -230,20 +286,39 @@ mod tests {
     use crate::model::config::GateKind;
 
     fn gates() -> Gates {
-        let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
-        Gates { speak: gate, dst_update: gate }
+        let gate = GateConfig {
+            kind: GateKind::Head,
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
+        Gates {
+            speak: gate,
+            dst_update: gate,
+        }
     }
 
     /// Real scores with the joint state accuracy set.
     fn scored(joint: f64) -> Scores {
-        let line = crate::eval::baseline::silent(&crate::eval::baseline::Clip::from(&reference())).unwrap();
+        let line = crate::eval::baseline::silent(&crate::eval::baseline::Clip::from(&reference()))
+            .unwrap();
         let log = Log::from_events(&line).unwrap();
-        let scores = Tally::of(&log, &reference(), &Options::default(), &Lexical).unwrap().scores();
-        Scores { joint_state_accuracy: Some(joint), ..scores }
+        let scores = Tally::of(&log, &reference(), &Options::default(), &Lexical)
+            .unwrap()
+            .scores();
+        Scores {
+            joint_state_accuracy: Some(joint),
+            ..scores
+        }
     }
 
     fn reference() -> Reference {
-        let recording = crate::dialogue::annotation::Recording { id: "r".into(), fps: 2.0, end_s: 10.0, ..Default::default() };
+        let recording = crate::dialogue::annotation::Recording {
+            id: "r".into(),
+            fps: 2.0,
+            end_s: 10.0,
+            ..Default::default()
+        };
         Reference::new(&recording, None).unwrap()
     }
 
@@ -264,18 +339,58 @@ mod tests {
             assert!(!asked.contains(gates), "asked twice: {gates:?}");
             asked.push(*gates);
             let near = |gate: &GateConfig, at: f32| 1.0 - f64::from((gate.threshold.0 - at).abs());
-            let rest = if gates.speak.refractory_s == 2.0 { 0.1 } else { 0.0 };
-            let held = if gates.dst_update.hysteresis == 0.1 { 0.1 } else { 0.0 };
-            Ok(Some(scored((near(&gates.dst_update, 0.6) + near(&gates.speak, 0.5)) / 4.0 + rest + held)))
+            let rest = if gates.speak.refractory_s == 2.0 {
+                0.1
+            } else {
+                0.0
+            };
+            let held = if gates.dst_update.hysteresis == 0.1 {
+                0.1
+            } else {
+                0.0
+            };
+            Ok(Some(scored(
+                (near(&gates.dst_update, 0.6) + near(&gates.speak, 0.5)) / 4.0 + rest + held,
+            )))
         });
         let found = found.unwrap().unwrap();
-        assert_eq!(found.gates.dst_update, GateConfig { threshold: Threshold(0.6), hysteresis: 0.1, ..gates().dst_update });
-        assert_eq!(found.gates.speak, GateConfig { threshold: Threshold(0.5), refractory_s: 2.0, ..gates().speak });
-        let curve: Vec<(f32, f32)> = found.calibration.dst_update.iter().map(|p| (p.threshold, p.score)).collect();
+        assert_eq!(
+            found.gates.dst_update,
+            GateConfig {
+                threshold: Threshold(0.6),
+                hysteresis: 0.1,
+                ..gates().dst_update
+            }
+        );
+        assert_eq!(
+            found.gates.speak,
+            GateConfig {
+                threshold: Threshold(0.5),
+                refractory_s: 2.0,
+                ..gates().speak
+            }
+        );
+        let curve: Vec<(f32, f32)> = found
+            .calibration
+            .dst_update
+            .iter()
+            .map(|p| (p.threshold, p.score))
+            .collect();
         assert_eq!(curve, [(0.3, 0.625), (0.6, 0.7), (0.9, 0.625)]);
         assert_eq!(found.calibration.speak.len(), 2);
-        assert_eq!((found.calibration.recordings, found.scores.joint_state_accuracy), (7, Some(0.7)));
-        assert!(asked.iter().all(|gates| gates.speak.hysteresis < gates.speak.threshold.0 || gates.speak.hysteresis == 0.0));
+        assert_eq!(
+            (
+                found.calibration.recordings,
+                found.scores.joint_state_accuracy
+            ),
+            (7, Some(0.7))
+        );
+        assert!(
+            asked
+                .iter()
+                .all(|gates| gates.speak.hysteresis < gates.speak.threshold.0
+                    || gates.speak.hysteresis == 0.0)
+        );
         found.calibration.validate().unwrap();
     }
 
@@ -288,6 +403,9 @@ mod tests {
         });
         assert_eq!(stopped.unwrap(), None);
         assert!(search(gates(), &wanted(), 1, &mut |_| anyhow::bail!("no model")).is_err());
-        assert!(line(&gates(), &scored(0.25)).ends_with("F1@5s 0.000, joint state accuracy 0.250, speech F1 0.000"));
+        assert!(
+            line(&gates(), &scored(0.25))
+                .ends_with("F1@5s 0.000, joint state accuracy 0.250, speech F1 0.000")
+        );
     }
 }

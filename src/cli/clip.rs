@@ -26,7 +26,11 @@ pub struct Clips(Option<JoinHandle<()>>);
 impl Clips {
     /// Begins to write what was seen last to a new file; the board tells when it is there, or why not.
     pub fn keep(&mut self, board: &Arc<Board>, seen: LookBack) {
-        if self.0.as_ref().is_some_and(|writing| !writing.is_finished()) {
+        if self
+            .0
+            .as_ref()
+            .is_some_and(|writing| !writing.is_finished())
+        {
             board.note("! the video of the last snapshot is still being written");
             return;
         }
@@ -38,7 +42,10 @@ impl Clips {
                     Err(why) => format!("! {why}"),
                 });
             };
-            std::thread::Builder::new().name("clip".into()).spawn(work).map_err(|e| Error::Sink(format!("no thread for a video: {e}")))
+            std::thread::Builder::new()
+                .name("clip".into())
+                .spawn(work)
+                .map_err(|e| Error::Sink(format!("no thread for a video: {e}")))
         });
         match started {
             Ok(writing) => self.0 = Some(writing),
@@ -70,14 +77,19 @@ fn write(mut file: File, path: &Path, seen: LookBack) -> Result<f64> {
             None => {
                 let encoder = PictureEncoder::new(picture.width, picture.height, FPS)?;
                 // In range: the encoder has checked it.
-                let fragments = Fragments::new(picture.width as u16, picture.height as u16, (1000.0 / FPS) as u32);
+                let fragments = Fragments::new(
+                    picture.width as u16,
+                    picture.height as u16,
+                    (1000.0 / FPS) as u32,
+                );
                 video.insert((encoder, fragments, at.seconds()))
             }
         };
         span_s = at.seconds() - *first_s;
         let at_ms = (span_s * 1000.0).round() as u64;
         let stream = encoder.encode(&picture, at_ms)?;
-        file.write_all(&fragments.push(nals(&stream), at_ms)?).map_err(Error::io(path))?;
+        file.write_all(&fragments.push(nals(&stream), at_ms)?)
+            .map_err(Error::io(path))?;
     }
     if video.is_none() {
         return Err(Error::format(path, "the camera has sent no picture yet"));
@@ -88,8 +100,18 @@ fn write(mut file: File, path: &Path, seen: LookBack) -> Result<f64> {
 /// Without its last row or column where that makes an odd number: colour comes in pairs.
 pub(super) fn even(picture: &Picture) -> Picture {
     let (width, height) = (picture.width & !1, picture.height & !1);
-    let rows = picture.rgb.chunks_exact(picture.width as usize * 3).take(height as usize);
-    Picture { width, height, rgb: rows.flat_map(|row| &row[..width as usize * 3]).copied().collect() }
+    let rows = picture
+        .rgb
+        .chunks_exact(picture.width as usize * 3)
+        .take(height as usize);
+    Picture {
+        width,
+        height,
+        rgb: rows
+            .flat_map(|row| &row[..width as usize * 3])
+            .copied()
+            .collect(),
+    }
 }
 
 #[cfg(test)]
@@ -100,17 +122,44 @@ mod tests {
     use crate::units::MediaTime;
 
     fn seen(at_s: &[f64]) -> LookBack {
-        let one = |(k, at): (usize, &f64)| (MediaTime(*at), Picture { width: 65, height: 48, rgb: vec![k as u8 * 40; 65 * 48 * 3] });
-        Box::new(at_s.iter().enumerate().map(one).collect::<Vec<_>>().into_iter())
+        let one = |(k, at): (usize, &f64)| {
+            (
+                MediaTime(*at),
+                Picture {
+                    width: 65,
+                    height: 48,
+                    rgb: vec![k as u8 * 40; 65 * 48 * 3],
+                },
+            )
+        };
+        Box::new(
+            at_s.iter()
+                .enumerate()
+                .map(one)
+                .collect::<Vec<_>>()
+                .into_iter(),
+        )
     }
 
     #[test]
     fn the_last_seconds_play_from_their_first_frame() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
-        let seconds = write(File::create(&path).unwrap(), &path, seen(&[61.3, 61.333, 61.9, 62.35])).unwrap();
+        let seconds = write(
+            File::create(&path).unwrap(),
+            &path,
+            seen(&[61.3, 61.333, 61.9, 62.35]),
+        )
+        .unwrap();
         assert!((seconds - 1.05).abs() < 1e-9);
-        let mut source = crate::sources::open(&path, &OpenOptions { fps: 240.0, ..OpenOptions::default() }).unwrap();
+        let mut source = crate::sources::open(
+            &path,
+            &OpenOptions {
+                fps: 240.0,
+                ..OpenOptions::default()
+            },
+        )
+        .unwrap();
         let mut at_s = Vec::new();
         while let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() {
             at_s.push(frame.at.0);
@@ -128,9 +177,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
         let (file, theirs) = (File::create(&path).unwrap(), path.clone());
-        clips.0 = Some(std::thread::spawn(move || assert!(write(file, &theirs, Box::new(slow)).is_ok())));
+        clips.0 = Some(std::thread::spawn(move || {
+            assert!(write(file, &theirs, Box::new(slow)).is_ok())
+        }));
         clips.keep(&board, seen(&[]));
-        assert!(board.snapshot().log.iter().any(|line| line.text.contains("still being written")));
+        assert!(
+            board
+                .snapshot()
+                .log
+                .iter()
+                .any(|line| line.text.contains("still being written"))
+        );
         drop(go);
         drop(clips);
         assert!(std::fs::metadata(&path).unwrap().len() > 500);

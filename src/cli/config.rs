@@ -215,7 +215,9 @@ impl File {
     /// # Errors
     /// Unreadable file, unknown key, value of another type.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path)).context("cannot read --config")?;
+        let text = std::fs::read_to_string(path)
+            .map_err(Error::io(path))
+            .context("cannot read --config")?;
         Ok(toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?)
     }
 }
@@ -245,7 +247,12 @@ impl Settings {
     /// # Errors
     /// The file cannot be read or has another form; a value is out of its range.
     pub fn resolve(flags: Flags) -> anyhow::Result<Self> {
-        let file = flags.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let file = flags
+            .config
+            .as_deref()
+            .map(File::read)
+            .transpose()?
+            .unwrap_or_default();
         let settings = Self::layer(flags, file);
         settings.check()?;
         Ok(settings)
@@ -284,13 +291,19 @@ impl Settings {
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
-            update_prob_min: limits.update_prob_min.unwrap_or(Prob(model.update_prob_min)),
-            update_patience_s: limits.update_patience_s.or(model.update_patience_s.map(f64::from)),
+            update_prob_min: limits
+                .update_prob_min
+                .unwrap_or(Prob(model.update_prob_min)),
+            update_patience_s: limits
+                .update_patience_s
+                .or(model.update_patience_s.map(f64::from)),
             out_of_order_weight: limits.out_of_order_weight,
             missing_seen_s_max: limits.missing_seen_s_max,
             same_picture_cosine_min: limits.same_picture_cosine_min,
             start_cosine_gap_max: limits.start_cosine_gap_max,
-            utterance_tokens_max: limits.utterance_tokens_max.unwrap_or(base.utterance_tokens_max),
+            utterance_tokens_max: limits
+                .utterance_tokens_max
+                .unwrap_or(base.utterance_tokens_max),
             summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
             context_tokens_max: limits.context_tokens_max,
             user_tokens_max: limits.user_tokens_max,
@@ -306,13 +319,17 @@ impl Settings {
     fn check(&self) -> Result<(), Error> {
         let positive = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
             true => Ok(()),
-            false => Err(Error::Invalid(format!("{name} is {value}: expected a number above 0"))),
+            false => Err(Error::Invalid(format!(
+                "{name} is {value}: expected a number above 0"
+            ))),
         };
         positive("fps", self.fps)?;
         positive("demo_speed", self.demo_speed)?;
         if !self.gate_lines_every_s.is_finite() || self.gate_lines_every_s < 0.0 {
             let value = self.gate_lines_every_s;
-            return Err(Error::Invalid(format!("gate_lines_every_s is {value}: expected 0 or more")));
+            return Err(Error::Invalid(format!(
+                "gate_lines_every_s is {value}: expected 0 or more"
+            )));
         }
         self.reuse.check()?;
         self.camera.check()
@@ -335,10 +352,26 @@ mod tests {
     fn the_default_file_equals_the_defaults_and_names_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
         let file = File::read(&path).unwrap();
-        let File { fps, context, threads, log, demo_speed, gate_lines_every_s, theme, mouse, session: _, camera: _, reuse: _, gate: _ } = &file;
+        let File {
+            fps,
+            context,
+            threads,
+            log,
+            demo_speed,
+            gate_lines_every_s,
+            theme,
+            mouse,
+            session: _,
+            camera: _,
+            reuse: _,
+            gate: _,
+        } = &file;
         let all = fps.is_some() && context.is_none() && threads.is_some() && log.is_some();
         let screen = theme.is_some() && mouse.is_some();
-        assert!(all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(), "a key is missing: {file:?}");
+        assert!(
+            all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(),
+            "a key is missing: {file:?}"
+        );
         assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
         let text = std::fs::read_to_string(&path).unwrap();
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
@@ -354,18 +387,35 @@ mod tests {
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
         let file = parse("fps = 5.0\nthreads = 3\n[gate.speak]\nthreshold = 0.7").unwrap();
-        let flags = Flags { fps: Some(1.0), ..Flags::default() };
+        let flags = Flags {
+            fps: Some(1.0),
+            ..Flags::default()
+        };
         let settings = Settings::layer(flags, file);
-        assert_eq!((settings.fps, settings.threads, settings.context), (1.0, 3, None));
+        assert_eq!(
+            (settings.fps, settings.threads, settings.context),
+            (1.0, 3, None)
+        );
         let gate = settings.speak.over(GateConfig::default());
-        assert_eq!(gate, GateConfig { threshold: Threshold(0.7), ..GateConfig::default() });
+        assert_eq!(
+            gate,
+            GateConfig {
+                threshold: Threshold(0.7),
+                ..GateConfig::default()
+            }
+        );
     }
 
     /// Some model.
     fn model() -> AssistantConfig {
         use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, TokenIds};
         use crate::units::TokenId;
-        let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
+        let gate = GateConfig {
+            kind: GateKind::Head,
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
         let backbone = BackboneConfig {
             block_count: 1,
             embedding_length: 8,
@@ -380,8 +430,17 @@ mod tests {
             vocab_size: 8,
             tied_output: true,
         };
-        let gates = Gates { speak: gate, dst_update: gate };
-        let tokens = TokenIds { bos: None, eot: TokenId(0), image: TokenId(1), dst: TokenId(2), asst: TokenId(3) };
+        let gates = Gates {
+            speak: gate,
+            dst_update: gate,
+        };
+        let tokens = TokenIds {
+            bos: None,
+            eot: TokenId(0),
+            image: TokenId(1),
+            dst: TokenId(2),
+            asst: TokenId(3),
+        };
         AssistantConfig::plain(backbone, 8, gates, tokens)
     }
 
@@ -389,12 +448,38 @@ mod tests {
     fn what_is_left_open_follows_the_models_layout() {
         let of = |settings: &Settings, layout| settings.session_config(layout, &model());
         let open = Settings::default();
-        let (own, chat) = (of(&open, LayoutName::Dstproact), of(&open, LayoutName::Proassist));
-        assert_eq!((own.layout, own.context, own.utterance_tokens_max), (LayoutName::Dstproact, ContextPolicyName::Refresh, 96));
-        assert_eq!((chat.layout, chat.context, chat.utterance_tokens_max), (LayoutName::Proassist, ContextPolicyName::SummarizeAndDrop, 100));
-        let file = parse("context = \"drop_all\"\n[session]\nutterance_tokens_max = 7\ncontext_tokens_max = 300").unwrap();
-        let given = of(&Settings::layer(Flags::default(), file), LayoutName::Proassist);
-        assert_eq!((given.context, given.utterance_tokens_max, given.context_tokens_max), (ContextPolicyName::DropAll, 7, 300));
+        let (own, chat) = (
+            of(&open, LayoutName::Dstproact),
+            of(&open, LayoutName::Proassist),
+        );
+        assert_eq!(
+            (own.layout, own.context, own.utterance_tokens_max),
+            (LayoutName::Dstproact, ContextPolicyName::Refresh, 96)
+        );
+        assert_eq!(
+            (chat.layout, chat.context, chat.utterance_tokens_max),
+            (
+                LayoutName::Proassist,
+                ContextPolicyName::SummarizeAndDrop,
+                100
+            )
+        );
+        let file = parse(
+            "context = \"drop_all\"\n[session]\nutterance_tokens_max = 7\ncontext_tokens_max = 300",
+        )
+        .unwrap();
+        let given = of(
+            &Settings::layer(Flags::default(), file),
+            LayoutName::Proassist,
+        );
+        assert_eq!(
+            (
+                given.context,
+                given.utterance_tokens_max,
+                given.context_tokens_max
+            ),
+            (ContextPolicyName::DropAll, 7, 300)
+        );
     }
 
     #[test]
@@ -410,7 +495,14 @@ mod tests {
             let why = parse(text).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
-        for file in ["fps = 0.0", "fps = nan", "demo_speed = -1.0", "gate_lines_every_s = -1.0", "[camera]\nsilence_s = 0.0", "[reuse]\nage_max_s = -1.0"] {
+        for file in [
+            "fps = 0.0",
+            "fps = nan",
+            "demo_speed = -1.0",
+            "gate_lines_every_s = -1.0",
+            "[camera]\nsilence_s = 0.0",
+            "[reuse]\nage_max_s = -1.0",
+        ] {
             let settings = Settings::layer(Flags::default(), parse(file).unwrap());
             assert!(settings.check().is_err(), "{file}");
         }

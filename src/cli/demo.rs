@@ -44,7 +44,10 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut flags = args.flags;
-    let settings = Settings::resolve(super::config::Flags { demo_speed: args.speed, ..flags.settings() })?;
+    let settings = Settings::resolve(super::config::Flags {
+        demo_speed: args.speed,
+        ..flags.settings()
+    })?;
     let demo = locate::demo()?;
     if flags.resume.is_none() {
         flags.task.get_or_insert(demo.task);
@@ -55,8 +58,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         mode: Mode::Demo,
         origin: Origin::Recording(clip.clone()),
         model: locate::assistant(&mut flags)?,
-        open: Box::new(move |settings, loaded, _| replay::open(&clip, input.as_deref(), settings, loaded)),
-        pictures: Pictures { gif: args.gif, still: args.still },
+        open: Box::new(move |settings, loaded, _| {
+            replay::open(&clip, input.as_deref(), settings, loaded)
+        }),
+        pictures: Pictures {
+            gif: args.gif,
+            still: args.still,
+        },
         realtime: false,
         screen_speed: Some(settings.demo_speed),
         flags,

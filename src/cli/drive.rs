@@ -223,12 +223,18 @@ impl Drive<'_> {
             recorder.frame(frame)?;
         }
         session.feed(input)?;
-        let mut sink = Noticing { sink, happened: false, refreshed: false };
+        let mut sink = Noticing {
+            sink,
+            happened: false,
+            refreshed: false,
+        };
         while self.work(source, session, &mut sink, late_s)? {}
         if sink.refreshed {
             source.catch_up();
         }
-        let Some((frame, at)) = frame else { return Ok(()) };
+        let Some((frame, at)) = frame else {
+            return Ok(());
+        };
         self.pass = self.pass.saturating_sub(1);
         if let Some(pause) = self.run_on.take_if(|_| sink.happened) {
             self.pace.restart();
@@ -238,8 +244,19 @@ impl Drive<'_> {
         let late_s = source.behind_s().unwrap_or(late_s);
         let clock_s = self.started.elapsed().as_secs_f64();
         self.ready_s.get_or_insert(clock_s);
-        let process_bytes = if self.timing.is_empty() { None } else { self.memory.read().resident };
-        let done = Decided { frame, at, clock_s, lag_s: late_s, memory_tokens: session.status().memory_tokens, process_bytes };
+        let process_bytes = if self.timing.is_empty() {
+            None
+        } else {
+            self.memory.read().resident
+        };
+        let done = Decided {
+            frame,
+            at,
+            clock_s,
+            lag_s: late_s,
+            memory_tokens: session.status().memory_tokens,
+            process_bytes,
+        };
         self.meter.lock().end_frame(done, &mut self.timing)?;
         self.publish(source, session, late_s);
         if let (Some(film), Some(board)) = (&mut self.film, &self.board) {
@@ -265,14 +282,21 @@ impl Drive<'_> {
     }
 
     pub(super) fn show_picture(&self, input: &Input) {
-        let (Some(board), Input::Frame(frame)) = (&self.board, input) else { return };
+        let (Some(board), Input::Frame(frame)) = (&self.board, input) else {
+            return;
+        };
         match &frame.content {
             Content::Picture(picture) => board.picture(Some(picture.clone())),
             Content::Features(_) => board.picture(None),
         }
     }
 
-    pub(super) fn publish<P: Perceiver, B: Backbone>(&self, source: &dyn Source, session: &Session<P, B>, lag_s: f64) {
+    pub(super) fn publish<P: Perceiver, B: Backbone>(
+        &self,
+        source: &dyn Source,
+        session: &Session<P, B>,
+        lag_s: f64,
+    ) {
         let Some(board) = &self.board else { return };
         let status = session.status();
         let meter = self.meter.lock();
@@ -349,14 +373,26 @@ mod tests {
                 Piece::Token(token) | Piece::Marker(token, _) => Some(*token),
                 Piece::Features(..) => None,
             }));
-            let opened = memory.0.iter().rposition(|held| *held == Some(Bytes.special().asst));
-            Ok(Hidden(vec![opened.map_or(0, |at| memory.0.len() - at - 1) as f32]))
+            let opened = memory
+                .0
+                .iter()
+                .rposition(|held| *held == Some(Bytes.special().asst));
+            Ok(Hidden(vec![
+                opened.map_or(0, |at| memory.0.len() - at - 1) as f32
+            ]))
         }
         fn heads(&self, _: &Hidden) -> Result<HeadLogits> {
-            Ok(HeadLogits { speak: Logit(9.0), dst_update: Logit(-9.0) })
+            Ok(HeadLogits {
+                speak: Logit(9.0),
+                dst_update: Logit(-9.0),
+            })
         }
         fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
-            let next = Bytes.encode(SENTENCE, false)?.get(hidden.0[0] as usize).copied().unwrap_or(Bytes.special().eot);
+            let next = Bytes
+                .encode(SENTENCE, false)?
+                .get(hidden.0[0] as usize)
+                .copied()
+                .unwrap_or(Bytes.special().eot);
             let mut logits = vec![0.0; Bytes::VOCAB];
             logits[next.0 as usize] = 9.0;
             Ok(logits)
@@ -365,8 +401,19 @@ mod tests {
 
     #[test]
     fn a_sentence_is_on_the_board_while_it_grows_and_a_line_when_it_is_whole() {
-        let config = SessionConfig { tokens_per_frame: 1, step_evidence: false, ..SessionConfig::default() };
-        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker(4096)), Arc::new(Bytes), None, config).unwrap();
+        let config = SessionConfig {
+            tokens_per_frame: 1,
+            step_evidence: false,
+            ..SessionConfig::default()
+        };
+        let mut session = Session::<NoPerceiver, _>::new(
+            None,
+            Arc::new(Talker(4096)),
+            Arc::new(Bytes),
+            None,
+            config,
+        )
+        .unwrap();
         let board = Board::new();
         let run = drive(Some(board.clone()));
         let source = ScriptSource::new(Vec::new());
@@ -382,12 +429,22 @@ mod tests {
         }
         assert_eq!(seen, ["S", "St", "Sti", "Stir"]);
         let app = board.snapshot();
-        assert_eq!(app.dialogue.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), [SENTENCE]);
+        assert_eq!(
+            app.dialogue
+                .iter()
+                .map(|line| line.text.as_str())
+                .collect::<Vec<_>>(),
+            [SENTENCE]
+        );
         assert_eq!(app.status.partial, None);
     }
 
     fn frame(k: u64) -> Input {
-        Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64 * 0.5), content: Content::Features([0.0].into()) })
+        Input::Frame(Frame {
+            idx: FrameIdx(k),
+            at: MediaTime(k as f64 * 0.5),
+            content: Content::Features([0.0].into()),
+        })
     }
 
     /// Counts how often it is told to catch up.
@@ -404,14 +461,38 @@ mod tests {
 
     #[test]
     fn whenever_memory_is_made_anew_the_source_looks_back() {
-        let limits = SessionConfig { user_tokens_max: 16, utterance_tokens_max: 8, frames_kept: 2, ..SessionConfig::default() };
-        let config = SessionConfig { tokens_per_frame: 1, step_evidence: false, ..limits };
-        let mut session = Session::<NoPerceiver, _>::new(None, Arc::new(Talker(600)), Arc::new(Bytes), None, config).unwrap();
+        let limits = SessionConfig {
+            user_tokens_max: 16,
+            utterance_tokens_max: 8,
+            frames_kept: 2,
+            ..SessionConfig::default()
+        };
+        let config = SessionConfig {
+            tokens_per_frame: 1,
+            step_evidence: false,
+            ..limits
+        };
+        let mut session = Session::<NoPerceiver, _>::new(
+            None,
+            Arc::new(Talker(600)),
+            Arc::new(Bytes),
+            None,
+            config,
+        )
+        .unwrap();
         let caught_up = Arc::new(AtomicUsize::new(0));
-        let mut source: Box<dyn Source> = Box::new(Live(ScriptSource::new((0..300).map(frame)), caught_up.clone()));
+        let mut source: Box<dyn Source> = Box::new(Live(
+            ScriptSource::new((0..300).map(frame)),
+            caught_up.clone(),
+        ));
         let mut events: Vec<Event> = Vec::new();
-        drive(None).run(&mut source, &mut session, &mut events).unwrap();
-        let refreshed = events.iter().filter(|event| matches!(event, Event::Context { .. })).count();
+        drive(None)
+            .run(&mut source, &mut session, &mut events)
+            .unwrap();
+        let refreshed = events
+            .iter()
+            .filter(|event| matches!(event, Event::Context { .. }))
+            .count();
         assert!(refreshed > 1, "{refreshed}");
         assert_eq!(caught_up.load(Ordering::Relaxed), refreshed);
     }

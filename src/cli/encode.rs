@@ -120,12 +120,17 @@ impl Format {
 
     /// What a file of that name is.
     fn of(path: &Path) -> Option<Self> {
-        [Self::Safetensors, Self::Arrow].into_iter().find(|format| path.extension().is_some_and(|e| e == format.ending()))
+        [Self::Safetensors, Self::Arrow]
+            .into_iter()
+            .find(|format| path.extension().is_some_and(|e| e == format.ending()))
     }
 }
 
 fn parse_grid(text: &str) -> Result<Grid, String> {
-    Grid::ALL.into_iter().find(|grid| grid.name() == text).ok_or_else(|| "expected 2x2, 3x3 or 5x5".into())
+    Grid::ALL
+        .into_iter()
+        .find(|grid| grid.name() == text)
+        .ok_or_else(|| "expected 2x2, 3x3 or 5x5".into())
 }
 
 /// Share `i` of `n`.
@@ -137,7 +142,9 @@ struct Shard {
 
 impl Shard {
     fn parse(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let parts = text
+            .split_once('/')
+            .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match parts {
             Some((index, count)) if index < count => Ok(Self { index, count }),
             _ => Err("expected I/N with I from 0 to N-1, for example 0/4".into()),
@@ -157,7 +164,11 @@ struct Piece {
 /// # Errors
 /// The model or a source cannot be opened, or a file cannot be written.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let flags = config::Flags { fps: args.fps, threads: args.threads, ..config::Flags::default() };
+    let flags = config::Flags {
+        fps: args.fps,
+        threads: args.threads,
+        ..config::Flags::default()
+    };
     let settings = Settings::resolve(flags)?;
     load::set_threads(settings.threads);
     let pieces = plan(&args.sources, &args.output, args.format)?;
@@ -173,11 +184,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut loaded = load::open_vision(&vision)?;
     loaded.vision.vision = loaded.vision.vision.with_preprocess(args.preprocess.into());
     if let Some(grids) = &args.grids {
-        let sides: std::collections::BTreeSet<usize> = grids.iter().map(|grid| grid.side()).collect();
-        loaded.vision.vision = loaded.vision.vision.with_patch_grids(sides.into_iter().collect())?;
+        let sides: std::collections::BTreeSet<usize> =
+            grids.iter().map(|grid| grid.side()).collect();
+        loaded.vision.vision = loaded
+            .vision
+            .vision
+            .with_patch_grids(sides.into_iter().collect())?;
     }
     let mut pace = Pace::new(pieces.len());
-    println!("{} of {all} sources, {} frames/s, {}", pieces.len(), settings.fps, vision.display());
+    println!(
+        "{} of {all} sources, {} frames/s, {}",
+        pieces.len(),
+        settings.fps,
+        vision.display()
+    );
     for (i, piece) in pieces.iter().enumerate() {
         let lead = format!("{:>4}/{} {}", i + 1, pieces.len(), piece.output.display());
         if is_done(piece, &loaded, settings.fps) {
@@ -185,7 +205,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             pace.skip();
             continue;
         }
-        let frames = encode(piece, &loaded, settings.fps, args.batch).with_context(|| piece.source.display().to_string())?;
+        let frames = encode(piece, &loaded, settings.fps, args.batch)
+            .with_context(|| piece.source.display().to_string())?;
         println!("{lead}: {frames} frames, {}", pace.done(frames));
     }
     Ok(())
@@ -201,7 +222,12 @@ struct Pace {
 
 impl Pace {
     fn new(pieces: usize) -> Self {
-        Self { begun: Instant::now(), left: pieces, encoded: 0, frames: 0 }
+        Self {
+            begun: Instant::now(),
+            left: pieces,
+            encoded: 0,
+            frames: 0,
+        }
     }
 
     fn skip(&mut self) {
@@ -216,7 +242,10 @@ impl Pace {
         let passed_s = self.begun.elapsed().as_secs_f64();
         let rate = self.frames as f64 / passed_s.max(1e-3);
         let left_s = passed_s / self.encoded as f64 * self.left as f64;
-        format!("{rate:.1} frames/s, about {} left", HumanDuration(Duration::from_secs_f64(left_s)))
+        format!(
+            "{rate:.1} frames/s, about {} left",
+            HumanDuration(Duration::from_secs_f64(left_s))
+        )
     }
 }
 
@@ -225,12 +254,23 @@ fn plan(sources: &[PathBuf], output: &Path, format: Format) -> anyhow::Result<Ve
     let mut found = Vec::new();
     for source in sources {
         let inside = sources_in(source)?;
-        if inside.is_empty() { found.push(source.clone()) } else { found.extend(inside) }
+        if inside.is_empty() {
+            found.push(source.clone())
+        } else {
+            found.extend(inside)
+        }
     }
     if Format::of(output).is_some() {
         return match found.as_slice() {
-            [source] => Ok(vec![Piece { source: source.clone(), output: output.to_path_buf() }]),
-            _ => Err(Usage(format!("{} sources do not fit into one file; -o has to be a folder", found.len())).into()),
+            [source] => Ok(vec![Piece {
+                source: source.clone(),
+                output: output.to_path_buf(),
+            }]),
+            _ => Err(Usage(format!(
+                "{} sources do not fit into one file; -o has to be a folder",
+                found.len()
+            ))
+            .into()),
         };
     }
     let mut by_output = BTreeMap::new();
@@ -238,10 +278,17 @@ fn plan(sources: &[PathBuf], output: &Path, format: Format) -> anyhow::Result<Ve
         let file = output.join(format!("{}.{}", id_of(&source), format.ending()));
         if let Some(other) = by_output.insert(file.clone(), source.clone()) {
             let (a, b) = (other.display(), source.display());
-            return Err(Usage(format!("{a} and {b} would both be written to {}", file.display())).into());
+            return Err(Usage(format!(
+                "{a} and {b} would both be written to {}",
+                file.display()
+            ))
+            .into());
         }
     }
-    Ok(by_output.into_iter().map(|(output, source)| Piece { source, output }).collect())
+    Ok(by_output
+        .into_iter()
+        .map(|(output, source)| Piece { source, output })
+        .collect())
 }
 
 /// Videos of the episodes in a folder, or else the videos and frame files in it, sorted by name; none when it is no such
@@ -259,7 +306,10 @@ fn sources_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).with_context(name)? {
         let path = entry.with_context(name)?.path();
         let video = path.join(EPISODE_VIDEO);
-        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let ending = path
+            .extension()
+            .map(|e| e.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
         if video.is_file() {
             videos.push(video);
         } else if path.is_file() && SOURCE_ENDINGS.contains(&ending.as_str()) {
@@ -276,8 +326,15 @@ fn sources_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// An episode is called by its folder, anything else by its own name.
 fn id_of(source: &Path) -> String {
     let is_episode = source.file_name().is_some_and(|name| name == EPISODE_VIDEO);
-    let named = if is_episode { source.parent().and_then(Path::file_name) } else { source.file_stem() };
-    named.map_or_else(|| "features".to_owned(), |name| name.to_string_lossy().into_owned())
+    let named = if is_episode {
+        source.parent().and_then(Path::file_name)
+    } else {
+        source.file_stem()
+    };
+    named.map_or_else(
+        || "features".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// The file is there, whole, and from this encoder.
@@ -290,12 +347,20 @@ fn is_done(piece: &Piece, loaded: &LoadedVision, fps: f64) -> bool {
     let has = |f: &FeatureFile, side: &usize| f.grids.keys().any(|grid| grid.side() == *side);
     let fits = |f: &FeatureFile| vision.config().patch_grids.iter().all(|side| has(f, side));
     let found = FeatureFile::read(&piece.output, fps);
-    found.is_ok_and(|f| f.encoder_sha256 == loaded.sha256 && f.fps == fps && f.preprocess == wanted && fits(&f))
+    found.is_ok_and(|f| {
+        f.encoder_sha256 == loaded.sha256 && f.fps == fps && f.preprocess == wanted && fits(&f)
+    })
 }
 
 /// Encodes one source; gives its number of frames.
 fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow::Result<usize> {
-    let mut source = sources::open(&piece.source, &OpenOptions { fps, ..OpenOptions::default() })?;
+    let mut source = sources::open(
+        &piece.source,
+        &OpenOptions {
+            fps,
+            ..OpenOptions::default()
+        },
+    )?;
     let expected = source.duration().map(|d| (d.seconds() * fps).ceil() as u64);
     let bar = ProgressBar::new(expected.unwrap_or(0));
     let style = "{wide_bar} {pos}/{len} frames, {per_sec}, {eta} left";
@@ -306,15 +371,22 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow:
     loop {
         let next = source.next()?;
         if let Poll::Ready(Input::Frame(frame)) = &next {
-            let Content::Picture(picture) = &frame.content else { bail!("holds features already") };
+            let Content::Picture(picture) = &frame.content else {
+                bail!("holds features already")
+            };
             waiting.push(picture.clone());
             times.push(frame.at.seconds());
         }
         let ended = matches!(next, Poll::End);
         if !waiting.is_empty() && (ended || waiting.len() == usize::from(batch)) {
-            let pictures: Vec<(&[u8], u32, u32)> = waiting.iter().map(|p| (p.rgb.as_slice(), p.width, p.height)).collect();
+            let pictures: Vec<(&[u8], u32, u32)> = waiting
+                .iter()
+                .map(|p| (p.rgb.as_slice(), p.width, p.height))
+                .collect();
             let features = loaded.vision.vision.encode_batch(&pictures)?;
-            features.chunks_exact(features.len() / waiting.len()).for_each(|frame| rows.push(frame));
+            features
+                .chunks_exact(features.len() / waiting.len())
+                .for_each(|frame| rows.push(frame));
             bar.inc(waiting.len() as u64);
             waiting.clear();
         }
@@ -326,7 +398,11 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow:
     if times.is_empty() {
         bail!("no frames");
     }
-    if let Some(folder) = piece.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = piece
+        .output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let frames = times.len();
@@ -357,14 +433,26 @@ impl Rows {
     /// The encoder gives the pooled token first, then each grid in the configuration's order.
     fn new(config: &VisionConfig, dim: usize) -> anyhow::Result<Self> {
         if !config.pool_head {
-            bail!("this vision model has no attention-pooling head, and a feature file needs its token");
+            bail!(
+                "this vision model has no attention-pooling head, and a feature file needs its token"
+            );
         }
         let grid = |side: &usize| {
             let known = Grid::ALL.into_iter().find(|grid| grid.side() == *side);
-            known.map(|grid| (grid, Vec::new())).with_context(|| format!("a feature file has no {side}x{side} grid"))
+            known
+                .map(|grid| (grid, Vec::new()))
+                .with_context(|| format!("a feature file has no {side}x{side} grid"))
         };
-        let grids = config.patch_grids.iter().map(grid).collect::<anyhow::Result<_>>()?;
-        Ok(Self { dim, cls: Vec::new(), grids })
+        let grids = config
+            .patch_grids
+            .iter()
+            .map(grid)
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            dim,
+            cls: Vec::new(),
+            grids,
+        })
     }
 
     /// `[V,Dv]` of one frame.
@@ -398,10 +486,30 @@ mod tests {
             std::fs::create_dir(dir.path().join(id)).unwrap();
             std::fs::write(dir.path().join(id).join(EPISODE_VIDEO), b"x").unwrap();
         }
-        let pieces = plan(&[dir.path().to_path_buf(), "clip.mp4".into()], Path::new("out"), Format::Safetensors).unwrap();
-        let outputs: Vec<_> = pieces.iter().map(|p| p.output.to_string_lossy().into_owned()).collect();
-        assert_eq!(outputs, ["out/clip.safetensors", "out/ep10.safetensors", "out/ep9.safetensors"]);
-        let one = plan(&[dir.path().join("ep9")], Path::new("x.safetensors"), Format::Safetensors).unwrap();
+        let pieces = plan(
+            &[dir.path().to_path_buf(), "clip.mp4".into()],
+            Path::new("out"),
+            Format::Safetensors,
+        )
+        .unwrap();
+        let outputs: Vec<_> = pieces
+            .iter()
+            .map(|p| p.output.to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            outputs,
+            [
+                "out/clip.safetensors",
+                "out/ep10.safetensors",
+                "out/ep9.safetensors"
+            ]
+        );
+        let one = plan(
+            &[dir.path().join("ep9")],
+            Path::new("x.safetensors"),
+            Format::Safetensors,
+        )
+        .unwrap();
         assert_eq!(one[0].source, dir.path().join("ep9").join(EPISODE_VIDEO));
     }
 
@@ -412,7 +520,10 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         let pieces = plan(&[dir.path().to_path_buf()], Path::new("out"), Format::Arrow).unwrap();
-        let outputs: Vec<_> = pieces.iter().map(|p| p.output.to_string_lossy().into_owned()).collect();
+        let outputs: Vec<_> = pieces
+            .iter()
+            .map(|p| p.output.to_string_lossy().into_owned())
+            .collect();
         assert_eq!(outputs, ["out/a.arrow", "out/b.arrow"]);
         assert_eq!(parse_grid("3x3"), Ok(Grid::Three));
         assert!(parse_grid("4x4").is_err());
@@ -421,8 +532,21 @@ mod tests {
     #[test]
     fn outputs_never_overwrite_each_other() {
         let two = ["a/clip.mp4".into(), "b/clip.mp4".into()];
-        assert!(plan(&two, Path::new("out"), Format::Arrow).unwrap_err().to_string().contains("both"));
-        assert!(plan(&two, Path::new("out.safetensors"), Format::Safetensors).unwrap_err().is::<Usage>());
-        assert!(plan(&two, Path::new("out.arrow"), Format::Safetensors).unwrap_err().is::<Usage>());
+        assert!(
+            plan(&two, Path::new("out"), Format::Arrow)
+                .unwrap_err()
+                .to_string()
+                .contains("both")
+        );
+        assert!(
+            plan(&two, Path::new("out.safetensors"), Format::Safetensors)
+                .unwrap_err()
+                .is::<Usage>()
+        );
+        assert!(
+            plan(&two, Path::new("out.arrow"), Format::Safetensors)
+                .unwrap_err()
+                .is::<Usage>()
+        );
     }
 }

@@ -34,7 +34,10 @@ use crate::units::{FrameIdx, MediaTime};
 
 /// Opens the source once the model is known; again, when the person goes to another place in it. A camera's times and
 /// frame numbers go on from those given.
-pub type Open = Box<dyn Fn(&Settings, &Loaded, Option<(MediaTime, FrameIdx)>) -> anyhow::Result<Box<dyn Source>> + Send>;
+pub type Open = Box<
+    dyn Fn(&Settings, &Loaded, Option<(MediaTime, FrameIdx)>) -> anyhow::Result<Box<dyn Source>>
+        + Send,
+>;
 
 /// Where the frames come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +78,10 @@ impl Origin {
             #[cfg(feature = "camera")]
             Self::Camera(_) => String::new(),
         };
-        Ok(Used { name: self.name(), sha256 })
+        Ok(Used {
+            name: self.name(),
+            sha256,
+        })
     }
 }
 
@@ -139,17 +145,25 @@ pub fn run(job: Job) -> anyhow::Result<()> {
     } else {
         in_lines(job, &controls, &meter).map(Some)
     };
-    sum_up(result, &held, &controls, |(figures, app), out| plain::print_summary(out, app, &meter.lock(), figures))
+    sum_up(result, &held, &controls, |(figures, app), out| {
+        plain::print_summary(out, app, &meter.lock(), figures)
+    })
 }
 
 /// Both ends of the conversation are a terminal that can move its cursor.
 pub fn has_screen() -> bool {
-    stdout().is_terminal() && stdin().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    stdout().is_terminal()
+        && stdin().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Lines of text, on this thread.
 fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Result<(Figures, App)> {
-    let mut face = Face::Lines(Box::new(Plain::new(stdout(), job.settings.gate_lines_every_s, controls.clone())));
+    let mut face = Face::Lines(Box::new(Plain::new(
+        stdout(),
+        job.settings.gate_lines_every_s,
+        controls.clone(),
+    )));
     // A film is taken of a board that no screen shows.
     let board = job.pictures.wanted().then(Board::new);
     let figures = drive(job, board, controls, meter, &mut face)?;
@@ -158,7 +172,11 @@ fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Resul
 
 /// The screen as the person wants it, and as the terminal can show it.
 pub fn screen_options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
-    tui::Options { theme: theme.unwrap_or_else(fitting_theme), mouse, ask_graphics: graphics() }
+    tui::Options {
+        theme: theme.unwrap_or_else(fitting_theme),
+        mouse,
+        ask_graphics: graphics(),
+    }
 }
 
 /// The screen on this thread, the work on another. Gives what the work came to, and the last state of the screen;
@@ -175,25 +193,34 @@ pub fn with_screen<T: Send>(
     let board = Board::new();
     held.show_on(&board);
     let done = thread::scope(|scope| -> anyhow::Result<T> {
-        let engine = thread::Builder::new().name("engine".into()).spawn_scoped(scope, || {
-            let _bell = QuitOnFailure(controls);
-            let mut face: Face<Stdout> = Face::Screen(ScreenSink(board.clone()));
-            let done = work(Some(board.clone()), &mut face);
-            if done.is_err() {
-                controls.quit();
-            }
-            done
-        })?;
-        let shown = tui::run(&board, controls, options).context("the terminal cannot be used; try --headless");
+        let engine = thread::Builder::new()
+            .name("engine".into())
+            .spawn_scoped(scope, || {
+                let _bell = QuitOnFailure(controls);
+                let mut face: Face<Stdout> = Face::Screen(ScreenSink(board.clone()));
+                let done = work(Some(board.clone()), &mut face);
+                if done.is_err() {
+                    controls.quit();
+                }
+                done
+            })?;
+        let shown = tui::run(&board, controls, options)
+            .context("the terminal cannot be used; try --headless");
         controls.quit();
-        let done = engine.join().map_err(|_| anyhow::anyhow!("the engine panicked; its words stand above"))?;
+        let done = engine
+            .join()
+            .map_err(|_| anyhow::anyhow!("the engine panicked; its words stand above"))?;
         // A terminal that is gone after a signal is no news.
         if !controls.interrupted() {
             shown?;
         }
         done
     })?;
-    Ok(if tui::terminal::is_stuck() { None } else { Some((done, board.snapshot())) })
+    Ok(if tui::terminal::is_stuck() {
+        None
+    } else {
+        Some((done, board.snapshot()))
+    })
 }
 
 /// Prints what a run came to, unless nobody can be told, and gives the error that it leaves with.
@@ -212,7 +239,11 @@ pub fn sum_up<T>(
     if let Some(done) = result?.into() {
         print(&done, stdout())?;
     }
-    if controls.interrupted() { Err(Interrupted.into()) } else { Ok(()) }
+    if controls.interrupted() {
+        Err(Interrupted.into())
+    } else {
+        Ok(())
+    }
 }
 
 /// A panicking engine must not leave a screen that waits for it.
@@ -237,16 +268,31 @@ fn drive(
     let begun = Instant::now();
     let source_name = job.origin.name();
     if let Some(board) = &board {
-        board.status(tui::Status { mode: job.mode, source: source_name.clone(), ..tui::Status::default() });
+        board.status(tui::Status {
+            mode: job.mode,
+            source: source_name.clone(),
+            ..tui::Status::default()
+        });
     }
     let flags = &job.flags;
     if flags.save_frames && flags.record.is_none() && flags.resume.is_none() {
-        return Err(Usage("--save-frames keeps them in a recorded session; name it by --record DIR".into()).into());
+        return Err(Usage(
+            "--save-frames keeps them in a recorded session; name it by --record DIR".into(),
+        )
+        .into());
     }
     if let Some(folder) = &flags.record {
         record::check_free(folder)?;
     }
-    let open = |folder: &PathBuf| Past::open(folder, &job.origin, flags.save_frames, flags.fps, &mut job.settings);
+    let open = |folder: &PathBuf| {
+        Past::open(
+            folder,
+            &job.origin,
+            flags.save_frames,
+            flags.fps,
+            &mut job.settings,
+        )
+    };
     let past = flags.resume.as_ref().map(open).transpose()?;
     let task = match &past {
         Some(past) => past.recorded.task.clone(),
@@ -255,8 +301,17 @@ fn drive(
     let loaded = load::open(&job.model, flags.vision.as_deref(), meter)?;
     let mut source = (job.open)(&job.settings, &loaded, past.as_ref().map(Past::behind))?;
     let config = loaded.session_config(&job.settings);
-    let vision = loaded.vision.clone().map(|vision| Arc::new(Reusing::new(vision, job.settings.reuse, config.fps)));
-    let mut session = Session::new(vision, loaded.assistant.clone(), loaded.codec.clone(), task.clone(), config.clone())?;
+    let vision = loaded
+        .vision
+        .clone()
+        .map(|vision| Arc::new(Reusing::new(vision, job.settings.reuse, config.fps)));
+    let mut session = Session::new(
+        vision,
+        loaded.assistant.clone(),
+        loaded.codec.clone(),
+        task.clone(),
+        config.clone(),
+    )?;
     let (recorder, behind) = match past {
         Some(past) => {
             let mut seen = Vec::new();
@@ -275,15 +330,30 @@ fn drive(
             let about = |folder: &PathBuf| -> anyhow::Result<Recorder> {
                 let duration_s = source.duration().map(|d| d.seconds());
                 let machine = (device(&job), loaded.quantization.clone());
-                let about = about(&job.model, &job.origin, duration_s, machine, config.clone(), &session.status())?;
-                Ok(Recorder::create(folder, &about, task.as_ref(), flags.save_frames)?)
+                let about = about(
+                    &job.model,
+                    &job.origin,
+                    duration_s,
+                    machine,
+                    config.clone(),
+                    &session.status(),
+                )?;
+                Ok(Recorder::create(
+                    folder,
+                    &about,
+                    task.as_ref(),
+                    flags.save_frames,
+                )?)
             };
             (flags.record.as_ref().map(about).transpose()?, Vec::new())
         }
     };
     if let Face::Lines(plain) = &mut *face {
         let model = job.model.file_name().unwrap_or_default().to_string_lossy();
-        plain.note(&format!("proact {}: {source_name} with {model}", env!("CARGO_PKG_VERSION")))?;
+        plain.note(&format!(
+            "proact {}: {source_name} with {model}",
+            env!("CARGO_PKG_VERSION")
+        ))?;
     }
     let (mut outputs, speaker) = outputs::open(flags, recorder.as_ref(), &behind, face, controls)?;
     let film = job.pictures.wanted().then(Film::new);
@@ -294,7 +364,13 @@ fn drive(
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
     }
-    let mut timing: Vec<Lines> = flags.timing.as_deref().map(Lines::create).transpose()?.into_iter().collect();
+    let mut timing: Vec<Lines> = flags
+        .timing
+        .as_deref()
+        .map(Lines::create)
+        .transpose()?
+        .into_iter()
+        .collect();
     if let Some(recorder) = &recorder {
         timing.push(recorder.timing()?);
     }
@@ -331,12 +407,20 @@ fn drive(
     };
     let ended = run.run(&mut source, &mut session, &mut outputs);
     // Whatever happened, what was told so far reaches the disk.
-    let closed = outputs.close().and(tokens.map_or(Ok(()), |tokens| tokens.close()));
+    let closed = outputs
+        .close()
+        .and(tokens.map_or(Ok(()), |tokens| tokens.close()));
     let ended = ended?;
     closed?;
     if let Some(film) = &run.film {
-        job.pictures.still.as_deref().map_or(Ok(()), |path| film.still(path))?;
-        job.pictures.gif.as_deref().map_or(Ok(()), |path| film.gif(path))?;
+        job.pictures
+            .still
+            .as_deref()
+            .map_or(Ok(()), |path| film.still(path))?;
+        job.pictures
+            .gif
+            .as_deref()
+            .map_or(Ok(()), |path| film.gif(path))?;
     }
     let status = session.status();
     Ok(Figures {
@@ -344,7 +428,10 @@ fn drive(
         memory_tokens: status.memory_tokens,
         memory_capacity: status.memory_capacity,
         ready_s: run.ready_s.unwrap_or_default(),
-        wall_s: run.ended.map_or_else(|| begun.elapsed(), |ended| ended - begun).as_secs_f64(),
+        wall_s: run
+            .ended
+            .map_or_else(|| begun.elapsed(), |ended| ended - begun)
+            .as_secs_f64(),
     })
 }
 
@@ -362,7 +449,10 @@ fn about(
         proact: env!("CARGO_PKG_VERSION").into(),
         source: source.used()?,
         duration_s,
-        model: Used { name: replay::name_of(model), sha256: session.model_sha256.clone() },
+        model: Used {
+            name: replay::name_of(model),
+            sha256: session.model_sha256.clone(),
+        },
         vision_sha256: session.vision_sha256.clone(),
         memory_capacity: status.memory_capacity,
         memory_reset: status.memory_reset,
@@ -375,7 +465,10 @@ fn about(
 /// What computes, for the screen.
 fn device(job: &Job) -> String {
     match load::threads_for(job.settings.threads, &job.model) {
-        0 => format!("CPU, {} threads", thread::available_parallelism().map_or(1, usize::from)),
+        0 => format!(
+            "CPU, {} threads",
+            thread::available_parallelism().map_or(1, usize::from)
+        ),
         1 => "CPU, 1 thread".to_owned(),
         n => format!("CPU, {n} threads"),
     }
@@ -388,8 +481,14 @@ fn fitting_theme() -> ThemeName {
         return ThemeName::None;
     }
     // rxvt's convention, kept by several terminals: `foreground;background`, 7 and 15 are white.
-    let background = std::env::var("COLORFGBG").ok().and_then(|value| value.rsplit(';').next().map(str::to_owned));
-    if background.is_some_and(|b| b == "7" || b == "15") { ThemeName::Light } else { ThemeName::Dark }
+    let background = std::env::var("COLORFGBG")
+        .ok()
+        .and_then(|value| value.rsplit(';').next().map(str::to_owned));
+    if background.is_some_and(|b| b == "7" || b == "15") {
+        ThemeName::Light
+    } else {
+        ThemeName::Dark
+    }
 }
 
 /// Whether to ask the terminal for pixels. Inside tmux and screen they would not arrive; the console and the others
@@ -398,13 +497,30 @@ fn graphics() -> Option<tui::Hint> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
     let without = ["screen", "tmux", "linux", "dumb", "vt100"];
-    if !variable("TMUX").is_empty() || without.iter().any(|name| term.starts_with(name)) || program == "Apple_Terminal" {
+    if !variable("TMUX").is_empty()
+        || without.iter().any(|name| term.starts_with(name))
+        || program == "Apple_Terminal"
+    {
         return None;
     }
     // They draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to kitty's and sixel's
     // questions too, and draw those with faults.
-    let iterm2 = ["iTerm", "WezTerm", "mintty", "vscode", "Tabby", "Hyper", "rio", "WarpTerminal"];
-    let says = iterm2.iter().any(|name| program.contains(name)) || variable("LC_TERMINAL").contains("iTerm");
+    let iterm2 = [
+        "iTerm",
+        "WezTerm",
+        "mintty",
+        "vscode",
+        "Tabby",
+        "Hyper",
+        "rio",
+        "WarpTerminal",
+    ];
+    let says = iterm2.iter().any(|name| program.contains(name))
+        || variable("LC_TERMINAL").contains("iTerm");
     let konsole = !variable("KONSOLE_VERSION").is_empty();
-    Some(if says || konsole { tui::Hint::Iterm2 } else { tui::Hint::None })
+    Some(if says || konsole {
+        tui::Hint::Iterm2
+    } else {
+        tui::Hint::None
+    })
 }

@@ -106,7 +106,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let options = options(&args)?;
     let similarity = similarity(&args)?;
     if let (Some(model), Some(features)) = (&args.calibration.calibrate, &args.features) {
-        let scoring = calibrate::Scoring { references: &references, options: &options, similarity: &*similarity };
+        let scoring = calibrate::Scoring {
+            references: &references,
+            options: &options,
+            similarity: &*similarity,
+        };
         return calibrate::run(model, features, &scoring, &args.calibration);
     }
     let systems = systems(&args, &references)?;
@@ -120,7 +124,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         write_json(path, &reports)?;
     }
     if let Some(path) = &args.html {
-        let scored = page::Scored { systems: &systems, reports: &reports, references: &references, options: &options };
+        let scored = page::Scored {
+            systems: &systems,
+            reports: &reports,
+            references: &references,
+            options: &options,
+        };
         page::write(path, &scored, &*similarity, args.html_pictures)?;
         println!("page    {}", path.display());
     }
@@ -151,8 +160,13 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         options.tolerances_s.dedup();
     }
     if let Some(window) = &args.window {
-        let sides = window.split_once(',').and_then(|(l, r)| Some((l.trim().parse().ok()?, r.trim().parse().ok()?)));
-        options.window_s = Some(sides.with_context(|| format!("--window {window}: expected L,R in seconds, as -2.5,2.5"))?);
+        let sides = window
+            .split_once(',')
+            .and_then(|(l, r)| Some((l.trim().parse().ok()?, r.trim().parse().ok()?)));
+        options.window_s =
+            Some(sides.with_context(|| {
+                format!("--window {window}: expected L,R in seconds, as -2.5,2.5")
+            })?);
     }
     options.check()?;
     Ok(options)
@@ -169,13 +183,19 @@ fn similarity(args: &Args) -> anyhow::Result<Box<dyn Similarity>> {
             match &args.json {
                 Some(json) => {
                     let path = json.with_extension("similarities.jsonl");
-                    Ok(Box::new(remembered::Remembered::open(&path, &fingerprint, Box::new(model))?))
+                    Ok(Box::new(remembered::Remembered::open(
+                        &path,
+                        &fingerprint,
+                        Box::new(model),
+                    )?))
                 }
                 None => Ok(Box::new(model)),
             }
         }
         #[cfg(not(feature = "minilm"))]
-        Some(_) => anyhow::bail!("--sentence-model: this build has no sentence model; build it with `cargo build --release --features minilm`"),
+        Some(_) => anyhow::bail!(
+            "--sentence-model: this build has no sentence model; build it with `cargo build --release --features minilm`"
+        ),
     }
 }
 
@@ -191,17 +211,42 @@ fn report(
     similarity: &dyn Similarity,
     partial: bool,
 ) -> anyhow::Result<Report> {
-    let lacking: Vec<&str> =
-        references.iter().enumerate().filter(|(i, _)| !system.logs.contains_key(i)).map(|(_, r)| r.id.as_str()).collect();
+    let lacking: Vec<&str> = references
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !system.logs.contains_key(i))
+        .map(|(_, r)| r.id.as_str())
+        .collect();
     if !lacking.is_empty() {
-        let some = lacking.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-        let why = format!("{}: no log of {} of {} recordings ({some})", system.name, lacking.len(), references.len());
+        let some = lacking
+            .iter()
+            .take(3)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let why = format!(
+            "{}: no log of {} of {} recordings ({some})",
+            system.name,
+            lacking.len(),
+            references.len()
+        );
         ensure!(partial, "{why}; --partial scores the others");
         eprintln!("note: {why}; they are not scored");
     }
-    let pairs: Vec<(&Log, &Reference)> = system.logs.iter().map(|(i, log)| (log, &references[*i])).collect();
-    let tally = |(log, reference): (&Log, &Reference)| Ok((reference.id.clone(), Tally::of(log, reference, options, similarity)?));
-    each(workers(), pairs, tally).and_then(Report::of).with_context(|| system.name.clone())
+    let pairs: Vec<(&Log, &Reference)> = system
+        .logs
+        .iter()
+        .map(|(i, log)| (log, &references[*i]))
+        .collect();
+    let tally = |(log, reference): (&Log, &Reference)| {
+        Ok((
+            reference.id.clone(),
+            Tally::of(log, reference, options, similarity)?,
+        ))
+    };
+    each(workers(), pairs, tally)
+        .and_then(Report::of)
+        .with_context(|| system.name.clone())
 }
 
 fn print_reports(reports: &[(&str, Report)], per_recording: bool) {
@@ -216,11 +261,17 @@ fn print_reports(reports: &[(&str, Report)], per_recording: bool) {
             json(&set.speech.window_s),
         );
     }
-    print!("{}", table::render(reports.iter().map(|(name, r)| (*name, &r.set))));
+    print!(
+        "{}",
+        table::render(reports.iter().map(|(name, r)| (*name, &r.set)))
+    );
     if per_recording {
         for (name, report) in reports {
             println!("\n{name}");
-            print!("{}", table::render(report.recordings.iter().map(|r| (r.id.as_str(), &r.scores))));
+            print!(
+                "{}",
+                table::render(report.recordings.iter().map(|r| (r.id.as_str(), &r.scores)))
+            );
         }
     }
 }
@@ -266,9 +317,22 @@ mod tests {
         for (set, id, offset) in [("ref", "a", 0.0), ("ref", "b", 4.0), ("train", "c", 2.0)] {
             let episode = dir.path().join(set).join(id);
             std::fs::create_dir_all(&episode).unwrap();
-            let turn = |at: f64, kind| Turn { at: Some(MediaTime(at + offset)), kind };
-            let dst = |words: &str| TurnKind::Dst(words.split(' ').map(|u| Update::parse(u).unwrap()).collect());
-            let say = |text: &str| TurnKind::Assistant { text: text.into(), labels: String::new() };
+            let turn = |at: f64, kind| Turn {
+                at: Some(MediaTime(at + offset)),
+                kind,
+            };
+            let dst = |words: &str| {
+                TurnKind::Dst(
+                    words
+                        .split(' ')
+                        .map(|u| Update::parse(u).unwrap())
+                        .collect(),
+                )
+            };
+            let say = |text: &str| TurnKind::Assistant {
+                text: text.into(),
+                labels: String::new(),
+            };
             let recording = Recording {
                 id: id.into(),
                 dataset: "synth".into(),
@@ -295,14 +359,19 @@ mod tests {
     /// Runs `eval` with `@` for the folder; the JSON that it wrote, or its error with all causes.
     fn eval(dir: &Path, line: &str) -> Result<serde_json::Value, String> {
         let json = dir.join("out.json");
-        let line = format!("eval {line} --json @/out.json").replace('@', &dir.display().to_string());
-        let args = Line::try_parse_from(line.split(' ')).map_err(|e| e.to_string())?.args;
+        let line =
+            format!("eval {line} --json @/out.json").replace('@', &dir.display().to_string());
+        let args = Line::try_parse_from(line.split(' '))
+            .map_err(|e| e.to_string())?
+            .args;
         run(args).map_err(|e| format!("{e:#}"))?;
         Ok(serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap())
     }
 
     fn number(json: &serde_json::Value, pointer: &str) -> f64 {
-        json.pointer(pointer).and_then(serde_json::Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {json:#}"))
+        json.pointer(pointer)
+            .and_then(serde_json::Value::as_f64)
+            .unwrap_or_else(|| panic!("{pointer} in {json:#}"))
     }
 
     #[test]
@@ -321,17 +390,37 @@ mod tests {
         assert_eq!(number(&both, "/clock/set/speed"), 4.0);
         let from_logs = eval(dir.path(), "@/logs/clock --reference @/ref").unwrap();
         assert_eq!(from_logs, both["clock"]);
-        let named = eval(dir.path(), "--system x=@/logs/clock --system y=@/logs/silent --reference @/ref --per-recording");
+        let named = eval(
+            dir.path(),
+            "--system x=@/logs/clock --system y=@/logs/silent --reference @/ref --per-recording",
+        );
         assert_eq!(named.unwrap()["y"], both["silent"]);
         // One log and one recording belong together, whatever their names; a folder's other logs are passed over.
         let one = eval(dir.path(), "@/logs/clock/b.jsonl --reference @/ref/a").unwrap();
         assert_eq!(one["recordings"][0]["id"], "a");
-        assert_eq!(eval(dir.path(), "@/logs/clock --reference @/ref/a").unwrap()["recordings"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            eval(dir.path(), "@/logs/clock --reference @/ref/a").unwrap()["recordings"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
         // ID/events.jsonl is found as well.
         std::fs::create_dir_all(dir.path().join("runs/a")).unwrap();
-        std::fs::copy(dir.path().join("logs/clock/a.jsonl"), dir.path().join("runs/a/events.jsonl")).unwrap();
-        assert!(eval(dir.path(), "@/runs --reference @/ref").unwrap_err().contains("no log of 1 of 2 recordings (b)"));
-        assert_eq!(eval(dir.path(), "@/runs --reference @/ref --partial").unwrap()["recordings"][0]["id"], "a");
+        std::fs::copy(
+            dir.path().join("logs/clock/a.jsonl"),
+            dir.path().join("runs/a/events.jsonl"),
+        )
+        .unwrap();
+        assert!(
+            eval(dir.path(), "@/runs --reference @/ref")
+                .unwrap_err()
+                .contains("no log of 1 of 2 recordings (b)")
+        );
+        assert_eq!(
+            eval(dir.path(), "@/runs --reference @/ref --partial").unwrap()["recordings"][0]["id"],
+            "a"
+        );
     }
 
     #[test]
@@ -344,7 +433,12 @@ mod tests {
         eval(dir.path(), line).unwrap();
         let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
         assert_eq!(page.matches("data:image/jpeg;base64,").count(), 3);
-        for word in ["\"name\":\"clock\"", "\"name\":\"silent\"", "Pour the milk", "\"id\":\"b\""] {
+        for word in [
+            "\"name\":\"clock\"",
+            "\"name\":\"silent\"",
+            "Pour the milk",
+            "\"id\":\"b\"",
+        ] {
             assert!(page.contains(word), "{word}");
         }
     }
@@ -355,33 +449,82 @@ mod tests {
         std::fs::create_dir(dir.path().join("features")).unwrap();
         // Features turn at frames 20, 40 and 80 of 120: at 10, 20 and 40 s.
         let turned = |k: usize| [20, 40, 80].iter().filter(|t| k >= **t).count() % 2;
-        let cls = (0..120).flat_map(|k| if turned(k) == 0 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
-        let file = FeatureFile { fps: 2.0, dim: 2, cls, ..FeatureFile::default() };
-        file.write(&dir.path().join("features/a.safetensors")).unwrap();
-        let got = eval(dir.path(), "--reference @/ref/a --features @/features --baseline change").unwrap();
+        let cls = (0..120)
+            .flat_map(|k| {
+                if turned(k) == 0 {
+                    [1.0, 0.0]
+                } else {
+                    [0.0, 1.0]
+                }
+            })
+            .collect();
+        let file = FeatureFile {
+            fps: 2.0,
+            dim: 2,
+            cls,
+            ..FeatureFile::default()
+        };
+        file.write(&dir.path().join("features/a.safetensors"))
+            .unwrap();
+        let got = eval(
+            dir.path(),
+            "--reference @/ref/a --features @/features --baseline change",
+        )
+        .unwrap();
         assert_eq!(number(&got, "/set/transitions/1s/f1"), 1.0);
-        let why = eval(dir.path(), "--reference @/ref --features @/features --baseline change").unwrap_err();
+        let why = eval(
+            dir.path(),
+            "--reference @/ref --features @/features --baseline change",
+        )
+        .unwrap_err();
         assert!(why.contains("b.safetensors"), "{why}");
         std::fs::write(dir.path().join("features/b.safetensors"), [0xff; 40]).unwrap();
-        assert!(eval(dir.path(), "--reference @/ref --features @/features --baseline change").is_err());
+        assert!(
+            eval(
+                dir.path(),
+                "--reference @/ref --features @/features --baseline change"
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn proassists_prepared_dialogues_score_what_upstreams_code_scores() {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/proassist");
         let dir = tempfile::tempdir().unwrap();
-        std::fs::copy(data.join("dialogues.jsonl"), dir.path().join("dialogues.jsonl")).unwrap();
-        let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(data.join("dialogue_scores.json")).unwrap()).unwrap();
+        std::fs::copy(
+            data.join("dialogues.jsonl"),
+            dir.path().join("dialogues.jsonl"),
+        )
+        .unwrap();
+        let expected: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(data.join("dialogue_scores.json")).unwrap())
+                .unwrap();
         let same = |found: &serde_json::Value, expected: &serde_json::Value| {
             for (key, upstream) in [
-                ("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("jaccard", "jaccard_index"), ("missing_rate", "missing_rate"),
-                ("redundant_rate", "redundant_rate"), ("semantic_score", "semantic_score"), ("time_diff_s", "time_diff"),
-                ("correct", "num_matched"), ("mismatched", "num_mismatched"), ("missed", "num_missed"), ("redundant", "num_redundant"),
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("f1", "F1"),
+                ("jaccard", "jaccard_index"),
+                ("missing_rate", "missing_rate"),
+                ("redundant_rate", "redundant_rate"),
+                ("semantic_score", "semantic_score"),
+                ("time_diff_s", "time_diff"),
+                ("correct", "num_matched"),
+                ("mismatched", "num_mismatched"),
+                ("missed", "num_missed"),
+                ("redundant", "num_redundant"),
             ] {
-                let (a, b) = (number(found, &format!("/set/speech/{key}")), expected[upstream].as_f64().unwrap());
+                let (a, b) = (
+                    number(found, &format!("/set/speech/{key}")),
+                    expected[upstream].as_f64().unwrap(),
+                );
                 assert!((a - b).abs() < 1e-5, "{key}: {a}, upstream {b}");
             }
-            assert_eq!(found["set"]["speech"]["window_s"], serde_json::json!([-2.0, 4.0]));
+            assert_eq!(
+                found["set"]["speech"]["window_s"],
+                serde_json::json!([-2.0, 4.0])
+            );
         };
         let line = "--reference @/dialogues.jsonl --baseline reference --write-logs @/logs";
         let perfect = eval(dir.path(), line).unwrap();
@@ -391,42 +534,84 @@ mod tests {
         let said = expected["said"].as_object().unwrap();
         std::fs::create_dir(dir.path().join("worse")).unwrap();
         for (id, turns) in said {
-            let log = std::fs::read_to_string(dir.path().join(format!("logs/reference/{id}.jsonl"))).unwrap();
+            let log =
+                std::fs::read_to_string(dir.path().join(format!("logs/reference/{id}.jsonl")))
+                    .unwrap();
             let mut lines = vec![log.lines().next().unwrap().to_owned()];
             for turn in turns.as_array().unwrap() {
                 let event = serde_json::json!({"type": "utterance", "frame": 0, "at": turn[0], "text": turn[1], "prob": 1.0});
                 lines.push(event.to_string());
             }
             lines.push(log.lines().last().unwrap().to_owned());
-            std::fs::write(dir.path().join(format!("worse/{id}.jsonl")), lines.join("\n") + "\n").unwrap();
+            std::fs::write(
+                dir.path().join(format!("worse/{id}.jsonl")),
+                lines.join("\n") + "\n",
+            )
+            .unwrap();
         }
-        same(&eval(dir.path(), "@/worse --reference @/dialogues.jsonl").unwrap(), &expected["worse"]);
+        same(
+            &eval(dir.path(), "@/worse --reference @/dialogues.jsonl").unwrap(),
+            &expected["worse"],
+        );
     }
 
     #[test]
     fn what_cannot_be_scored_is_an_error_that_says_why() {
         let dir = house();
-        eval(dir.path(), "--reference @/ref --baseline silent --write-logs @/logs").unwrap();
-        std::fs::copy(dir.path().join("logs/silent/a.jsonl"), dir.path().join("z.jsonl")).unwrap();
+        eval(
+            dir.path(),
+            "--reference @/ref --baseline silent --write-logs @/logs",
+        )
+        .unwrap();
+        std::fs::copy(
+            dir.path().join("logs/silent/a.jsonl"),
+            dir.path().join("z.jsonl"),
+        )
+        .unwrap();
         let cases = [
             ("--reference @/ref", "nothing to score"),
             ("@/z.jsonl --reference @/ref", "no recording `z`"),
             ("@/missing.jsonl --reference @/ref/a", "missing.jsonl"),
-            ("@/logs/silent @/logs/silent/a.jsonl --reference @/ref", "a second log of recording `a`"),
-            ("@/logs/silent --reference @/ref @/ref/a", "two annotations of recording `a`"),
+            (
+                "@/logs/silent @/logs/silent/a.jsonl --reference @/ref",
+                "a second log of recording `a`",
+            ),
+            (
+                "@/logs/silent --reference @/ref @/ref/a",
+                "two annotations of recording `a`",
+            ),
             ("--reference @/ref --baseline clock", "--train-reference"),
-            ("--reference @/ref --baseline clock --train-reference @/ref/b", "recording `b` is among those"),
+            (
+                "--reference @/ref --baseline clock --train-reference @/ref/b",
+                "recording `b` is among those",
+            ),
             ("--reference @/ref --baseline change", "--features"),
-            ("--reference @/ref --baseline silent --baseline silent", "two systems are named `silent`"),
+            (
+                "--reference @/ref --baseline silent --baseline silent",
+                "two systems are named `silent`",
+            ),
             ("--reference @/ref --system x", "expected NAME=DIR"),
-            ("--reference @/ref --baseline silent --window 3", "expected L,R"),
-            ("--reference @/ref --baseline silent --tolerance nan", "tolerances"),
+            (
+                "--reference @/ref --baseline silent --window 3",
+                "expected L,R",
+            ),
+            (
+                "--reference @/ref --baseline silent --tolerance nan",
+                "tolerances",
+            ),
             ("--baseline silent", "--reference"),
         ];
         for (line, word) in cases {
             let why = eval(dir.path(), line).unwrap_err();
             assert!(why.contains(word), "{line}: {why}");
         }
-        assert!(eval(dir.path(), "--reference @/ref --baseline silent --window -1,2 --tolerance 3").unwrap()["set"]["transitions"]["3s"].is_object());
+        assert!(
+            eval(
+                dir.path(),
+                "--reference @/ref --baseline silent --window -1,2 --tolerance 3"
+            )
+            .unwrap()["set"]["transitions"]["3s"]
+                .is_object()
+        );
     }
 }

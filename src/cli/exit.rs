@@ -31,7 +31,10 @@ pub struct Usage(pub String);
 pub fn quiet_when_unread() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let words = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        let words = info
+            .payload()
+            .downcast_ref::<String>()
+            .map_or("", String::as_str);
         if words.starts_with("failed printing to stdout") && words.contains("Broken pipe") {
             std::process::exit(i32::from(DONE));
         }
@@ -41,7 +44,9 @@ pub fn quiet_when_unread() {
 
 /// Prints the error, if there is something to say, and gives the code to leave with.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::from(DONE) };
+    let Err(error) = result else {
+        return ExitCode::from(DONE);
+    };
     let code = code_of(&error);
     if code != DONE && code != INTERRUPTED {
         // stderr is the last resort; when it is gone there is nobody to tell.
@@ -63,7 +68,10 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
             return SOURCE_LOST;
         }
         // Whoever read our output has read enough (`proact inspect … | head`).
-        if cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+        if cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+        {
             return DONE;
         }
     }
@@ -95,7 +103,10 @@ mod tests {
     fn each_kind_of_error_has_its_code() {
         let lost = anyhow::Error::from(Error::Source("unplugged".into())).context("while watching");
         assert_eq!(code_of(&lost), SOURCE_LOST);
-        assert_eq!(code_of(&anyhow::Error::from(Interrupted).context("x")), INTERRUPTED);
+        assert_eq!(
+            code_of(&anyhow::Error::from(Interrupted).context("x")),
+            INTERRUPTED
+        );
         assert_eq!(code_of(&anyhow::Error::from(Usage("x".into()))), USAGE);
         assert_eq!(code_of(&anyhow::anyhow!("x")), FAILED);
         let pipe = std::io::Error::from(ErrorKind::BrokenPipe);

@@ -64,14 +64,22 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     if let [input] = args.inputs.as_mut_slice() {
         *input = locate::named(std::mem::take(input))?.model;
     }
-    match (kind_of(&args.inputs[0])?, args.inputs.as_slice(), &args.reference) {
+    match (
+        kind_of(&args.inputs[0])?,
+        args.inputs.as_slice(),
+        &args.reference,
+    ) {
         (Kind::Model, [input], None) => export_backbone(input, &args.out),
         (Kind::Features, [input], None) => export_features(input, &args.out),
-        (Kind::Model | Kind::Features, _, _) => {
-            Err(Usage("a model or a feature file is exported by itself, without --reference".into()).into())
-        }
+        (Kind::Model | Kind::Features, _, _) => Err(Usage(
+            "a model or a feature file is exported by itself, without --reference".into(),
+        )
+        .into()),
         (Kind::Logs, inputs, Some(reference)) => predictions::export(inputs, reference, &args.out),
-        (Kind::Logs, _, None) => Err(Usage("logs are exported beside their annotation; name it with --reference ANN".into()).into()),
+        (Kind::Logs, _, None) => Err(Usage(
+            "logs are exported beside their annotation; name it with --reference ANN".into(),
+        )
+        .into()),
     }
 }
 
@@ -92,13 +100,22 @@ fn kind_of(path: &Path) -> anyhow::Result<Kind> {
     if head.first() == Some(&b'{') {
         return Ok(Kind::Logs);
     }
-    bail!("{}: neither a model, nor an event log, nor a feature file", path.display())
+    bail!(
+        "{}: neither a model, nor an event log, nor a feature file",
+        path.display()
+    )
 }
 
 fn export_backbone(input: &Path, output: &Path) -> anyhow::Result<()> {
     let source: Source = backbone_alone(GgufFile::open(input)?)?;
     let report = write(&source, &Recipe::open("same")?, output, Vec::new(), None)?;
-    println!("{} -> {}: {} tensors, {} bytes", input.display(), output.display(), report.tensors.len(), report.bytes());
+    println!(
+        "{} -> {}: {} tensors, {} bytes",
+        input.display(),
+        output.display(),
+        report.tensors.len(),
+        report.bytes()
+    );
     println!("sha256 {}", report.sha256);
     Ok(())
 }
@@ -108,9 +125,20 @@ fn export_features(input: &Path, output: &Path) -> anyhow::Result<()> {
     match output.extension().and_then(|ending| ending.to_str()) {
         Some("arrow") => file.write_arrow(output)?,
         Some("safetensors") => file.write(output)?,
-        _ => return Err(Usage(format!("{}: expected a name that ends in .arrow or .safetensors", output.display())).into()),
+        _ => {
+            return Err(Usage(format!(
+                "{}: expected a name that ends in .arrow or .safetensors",
+                output.display()
+            ))
+            .into());
+        }
     }
-    println!("{}: {} frames at {} a second", output.display(), file.frames(), file.fps);
+    println!(
+        "{}: {} frames at {} a second",
+        output.display(),
+        file.frames(),
+        file.fps
+    );
     Ok(())
 }
 
@@ -122,15 +150,35 @@ mod tests {
     fn features_go_to_arrow_and_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let file = FeatureFile { preprocess: "p".into(), fps: 2.5, dim: 2, cls: vec![0.5, 1.0, 1.5, 2.0], ..FeatureFile::default() };
+        let file = FeatureFile {
+            preprocess: "p".into(),
+            fps: 2.5,
+            dim: 2,
+            cls: vec![0.5, 1.0, 1.5, 2.0],
+            ..FeatureFile::default()
+        };
         file.write(&path("a.safetensors")).unwrap();
-        let go = |input: &str, output: &str| run(Args { inputs: vec![path(input)], out: path(output), reference: None });
+        let go = |input: &str, output: &str| {
+            run(Args {
+                inputs: vec![path(input)],
+                out: path(output),
+                reference: None,
+            })
+        };
         go("a.safetensors", "b.arrow").unwrap();
         go("b.arrow", "c.safetensors").unwrap();
-        assert_eq!(FeatureFile::read(&path("c.safetensors"), 1.0).unwrap(), file);
+        assert_eq!(
+            FeatureFile::read(&path("c.safetensors"), 1.0).unwrap(),
+            file
+        );
         assert!(go("a.safetensors", "b.txt").unwrap_err().is::<Usage>());
         std::fs::write(path("x"), "hello").unwrap();
-        assert!(go("x", "b.arrow").unwrap_err().to_string().contains("neither"));
+        assert!(
+            go("x", "b.arrow")
+                .unwrap_err()
+                .to_string()
+                .contains("neither")
+        );
         std::fs::write(path("log.jsonl"), "{}\n").unwrap();
         assert!(go("log.jsonl", "out").unwrap_err().is::<Usage>());
     }

@@ -55,8 +55,15 @@ impl Film {
     /// An empty film.
     pub fn new() -> Self {
         // Drawing on memory cannot fail, and its error type has no value.
-        let terminal = Terminal::new(TestBackend::new(COLUMNS, ROWS)).unwrap_or_else(|never| match never {});
-        Self { view: View::in_colour(), terminal, screens: Vec::new(), every: 1, frames: 0 }
+        let terminal =
+            Terminal::new(TestBackend::new(COLUMNS, ROWS)).unwrap_or_else(|never| match never {});
+        Self {
+            view: View::in_colour(),
+            terminal,
+            screens: Vec::new(),
+            every: 1,
+            frames: 0,
+        }
     }
 
     /// Draws what the board shows now, if its turn has come.
@@ -67,12 +74,16 @@ impl Film {
         }
         if self.screens.len() == 2 * SCREENS {
             let mut place = 0..;
-            self.screens.retain(|_| place.next().is_some_and(|i| i % 2 == 0));
+            self.screens
+                .retain(|_| place.next().is_some_and(|i| i % 2 == 0));
             self.every *= 2;
         }
         let app = board.snapshot();
         let view = &mut self.view;
-        let drawn = self.terminal.draw(|canvas| draw(canvas, &app, view)).unwrap_or_else(|never| match never {});
+        let drawn = self
+            .terminal
+            .draw(|canvas| draw(canvas, &app, view))
+            .unwrap_or_else(|never| match never {});
         self.screens.push(drawn.buffer.clone());
     }
 
@@ -82,8 +93,14 @@ impl Film {
     /// Nothing was filmed; the file cannot be written.
     pub fn still(&self, path: &Path) -> Result<()> {
         let at = (self.screens.len() as f64 * STILL_AT) as usize;
-        let screen = self.screens.get(at).ok_or_else(|| Error::Invalid("nothing was filmed".into()))?;
-        Painter::new()?.paint(screen).save_with_format(path, image::ImageFormat::Png).map_err(|e| Error::format(path, e.to_string()))
+        let screen = self
+            .screens
+            .get(at)
+            .ok_or_else(|| Error::Invalid("nothing was filmed".into()))?;
+        Painter::new()?
+            .paint(screen)
+            .save_with_format(path, image::ImageFormat::Png)
+            .map_err(|e| Error::format(path, e.to_string()))
     }
 
     /// Writes the film as an animated GIF: of each screen only what changed.
@@ -105,7 +122,11 @@ impl Film {
         let mut shown: Option<Vec<u8>> = None;
         for (i, screen) in self.screens.iter().enumerate() {
             let now = colours.of(&painter.paint(screen));
-            let delay = if i + 1 == self.screens.len() { LAST_CS } else { FRAME_CS };
+            let delay = if i + 1 == self.screens.len() {
+                LAST_CS
+            } else {
+                FRAME_CS
+            };
             let frame = changed(&now, shown.as_deref(), usize::from(width), delay);
             encoder.write_frame(&frame).map_err(fail)?;
             shown = Some(now);
@@ -129,14 +150,21 @@ impl Film {
         // A colour counts as often as its digits say: many seldom ones must not be outvoted.
         let sample: Vec<u8> = rest
             .iter()
-            .flat_map(|([r, g, b], count)| std::iter::repeat_n([*r, *g, *b, 255], 1 + count.ilog2() as usize).flatten())
+            .flat_map(|([r, g, b], count)| {
+                std::iter::repeat_n([*r, *g, *b, 255], 1 + count.ilog2() as usize).flatten()
+            })
             .collect();
         if !sample.is_empty() {
-            table.extend(NeuQuant::new(SAMPLE_FACTION, COLOURS - exact.len(), &sample).color_map_rgb());
+            table.extend(
+                NeuQuant::new(SAMPLE_FACTION, COLOURS - exact.len(), &sample).color_map_rgb(),
+            );
         }
         table.truncate(COLOURS * 3);
         table.resize((COLOURS + 1) * 3, 0);
-        Colours { table, known: HashMap::new() }
+        Colours {
+            table,
+            known: HashMap::new(),
+        }
     }
 }
 
@@ -149,28 +177,62 @@ struct Colours {
 
 impl Colours {
     fn of(&mut self, image: &RgbImage) -> Vec<u8> {
-        image.pixels().map(|pixel| *self.known.entry(pixel.0).or_insert_with(|| nearest(&self.table, pixel.0))).collect()
+        image
+            .pixels()
+            .map(|pixel| {
+                *self
+                    .known
+                    .entry(pixel.0)
+                    .or_insert_with(|| nearest(&self.table, pixel.0))
+            })
+            .collect()
     }
 }
 
 fn nearest(table: &[u8], colour: [u8; 3]) -> u8 {
     let far = |entry: &[u8]| -> i32 {
-        entry.iter().zip(colour).map(|(a, b)| (i32::from(*a) - i32::from(b)).pow(2)).sum()
+        entry
+            .iter()
+            .zip(colour)
+            .map(|(a, b)| (i32::from(*a) - i32::from(b)).pow(2))
+            .sum()
     };
-    let best = table.chunks_exact(3).take(COLOURS).enumerate().min_by_key(|(_, entry)| far(entry));
+    let best = table
+        .chunks_exact(3)
+        .take(COLOURS)
+        .enumerate()
+        .min_by_key(|(_, entry)| far(entry));
     best.map_or(0, |(i, _)| i as u8)
 }
 
 /// The smallest rectangle with all changes in it; what is as before in it is left out.
 fn changed<'a>(now: &[u8], shown: Option<&[u8]>, width: usize, delay: u16) -> Frame<'a> {
     let height = now.len() / width;
-    let differs = |x: usize, y: usize| shown.is_none_or(|shown| shown[y * width + x] != now[y * width + x]);
-    let rows: Vec<usize> = (0..height).filter(|y| (0..width).any(|x| differs(x, *y))).collect();
-    let columns: Vec<usize> = (0..width).filter(|x| rows.iter().any(|y| differs(*x, *y))).collect();
-    let span = |places: &[usize]| places.first().map_or((0, 1), |first| (*first, places[places.len() - 1] + 1 - first));
+    let differs =
+        |x: usize, y: usize| shown.is_none_or(|shown| shown[y * width + x] != now[y * width + x]);
+    let rows: Vec<usize> = (0..height)
+        .filter(|y| (0..width).any(|x| differs(x, *y)))
+        .collect();
+    let columns: Vec<usize> = (0..width)
+        .filter(|x| rows.iter().any(|y| differs(*x, *y)))
+        .collect();
+    let span = |places: &[usize]| {
+        places.first().map_or((0, 1), |first| {
+            (*first, places[places.len() - 1] + 1 - first)
+        })
+    };
     let ((top, h), (left, w)) = (span(&rows), span(&columns));
-    let pixel = |y: usize, x: usize| if differs(x, y) { now[y * width + x] } else { AS_BEFORE };
-    let buffer: Vec<u8> = (top..top + h).flat_map(|y| (left..left + w).map(move |x| (y, x))).map(|(y, x)| pixel(y, x)).collect();
+    let pixel = |y: usize, x: usize| {
+        if differs(x, y) {
+            now[y * width + x]
+        } else {
+            AS_BEFORE
+        }
+    };
+    let buffer: Vec<u8> = (top..top + h)
+        .flat_map(|y| (left..left + w).map(move |x| (y, x)))
+        .map(|(y, x)| pixel(y, x))
+        .collect();
     Frame {
         delay,
         dispose: DisposalMethod::Keep,
@@ -194,11 +256,18 @@ mod tests {
         let mut now = before.clone();
         (now[6 + 2], now[2 * 6 + 4]) = (7, 8);
         let frame = changed(&now, Some(&before), 6, 5);
-        assert_eq!((frame.left, frame.top, frame.width, frame.height), (2, 1, 3, 2));
+        assert_eq!(
+            (frame.left, frame.top, frame.width, frame.height),
+            (2, 1, 3, 2)
+        );
         assert_eq!(&frame.buffer[..], [7, 255, 255, 255, 255, 8]);
         let whole = changed(&now, None, 6, 5);
         assert_eq!(&whole.buffer[..], now);
-        assert_eq!(changed(&now, Some(&now), 6, 5).buffer.len(), 1, "a frame is never empty");
+        assert_eq!(
+            changed(&now, Some(&now), 6, 5).buffer.len(),
+            1,
+            "a frame is never empty"
+        );
     }
 
     #[test]
@@ -218,13 +287,21 @@ mod tests {
         assert!(film.gif(&gif).is_err() && film.still(&still).is_err());
         let board = Board::new();
         for i in 0..3 {
-            board.status(crate::tui::Status { source: format!("clip {i}"), ..Default::default() });
+            board.status(crate::tui::Status {
+                source: format!("clip {i}"),
+                ..Default::default()
+            });
             film.shoot(&board);
         }
         film.gif(&gif).unwrap();
         film.still(&still).unwrap();
-        let mut reader = gif::DecodeOptions::new().read_info(File::open(&gif).unwrap()).unwrap();
-        assert_eq!((u32::from(reader.width()), u32::from(reader.height())), image::image_dimensions(&still).unwrap());
+        let mut reader = gif::DecodeOptions::new()
+            .read_info(File::open(&gif).unwrap())
+            .unwrap();
+        assert_eq!(
+            (u32::from(reader.width()), u32::from(reader.height())),
+            image::image_dimensions(&still).unwrap()
+        );
         let mut frames = 0;
         while reader.read_next_frame().unwrap().is_some() {
             frames += 1;

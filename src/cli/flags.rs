@@ -43,7 +43,13 @@ pub struct RunFlags {
     pub headless: bool,
 
     /// Looks of the screen [default: auto]
-    #[arg(long, value_name = "THEME", help_heading = "Behaviour", value_enum, hide_possible_values = false)]
+    #[arg(
+        long,
+        value_name = "THEME",
+        help_heading = "Behaviour",
+        value_enum,
+        hide_possible_values = false
+    )]
     pub theme: Option<config::ThemeWord>,
 
     /// Timed words of the person and hands on the state to play (JSONL)
@@ -67,7 +73,12 @@ pub struct RunFlags {
     pub srt: Option<PathBuf>,
 
     /// Record the session in a new folder that only you can read: events, times, configuration, hashes
-    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with = "resume")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Output",
+        conflicts_with = "resume"
+    )]
     pub record: Option<PathBuf>,
 
     /// Keep the frames in the recorded session as well
@@ -75,7 +86,12 @@ pub struct RunFlags {
     pub save_frames: bool,
 
     /// Go on with a recorded session after a break: its task and state, the same source
-    #[arg(long, value_name = "DIR", help_heading = "Behaviour", conflicts_with = "task")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Behaviour",
+        conflicts_with = "task"
+    )]
     pub resume: Option<PathBuf>,
 
     /// Speak aloud with this command; it gets the sentence for {text}, or as its last word
@@ -108,7 +124,14 @@ impl RunFlags {
 
 /// The policies by the names that files use for them.
 fn policy_parser() -> impl TypedValueParser<Value = ContextPolicyName> {
-    let names = ["refresh", "drop_all", "drop_middle", "summarize_and_drop", "summarize_with_dst", "none"];
+    let names = [
+        "refresh",
+        "drop_all",
+        "drop_middle",
+        "summarize_and_drop",
+        "summarize_with_dst",
+        "none",
+    ];
     PossibleValuesParser::new(names).map(|word| match word.as_str() {
         "drop_all" => ContextPolicyName::DropAll,
         "drop_middle" => ContextPolicyName::DropMiddle,

@@ -32,12 +32,26 @@ pub fn events<P: Perceiver, B: Backbone>(
     config: SessionConfig,
 ) -> Result<Vec<Event>> {
     let (eyes, backbone) = (parts.eyes.cloned(), Arc::clone(parts.backbone));
-    let mut session = Session::new(eyes, backbone, Arc::clone(parts.codec), task.cloned(), config)?;
+    let mut session = Session::new(
+        eyes,
+        backbone,
+        Arc::clone(parts.codec),
+        task.cloned(),
+        config,
+    )?;
     let mut events: Vec<Event> = Vec::new();
     let mut frames = frames.into_iter().peekable();
-    let at = frames.peek().map_or_else(MediaTime::default, |frame| frame.at);
-    for (step, state) in start.iter().filter(|(_, state)| *state != StepState::NotStarted) {
-        session.feed(Input::Hand { at, hand: Hand::Mark(step, state) })?;
+    let at = frames
+        .peek()
+        .map_or_else(MediaTime::default, |frame| frame.at);
+    for (step, state) in start
+        .iter()
+        .filter(|(_, state)| *state != StepState::NotStarted)
+    {
+        session.feed(Input::Hand {
+            at,
+            hand: Hand::Mark(step, state),
+        })?;
         while session.advance(&mut events)? != Flow::Idle {}
     }
     for frame in frames {

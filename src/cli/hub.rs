@@ -16,7 +16,9 @@ const TOKEN_VARIABLE: &str = "HF_TOKEN";
 const RETRIES: usize = 3;
 
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
 }
 
 fn cache() -> Cache {
@@ -32,8 +34,16 @@ pub fn cached(name: &str, revision: &str, file: &str) -> Option<PathBuf> {
     let cache = cache();
     let repo = repo(name, revision);
     // Python's cache keeps no reference for a revision that is a commit already.
-    let commit = cache.path().join(repo.folder_name()).join("snapshots").join(revision).join(file);
-    cache.repo(repo).get(file).or_else(|| Some(commit).filter(|path| path.is_file()))
+    let commit = cache
+        .path()
+        .join(repo.folder_name())
+        .join("snapshots")
+        .join(revision)
+        .join(file);
+    cache
+        .repo(repo)
+        .get(file)
+        .or_else(|| Some(commit).filter(|path| path.is_file()))
 }
 
 /// Downloads a file into the cache.
@@ -42,8 +52,14 @@ pub fn cached(name: &str, revision: &str, file: &str) -> Option<PathBuf> {
 /// The network is forbidden by a variable, or the hub does not give the file.
 pub fn download(name: &str, revision: &str, file: &str) -> anyhow::Result<PathBuf> {
     let off = |value: &str| ["0", "false", "no", "off"].contains(&value.to_lowercase().as_str());
-    if let Some(key) = OFFLINE_VARIABLES.into_iter().find(|key| variable(key).is_some_and(|value| !off(&value))) {
-        bail!("{name}: {file} is not in the cache {}, and {key} forbids the network", cache().path().display());
+    if let Some(key) = OFFLINE_VARIABLES
+        .into_iter()
+        .find(|key| variable(key).is_some_and(|value| !off(&value)))
+    {
+        bail!(
+            "{name}: {file} is not in the cache {}, and {key} forbids the network",
+            cache().path().display()
+        );
     }
     let mut builder = ApiBuilder::from_cache(cache()).with_retries(RETRIES);
     if let Some(endpoint) = variable("HF_ENDPOINT") {
@@ -53,5 +69,6 @@ pub fn download(name: &str, revision: &str, file: &str) -> anyhow::Result<PathBu
         builder = builder.with_token(Some(token));
     }
     let api = builder.build()?.repo(repo(name, revision));
-    api.download(file).with_context(|| format!("{}: the hub does not give it", api.url(file)))
+    api.download(file)
+        .with_context(|| format!("{}: the hub does not give it", api.url(file)))
 }

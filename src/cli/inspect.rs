@@ -47,7 +47,10 @@ pub struct Args {
 /// # Errors
 /// The file is of no known kind, or breaks the rules of its kind.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    print!("{}", describe(&locate::named(args.file)?.model, args.tensors)?);
+    print!(
+        "{}",
+        describe(&locate::named(args.file)?.model, args.tensors)?
+    );
     Ok(())
 }
 
@@ -55,14 +58,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 fn describe(path: &Path, tensors: bool) -> anyhow::Result<String> {
     let mut head = Vec::new();
     let file = File::open(path).with_context(|| path.display().to_string())?;
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).with_context(|| path.display().to_string())?;
+    file.take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .with_context(|| path.display().to_string())?;
     // A safetensors file begins with the length of its JSON header.
     const JSON_AT: usize = 8;
     match &head[..] {
         head if gguf::has_magic(head) => describe_gguf(path, tensors),
         head if head.get(JSON_AT) == Some(&b'{') => describe_safetensors(path),
         head if head.first() == Some(&b'{') => describe_log(path),
-        _ => bail!("{}: expected a GGUF file, a safetensors file or an event log (JSONL)", path.display()),
+        _ => bail!(
+            "{}: expected a GGUF file, a safetensors file or an event log (JSONL)",
+            path.display()
+        ),
     }
 }
 
@@ -71,7 +79,9 @@ fn describe_gguf(path: &Path, all_tensors: bool) -> anyhow::Result<String> {
     // Only what the strict pass let through reaches gguf-rs, and only the header of it.
     let rest = file.header_bytes()[gguf::header::MAGIC.len()..].to_vec();
     let mut container = GGUFContainer::new(ByteOrder::LE, Box::new(Cursor::new(rest)), u64::MAX);
-    let model = container.decode().with_context(|| format!("{}: gguf-rs", path.display()))?;
+    let model = container
+        .decode()
+        .with_context(|| format!("{}: gguf-rs", path.display()))?;
     let mut out = String::new();
     writeln!(
         out,
@@ -81,7 +91,11 @@ fn describe_gguf(path: &Path, all_tensors: bool) -> anyhow::Result<String> {
         file.byte_len(),
         file.sha256()
     )?;
-    writeln!(out, "the header holds to every rule\n\nmetadata ({} keys)", model.num_kv())?;
+    writeln!(
+        out,
+        "the header holds to every rule\n\nmetadata ({} keys)",
+        model.num_kv()
+    )?;
     for (key, _) in &file.header().metadata {
         // In the file's order, which gguf-rs does not keep.
         if let Some(value) = model.metadata().get(key) {
@@ -90,8 +104,14 @@ fn describe_gguf(path: &Path, all_tensors: bool) -> anyhow::Result<String> {
     }
     describe_tensors(&mut out, &file, all_tensors)?;
     let look_up = |key: &str| file.metadata(key).cloned();
-    match model.metadata().get("general.architecture").and_then(Value::as_str) {
-        Some(ASSISTANT_ARCHITECTURE) => describe_assistant(&mut out, &AssistantConfig::from_metadata(&look_up)?)?,
+    match model
+        .metadata()
+        .get("general.architecture")
+        .and_then(Value::as_str)
+    {
+        Some(ASSISTANT_ARCHITECTURE) => {
+            describe_assistant(&mut out, &AssistantConfig::from_metadata(&look_up)?)?
+        }
         Some(VISION_ARCHITECTURE) if file.metadata("clip.vision.pool_head").is_some() => {
             let config = VisionConfig::from_metadata(&look_up)?;
             writeln!(
@@ -102,7 +122,10 @@ fn describe_gguf(path: &Path, all_tensors: bool) -> anyhow::Result<String> {
                 config.embedding_length
             )?;
         }
-        _ => writeln!(out, "\nnot a model of this project: hyper-parameters were not checked")?,
+        _ => writeln!(
+            out,
+            "\nnot a model of this project: hyper-parameters were not checked"
+        )?,
     }
     Ok(out)
 }
@@ -117,15 +140,35 @@ fn describe_tensors(out: &mut String, file: &GgufFile, all: bool) -> anyhow::Res
     }
     writeln!(out, "\ntensors ({})", file.tensors().len())?;
     if all {
-        let width = file.tensors().iter().map(|t| t.name.len()).max().unwrap_or(0);
+        let width = file
+            .tensors()
+            .iter()
+            .map(|t| t.name.len())
+            .max()
+            .unwrap_or(0);
         for t in file.tensors() {
-            let shape = t.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-            let hash: String = Sha256::digest(file.bytes(&t.name)?.1).iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(out, "  {:width$}  {:5}  {shape:>16}  {:>11} bytes  sha256 {hash}", t.name, t.ty, t.len)?;
+            let shape = t
+                .shape
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("x");
+            let hash: String = Sha256::digest(file.bytes(&t.name)?.1)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            writeln!(
+                out,
+                "  {:width$}  {:5}  {shape:>16}  {:>11} bytes  sha256 {hash}",
+                t.name, t.ty, t.len
+            )?;
         }
     }
     for (name, (count, weights, bytes)) in by_type {
-        writeln!(out, "  {name:5}  {count:>5} tensors  {weights:>12} weights  {bytes:>12} bytes")?;
+        writeln!(
+            out,
+            "  {name:5}  {count:>5} tensors  {weights:>12} weights  {bytes:>12} bytes"
+        )?;
     }
     Ok(())
 }
@@ -157,16 +200,31 @@ pub fn gates(config: &AssistantConfig) -> String {
     let curves = calibration.map(|c| (&c.speak, &c.dst_update));
     for (name, gate, curve) in [
         ("speak", config.gates.speak, curves.map(|(speak, _)| speak)),
-        ("dst_update", config.gates.dst_update, curves.map(|(_, update)| update)),
+        (
+            "dst_update",
+            config.gates.dst_update,
+            curves.map(|(_, update)| update),
+        ),
     ] {
         let (kind, at, rest_s) = (gate.kind, gate.threshold.0, gate.refractory_s);
-        let _ = writeln!(out, "gate {name}: {kind:?} at {at}, hysteresis {}, rests {rest_s} s", gate.hysteresis);
+        let _ = writeln!(
+            out,
+            "gate {name}: {kind:?} at {at}, hysteresis {}, rests {rest_s} s",
+            gate.hysteresis
+        );
         for point in curve.into_iter().flatten() {
             let _ = writeln!(out, "{}", curve_line(point, at));
         }
     }
-    if let Some(Calibration { metric, recordings, .. }) = calibration {
-        let _ = writeln!(out, "curves: threshold, {}, precision and recall over {recordings} recordings; ◆ chosen", shown(&Value::String(metric.clone())));
+    if let Some(Calibration {
+        metric, recordings, ..
+    }) = calibration
+    {
+        let _ = writeln!(
+            out,
+            "curves: threshold, {}, precision and recall over {recordings} recordings; ◆ chosen",
+            shown(&Value::String(metric.clone()))
+        );
     }
     out
 }
@@ -179,23 +237,43 @@ fn curve_line(point: &CurvePoint, chosen: f32) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (point.score * BAR_COLUMNS * 8.0).round() as usize;
     let bar = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
-    let mark = if point.threshold == chosen { '◆' } else { ' ' };
+    let mark = if point.threshold == chosen {
+        '◆'
+    } else {
+        ' '
+    };
     let share = |value: Option<f32>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
     let (precision, recall) = (share(point.precision), share(point.recall));
-    format!("  {mark} {:<5} {bar:<40} {:.3}  P {precision:<5}  R {recall}", point.threshold, point.score)
+    format!(
+        "  {mark} {:<5} {bar:<40} {:.3}  P {precision:<5}  R {recall}",
+        point.threshold, point.score
+    )
 }
 
 /// A value on one line, cut to a readable length; control characters escaped, for the file is not trusted.
 fn shown(value: &Value) -> String {
     match value {
         Value::Array(items) => {
-            let first = items.iter().take(SHOWN_ITEMS).map(shown).collect::<Vec<_>>().join(", ");
-            let more = if items.len() > SHOWN_ITEMS { ", …" } else { "" };
+            let first = items
+                .iter()
+                .take(SHOWN_ITEMS)
+                .map(shown)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = if items.len() > SHOWN_ITEMS {
+                ", …"
+            } else {
+                ""
+            };
             format!("[{first}{more}] ({} items)", items.len())
         }
         Value::String(text) => {
             let cut: String = text.chars().take(SHOWN_CHARS).collect();
-            let more = if cut.len() < text.len() { format!("… ({} bytes)", text.len()) } else { String::new() };
+            let more = if cut.len() < text.len() {
+                format!("… ({} bytes)", text.len())
+            } else {
+                String::new()
+            };
             format!("{cut:?}{more}")
         }
         other => other.to_string(),
@@ -206,7 +284,8 @@ fn describe_safetensors(path: &Path) -> anyhow::Result<String> {
     let file = File::open(path)?;
     // SAFETY: private and read-only; the file must not be shortened while it is looked at.
     let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| path.display().to_string())?;
-    let (_, metadata) = SafeTensors::read_metadata(&map).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&map).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
     let mut out = format!("{}: safetensors, {} bytes\n", path.display(), map.len());
     let own: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
     writeln!(out, "\nmetadata ({} keys)", own.len())?;
@@ -235,16 +314,25 @@ fn describe_log(path: &Path) -> anyhow::Result<String> {
     for number in 1usize.. {
         let mut line = String::new();
         let mut bounded: Take<&mut BufReader<File>> = (&mut reader).take(LINE_BYTES_MAX);
-        let read = bounded.read_line(&mut line).with_context(|| format!("{}: line {number}", path.display()))?;
+        let read = bounded
+            .read_line(&mut line)
+            .with_context(|| format!("{}: line {number}", path.display()))?;
         if read == 0 {
             break;
         }
         if read as u64 == LINE_BYTES_MAX {
-            bail!("{}: line {number}: longer than {LINE_BYTES_MAX} bytes", path.display());
+            bail!(
+                "{}: line {number}: longer than {LINE_BYTES_MAX} bytes",
+                path.display()
+            );
         }
-        let event: Value = serde_json::from_str(&line).with_context(|| format!("{}: line {number}", path.display()))?;
+        let event: Value = serde_json::from_str(&line)
+            .with_context(|| format!("{}: line {number}", path.display()))?;
         let Some(kind) = event["type"].as_str() else {
-            bail!("{}: line {number}: no `type`; expected an event log", path.display());
+            bail!(
+                "{}: line {number}: no `type`; expected an event log",
+                path.display()
+            );
         };
         *counts.entry(kind.to_owned()).or_default() += 1;
         if let Some(at) = event["at"].as_f64() {
@@ -277,27 +365,68 @@ mod tests {
     fn kinds_are_told_by_content() {
         let log = "{\"type\":\"frame\",\"frame\":0,\"at\":0.5}\n{\"type\":\"frame\",\"frame\":1,\"at\":1.0}\n{\"type\":\"end\"}\n";
         let text = of("a.bin", log.as_bytes()).unwrap();
-        assert!(text.contains("event log\nfrom 0.5 s to 1.0 s\n  \"end\"  1\n  \"frame\"  2"), "{text}");
-        assert!(of("b", b"{\"a\":1}").unwrap_err().to_string().contains("line 1: no `type`"));
-        assert!(of("c", b"hello").unwrap_err().to_string().contains("expected a GGUF file"));
+        assert!(
+            text.contains("event log\nfrom 0.5 s to 1.0 s\n  \"end\"  1\n  \"frame\"  2"),
+            "{text}"
+        );
+        assert!(
+            of("b", b"{\"a\":1}")
+                .unwrap_err()
+                .to_string()
+                .contains("line 1: no `type`")
+        );
+        assert!(
+            of("c", b"hello")
+                .unwrap_err()
+                .to_string()
+                .contains("expected a GGUF file")
+        );
         assert!(of("d", b"").is_err());
-        assert!(of("e", b"GGUF").unwrap_err().to_string().contains("version"));
+        assert!(
+            of("e", b"GGUF")
+                .unwrap_err()
+                .to_string()
+                .contains("version")
+        );
         let json = br#"{"__metadata__":{"fps":"2"},"cls":{"dtype":"F16","shape":[3,1,2],"data_offsets":[0,12]}}"#;
         let bytes = [&(json.len() as u64).to_le_bytes()[..], json, &[0; 12]].concat();
         let text = of("f", &bytes).unwrap();
-        assert!(text.contains("fps = \"2\"") && text.contains("\"cls\"  F16  [3, 1, 2]  12 bytes"), "{text}");
+        assert!(
+            text.contains("fps = \"2\"") && text.contains("\"cls\"  F16  [3, 1, 2]  12 bytes"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_curve_is_drawn_and_what_was_chosen_is_marked() {
-        let point = CurvePoint { threshold: 0.9, score: 0.488, precision: Some(1.0), recall: None };
+        let point = CurvePoint {
+            threshold: 0.9,
+            score: 0.488,
+            precision: Some(1.0),
+            recall: None,
+        };
         let bar = format!("{}▌{}", "█".repeat(19), " ".repeat(20));
-        assert_eq!(curve_line(&point, 0.9), format!("  ◆ 0.9   {bar} 0.488  P 1.000  R -"));
-        assert!(curve_line(&CurvePoint { score: 1.0, ..point }, 0.5).starts_with(&format!("    0.9   {}", "█".repeat(40))));
+        assert_eq!(
+            curve_line(&point, 0.9),
+            format!("  ◆ 0.9   {bar} 0.488  P 1.000  R -")
+        );
+        assert!(
+            curve_line(
+                &CurvePoint {
+                    score: 1.0,
+                    ..point
+                },
+                0.5
+            )
+            .starts_with(&format!("    0.9   {}", "█".repeat(40)))
+        );
     }
 
     #[test]
     fn values_of_untrusted_files_cannot_steer_the_terminal() {
-        assert_eq!(shown(&Value::String("a\u{1b}[2Jb".into())), "\"a\\u{1b}[2Jb\"");
+        assert_eq!(
+            shown(&Value::String("a\u{1b}[2Jb".into())),
+            "\"a\\u{1b}[2Jb\""
+        );
     }
 }

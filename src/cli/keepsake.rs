@@ -27,7 +27,11 @@ const NUMBERS_MAX: u32 = 1000;
 pub fn keep(board: Option<&Board>, wish: &Wish) {
     let Some(board) = board else { return };
     let app = board.snapshot();
-    let kept = if *wish == Wish::Snapshot { snapshot(&app) } else { subtitles(&app) };
+    let kept = if *wish == Wish::Snapshot {
+        snapshot(&app)
+    } else {
+        subtitles(&app)
+    };
     match kept {
         Ok(kept) => {
             let names: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
@@ -43,12 +47,18 @@ pub fn keep(board: Option<&Board>, wish: &Wish) {
 /// A file cannot be written.
 fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
     let (mut file, path) = create(app, "txt")?;
-    file.write_all(as_text(app, COLUMNS, ROWS).as_bytes()).map_err(Error::io(&path))?;
+    file.write_all(as_text(app, COLUMNS, ROWS).as_bytes())
+        .map_err(Error::io(&path))?;
     let mut kept = vec![path];
     if let Some(picture) = &app.picture {
         let (file, path) = create(app, "png")?;
         let encoder = PngEncoder::new(BufWriter::new(file));
-        let written = encoder.write_image(&picture.rgb, picture.width, picture.height, ExtendedColorType::Rgb8);
+        let written = encoder.write_image(
+            &picture.rgb,
+            picture.width,
+            picture.height,
+            ExtendedColorType::Rgb8,
+        );
         written.map_err(|why| Error::Sink(format!("{}: {why}", path.display())))?;
         kept.push(path);
     }
@@ -63,12 +73,20 @@ fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
 fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
     let said = last_telling(app);
     let mut kept = Vec::new();
-    for (format, ending) in [(SubtitleFormat::WebVtt, "vtt"), (SubtitleFormat::Srt, "srt")] {
+    for (format, ending) in [
+        (SubtitleFormat::WebVtt, "vtt"),
+        (SubtitleFormat::Srt, "srt"),
+    ] {
         let (file, path) = create(app, ending)?;
         let mut sink = SubtitleSink::new(Output::to(file, &path.display().to_string()), format)?;
         for (at, text) in &said {
             let text = text.clone();
-            sink.emit(&Event::Utterance { frame: FrameIdx(0), at: *at, text, prob: Prob(1.0) })?;
+            sink.emit(&Event::Utterance {
+                frame: FrameIdx(0),
+                at: *at,
+                text,
+                prob: Prob(1.0),
+            })?;
         }
         sink.close()?;
         kept.push(path);
@@ -79,7 +97,11 @@ fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
 /// What was said, in the order of the recording.
 fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
     let mut said: Vec<(MediaTime, String)> = Vec::new();
-    for line in app.dialogue.iter().filter(|line| line.who == Who::Assistant) {
+    for line in app
+        .dialogue
+        .iter()
+        .filter(|line| line.who == Who::Assistant)
+    {
         while said.last().is_some_and(|(at, _)| *at > line.at) {
             said.pop();
         }
@@ -93,12 +115,22 @@ fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
 /// # Errors
 /// It cannot be created.
 pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+    let plain = |c: char| {
+        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            c
+        } else {
+            '_'
+        }
+    };
     let source: String = app.status.source.chars().map(plain).collect();
     let seconds = app.now.seconds().max(0.0) as u64;
     let stem = format!("proact-{source}-{}m{:02}s", seconds / 60, seconds % 60);
     for number in 1..=NUMBERS_MAX {
-        let name = if number == 1 { format!("{stem}.{ending}") } else { format!("{stem}-{number}.{ending}") };
+        let name = if number == 1 {
+            format!("{stem}.{ending}")
+        } else {
+            format!("{stem}-{number}.{ending}")
+        };
         let path = PathBuf::from(name);
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -110,7 +142,9 @@ pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
             Err(why) => return Err(Error::Io { path, source: why }),
         }
     }
-    Err(Error::Invalid(format!("there are {NUMBERS_MAX} files named {stem} already")))
+    Err(Error::Invalid(format!(
+        "there are {NUMBERS_MAX} files named {stem} already"
+    )))
 }
 
 #[cfg(test)]
@@ -121,7 +155,12 @@ mod tests {
     #[test]
     fn what_was_said_of_a_time_seen_again_is_told_once() {
         let mut app = App::default();
-        let say = |at: f64, who, text: &str| Line { at: MediaTime(at), who, text: text.into(), why: String::new() };
+        let say = |at: f64, who, text: &str| Line {
+            at: MediaTime(at),
+            who,
+            text: text.into(),
+            why: String::new(),
+        };
         for line in [
             say(1.0, Who::Assistant, "a"),
             say(5.0, Who::Assistant, "b"),
@@ -132,7 +171,10 @@ mod tests {
         ] {
             app.dialogue.push_back(line);
         }
-        let said: Vec<String> = last_telling(&app).into_iter().map(|(_, text)| text).collect();
+        let said: Vec<String> = last_telling(&app)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
         assert_eq!(said, ["a", "b", "B"]);
     }
 }

@@ -96,7 +96,8 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         let vision = vision_path.as_deref().map(open_vision).transpose();
         (hash.join(), vision)
     });
-    let model_sha256 = model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
+    let model_sha256 =
+        model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
     let mut vision = vision?;
     let layout = LayoutName::parse(&config.layout)?;
     if layout == LayoutName::Proassist {
@@ -112,10 +113,14 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let quantization = quantization(&file);
     let weights = Weights::new(file, &Device::Cpu);
     let memory_tokens = config.backbone.context_length.min(MEMORY_TOKENS_MAX);
-    let model = Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
+    let model =
+        Assistant::new(&config, &weights).and_then(|model| model.with_memory_tokens(memory_tokens));
     let model = model.with_context(|| assistant.display().to_string())?;
     Ok(Loaded {
-        vision_sha256: vision.as_ref().map(|vision| vision.sha256.clone()).unwrap_or_default(),
+        vision_sha256: vision
+            .as_ref()
+            .map(|vision| vision.sha256.clone())
+            .unwrap_or_default(),
         vision: vision.map(|vision| Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
@@ -133,7 +138,11 @@ fn quantization(file: &GgufFile) -> String {
     for tensor in file.tensors() {
         *values.entry(tensor.ty.to_string()).or_default() += tensor.shape.iter().product::<usize>();
     }
-    values.into_iter().max_by_key(|(name, values)| (*values, name.clone())).map(|(name, _)| name).unwrap_or_default()
+    values
+        .into_iter()
+        .max_by_key(|(name, values)| (*values, name.clone()))
+        .map(|(name, _)| name)
+        .unwrap_or_default()
 }
 
 /// The header of an assistant file and what it says.
@@ -145,21 +154,40 @@ fn open_assistant(path: &Path) -> anyhow::Result<(GgufFile, AssistantConfig)> {
 }
 
 /// The vision file has to be the one that the assistant was trained with.
-fn check_pair(assistant: &Path, config: &AssistantConfig, path: &Path, vision: &LoadedVision) -> Result<()> {
+fn check_pair(
+    assistant: &Path,
+    config: &AssistantConfig,
+    path: &Path,
+    vision: &LoadedVision,
+) -> Result<()> {
     let name = assistant.display();
-    if let Some(wanted) = config.vision.as_ref().map(|v| &v.sha256).filter(|wanted| **wanted != vision.sha256) {
+    if let Some(wanted) = config
+        .vision
+        .as_ref()
+        .map(|v| &v.sha256)
+        .filter(|wanted| **wanted != vision.sha256)
+    {
         let found = &vision.sha256;
-        let why = format!("found SHA-256 {found}, expected {wanted}: {name} was trained with another vision model");
+        let why = format!(
+            "found SHA-256 {found}, expected {wanted}: {name} was trained with another vision model"
+        );
         return Err(Error::format(path, why));
     }
     let (given, read) = (vision.vision.tokens_per_frame(), config.tokens_per_frame);
     let (width, read_width) = (vision.vision.width(), config.vision_length);
     if (given, width) != (read, read_width) {
-        let why = format!("gives {given} tokens of width {width} a frame, {name} reads {read} of width {read_width}");
+        let why = format!(
+            "gives {given} tokens of width {width} a frame, {name} reads {read} of width {read_width}"
+        );
         return Err(Error::format(path, why));
     }
     if config.step_evidence && vision.vision.text.is_none() {
-        return Err(Error::format(path, format!("has no text tower, which {name} needs to compare frames with the steps' words")));
+        return Err(Error::format(
+            path,
+            format!(
+                "has no text tower, which {name} needs to compare frames with the steps' words"
+            ),
+        ));
     }
     Ok(())
 }
@@ -171,7 +199,8 @@ fn check_pair(assistant: &Path, config: &AssistantConfig, path: &Path, vision: &
 pub fn open_vision(path: &Path) -> anyhow::Result<LoadedVision> {
     let file = open_file(path, "--vision")?;
     let name = || path.display().to_string();
-    let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
+    let config =
+        VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
     let sha256 = file.sha256();
     let text = text_parts(&file).with_context(name)?;
     let weights = Weights::new(file, &Device::Cpu);
@@ -182,13 +211,19 @@ pub fn open_vision(path: &Path) -> anyhow::Result<LoadedVision> {
 
 /// What a vision file says of its text tower, and its tokenizer.
 fn text_parts(file: &GgufFile) -> anyhow::Result<Option<(TextConfig, Tokenizer)>> {
-    let Some(config) = TextConfig::from_metadata(&|key| file.metadata(key).cloned())? else { return Ok(None) };
+    let Some(config) = TextConfig::from_metadata(&|key| file.metadata(key).cloned())? else {
+        return Ok(None);
+    };
     let json = tokenizer_json(file)?;
     Ok(Some((config, Tokenizer::new(json.as_bytes(), None)?)))
 }
 
 /// Both towers of a vision file, or the one that it has.
-fn towers(config: &VisionConfig, text: Option<(TextConfig, Tokenizer)>, weights: &Weights) -> Result<Siglip> {
+fn towers(
+    config: &VisionConfig,
+    text: Option<(TextConfig, Tokenizer)>,
+    weights: &Weights,
+) -> Result<Siglip> {
     let vision = Vision::new(config, weights)?;
     let text = text.map(|(text, tokenizer)| {
         if text.projection_length != config.embedding_length {
@@ -197,7 +232,10 @@ fn towers(config: &VisionConfig, text: Option<(TextConfig, Tokenizer)>, weights:
         }
         TextReader::new(TextTower::new(&text, weights)?, tokenizer)
     });
-    Ok(Siglip { vision, text: text.transpose()? })
+    Ok(Siglip {
+        vision,
+        text: text.transpose()?,
+    })
 }
 
 /// Opens a vision model with its weights as plain f32: for encoding many pictures at once.
@@ -207,7 +245,8 @@ fn towers(config: &VisionConfig, text: Option<(TextConfig, Tokenizer)>, weights:
 pub fn open_dense_vision(path: &Path, device: &Device) -> anyhow::Result<LoadedVision> {
     let file = open_file(path, "--vision")?;
     let name = || path.display().to_string();
-    let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
+    let config =
+        VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).with_context(name)?;
     let dense = |tensor: &TensorInfo| -> anyhow::Result<(String, Tensor)> {
         let values = match file.load(&tensor.name)? {
             Stored::Dense(t) => t.to_dtype(DType::F32)?.to_device(device)?,
@@ -215,10 +254,18 @@ pub fn open_dense_vision(path: &Path, device: &Device) -> anyhow::Result<LoadedV
         };
         Ok((tensor.name.clone(), values))
     };
-    let tensors: HashMap<String, Tensor> = file.tensors().iter().map(dense).collect::<anyhow::Result<_>>().with_context(name)?;
+    let tensors: HashMap<String, Tensor> = file
+        .tensors()
+        .iter()
+        .map(dense)
+        .collect::<anyhow::Result<_>>()
+        .with_context(name)?;
     let text = text_parts(&file).with_context(name)?;
     let vision = towers(&config, text, &Weights::new(tensors, device)).with_context(name)?;
-    Ok(LoadedVision { vision, sha256: file.sha256() })
+    Ok(LoadedVision {
+        vision,
+        sha256: file.sha256(),
+    })
 }
 
 /// The vision file that an assistant names: a neighbour of the assistant's own file.
@@ -233,13 +280,19 @@ pub fn vision_of(assistant: &Path) -> anyhow::Result<PathBuf> {
 fn beside(assistant: &Path, config: &AssistantConfig) -> anyhow::Result<PathBuf> {
     match &config.vision {
         Some(vision) => Ok(assistant.with_file_name(&vision.file)),
-        None => bail!("{}: names no vision model; give one with --vision FILE", assistant.display()),
+        None => bail!(
+            "{}: names no vision model; give one with --vision FILE",
+            assistant.display()
+        ),
     }
 }
 
 fn open_file(path: &Path, flag: &str) -> anyhow::Result<GgufFile> {
     if !path.exists() {
-        bail!("{}: no such file; name the model file with {flag} FILE", path.display());
+        bail!(
+            "{}: no such file; name the model file with {flag} FILE",
+            path.display()
+        );
     }
     Ok(GgufFile::open(path)?)
 }
@@ -249,7 +302,10 @@ fn text<'a>(file: &'a GgufFile, key: &str) -> Result<Option<&'a str>> {
     match file.metadata(key) {
         Some(MetaValue::String(text)) => Ok(Some(text)),
         None => Ok(None),
-        Some(other) => Err(Error::format(file.path(), format!("{key}: found {}, expected a string", other.kind()))),
+        Some(other) => Err(Error::format(
+            file.path(),
+            format!("{key}: found {}, expected a string", other.kind()),
+        )),
     }
 }
 
@@ -259,18 +315,26 @@ fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
         return Ok(Cow::Borrowed(json));
     }
     let rebuilt = ggml::tokenizer_json(&|key| file.metadata(key));
-    rebuilt.map(Cow::Owned).map_err(|e| Error::format(file.path(), format!("no {TOKENIZER_KEY}, and of the tokens alone: {e}")))
+    rebuilt.map(Cow::Owned).map_err(|e| {
+        Error::format(
+            file.path(),
+            format!("no {TOKENIZER_KEY}, and of the tokens alone: {e}"),
+        )
+    })
 }
 
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
     let tokenizer = Tokenizer::new(tokenizer_json(file)?.as_bytes(), text(file, TEMPLATE_KEY)?)?;
-    TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).with_context(|| file.path().display().to_string())
+    TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size)
+        .with_context(|| file.path().display().to_string())
 }
 
 /// Threads for a model when none are asked for (0): one for a small file. Its products are too short to share out, and
 /// candle's workers spin while they wait: on a busy machine a token then takes a hundred times as long.
 pub fn threads_for(asked: usize, model: &Path) -> usize {
-    let small = model.metadata().is_ok_and(|file| file.len() < SMALL_MODEL_BYTES);
+    let small = model
+        .metadata()
+        .is_ok_and(|file| file.len() < SMALL_MODEL_BYTES);
     if asked == 0 && small { 1 } else { asked }
 }
 

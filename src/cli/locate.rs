@@ -28,14 +28,24 @@ pub struct Demo {
 /// # Errors
 /// No place has all of them; the message says where they were looked for and what was missing.
 pub fn demo() -> anyhow::Result<Demo> {
-    let folders: Vec<PathBuf> = places().into_iter().map(|place| place.join(DEMO_FOLDER)).collect();
+    let folders: Vec<PathBuf> = places()
+        .into_iter()
+        .map(|place| place.join(DEMO_FOLDER))
+        .collect();
     demo_in(&folders)
 }
 
 /// Where models and their manifests are looked for: in the repository, here, and beside the program.
 pub fn places() -> Vec<PathBuf> {
-    let mut places = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(MODELS_FOLDER), PathBuf::from(MODELS_FOLDER)];
-    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+    let mut places = vec![
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(MODELS_FOLDER),
+        PathBuf::from(MODELS_FOLDER),
+    ];
+    if let Some(folder) = std::env::current_exe()
+        .ok()
+        .as_deref()
+        .and_then(Path::parent)
+    {
         places.push(folder.join(MODELS_FOLDER));
     }
     places
@@ -48,7 +58,10 @@ pub fn places() -> Vec<PathBuf> {
 pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
     match argument.to_str() {
         Some(name) if manifest::is_name(&argument) => Manifest::find(name, &places())?.resolve(),
-        _ => Ok(Resolved { model: argument, vision: None }),
+        _ => Ok(Resolved {
+            model: argument,
+            vision: None,
+        }),
     }
 }
 
@@ -57,7 +70,9 @@ pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
 /// # Errors
 /// As [`named`], and as [`demo`] where no model is named.
 pub fn assistant(flags: &mut RunFlags) -> anyhow::Result<PathBuf> {
-    let Some(model) = flags.model.clone() else { return Ok(demo()?.assistant) };
+    let Some(model) = flags.model.clone() else {
+        return Ok(demo()?.assistant);
+    };
     let Resolved { model, vision } = named(model)?;
     flags.vision = flags.vision.take().or(vision);
     Ok(model)
@@ -71,8 +86,12 @@ fn demo_in(places: &[PathBuf]) -> anyhow::Result<Demo> {
             clip: place.join("clip.mp4"),
             task: place.join("task.toml"),
         };
-        let missing = [&demo.assistant, &demo.clip, &demo.task].into_iter().find(|path| !path.is_file());
-        let Some(missing) = missing else { return Ok(demo) };
+        let missing = [&demo.assistant, &demo.clip, &demo.task]
+            .into_iter()
+            .find(|path| !path.is_file());
+        let Some(missing) = missing else {
+            return Ok(demo);
+        };
         let name = missing.file_name().unwrap_or_default().to_string_lossy();
         looked.push_str(&format!("\n  {} (no {name})", place.display()));
     }
@@ -96,7 +115,10 @@ mod tests {
         }
         let places = [empty.clone(), full.clone()];
         let why = demo_in(&places).unwrap_err().to_string();
-        assert!(why.contains(&empty.display().to_string()) && why.contains("no task.toml"), "{why}");
+        assert!(
+            why.contains(&empty.display().to_string()) && why.contains("no task.toml"),
+            "{why}"
+        );
         std::fs::write(full.join("task.toml"), b"x").unwrap();
         assert_eq!(demo_in(&places).unwrap().clip, full.join("clip.mp4"));
     }

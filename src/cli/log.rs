@@ -17,9 +17,16 @@ const HELD_BYTES_MAX: usize = 256 << 10;
 /// # Errors
 /// The level cannot be understood.
 pub fn start(level: &str, hold: bool) -> anyhow::Result<Held> {
-    let filter = EnvFilter::try_new(level).with_context(|| format!("--log {level}: expected a level such as `info`"))?;
-    let held = Held(Arc::new(Mutex::new(Store { hold, ..Store::default() })));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false);
+    let filter = EnvFilter::try_new(level)
+        .with_context(|| format!("--log {level}: expected a level such as `info`"))?;
+    let held = Held(Arc::new(Mutex::new(Store {
+        hold,
+        ..Store::default()
+    })));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .without_time()
+        .with_ansi(false);
     // A second start in one process (tests) keeps the first subscriber: nothing depends on it.
     let _ = builder.with_writer(held.clone()).try_init();
     Ok(held)
@@ -52,7 +59,11 @@ impl Held {
         // stderr is the last resort; when it is gone there is nobody to tell.
         let _ = io::stderr().write_all(&bytes);
         if store.lost > 0 {
-            let _ = writeln!(io::stderr(), "({} bytes of log were lost while the screen was up)", store.lost);
+            let _ = writeln!(
+                io::stderr(),
+                "({} bytes of log were lost while the screen was up)",
+                store.lost
+            );
             store.lost = 0;
         }
     }
@@ -66,7 +77,9 @@ impl Write for Held {
         }
         if let Some(board) = &store.board {
             // A record comes in one piece.
-            String::from_utf8_lossy(bytes).lines().for_each(|line| board.note(line.trim()));
+            String::from_utf8_lossy(bytes)
+                .lines()
+                .for_each(|line| board.note(line.trim()));
         }
         if store.bytes.len() + bytes.len() > HELD_BYTES_MAX {
             store.lost += bytes.len();
@@ -95,7 +108,10 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded() {
-        let mut held = Held(Arc::new(Mutex::new(Store { hold: true, ..Store::default() })));
+        let mut held = Held(Arc::new(Mutex::new(Store {
+            hold: true,
+            ..Store::default()
+        })));
         for _ in 0..100 {
             held.write_all(&[b'x'; 4096]).unwrap();
         }

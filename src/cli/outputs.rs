@@ -63,7 +63,10 @@ pub fn open<'a, W: Write>(
     if let Some(path) = &flags.events {
         tee.push(JsonlSink::new(Output::create(path)?));
     }
-    for (path, format) in [(&flags.vtt, SubtitleFormat::WebVtt), (&flags.srt, SubtitleFormat::Srt)] {
+    for (path, format) in [
+        (&flags.vtt, SubtitleFormat::WebVtt),
+        (&flags.srt, SubtitleFormat::Srt),
+    ] {
         if let Some(path) = path {
             tee.push(SubtitleSink::new(Output::create(path)?, format)?);
         }
@@ -78,7 +81,10 @@ pub fn open<'a, W: Write>(
     if let Some(command) = &flags.speak_cmd {
         let speech = SpeechSink::new(command)?;
         speaker = Some(speech.speaker());
-        tee.push(Voice { speech, controls: controls.clone() });
+        tee.push(Voice {
+            speech,
+            controls: controls.clone(),
+        });
     }
     tee.push(face);
     Ok((tee, speaker))

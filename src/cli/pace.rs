@@ -20,12 +20,20 @@ pub struct Pace {
 impl Pace {
     /// `None` lets everything through at once.
     pub fn new(speed: Option<f64>) -> Self {
-        Self { speed, last: None, live: None }
+        Self {
+            speed,
+            last: None,
+            live: None,
+        }
     }
 
     /// For a source that keeps to the clock by itself: never waits, but tells how late each frame is.
     pub fn live() -> Self {
-        Self { speed: None, last: None, live: Some(None) }
+        Self {
+            speed: None,
+            last: None,
+            live: Some(None),
+        }
     }
 
     /// The speed now, with what the person made of it.
@@ -46,13 +54,17 @@ impl Pace {
         let mut late_s = 0.0;
         if let Some(first) = &mut self.live {
             let (first_at, first_time) = *first.get_or_insert((at, now));
-            return Some(((now - first_time).as_secs_f64() - (at.seconds() - first_at.seconds())).max(0.0));
+            return Some(
+                ((now - first_time).as_secs_f64() - (at.seconds() - first_at.seconds())).max(0.0),
+            );
         }
         if let (Some((last_at, last_time)), true) = (self.last, self.speed.is_some()) {
             // The speed is asked again after each nap: a key acts at once, not after a long gap.
             loop {
                 let speed = self.speed(controls).unwrap_or(1.0);
-                let due = Duration::from_secs_f64(((at.seconds() - last_at.seconds()) / speed).clamp(0.0, f64::from(u32::MAX)));
+                let due = Duration::from_secs_f64(
+                    ((at.seconds() - last_at.seconds()) / speed).clamp(0.0, f64::from(u32::MAX)),
+                );
                 now = Instant::now();
                 let gone = now - last_time;
                 if controls.paused() || controls.quitting() || !controls.wishes.is_empty() {

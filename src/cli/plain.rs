@@ -37,7 +37,16 @@ impl<W: Write> Plain<W> {
     /// Prints to `out`; a line about the gates every so many seconds of the recording, 0 for none. When
     /// nobody reads any more, `controls` are asked to quit.
     pub fn new(out: W, gate_lines_every_s: f64, controls: Arc<Controls>) -> Self {
-        Self { out: Out { out, controls, closed: false }, app: App::default(), gate_lines_every_s, next_gate_line: None }
+        Self {
+            out: Out {
+                out,
+                controls,
+                closed: false,
+            },
+            app: App::default(),
+            gate_lines_every_s,
+            next_gate_line: None,
+        }
     }
 
     fn name(&self, step: StepId) -> String {
@@ -50,22 +59,36 @@ impl<W: Write> Plain<W> {
     }
 
     fn header(&mut self, gates: &GatesInfo, context: ContextPolicyName, fps: f64) -> Result<()> {
-        let goal = if self.app.goal.is_empty() { "none: the assistant only speaks".to_owned() } else { self.app.goal.clone() };
+        let goal = if self.app.goal.is_empty() {
+            "none: the assistant only speaks".to_owned()
+        } else {
+            self.app.goal.clone()
+        };
         self.out.line(&format!("goal  {goal}"))?;
         for row in self.app.steps.clone() {
             let state = match row.state {
                 StepState::NotStarted => String::new(),
                 state => format!(" ({})", state_words(state)),
             };
-            self.out.line(&format!("  {:<4}{}{state}", row.id.to_string(), row.name))?;
+            self.out
+                .line(&format!("  {:<4}{}{state}", row.id.to_string(), row.name))?;
         }
         let gate = |name: &str, gate: &GateInfo| match gate.kind.as_str() {
             "off" => format!("{name} off"),
             kind => format!("{name} >= {:.2} ({kind})", gate.threshold.0),
         };
-        let gates = format!("{}, {}", gate("speak", &gates.speak), gate("update", &gates.dst_update));
-        let context = serde_json::to_value(context).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        self.out.line(&format!("gates {gates}   context {context}   {fps} frames/s"))?;
+        let gates = format!(
+            "{}, {}",
+            gate("speak", &gates.speak),
+            gate("update", &gates.dst_update)
+        );
+        let context = serde_json::to_value(context)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        self.out.line(&format!(
+            "gates {gates}   context {context}   {fps} frames/s"
+        ))?;
         self.out.line("")
     }
 
@@ -76,19 +99,27 @@ impl<W: Write> Plain<W> {
             return Ok(());
         }
         self.next_gate_line = Some(at.seconds() + self.gate_lines_every_s);
-        let Some(point) = self.app.gates.back().copied() else { return Ok(()) };
-        let limit = |gate: &crate::tui::app::GateRow| match gate.threshold.filter(|_| gate.kind != "off") {
-            Some(threshold) => format!("of {:.2}", threshold.0),
-            None => "off".to_owned(),
+        let Some(point) = self.app.gates.back().copied() else {
+            return Ok(());
         };
+        let limit =
+            |gate: &crate::tui::app::GateRow| match gate.threshold.filter(|_| gate.kind != "off") {
+                Some(threshold) => format!("of {:.2}", threshold.0),
+                None => "off".to_owned(),
+            };
         let (speak, dst) = (limit(&self.app.speak), limit(&self.app.dst_update));
-        let words = format!("· gates: speak {:.2} {speak}, update {:.2} {dst}", point.speak.0, point.dst_update.0);
+        let words = format!(
+            "· gates: speak {:.2} {speak}, update {:.2} {dst}",
+            point.speak.0, point.dst_update.0
+        );
         self.at(at, &words)
     }
 
     /// What a line of the screen's dialogue says, as a line of text.
     fn said(&mut self) -> Result<()> {
-        let Some(line) = self.app.dialogue.back().cloned() else { return Ok(()) };
+        let Some(line) = self.app.dialogue.back().cloned() else {
+            return Ok(());
+        };
         let words = match line.who {
             Who::Assistant | Who::User => format!("{}: {}", line.who.word(), line.text),
             Who::Notice => format!("· {}", line.text),
@@ -115,9 +146,19 @@ impl<W: Write> Sink for Plain<W> {
     fn emit(&mut self, event: &Event) -> Result<()> {
         self.app.update(event);
         match event {
-            Event::Session { gates, context, fps, .. } => self.header(gates, *context, *fps),
+            Event::Session {
+                gates,
+                context,
+                fps,
+                ..
+            } => self.header(gates, *context, *fps),
             Event::Frame { at, .. } => self.gates(*at),
-            Event::Transition { at, step, transition, .. } => {
+            Event::Transition {
+                at,
+                step,
+                transition,
+                ..
+            } => {
                 let mark = match transition {
                     Transition::Start => "▶",
                     Transition::Complete => "✓",
@@ -166,7 +207,11 @@ pub struct Figures {
 /// # Errors
 /// The lines cannot be written.
 pub fn print_summary<W: Write>(out: W, app: &App, meter: &Meter, figures: &Figures) -> Result<()> {
-    let mut out = Out { out, controls: Controls::new(), closed: false };
+    let mut out = Out {
+        out,
+        controls: Controls::new(),
+        closed: false,
+    };
     summary(&mut out, app, meter, figures)?;
     out.flush()
 }
@@ -176,22 +221,35 @@ pub fn print_summary<W: Write>(out: W, app: &App, meter: &Meter, figures: &Figur
 /// # Errors
 /// The lines cannot be written.
 pub fn print_steps<W: Write>(out: W, app: &App) -> Result<()> {
-    let mut out = Out { out, controls: Controls::new(), closed: false };
+    let mut out = Out {
+        out,
+        controls: Controls::new(),
+        closed: false,
+    };
     steps(&mut out, app)?;
     let (done, all, said) = (app.steps_done(), app.steps.len(), app.sentences);
-    out.line(&format!("{done} of {all} steps done; spoke {said} times; {} frames, {} of the recording", app.frames, app.now))?;
+    out.line(&format!(
+        "{done} of {all} steps done; spoke {said} times; {} frames, {} of the recording",
+        app.frames, app.now
+    ))?;
     out.flush()
 }
 
 /// The table of steps.
 fn steps<W: Write>(out: &mut Out<W>, app: &App) -> Result<()> {
     out.line("")?;
-    out.line(&format!("{:<5} {:<12} {:>8} {:>8}  step", "", "state", "start", "end"))?;
+    out.line(&format!(
+        "{:<5} {:<12} {:>8} {:>8}  step",
+        "", "state", "start", "end"
+    ))?;
     for row in &app.steps {
         let time = |t: Option<MediaTime>| t.map_or_else(|| "-".to_owned(), |t| t.to_string());
         let (id, state) = (row.id.to_string(), state_words(row.state));
         let (start, end) = (time(row.started), time(row.ended));
-        out.line(&format!("{id:<5} {state:<12} {start:>8} {end:>8}  {}", row.name))?;
+        out.line(&format!(
+            "{id:<5} {state:<12} {start:>8} {end:>8}  {}",
+            row.name
+        ))?;
         for warning in &row.warnings {
             out.line(&format!("{:<38}! {warning}", ""))?;
         }
@@ -204,25 +262,45 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
     let (frames, media) = (meter.frames(), app.now);
     out.line(&format!(
         "{}{} of {} steps done; spoke {} times; {frames} frames, {media} of the recording{}",
-        if figures.stopped { "stopped early: " } else { "" },
+        if figures.stopped {
+            "stopped early: "
+        } else {
+            ""
+        },
         app.steps_done(),
         app.steps.len(),
         app.sentences,
-        if app.dropped > 0 { format!(", {} frames dropped", app.dropped) } else { String::new() },
+        if app.dropped > 0 {
+            format!(", {} frames dropped", app.dropped)
+        } else {
+            String::new()
+        },
     ))?;
     let busy_s = meter.all().total().as_secs_f64();
-    let frames_per_s = if busy_s > 0.0 { frames as f64 / busy_s } else { 0.0 };
+    let frames_per_s = if busy_s > 0.0 {
+        frames as f64 / busy_s
+    } else {
+        0.0
+    };
     out.line(&format!(
         "speed   {frames_per_s:.1} frames/s, {:.1} times real time; ready in {:.2} s, whole run {:.1} s",
         meter.realtime_factor(),
         figures.ready_s,
         figures.wall_s,
     ))?;
-    let stages: Vec<String> =
-        meter.mean_stages().iter().map(|Stage { name, mean_ms }| format!("{name} {mean_ms:.1} ms")).collect();
+    let stages: Vec<String> = meter
+        .mean_stages()
+        .iter()
+        .map(|Stage { name, mean_ms }| format!("{name} {mean_ms:.1} ms"))
+        .collect();
     out.line(&format!("a frame {}", stages.join(", ")))?;
-    let peak = ProcessMemory::read().peak.map_or_else(|| "unknown here".to_owned(), |b| format!("{} MiB", b >> 20));
-    out.line(&format!("memory  {} of {} tokens; process at most {peak}", figures.memory_tokens, figures.memory_capacity))
+    let peak = ProcessMemory::read()
+        .peak
+        .map_or_else(|| "unknown here".to_owned(), |b| format!("{} MiB", b >> 20));
+    out.line(&format!(
+        "memory  {} of {} tokens; process at most {peak}",
+        figures.memory_tokens, figures.memory_capacity
+    ))
 }
 
 /// Lines out, without control characters: a model's words must not steer the terminal.
@@ -237,7 +315,10 @@ impl<W: Write> Out<W> {
         if self.closed {
             return Ok(());
         }
-        let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let result = writeln!(self.out, "{}", clean.trim_end());
         self.told(result)
     }
@@ -270,8 +351,17 @@ mod tests {
     use crate::units::{FrameIdx, Prob, Threshold};
 
     fn events() -> Vec<Event> {
-        let gate = GateInfo { kind: "head".into(), threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
-        let step = |i, name: &str| StepInfo { id: StepId(i), name: Some(name.into()), state: StepState::NotStarted };
+        let gate = GateInfo {
+            kind: "head".into(),
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
+        let step = |i, name: &str| StepInfo {
+            id: StepId(i),
+            name: Some(name.into()),
+            state: StepState::NotStarted,
+        };
         let frame = |i: u64| Event::Frame {
             frame: FrameIdx(i),
             at: MediaTime(i as f64 / 2.0),
@@ -287,19 +377,48 @@ mod tests {
                 goal: "tea".into(),
                 steps: vec![step(0, "Boil water"), step(1, "Pour")],
                 fps: 2.0,
-                gates: GatesInfo { speak: GateInfo { kind: "off".into(), ..gate.clone() }, dst_update: gate },
+                gates: GatesInfo {
+                    speak: GateInfo {
+                        kind: "off".into(),
+                        ..gate.clone()
+                    },
+                    dst_update: gate,
+                },
                 context: ContextPolicyName::DropAll,
             },
             frame(0),
             frame(1),
-            Event::Transition { frame: f, at, step: StepId(1), transition: Transition::Start, prob: Prob(0.9) },
-            Event::Warning { frame: f, at, kind: WarningKind::OutOfOrder, step: StepId(1), missing: vec![StepId(0)] },
-            Event::Utterance { frame: f, at, text: "Stop\u{1b}[31m!".into(), prob: Prob(0.9) },
-            Event::Source { at, state: SourceState::Lost },
+            Event::Transition {
+                frame: f,
+                at,
+                step: StepId(1),
+                transition: Transition::Start,
+                prob: Prob(0.9),
+            },
+            Event::Warning {
+                frame: f,
+                at,
+                kind: WarningKind::OutOfOrder,
+                step: StepId(1),
+                missing: vec![StepId(0)],
+            },
+            Event::Utterance {
+                frame: f,
+                at,
+                text: "Stop\u{1b}[31m!".into(),
+                prob: Prob(0.9),
+            },
+            Event::Source {
+                at,
+                state: SourceState::Lost,
+            },
             Event::Dropped { at, count: 2 },
             frame(2),
             frame(3),
-            Event::End { frames: 4, steps: vec![] },
+            Event::End {
+                frames: 4,
+                steps: vec![],
+            },
         ]
     }
 
@@ -336,11 +455,29 @@ gates speak off, update >= 0.50 (head)   context drop_all   2 frames/s
             plain.emit(&event).unwrap();
         }
         let app = plain.into_app();
-        print_summary(&mut out, &app, &Meter::default(), &Figures { memory_capacity: 512, ..Figures::default() }).unwrap();
+        print_summary(
+            &mut out,
+            &app,
+            &Meter::default(),
+            &Figures {
+                memory_capacity: 512,
+                ..Figures::default()
+            },
+        )
+        .unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("S1    not started         -        -  Boil water"), "{text}");
-        assert!(text.contains("S2    in progress    0:00.5        -  Pour"), "{text}");
-        assert!(text.contains("! out of order: begun before S1") && text.contains("0 of 512 tokens"), "{text}");
+        assert!(
+            text.contains("S1    not started         -        -  Boil water"),
+            "{text}"
+        );
+        assert!(
+            text.contains("S2    in progress    0:00.5        -  Pour"),
+            "{text}"
+        );
+        assert!(
+            text.contains("! out of order: begun before S1") && text.contains("0 of 512 tokens"),
+            "{text}"
+        );
     }
 
     #[test]

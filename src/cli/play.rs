@@ -62,16 +62,28 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let speed = args.speed.or(screen.then_some(1.0));
     let show = |board: Option<Arc<Board>>, face: &mut Face<_>| {
         let (pace, controls, meter) = (Pace::new(speed), controls.clone(), meter.clone());
-        Player { recorded: &recorded, pace, controls, board, meter, next: 0, at: MediaTime::default() }.play(face)
+        Player {
+            recorded: &recorded,
+            pace,
+            controls,
+            board,
+            meter,
+            next: 0,
+            at: MediaTime::default(),
+        }
+        .play(face)
     };
     let result = if screen {
-        engine::with_screen(&controls, &held, engine::screen_options(None, true), show).map(|shown| shown.map(|((), app)| app))
+        engine::with_screen(&controls, &held, engine::screen_options(None, true), show)
+            .map(|shown| shown.map(|((), app)| app))
     } else {
         let plain = Plain::new(stdout(), engine::GATE_LINES_EVERY_S, controls.clone());
         let mut face = Face::Lines(Box::new(plain));
         show(None, &mut face).map(|()| Some(face.into_app()))
     };
-    engine::sum_up(result, &held, &controls, |app, out| super::plain::print_steps(out, app))
+    engine::sum_up(result, &held, &controls, |app, out| {
+        super::plain::print_steps(out, app)
+    })
 }
 
 struct Player<'a> {
@@ -138,18 +150,24 @@ impl Player<'_> {
 
     /// Shows the next event; its picture and the run's own figures only where somebody can see them.
     fn show(&mut self, seen: bool, face: &mut Face<Stdout>) -> Result<()> {
-        let Some(event) = self.recorded.events.get(self.next) else { return Ok(()) };
+        let Some(event) = self.recorded.events.get(self.next) else {
+            return Ok(());
+        };
         self.next += 1;
         if let (Event::Frame { frame, .. }, Some(board), true) = (event, &self.board, seen) {
             board.picture(self.recorded.picture(*frame));
         }
         let mut sink = &mut *face;
         sink.emit(event)?;
-        let Event::Frame { frame, at, .. } = event else { return Ok(()) };
+        let Event::Frame { frame, at, .. } = event else {
+            return Ok(());
+        };
         self.at = *at;
         if seen {
             let times = self.recorded.timing.get(frame);
-            self.meter.lock().count(*at, times.map(|(_, stages)| *stages).unwrap_or_default());
+            self.meter
+                .lock()
+                .count(*at, times.map(|(_, stages)| *stages).unwrap_or_default());
             self.publish(times.map(|(record, _)| record));
         }
         Ok(())
@@ -161,17 +179,32 @@ impl Player<'_> {
             Wish::SeekBy(seconds) => self.seek(MediaTime(self.at.seconds() + seconds), face)?,
             Wish::SeekTo(to) => self.seek(to, face)?,
             Wish::NextEvent => {
-                while self.recorded.events.get(self.next).is_some_and(|event| !event.is_news()) {
+                while self
+                    .recorded
+                    .events
+                    .get(self.next)
+                    .is_some_and(|event| !event.is_news())
+                {
                     self.show(false, face)?;
                 }
                 self.look(face)?;
             }
             Wish::Repeat => {
-                let said = |board: &Arc<Board>| board.snapshot().last_utterance().map(|line| format!("said last: {}", line.text));
-                self.board.iter().for_each(|board| said(board).into_iter().for_each(|words| board.note(words)));
+                let said = |board: &Arc<Board>| {
+                    board
+                        .snapshot()
+                        .last_utterance()
+                        .map(|line| format!("said last: {}", line.text))
+                };
+                self.board
+                    .iter()
+                    .for_each(|board| said(board).into_iter().for_each(|words| board.note(words)));
             }
             Wish::Snapshot | Wish::Subtitles => keepsake::keep(self.board.as_deref(), &wish),
-            _ => self.board.iter().for_each(|board| board.note("! a recorded session: nothing can be changed in it")),
+            _ => self
+                .board
+                .iter()
+                .for_each(|board| board.note("! a recorded session: nothing can be changed in it")),
         }
         Ok(())
     }
@@ -189,14 +222,22 @@ impl Player<'_> {
 
     /// Shows the newest frame with all that happened at it; the one that follows is due at once.
     fn look(&mut self, face: &mut Face<Stdout>) -> Result<()> {
-        while self.recorded.events.get(self.next).is_some_and(|e| !matches!(e, Event::Frame { .. } | Event::Seek { .. })) {
+        while self
+            .recorded
+            .events
+            .get(self.next)
+            .is_some_and(|e| !matches!(e, Event::Frame { .. } | Event::Seek { .. }))
+        {
             self.show(false, face)?;
         }
         self.pace.restart();
-        let frame = self.recorded.events[..self.next].iter().rev().find_map(|event| match event {
-            Event::Frame { frame, .. } => Some(*frame),
-            _ => None,
-        });
+        let frame = self.recorded.events[..self.next]
+            .iter()
+            .rev()
+            .find_map(|event| match event {
+                Event::Frame { frame, .. } => Some(*frame),
+                _ => None,
+            });
         if let Some(board) = &self.board {
             board.picture(frame.and_then(|frame| self.recorded.picture(frame)));
         }
@@ -209,12 +250,19 @@ impl Player<'_> {
     fn publish(&self, times: Option<&Record>) {
         let Some(board) = &self.board else { return };
         let about = &self.recorded.about;
-        let broken = if self.recorded.ended() { "" } else { " (broken off)" };
+        let broken = if self.recorded.ended() {
+            ""
+        } else {
+            " (broken off)"
+        };
         let meter = self.meter.lock();
         board.status(Status {
             mode: Mode::Recorded,
             source: format!("{}{broken}", about.source.name),
-            duration: about.duration_s.filter(|s| Duration::try_from_secs_f64(*s).is_ok()).map(MediaTime),
+            duration: about
+                .duration_s
+                .filter(|s| Duration::try_from_secs_f64(*s).is_ok())
+                .map(MediaTime),
             frames_per_s: meter.frames_per_s(),
             realtime_factor: meter.realtime_factor(),
             lag_s: times.map_or(0.0, |record| record.lag_s),
@@ -238,8 +286,15 @@ impl Player<'_> {
 pub(crate) fn shown_at_the_end(folder: &std::path::Path) -> crate::tui::App {
     let (recorded, board) = (Recorded::open(folder).unwrap(), Board::new());
     let (pace, controls, meter) = (Pace::new(Some(4.0)), Controls::new(), Shared::default());
-    let mut player =
-        Player { recorded: &recorded, pace, controls, board: Some(board.clone()), meter, next: 0, at: MediaTime::default() };
+    let mut player = Player {
+        recorded: &recorded,
+        pace,
+        controls,
+        board: Some(board.clone()),
+        meter,
+        next: 0,
+        at: MediaTime::default(),
+    };
     player.rush().unwrap();
     board.snapshot()
 }

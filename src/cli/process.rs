@@ -19,17 +19,28 @@ impl ProcessMemory {
     /// Asks the system.
     pub fn read() -> Self {
         // Linux only; elsewhere the file is missing and the numbers are left out, not guessed.
-        std::fs::read_to_string("/proc/self/status").map(|text| Self::parse(&text)).unwrap_or_default()
+        std::fs::read_to_string("/proc/self/status")
+            .map(|text| Self::parse(&text))
+            .unwrap_or_default()
     }
 
     /// Reads `VmRSS` and `VmHWM` (both in units of 1024 bytes) from `/proc/PID/status`.
     fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let line = text.lines().find_map(|l| l.strip_prefix(name))?;
-            let kib: u64 = line.strip_prefix(':')?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            let kib: u64 = line
+                .strip_prefix(':')?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse()
+                .ok()?;
             kib.checked_mul(1024)
         };
-        Self { resident: field("VmRSS"), peak: field("VmHWM") }
+        Self {
+            resident: field("VmRSS"),
+            peak: field("VmHWM"),
+        }
     }
 }
 
@@ -58,7 +69,16 @@ mod tests {
     #[test]
     fn the_status_file_is_read_in_its_units() {
         let memory = ProcessMemory::parse("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t  1024 kB\n");
-        assert_eq!(memory, ProcessMemory { resident: Some(1 << 20), peak: Some(2 << 20) });
-        assert_eq!(ProcessMemory::parse("VmRSS: lots\n"), ProcessMemory::default());
+        assert_eq!(
+            memory,
+            ProcessMemory {
+                resident: Some(1 << 20),
+                peak: Some(2 << 20)
+            }
+        );
+        assert_eq!(
+            ProcessMemory::parse("VmRSS: lots\n"),
+            ProcessMemory::default()
+        );
     }
 }

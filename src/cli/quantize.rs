@@ -65,28 +65,63 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         (None, false) => Some(Eye::SO400M),
     };
     let path = locate::named(args.source)?.model;
-    let source = Source::open(&path, &Inputs { base: args.base.as_deref(), eye })?;
+    let source = Source::open(
+        &path,
+        &Inputs {
+            base: args.base.as_deref(),
+            eye,
+        },
+    )?;
     if args.dry_run {
         println!("{}", plan(&source, &recipe)?.as_plan());
-        println!("{} -> {} by {} ({}): nothing written", path.display(), args.out.display(), recipe.name, recipe.description);
+        println!(
+            "{} -> {} by {} ({}): nothing written",
+            path.display(),
+            args.out.display(),
+            recipe.name,
+            recipe.description
+        );
         return Ok(());
     }
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = args
+        .out
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
         ensure!(folder.is_dir(), "{}: no such folder", folder.display());
     }
-    let texts = [("name", args.name), ("license", args.license), ("description", args.description)];
-    let metadata =
-        texts.into_iter().filter_map(|(key, text)| Some((format!("general.{key}"), MetaValue::String(text?))));
-    let report = write(&source, &recipe, &args.out, metadata.collect(), args.vision.as_deref())
-        .with_context(|| format!("quantizing {} by recipe {}", path.display(), recipe.name))?;
-    write_atomic(&args.out.with_extension("md"), card(&source, &recipe, &args.out, &report)?.as_bytes())?;
+    let texts = [
+        ("name", args.name),
+        ("license", args.license),
+        ("description", args.description),
+    ];
+    let metadata = texts
+        .into_iter()
+        .filter_map(|(key, text)| Some((format!("general.{key}"), MetaValue::String(text?))));
+    let report = write(
+        &source,
+        &recipe,
+        &args.out,
+        metadata.collect(),
+        args.vision.as_deref(),
+    )
+    .with_context(|| format!("quantizing {} by recipe {}", path.display(), recipe.name))?;
+    write_atomic(
+        &args.out.with_extension("md"),
+        card(&source, &recipe, &args.out, &report)?.as_bytes(),
+    )?;
     let table = report.to_string();
     match args.quiet {
         true => println!("{}", table.lines().last().unwrap_or_default()),
         false => println!("{table}"),
     }
-    println!("{} -> {} by {} ({})", path.display(), args.out.display(), recipe.name, recipe.description);
+    println!(
+        "{} -> {} by {} ({})",
+        path.display(),
+        args.out.display(),
+        recipe.name,
+        recipe.description
+    );
     println!("sha256 {}", report.sha256);
     Ok(())
 }
@@ -101,7 +136,16 @@ pub fn write(
 ) -> crate::error::Result<Report> {
     let bar = indicatif::ProgressBar::new(source.entries.len() as u64);
     let progress = |_: &crate::quant::TensorReport| bar.inc(1);
-    let report = quantize(source, recipe, out, &Options { metadata, vision, progress: Some(&progress) });
+    let report = quantize(
+        source,
+        recipe,
+        out,
+        &Options {
+            metadata,
+            vision,
+            progress: Some(&progress),
+        },
+    );
     bar.finish_and_clear();
     report
 }
@@ -113,11 +157,23 @@ fn card(source: &Source, recipe: &Recipe, out: &Path, report: &Report) -> anyhow
         Some(MetaValue::String(text)) => text.replace(['\n', '\r', '<', '`'], " "),
         _ => "not stated".to_owned(),
     };
-    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let new: Vec<&str> = source.entries.iter().filter(|e| e.stored_as == "new").map(|e| e.name.as_str()).collect();
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    let new: Vec<&str> = source
+        .entries
+        .iter()
+        .filter(|e| e.stored_as == "new")
+        .map(|e| e.name.as_str())
+        .collect();
     let new = match new.is_empty() {
         true => String::new(),
-        false => format!("- new and untrained, to be trained before use: {}\n", new.join(", ")),
+        false => format!(
+            "- new and untrained, to be trained before use: {}\n",
+            new.join(", ")
+        ),
     };
     Ok(format!(
         "# {title}\n\n`{file}`, {size} bytes, SHA-256 `{sha}`\n\n- architecture {architecture}, layout {layout}\n- licence: {license}\n\

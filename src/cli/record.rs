@@ -111,17 +111,31 @@ impl Recorder {
     ///
     /// # Errors
     /// The folder has something in it, or cannot be written.
-    pub fn create(folder: &Path, about: &About, task: Option<&Task>, save_frames: bool) -> Result<Self> {
+    pub fn create(
+        folder: &Path,
+        about: &About,
+        task: Option<&Task>,
+        save_frames: bool,
+    ) -> Result<Self> {
         check_free(folder)?;
         if let Some(parent) = folder.parent() {
             fs::create_dir_all(parent).map_err(Error::io(parent))?;
         }
         private_folder(folder)?;
-        let text = serde_json::to_string_pretty(about).map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
-        new_file(&folder.join(ABOUT))?.1.write_all(text.as_bytes()).map_err(Error::io(folder.join(ABOUT)))?;
+        let text = serde_json::to_string_pretty(about)
+            .map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
+        new_file(&folder.join(ABOUT))?
+            .1
+            .write_all(text.as_bytes())
+            .map_err(Error::io(folder.join(ABOUT)))?;
         let (path, events) = new_file(&folder.join(EVENTS))?;
         lock(&events, &path)?;
-        let recorder = Self { folder: folder.to_path_buf(), events, timing: new_file(&folder.join(TIMING))?.1, save_frames };
+        let recorder = Self {
+            folder: folder.to_path_buf(),
+            events,
+            timing: new_file(&folder.join(TIMING))?.1,
+            save_frames,
+        };
         task.map_or(Ok(()), |task| recorder.task(task))?;
         recorder.make_frames_folder()?;
         Ok(recorder)
@@ -136,7 +150,10 @@ impl Recorder {
         lock(&events, &path)?;
         let recorded = Recorded::open(folder)?;
         let extent = recorded.extent;
-        events.set_len(extent.bytes).and_then(|()| events.seek(SeekFrom::End(0))).map_err(Error::io(&path))?;
+        events
+            .set_len(extent.bytes)
+            .and_then(|()| events.seek(SeekFrom::End(0)))
+            .map_err(Error::io(&path))?;
         if !extent.line_ended {
             events.write_all(b"\n").map_err(Error::io(&path))?;
         }
@@ -144,9 +161,20 @@ impl Recorder {
             path if path.exists() => old_file(&path)?,
             path => new_file(&path)?,
         };
-        let whole = recorded::read_bounded(&path)?.iter().rposition(|b| *b == b'\n').map_or(0, |at| at as u64 + 1);
-        timing.set_len(whole).and_then(|()| timing.seek(SeekFrom::End(0))).map_err(Error::io(&path))?;
-        let recorder = Self { folder: folder.to_path_buf(), events, timing, save_frames };
+        let whole = recorded::read_bounded(&path)?
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at as u64 + 1);
+        timing
+            .set_len(whole)
+            .and_then(|()| timing.seek(SeekFrom::End(0)))
+            .map_err(Error::io(&path))?;
+        let recorder = Self {
+            folder: folder.to_path_buf(),
+            events,
+            timing,
+            save_frames,
+        };
         recorder.make_frames_folder()?;
         Ok((recorder, recorded))
     }
@@ -157,7 +185,10 @@ impl Recorder {
     /// The system has no more file handles.
     pub fn events(&self) -> Result<JsonlSink> {
         let path = self.folder.join(EVENTS);
-        Ok(JsonlSink::new(Output::of_file(self.events.try_clone().map_err(Error::io(&path))?, &path)))
+        Ok(JsonlSink::new(Output::of_file(
+            self.events.try_clone().map_err(Error::io(&path))?,
+            &path,
+        )))
     }
 
     /// Where the times go.
@@ -166,7 +197,10 @@ impl Recorder {
     /// The system has no more file handles.
     pub fn timing(&self) -> Result<Lines> {
         let path = self.folder.join(TIMING);
-        Ok(Lines::of_file(self.timing.try_clone().map_err(Error::io(&path))?, &path))
+        Ok(Lines::of_file(
+            self.timing.try_clone().map_err(Error::io(&path))?,
+            &path,
+        ))
     }
 
     /// Keeps another task in the place of the one before. It is there whole or not at all.
@@ -174,10 +208,16 @@ impl Recorder {
     /// # Errors
     /// It cannot be written.
     pub fn task(&self, task: &Task) -> Result<()> {
-        let (path, fresh) = (self.folder.join(TASK), self.folder.join(format!("{TASK}.new")));
+        let (path, fresh) = (
+            self.folder.join(TASK),
+            self.folder.join(format!("{TASK}.new")),
+        );
         // One that a killed process left gives way.
         gone(&fresh)?;
-        new_file(&fresh)?.1.write_all(task.to_toml().as_bytes()).map_err(Error::io(&fresh))?;
+        new_file(&fresh)?
+            .1
+            .write_all(task.to_toml().as_bytes())
+            .map_err(Error::io(&fresh))?;
         fs::rename(&fresh, &path).map_err(Error::io(&path))
     }
 
@@ -186,16 +226,27 @@ impl Recorder {
     /// # Errors
     /// It cannot be written.
     pub fn frame(&self, frame: &Frame) -> Result<()> {
-        let (true, Content::Picture(picture)) = (self.save_frames, &frame.content) else { return Ok(()) };
+        let (true, Content::Picture(picture)) = (self.save_frames, &frame.content) else {
+            return Ok(());
+        };
         let path = frame_path(&self.folder, frame.idx);
         let mut bytes = Vec::new();
-        let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+        let mut encoder =
+            image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
         encoder
-            .encode(&picture.rgb, picture.width, picture.height, image::ExtendedColorType::Rgb8)
+            .encode(
+                &picture.rgb,
+                picture.width,
+                picture.height,
+                image::ExtendedColorType::Rgb8,
+            )
             .map_err(|e| Error::format(&path, e.to_string()))?;
         // A picture of an earlier try at this frame gives way.
         gone(&path)?;
-        new_file(&path)?.1.write_all(&bytes).map_err(Error::io(&path))
+        new_file(&path)?
+            .1
+            .write_all(&bytes)
+            .map_err(Error::io(&path))
     }
 
     fn make_frames_folder(&self) -> Result<()> {
@@ -223,7 +274,10 @@ pub fn source_sha256(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     if path.is_dir() {
         let entries = fs::read_dir(path).map_err(Error::io(path))?;
-        let mut files: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>().map_err(Error::io(path))?;
+        let mut files: Vec<PathBuf> = entries
+            .map(|e| e.map(|e| e.path()))
+            .collect::<Result<_, _>>()
+            .map_err(Error::io(path))?;
         files.retain(|file| file.is_file());
         files.sort();
         for file in files {
@@ -232,7 +286,8 @@ pub fn source_sha256(path: &Path) -> Result<String> {
             hash.update(source_sha256(&file)?);
         }
     } else {
-        let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
+        let mut reader =
+            BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
         let mut block = vec![0; 1 << 20];
         loop {
             let n = reader.read(&mut block).map_err(Error::io(path))?;
@@ -242,13 +297,20 @@ pub fn source_sha256(path: &Path) -> Result<String> {
             hash.update(&block[..n]);
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(Error::format(path, "another process is recording this session")),
+        Err(TryLockError::WouldBlock) => Err(Error::format(
+            path,
+            "another process is recording this session",
+        )),
         Err(TryLockError::Error(e)) => Err(Error::io(path)(e)),
     }
 }
@@ -262,7 +324,8 @@ fn private_folder(path: &Path) -> Result<()> {
         builder.create(path).map_err(Error::io(path))?;
     }
     #[cfg(unix)]
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(Error::io(path))?;
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .map_err(Error::io(path))?;
     Ok(())
 }
 
@@ -280,12 +343,19 @@ fn new_file(path: &Path) -> Result<(PathBuf, File)> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok((path.to_path_buf(), options.open(path).map_err(Error::io(path))?))
+    Ok((
+        path.to_path_buf(),
+        options.open(path).map_err(Error::io(path))?,
+    ))
 }
 
 /// A file of a folder that somebody else may have made: no link, which could lead to any file.
 fn old_file(path: &Path) -> Result<(PathBuf, File)> {
     recorded::check_plain(path)?;
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io(path))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(Error::io(path))?;
     Ok((path.to_path_buf(), file))
 }

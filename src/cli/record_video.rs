@@ -46,7 +46,13 @@ impl RecordedOnTheWay {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let out = options.open(path).map_err(Error::io(path))?;
-        Ok(Self { source, path: path.to_path_buf(), out, fps, video: None })
+        Ok(Self {
+            source,
+            path: path.to_path_buf(),
+            out,
+            fps,
+            video: None,
+        })
     }
 
     fn record(&mut self, at: MediaTime, picture: &Picture) -> Result<Picture> {
@@ -59,7 +65,11 @@ impl RecordedOnTheWay {
                     size,
                     encoder: PictureEncoder::new(size.0, size.1, self.fps)?,
                     // In range: the encoder has checked it.
-                    fragments: Fragments::new(size.0 as u16, size.1 as u16, (1000.0 / self.fps).round() as u32),
+                    fragments: Fragments::new(
+                        size.0 as u16,
+                        size.1 as u16,
+                        (1000.0 / self.fps).round() as u32,
+                    ),
                     back: ReadBack::new()?,
                 }
             }
@@ -70,7 +80,9 @@ impl RecordedOnTheWay {
         let at_ms = (at.seconds() * 1000.0).round() as u64;
         let stream = video.encoder.encode(&picture, at_ms)?;
         let fragment = video.fragments.push(nals(&stream), at_ms)?;
-        self.out.write_all(&fragment).map_err(Error::io(&self.path))?;
+        self.out
+            .write_all(&fragment)
+            .map_err(Error::io(&self.path))?;
         let back = video.back.decode(&stream, nals(&stream))?;
         self.video = Some(video);
         Ok(back)
@@ -79,9 +91,18 @@ impl RecordedOnTheWay {
 
 /// A camera can come back with another size; the video keeps its own.
 fn scaled(picture: Picture, (width, height): (u32, u32)) -> Result<Picture> {
-    let whole = || Error::Invalid(format!("a picture of {}x{} with {} bytes", picture.width, picture.height, picture.rgb.len()));
-    let image = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone()).ok_or_else(whole)?;
-    let rgb = image::imageops::resize(&image, width, height, image::imageops::FilterType::Triangle).into_raw();
+    let whole = || {
+        Error::Invalid(format!(
+            "a picture of {}x{} with {} bytes",
+            picture.width,
+            picture.height,
+            picture.rgb.len()
+        ))
+    };
+    let image = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone())
+        .ok_or_else(whole)?;
+    let rgb = image::imageops::resize(&image, width, height, image::imageops::FilterType::Triangle)
+        .into_raw();
     Ok(Picture { width, height, rgb })
 }
 
@@ -126,8 +147,18 @@ mod tests {
 
     fn picture(shift: usize) -> Picture {
         let (width, height) = (97u32, 65u32);
-        let pixel = |i: usize| if ((i + shift) / 11).is_multiple_of(2) { [200, 90, 30] } else { [(i % 251) as u8, 60, 170] };
-        Picture { width, height, rgb: (0..97 * 65).flat_map(pixel).collect() }
+        let pixel = |i: usize| {
+            if ((i + shift) / 11).is_multiple_of(2) {
+                [200, 90, 30]
+            } else {
+                [(i % 251) as u8, 60, 170]
+            }
+        };
+        Picture {
+            width,
+            height,
+            rgb: (0..97 * 65).flat_map(pixel).collect(),
+        }
     }
 
     /// Times of a camera: uneven, with a gap.
@@ -136,14 +167,25 @@ mod tests {
     fn frames(mut source: Box<dyn Source>) -> Vec<(u64, f64, Arc<Picture>)> {
         let mut frames = Vec::new();
         while let Poll::Ready(input) = source.next().unwrap() {
-            let Input::Frame(Frame { idx, at, content: Content::Picture(picture) }) = input else { panic!("{input:?}") };
+            let Input::Frame(Frame {
+                idx,
+                at,
+                content: Content::Picture(picture),
+            }) = input
+            else {
+                panic!("{input:?}")
+            };
             frames.push((idx.0, at.0, picture));
         }
         frames
     }
 
     fn live(frames: usize) -> Box<dyn Source> {
-        let one = |k: usize| Frame { idx: FrameIdx(k as u64), at: MediaTime(AT[k]), content: Content::Picture(Arc::new(picture(k))) };
+        let one = |k: usize| Frame {
+            idx: FrameIdx(k as u64),
+            at: MediaTime(AT[k]),
+            content: Content::Picture(Arc::new(picture(k))),
+        };
         Box::new(ScriptSource::new((0..frames).map(|k| Input::Frame(one(k)))))
     }
 
@@ -151,7 +193,9 @@ mod tests {
     fn a_replay_sees_the_same_pixels_at_the_same_times() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        let seen = frames(Box::new(RecordedOnTheWay::new(live(AT.len()), &path, 2.0).unwrap()));
+        let seen = frames(Box::new(
+            RecordedOnTheWay::new(live(AT.len()), &path, 2.0).unwrap(),
+        ));
         assert_eq!(seen.iter().map(|f| f.1).collect::<Vec<_>>(), AT);
         let again = frames(crate::sources::open(&path, &SourceOptions::default()).unwrap());
         assert_eq!(again.len(), seen.len());
@@ -166,35 +210,70 @@ mod tests {
     fn a_camera_that_comes_back_with_another_size_is_recorded_in_the_first_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        let large = Picture { width: 194, height: 130, rgb: [200, 90, 30].repeat(194 * 130) };
-        let input = |k: u64, picture| Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64), content: Content::Picture(Arc::new(picture)) });
+        let large = Picture {
+            width: 194,
+            height: 130,
+            rgb: [200, 90, 30].repeat(194 * 130),
+        };
+        let input = |k: u64, picture| {
+            Input::Frame(Frame {
+                idx: FrameIdx(k),
+                at: MediaTime(k as f64),
+                content: Content::Picture(Arc::new(picture)),
+            })
+        };
         let source = ScriptSource::new([input(0, picture(0)), input(1, large)]);
-        let seen = frames(Box::new(RecordedOnTheWay::new(Box::new(source), &path, 2.0).unwrap()));
+        let seen = frames(Box::new(
+            RecordedOnTheWay::new(Box::new(source), &path, 2.0).unwrap(),
+        ));
         let again = frames(crate::sources::open(&path, &SourceOptions::default()).unwrap());
         assert!(again.len() == 2 && again.iter().zip(&seen).all(|(a, b)| a.2 == b.2));
-        let (size, middle) = ((again[1].2.width, again[1].2.height), again[1].2.rgb[(32 * 96 + 48) * 3]);
-        assert!(size == (96, 64) && middle.abs_diff(200) < 12, "{size:?}, {middle}");
+        let (size, middle) = (
+            (again[1].2.width, again[1].2.height),
+            again[1].2.rgb[(32 * 96 + 48) * 3],
+        );
+        assert!(
+            size == (96, 64) && middle.abs_diff(200) < 12,
+            "{size:?}, {middle}"
+        );
     }
 
     #[test]
     fn a_file_that_is_cut_off_plays_up_to_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        frames(Box::new(RecordedOnTheWay::new(live(6), &path, 2.0).unwrap()));
+        frames(Box::new(
+            RecordedOnTheWay::new(live(6), &path, 2.0).unwrap(),
+        ));
         let five = std::fs::metadata(&path).unwrap().len();
         let cut = dir.path().join("cut.mp4");
         frames(Box::new(RecordedOnTheWay::new(live(7), &cut, 2.0).unwrap()));
-        File::options().write(true).open(&cut).unwrap().set_len(five).unwrap();
-        assert_eq!(frames(crate::sources::open(&cut, &SourceOptions::default()).unwrap()).len(), 6);
+        File::options()
+            .write(true)
+            .open(&cut)
+            .unwrap()
+            .set_len(five)
+            .unwrap();
+        assert_eq!(
+            frames(crate::sources::open(&cut, &SourceOptions::default()).unwrap()).len(),
+            6
+        );
     }
 
     #[test]
     fn nothing_is_overwritten_and_only_the_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        frames(Box::new(RecordedOnTheWay::new(live(1), &path, 2.0).unwrap()));
+        frames(Box::new(
+            RecordedOnTheWay::new(live(1), &path, 2.0).unwrap(),
+        ));
         assert!(RecordedOnTheWay::new(live(1), &path, 2.0).is_err());
         #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(
+                &std::fs::metadata(&path).unwrap().permissions()
+            ) & 0o777,
+            0o600
+        );
     }
 }

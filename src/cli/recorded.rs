@@ -45,23 +45,42 @@ impl Recorded {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(ABOUT);
         if !path.exists() {
-            return Err(Error::format(folder, format!("no recorded session: it has no {ABOUT}")));
+            return Err(Error::format(
+                folder,
+                format!("no recorded session: it has no {ABOUT}"),
+            ));
         }
-        let about: About = serde_json::from_str(&read_text(&path)?).map_err(|e| Error::format(&path, e.to_string()))?;
+        let about: About = serde_json::from_str(&read_text(&path)?)
+            .map_err(|e| Error::format(&path, e.to_string()))?;
         if about.schema != SCHEMA {
-            return Err(Error::format(&path, format!("schema {}, expected {SCHEMA}", about.schema)));
+            return Err(Error::format(
+                &path,
+                format!("schema {}, expected {SCHEMA}", about.schema),
+            ));
         }
-        about.session.check().map_err(|e| Error::format(&path, e.to_string()))?;
+        about
+            .session
+            .check()
+            .map_err(|e| Error::format(&path, e.to_string()))?;
         let path = folder.join(TASK);
         let task = match fs::symlink_metadata(&path) {
-            Ok(_) => Some(Task::parse(&read_text(&path)?).map_err(|why| Error::format(&path, why))?),
+            Ok(_) => {
+                Some(Task::parse(&read_text(&path)?).map_err(|why| Error::format(&path, why))?)
+            }
             Err(_) => None,
         };
         let path = folder.join(EVENTS);
         check_size(&path, FILE_BYTES_MAX)?;
         let mut events = Vec::new();
         let extent = log::read(&path, Tail::Drop, |event| events.push(event))?;
-        Ok(Self { about, events, extent, task, timing: read_timing(&folder.join(TIMING))?, folder: folder.to_path_buf() })
+        Ok(Self {
+            about,
+            events,
+            extent,
+            task,
+            timing: read_timing(&folder.join(TIMING))?,
+            folder: folder.to_path_buf(),
+        })
     }
 
     /// Whether the session came to its end.
@@ -71,20 +90,36 @@ impl Recorded {
 
     /// Frames looked at per second.
     pub fn fps(&self) -> f64 {
-        self.events.iter().find_map(|e| if let Event::Session { fps, .. } = e { Some(*fps) } else { None }).unwrap_or_default()
+        self.events
+            .iter()
+            .find_map(|e| {
+                if let Event::Session { fps, .. } = e {
+                    Some(*fps)
+                } else {
+                    None
+                }
+            })
+            .unwrap_or_default()
     }
 
     /// The picture of a frame, if it was kept and can be read.
     pub fn picture(&self, frame: FrameIdx) -> Option<Arc<Picture>> {
         let path = frame_path(&self.folder, frame);
         check_size(&path, PICTURE_BYTES_MAX).ok()?;
-        let mut reader = image::ImageReader::with_format(BufReader::new(File::open(path).ok()?), image::ImageFormat::Jpeg);
+        let mut reader = image::ImageReader::with_format(
+            BufReader::new(File::open(path).ok()?),
+            image::ImageFormat::Jpeg,
+        );
         let mut limits = image::Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(SIDE_MAX), Some(SIDE_MAX));
         limits.max_alloc = Some(PICTURE_BYTES_MAX);
         reader.limits(limits);
         let rgb = reader.decode().ok()?.into_rgb8();
-        Some(Arc::new(Picture { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() }))
+        Some(Arc::new(Picture {
+            width: rgb.width(),
+            height: rgb.height(),
+            rgb: rgb.into_raw(),
+        }))
     }
 }
 
@@ -93,9 +128,16 @@ fn read_timing(path: &Path) -> Result<HashMap<FrameIdx, (Record, Stages)>> {
         return Ok(HashMap::new());
     }
     let bytes = read_bounded(path)?;
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let whole = bytes
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
     let mut timing = HashMap::new();
-    for (i, line) in bytes[..whole].split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+    for (i, line) in bytes[..whole]
+        .split(|b| *b == b'\n')
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+    {
         let bad = |why: String| Error::format(path, format!("line {}: {why}", i + 1));
         let record: Record = serde_json::from_slice(line).map_err(|e| bad(e.to_string()))?;
         timing.insert(record.frame, (record, record.stages().map_err(bad)?));
@@ -116,14 +158,19 @@ pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     check_size(path, FILE_BYTES_MAX)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    file.take(FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io(path))?;
     Ok(bytes)
 }
 
 fn check_size(path: &Path, bytes_max: u64) -> Result<()> {
     let bytes = check_plain(path)?;
     if bytes > bytes_max {
-        return Err(Error::format(path, format!("{bytes} bytes; at most {bytes_max}")));
+        return Err(Error::format(
+            path,
+            format!("{bytes} bytes; at most {bytes_max}"),
+        ));
     }
     Ok(())
 }
@@ -134,7 +181,11 @@ fn check_size(path: &Path, bytes_max: u64) -> Result<()> {
 /// Missing; a link, a folder, a pipe.
 pub fn check_plain(path: &Path) -> Result<u64> {
     let metadata = fs::symlink_metadata(path).map_err(Error::io(path))?;
-    if metadata.is_file() { Ok(metadata.len()) } else { Err(Error::format(path, "no plain file")) }
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(Error::format(path, "no plain file"))
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +197,10 @@ mod tests {
     use crate::units::{MediaTime, Prob, Threshold};
 
     fn about() -> About {
-        let used = |name: &str| Used { name: name.into(), sha256: "ab".into() };
+        let used = |name: &str| Used {
+            name: name.into(),
+            sha256: "ab".into(),
+        };
         About {
             schema: SCHEMA,
             proact: "0".into(),
@@ -163,7 +217,12 @@ mod tests {
     }
 
     fn events() -> Vec<Event> {
-        let gate = GateInfo { kind: "head".into(), threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
+        let gate = GateInfo {
+            kind: "head".into(),
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
         let session = Event::Session {
             schema: 1,
             model: String::new(),
@@ -171,11 +230,27 @@ mod tests {
             goal: String::new(),
             steps: vec![],
             fps: 2.0,
-            gates: GatesInfo { speak: gate.clone(), dst_update: gate },
+            gates: GatesInfo {
+                speak: gate.clone(),
+                dst_update: gate,
+            },
             context: Default::default(),
         };
-        let frame = |i| Event::Frame { frame: FrameIdx(i), at: MediaTime(i as f64), speak: Prob(0.1), dst_update: Prob(0.1) };
-        vec![session, frame(0), frame(1), Event::End { frames: 2, steps: vec![] }]
+        let frame = |i| Event::Frame {
+            frame: FrameIdx(i),
+            at: MediaTime(i as f64),
+            speak: Prob(0.1),
+            dst_update: Prob(0.1),
+        };
+        vec![
+            session,
+            frame(0),
+            frame(1),
+            Event::End {
+                frames: 2,
+                steps: vec![],
+            },
+        ]
     }
 
     fn recorded() -> (tempfile::TempDir, PathBuf) {
@@ -191,8 +266,14 @@ mod tests {
     fn what_is_recorded_is_read_back_and_nothing_is_overwritten() {
         let (_dir, folder) = recorded();
         let found = Recorded::open(&folder).unwrap();
-        assert_eq!((found.about, found.events, found.extent.cut), (about(), events(), false));
-        let why = Recorder::create(&folder, &about(), None, false).err().unwrap().to_string();
+        assert_eq!(
+            (found.about, found.events, found.extent.cut),
+            (about(), events(), false)
+        );
+        let why = Recorder::create(&folder, &about(), None, false)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(why.contains("not empty"), "{why}");
     }
 
@@ -234,8 +315,13 @@ mod tests {
             let why = Recorded::open(&folder).err().expect(word).to_string();
             assert!(why.contains(word), "{why} does not say {word}");
         };
-        let write = |name: &'static str, text: &'static [u8]| move |folder: &Path| fs::write(folder.join(name), text).unwrap();
-        case(&|folder| fs::remove_file(folder.join(ABOUT)).unwrap(), "no recorded session");
+        let write = |name: &'static str, text: &'static [u8]| {
+            move |folder: &Path| fs::write(folder.join(name), text).unwrap()
+        };
+        case(
+            &|folder| fs::remove_file(folder.join(ABOUT)).unwrap(),
+            "no recorded session",
+        );
         case(&write(ABOUT, b"{}"), "missing field");
         case(&write(ABOUT, b"\xff"), ABOUT);
         case(&write(EVENTS, b""), "empty");
@@ -245,10 +331,40 @@ mod tests {
 "#;
         case(&write(TIMING, times), "line 1: decode_ms is");
         case(&write(TASK, b"goal = 1"), TASK);
-        case(&|f| fs::write(f.join(ABOUT), serde_json::to_string(&About { schema: 9, ..about() }).unwrap()).unwrap(), "schema 9");
-        let bad = About { session: SessionConfig { fps: -1.0, ..SessionConfig::default() }, ..about() };
-        case(&|f| fs::write(f.join(ABOUT), serde_json::to_string(&bad).unwrap()).unwrap(), "fps");
-        case(&|f| File::create(f.join(EVENTS)).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap(), "at most");
+        case(
+            &|f| {
+                fs::write(
+                    f.join(ABOUT),
+                    serde_json::to_string(&About {
+                        schema: 9,
+                        ..about()
+                    })
+                    .unwrap(),
+                )
+                .unwrap()
+            },
+            "schema 9",
+        );
+        let bad = About {
+            session: SessionConfig {
+                fps: -1.0,
+                ..SessionConfig::default()
+            },
+            ..about()
+        };
+        case(
+            &|f| fs::write(f.join(ABOUT), serde_json::to_string(&bad).unwrap()).unwrap(),
+            "fps",
+        );
+        case(
+            &|f| {
+                File::create(f.join(EVENTS))
+                    .unwrap()
+                    .set_len(FILE_BYTES_MAX + 1)
+                    .unwrap()
+            },
+            "at most",
+        );
         #[cfg(unix)]
         case(
             &|f| {
@@ -264,7 +380,9 @@ mod tests {
         let (_dir, folder) = recorded();
         fs::create_dir(folder.join(FRAMES)).unwrap();
         let mut bytes = Vec::new();
-        image::codecs::jpeg::JpegEncoder::new(&mut bytes).encode(&[9; 12], 2, 2, image::ExtendedColorType::Rgb8).unwrap();
+        image::codecs::jpeg::JpegEncoder::new(&mut bytes)
+            .encode(&[9; 12], 2, 2, image::ExtendedColorType::Rgb8)
+            .unwrap();
         fs::write(frame_path(&folder, FrameIdx(0)), &bytes).unwrap();
         fs::write(frame_path(&folder, FrameIdx(1)), &bytes[..bytes.len() / 2]).unwrap();
         let found = Recorded::open(&folder).unwrap();

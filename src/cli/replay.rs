@@ -76,13 +76,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         open: Box::new(move |settings, loaded, _| {
             let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
             if args.blind {
-                opened = Box::new(Blind { source: opened, nothing: vec![0.0; loaded.frame_width].into() });
+                opened = Box::new(Blind {
+                    source: opened,
+                    nothing: vec![0.0; loaded.frame_width].into(),
+                });
             }
             if !args.realtime {
                 return Ok(opened);
             }
             let start = Instant::now();
-            Ok(Box::new(Paced::new(opened, LATE_S, move || start.elapsed().as_secs_f64())))
+            Ok(Box::new(Paced::new(opened, LATE_S, move || {
+                start.elapsed().as_secs_f64()
+            })))
         }),
         pictures: Pictures::default(),
         realtime: args.realtime,
@@ -117,7 +122,12 @@ impl Source for Blind {
 ///
 /// # Errors
 /// The source or the words cannot be read.
-pub fn open(path: &Path, input: Option<&Path>, settings: &Settings, loaded: &Loaded) -> anyhow::Result<Box<dyn Source>> {
+pub fn open(
+    path: &Path,
+    input: Option<&Path>,
+    settings: &Settings,
+    loaded: &Loaded,
+) -> anyhow::Result<Box<dyn Source>> {
     open_at(path, None, input, settings, loaded)
 }
 
@@ -128,13 +138,22 @@ fn open_at(
     settings: &Settings,
     loaded: &Loaded,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let options = OpenOptions { fps: settings.fps, images_fps, tokens_per_frame: loaded.config.tokens_per_frame };
+    let options = OpenOptions {
+        fps: settings.fps,
+        images_fps,
+        tokens_per_frame: loaded.config.tokens_per_frame,
+    };
     let source = sources::open(path, &options)?;
-    let Some(input) = input else { return Ok(source) };
+    let Some(input) = input else {
+        return Ok(source);
+    };
     Ok(Box::new(Merged::new(source, sources::read_inputs(input)?)))
 }
 
 /// What the header calls a source: the name, not the path.
 pub fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }

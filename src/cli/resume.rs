@@ -40,12 +40,19 @@ impl Past {
                 "" => format!("the camera `{}`", used.name),
                 sha256 => format!("`{}` with SHA-256 {sha256}", used.name),
             };
-            let why = format!("the session was recorded from {}, not from {}", named(wanted), named(&found));
+            let why = format!(
+                "the session was recorded from {}, not from {}",
+                named(wanted),
+                named(&found)
+            );
             return Err(Error::format(folder, why).into());
         }
         let fps = recorded.fps();
         if let Some(asked) = fps_flag.filter(|asked| *asked != fps) {
-            return Err(Usage(format!("--fps {asked}: the session was recorded at {fps} frames a second")).into());
+            return Err(Usage(format!(
+                "--fps {asked}: the session was recorded at {fps} frames a second"
+            ))
+            .into());
         }
         settings.fps = fps;
         Ok(Self { recorder, recorded })
@@ -54,14 +61,22 @@ impl Past {
     /// Where a camera's frames go on: the time of the last event, and the number of the next frame.
     pub fn behind(&self) -> (MediaTime, FrameIdx) {
         let (last_frame, last_at) = last(&self.recorded.events);
-        (last_at, last_frame.map_or(FrameIdx(0), |last| FrameIdx(last.0 + 1)))
+        (
+            last_at,
+            last_frame.map_or(FrameIdx(0), |last| FrameIdx(last.0 + 1)),
+        )
     }
 
     /// The rest of the source, and the last frames before it, `kept` at most.
     ///
     /// # Errors
     /// The source is broken; [`Interrupted`] when the person has left meanwhile.
-    pub fn rest_of(&self, source: Box<dyn Source>, kept: usize, controls: &Controls) -> anyhow::Result<(Rest, Vec<Frame>)> {
+    pub fn rest_of(
+        &self,
+        source: Box<dyn Source>,
+        kept: usize,
+        controls: &Controls,
+    ) -> anyhow::Result<(Rest, Vec<Frame>)> {
         Rest::behind(last(&self.recorded.events), source, kept, controls)
     }
 }
@@ -96,14 +111,17 @@ impl Rest {
                 return Err(Interrupted.into());
             }
             match source.next()? {
-                Poll::Ready(Input::Frame(frame)) if frame.at < last_at || last_frame.is_some_and(|last| frame.idx <= last) => {
+                Poll::Ready(Input::Frame(frame))
+                    if frame.at < last_at || last_frame.is_some_and(|last| frame.idx <= last) =>
+                {
                     seen.push_back(frame);
                     if seen.len() > kept {
                         seen.pop_front();
                     }
                 }
                 // Words and hands up to the break stand in the log.
-                Poll::Ready(input) if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
+                Poll::Ready(input)
+                    if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
                 Poll::Pending => {}
                 Poll::Ready(input) => break Some(input),
                 Poll::End => break None,
@@ -150,7 +168,11 @@ mod tests {
             if self.0 == 100 {
                 self.1.interrupt();
             }
-            Ok(Poll::Ready(Input::Frame(Frame { idx: FrameIdx(self.0), at: MediaTime(self.0 as f64), content: Content::Features([].into()) })))
+            Ok(Poll::Ready(Input::Frame(Frame {
+                idx: FrameIdx(self.0),
+                at: MediaTime(self.0 as f64),
+                content: Content::Features([].into()),
+            })))
         }
     }
 
@@ -159,11 +181,21 @@ mod tests {
         let behind = |last_at: f64| {
             let controls = Controls::new();
             let source = Box::new(Endless(0, controls.clone()));
-            Rest::behind((Some(FrameIdx(last_at as u64)), MediaTime(last_at)), source, 3, &controls)
+            Rest::behind(
+                (Some(FrameIdx(last_at as u64)), MediaTime(last_at)),
+                source,
+                3,
+                &controls,
+            )
         };
         let (mut rest, seen) = behind(50.0).unwrap();
-        assert_eq!(seen.iter().map(|f| f.idx.0).collect::<Vec<_>>(), [48, 49, 50]);
-        assert!(matches!(rest.next().unwrap(), Poll::Ready(Input::Frame(frame)) if frame.idx.0 == 51));
+        assert_eq!(
+            seen.iter().map(|f| f.idx.0).collect::<Vec<_>>(),
+            [48, 49, 50]
+        );
+        assert!(
+            matches!(rest.next().unwrap(), Poll::Ready(Input::Frame(frame)) if frame.idx.0 == 51)
+        );
         assert!(behind(1e9).is_err_and(|why| why.is::<Interrupted>()));
     }
 }

@@ -12,7 +12,9 @@ use super::engine::{self, Job, Origin, Pictures};
 use super::flags::RunFlags;
 use super::locate;
 use super::record_video::RecordedOnTheWay;
-use crate::sources::camera::{Backend, CameraSource, Choice, Clock, Found, Mounting, Native, Pixels, Starter, Threads, Wanted};
+use crate::sources::camera::{
+    Backend, CameraSource, Choice, Clock, Found, Mounting, Native, Pixels, Starter, Threads, Wanted,
+};
 use crate::sources::{self, Merged};
 use crate::stream::Source;
 use crate::tui::Mode;
@@ -86,13 +88,21 @@ impl CameraFlags {
 
     /// How it hangs.
     pub fn mounting(&self) -> Mounting {
-        Mounting { mirror: self.mirror, quarters: self.rotate.parse::<u16>().map_or(0, |degrees| (degrees / 90) as u8) }
+        Mounting {
+            mirror: self.mirror,
+            quarters: self
+                .rotate
+                .parse::<u16>()
+                .map_or(0, |degrees| (degrees / 90) as u8),
+        }
     }
 }
 
 /// Reads `--pixels`.
 fn parse_pixels(text: &str) -> Result<Pixels, String> {
-    let named = Pixels::ALL.into_iter().find(|pixels| pixels.word().eq_ignore_ascii_case(text));
+    let named = Pixels::ALL
+        .into_iter()
+        .find(|pixels| pixels.word().eq_ignore_ascii_case(text));
     named.ok_or_else(|| format!("`{text}`: expected mjpeg, yuyv, nv12, rgb, bgr or gray"))
 }
 
@@ -126,20 +136,43 @@ pub fn clock() -> Clock {
 pub fn find(backend: &dyn Backend, wanted: &Wanted) -> anyhow::Result<Found> {
     let found = backend.list()?;
     let fitting = wanted.choice.among(&found)?;
-    let sends = |camera: &&&Found| backend.formats(camera).is_ok_and(|formats| !formats.is_empty());
+    let sends = |camera: &&&Found| {
+        backend
+            .formats(camera)
+            .is_ok_and(|formats| !formats.is_empty())
+    };
     // One that cannot be asked now may be asked later; why not is said when it is opened.
-    Ok((*fitting.iter().find(sends).or(fitting.first()).ok_or_else(|| anyhow!("no camera"))?).clone())
+    Ok((*fitting
+        .iter()
+        .find(sends)
+        .or(fitting.first())
+        .ok_or_else(|| anyhow!("no camera"))?)
+    .clone())
 }
 
 /// A camera whose device is open.
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open(camera: &Found, flags: &CameraFlags, settings: &Settings, clock: Clock) -> anyhow::Result<CameraSource> {
-    let wanted = Wanted { choice: Choice::Index(camera.index), ..flags.wanted() };
+pub fn open(
+    camera: &Found,
+    flags: &CameraFlags,
+    settings: &Settings,
+    clock: Clock,
+) -> anyhow::Result<CameraSource> {
+    let wanted = Wanted {
+        choice: Choice::Index(camera.index),
+        ..flags.wanted()
+    };
     let mut threads = Threads::new(Arc::new(Native), wanted, settings.camera, clock.clone());
     threads.settle_on(camera.clone());
-    let source = CameraSource::new(Box::new(threads), settings.fps, settings.camera, flags.mounting(), clock)?;
+    let source = CameraSource::new(
+        Box::new(threads),
+        settings.fps,
+        settings.camera,
+        flags.mounting(),
+        clock,
+    )?;
     loop {
         match source.first_word() {
             Some(Ok(format)) => {
@@ -176,7 +209,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             if let Some(path) = &video {
                 source = Box::new(RecordedOnTheWay::new(source, path, settings.fps)?);
             }
-            let Some(input) = &input else { return Ok(source) };
+            let Some(input) = &input else {
+                return Ok(source);
+            };
             Ok(Box::new(Merged::new(source, sources::read_inputs(input)?)))
         }),
         pictures: Pictures::default(),

@@ -84,17 +84,28 @@ pub struct Args {
 
 /// Reads `WIDTHxHEIGHT`.
 pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let sides = text
+        .split_once('x')
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     sides.ok_or_else(|| format!("`{text}`: expected WIDTHxHEIGHT, for example 320x240"))
 }
 
 /// Letters and digits in lower case: recipes are compared by these.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
-    let wanted = |id: &str, recipe: &str| args.only.is_empty() || args.only.iter().any(|o| o == id || plain(o) == plain(recipe));
+    let wanted = |id: &str, recipe: &str| {
+        args.only.is_empty()
+            || args
+                .only
+                .iter()
+                .any(|o| o == id || plain(o) == plain(recipe))
+    };
     let mut all = Vec::new();
     if let Some(folder) = &args.captaincook4d {
         all.extend(captaincook4d::read(folder, &wanted)?);
@@ -106,14 +117,20 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
         }
     }
     for only in &args.only {
-        if !all.iter().any(|t| *only == t.id || plain(only) == plain(&t.task.goal)) {
+        if !all
+            .iter()
+            .any(|t| *only == t.id || plain(only) == plain(&t.task.goal))
+        {
             bail!("--only {only}: no recording and no recipe of that name");
         }
     }
     let mut ids: Vec<&str> = all.iter().map(|t| t.id.as_str()).collect();
     ids.sort_unstable();
     if let Some(twice) = ids.windows(2).find(|w| w[0] == w[1]) {
-        bail!("two timelines are called `{}`: their folders would be the same", twice[0]);
+        bail!(
+            "two timelines are called `{}`: their folders would be the same",
+            twice[0]
+        );
     }
     all.truncate(args.limit.unwrap_or(usize::MAX));
     for timeline in &mut all {
@@ -124,7 +141,9 @@ fn timelines(args: &Args) -> anyhow::Result<Vec<Timeline>> {
     for timeline in &mut all {
         timeline.conditions.extend(&args.condition);
     }
-    let again: Vec<Timeline> = (1..args.renderings).flat_map(|n| all.iter().map(move |t| t.again(n))).collect();
+    let again: Vec<Timeline> = (1..args.renderings)
+        .flat_map(|n| all.iter().map(move |t| t.again(n)))
+        .collect();
     all.extend(again);
     Ok(all)
 }
@@ -139,13 +158,24 @@ struct Work {
 
 impl Work {
     fn new(folder: PathBuf, timelines: &[Timeline], seed: u64, speed: f64) -> anyhow::Result<Self> {
-        let episodes = timelines.iter().map(|t| Episode::new(t, seed, speed)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { folder, episodes, part: None })
+        let episodes = timelines
+            .iter()
+            .map(|t| Episode::new(t, seed, speed))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            folder,
+            episodes,
+            part: None,
+        })
     }
 }
 
 /// Size and rate of a suite's videos.
-const SUITE_FORMAT: Format = Format { width: 192, height: 144, fps: 4.0 };
+const SUITE_FORMAT: Format = Format {
+    width: 192,
+    height: 144,
+    fps: 4.0,
+};
 
 fn works(args: &Args) -> anyhow::Result<Vec<Work>> {
     let Some(recordings) = args.captaincook4d.as_ref().filter(|_| args.suite) else {
@@ -154,13 +184,23 @@ fn works(args: &Args) -> anyhow::Result<Vec<Work>> {
             bail!("no timelines: nothing to render");
         }
         let mut work = Work::new(args.out.clone(), &timelines, args.seed, args.speed)?;
-        work.episodes.iter_mut().for_each(|episode| episode.fixed_camera = args.fixed_camera);
+        work.episodes
+            .iter_mut()
+            .for_each(|episode| episode.fixed_camera = args.fixed_camera);
         return Ok(vec![work]);
     };
     let parts = suite::parts(&captaincook4d::read(recordings, &|_, _| true)?)?;
     let of = |part: suite::Part| {
-        let work = Work::new(args.out.join(&part.folder), &part.timelines, part.seed, part.speed)?;
-        Ok(Work { part: Some((part.folder, part.about)), ..work })
+        let work = Work::new(
+            args.out.join(&part.folder),
+            &part.timelines,
+            part.seed,
+            part.speed,
+        )?;
+        Ok(Work {
+            part: Some((part.folder, part.about)),
+            ..work
+        })
     };
     parts.into_iter().map(of).collect()
 }
@@ -170,7 +210,15 @@ fn works(args: &Args) -> anyhow::Result<Vec<Work>> {
 /// # Errors
 /// Unreadable timelines, settings out of range, a folder that cannot be written, Ctrl-C.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let format = if args.suite { SUITE_FORMAT } else { Format { width: args.size.0, height: args.size.1, fps: args.fps } };
+    let format = if args.suite {
+        SUITE_FORMAT
+    } else {
+        Format {
+            width: args.size.0,
+            height: args.size.1,
+            fps: args.fps,
+        }
+    };
     video::check_format(format.width, format.height, format.fps)?;
     let works = works(&args)?;
     for work in &works {
@@ -179,26 +227,42 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("Ctrl-C handler")?;
-    let all: Vec<(&Path, &Episode)> = works.iter().flat_map(|w| w.episodes.iter().map(|e| (w.folder.as_path(), e))).collect();
+    let all: Vec<(&Path, &Episode)> = works
+        .iter()
+        .flat_map(|w| w.episodes.iter().map(|e| (w.folder.as_path(), e)))
+        .collect();
     let bar = ProgressBar::new(all.iter().map(|(_, e)| folder::frames(e, format)).sum());
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames  {per_sec}  {eta} left  {msg}")?);
-    let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
-    all.par_iter().try_for_each(|(folder, episode)| -> anyhow::Result<()> {
-        let outcome = folder::write(folder, episode, format, &stop, &|| bar.inc(1))?;
-        counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if outcome == Outcome::Kept {
-            bar.inc(folder::frames(episode, format));
-        }
-        bar.set_message(episode.id.clone());
-        Ok(())
-    })?;
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} frames  {per_sec}  {eta} left  {msg}",
+    )?);
+    let counts = [
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    ];
+    all.par_iter()
+        .try_for_each(|(folder, episode)| -> anyhow::Result<()> {
+            let outcome = folder::write(folder, episode, format, &stop, &|| bar.inc(1))?;
+            counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+            if outcome == Outcome::Kept {
+                bar.inc(folder::frames(episode, format));
+            }
+            bar.set_message(episode.id.clone());
+            Ok(())
+        })?;
     bar.finish_and_clear();
     let [written, kept, stopped] = counts.map(AtomicUsize::into_inner);
     println!("{written} written, {kept} kept, in {}", args.out.display());
     if stopped > 0 {
-        bail!("interrupted: {stopped} episodes were not finished; the same command goes on with them");
+        bail!(
+            "interrupted: {stopped} episodes were not finished; the same command goes on with them"
+        );
     }
-    if args.suite { list_suite(&args.out, &works) } else { Ok(()) }
+    if args.suite {
+        list_suite(&args.out, &works)
+    } else {
+        Ok(())
+    }
 }
 
 /// What a part of a suite holds.
@@ -218,14 +282,20 @@ struct Listed<'a> {
 fn list_suite(out: &Path, works: &[Work]) -> anyhow::Result<()> {
     let mut parts = Vec::new();
     for work in works {
-        let Some((part, about)) = &work.part else { continue };
+        let Some((part, about)) = &work.part else {
+            continue;
+        };
         let mut ids: Vec<&str> = work.episodes.iter().map(|e| e.id.as_str()).collect();
         ids.sort_unstable();
         let (mut annotations, mut videos) = (Sha256::new(), Sha256::new());
         for id in ids {
             for file in [folder::ANNOTATION, folder::TASK, folder::VIDEO] {
                 let path = work.folder.join(id).join(file);
-                let hash = if file == folder::VIDEO { &mut videos } else { &mut annotations };
+                let hash = if file == folder::VIDEO {
+                    &mut videos
+                } else {
+                    &mut annotations
+                };
                 hash.update(std::fs::read(&path).with_context(|| path.display().to_string())?);
             }
         }
@@ -239,12 +309,23 @@ fn list_suite(out: &Path, works: &[Work]) -> anyhow::Result<()> {
             videos_sha256: format!("{:x}", videos.finalize()),
         });
     }
-    println!("suite {}\n{:18} {:>10} {:>7}  annotations  videos", suite::SUITE_VERSION, "part", "recordings", "hours");
+    println!(
+        "suite {}\n{:18} {:>10} {:>7}  annotations  videos",
+        suite::SUITE_VERSION,
+        "part",
+        "recordings",
+        "hours"
+    );
     for p in &parts {
-        println!("{:18} {:>10} {:>7.3}  {:.11}  {:.11}  {}", p.part, p.recordings, p.hours, p.annotations_sha256, p.videos_sha256, p.about);
+        println!(
+            "{:18} {:>10} {:>7.3}  {:.11}  {:.11}  {}",
+            p.part, p.recordings, p.hours, p.annotations_sha256, p.videos_sha256, p.about
+        );
     }
     let path = out.join("suite.json");
-    let text = serde_json::to_string_pretty(&serde_json::json!({"suite": suite::SUITE_VERSION, "parts": parts}))?;
+    let text = serde_json::to_string_pretty(
+        &serde_json::json!({"suite": suite::SUITE_VERSION, "parts": parts}),
+    )?;
     std::fs::write(&path, text + "\n").with_context(|| path.display().to_string())
 }
 
@@ -255,13 +336,24 @@ mod tests {
     #[test]
     fn sizes_are_read_strictly() {
         assert_eq!(parse_size("192x144"), Ok((192, 144)));
-        for bad in ["", "192", "192x", "x144", "192x-4", "192x144x3", "192 x 144"] {
+        for bad in [
+            "",
+            "192",
+            "192x",
+            "x144",
+            "192x-4",
+            "192x144x3",
+            "192 x 144",
+        ] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn recipes_are_compared_without_spaces_and_case() {
-        assert_eq!(plain("Tomato Mozzarella Salad"), plain("tomatomozzarellasalad"));
+        assert_eq!(
+            plain("Tomato Mozzarella Salad"),
+            plain("tomatomozzarellasalad")
+        );
     }
 }

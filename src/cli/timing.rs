@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
-use crate::tui::Stage;
 use crate::stream::log::AT_S_MAX;
+use crate::tui::Stage;
 use crate::units::{FrameIdx, MediaTime};
 
 /// Frames that the moving means look back on: five seconds at two frames a second.
@@ -81,10 +81,15 @@ impl Record {
         // Bounded, so that the times of all frames can be summed.
         let time = |name: &str, ms: f64| match Duration::try_from_secs_f64(ms / 1e3) {
             Ok(time) if time.as_secs_f64() <= AT_S_MAX => Ok(time),
-            _ => Err(format!("{name} is {ms}, expected milliseconds, at most a year")),
+            _ => Err(format!(
+                "{name} is {ms}, expected milliseconds, at most a year"
+            )),
         };
         if !(self.clock_s.is_finite() && self.lag_s.is_finite()) {
-            return Err(format!("clock_s is {}, lag_s is {}; expected seconds", self.clock_s, self.lag_s));
+            return Err(format!(
+                "clock_s is {}, lag_s is {}; expected seconds",
+                self.clock_s, self.lag_s
+            ));
         }
         Ok(Stages {
             decode: time("decode_ms", self.decode_ms)?,
@@ -193,7 +198,9 @@ impl Meter {
 
     /// Seconds of the recording per second of work, over all frames.
     pub fn realtime_factor(&self) -> f64 {
-        let Some(first) = self.first_at else { return 0.0 };
+        let Some(first) = self.first_at else {
+            return 0.0;
+        };
         ratio(self.last_at.seconds() - first.seconds(), self.all.total())
     }
 
@@ -216,12 +223,25 @@ fn ms(time: Duration) -> f64 {
 }
 
 fn ratio(amount: f64, time: Duration) -> f64 {
-    if time.is_zero() { 0.0 } else { amount / time.as_secs_f64() }
+    if time.is_zero() {
+        0.0
+    } else {
+        amount / time.as_secs_f64()
+    }
 }
 
 fn means(sum: &Stages, frames: u64) -> Vec<Stage> {
-    let mean = |time: Duration| if frames == 0 { 0.0 } else { time.as_secs_f64() * 1e3 / frames as f64 };
-    let stage = |name, time| Stage { name, mean_ms: mean(time) };
+    let mean = |time: Duration| {
+        if frames == 0 {
+            0.0
+        } else {
+            time.as_secs_f64() * 1e3 / frames as f64
+        }
+    };
+    let stage = |name, time| Stage {
+        name,
+        mean_ms: mean(time),
+    };
     vec![
         stage("decode", sum.decode),
         stage("encode", sum.encode),
@@ -239,7 +259,10 @@ pub struct Timed<M> {
 impl<M> Timed<M> {
     /// Measures every call of `model`.
     pub fn new(model: M, meter: &Shared) -> Self {
-        Self { model, meter: meter.clone() }
+        Self {
+            model,
+            meter: meter.clone(),
+        }
     }
 }
 
@@ -318,12 +341,18 @@ impl Lines {
     /// # Errors
     /// It cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        Ok(Self::of_file(File::create(path).map_err(Error::io(path))?, path))
+        Ok(Self::of_file(
+            File::create(path).map_err(Error::io(path))?,
+            path,
+        ))
     }
 
     /// A file that is open already; writing goes on where it stands.
     pub fn of_file(file: File, path: &Path) -> Self {
-        Self { path: path.to_path_buf(), out: file }
+        Self {
+            path: path.to_path_buf(),
+            out: file,
+        }
     }
 
     /// Adds a record.
@@ -331,7 +360,10 @@ impl Lines {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
-        let fail = |source: std::io::Error| Error::Io { path: self.path.clone(), source };
+        let fail = |source: std::io::Error| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
         let mut line = serde_json::to_vec(record).map_err(|e| fail(e.into()))?;
         line.push(b'\n');
         self.out.write_all(&line).map_err(fail)
@@ -347,9 +379,23 @@ mod tests {
         let mut meter = Meter::default();
         for i in 0..30u64 {
             meter.now.encode = Duration::from_millis(if i < 20 { 100 } else { 50 });
-            meter.end_frame(Decided { at: MediaTime(i as f64 / 2.0), ..Decided::default() }, &mut []).unwrap();
+            meter
+                .end_frame(
+                    Decided {
+                        at: MediaTime(i as f64 / 2.0),
+                        ..Decided::default()
+                    },
+                    &mut [],
+                )
+                .unwrap();
         }
-        assert_eq!(meter.recent_stages()[1], Stage { name: "encode", mean_ms: 50.0 });
+        assert_eq!(
+            meter.recent_stages()[1],
+            Stage {
+                name: "encode",
+                mean_ms: 50.0
+            }
+        );
         assert!((meter.frames_per_s() - 20.0).abs() < 1e-9);
         // 14.5 seconds of recording in 2.5 seconds of work.
         assert!((meter.realtime_factor() - 5.8).abs() < 1e-9);
@@ -363,7 +409,14 @@ mod tests {
         let mut lines = [Lines::create(&path).unwrap()];
         let mut meter = Meter::default();
         meter.now.decode = Duration::from_micros(1500);
-        let done = Decided { frame: FrameIdx(7), at: MediaTime(3.5), clock_s: 1.25, lag_s: 0.5, memory_tokens: 99, process_bytes: Some(4096) };
+        let done = Decided {
+            frame: FrameIdx(7),
+            at: MediaTime(3.5),
+            clock_s: 1.25,
+            lag_s: 0.5,
+            memory_tokens: 99,
+            process_bytes: Some(4096),
+        };
         meter.end_frame(done, &mut lines).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let wanted = "{\"frame\":7,\"at\":3.5,\"decode_ms\":1.5,\"encode_ms\":0.0,\"extend_ms\":0.0,\"generate_ms\":0.0,\"total_ms\":1.5,\
@@ -371,8 +424,20 @@ mod tests {
         assert_eq!(text, wanted);
         let record: Record = serde_json::from_str(text.trim()).unwrap();
         assert_eq!(record.stages().unwrap().decode, Duration::from_micros(1500));
-        let why = Record { encode_ms: -1.0, ..record }.stages().unwrap_err();
+        let why = Record {
+            encode_ms: -1.0,
+            ..record
+        }
+        .stages()
+        .unwrap_err();
         assert!(why.contains("encode_ms is -1"), "{why}");
-        assert!(Record { decode_ms: 1e300, ..record }.stages().is_err());
+        assert!(
+            Record {
+                decode_ms: 1e300,
+                ..record
+            }
+            .stages()
+            .is_err()
+        );
     }
 }

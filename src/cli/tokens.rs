@@ -76,11 +76,17 @@ mod tests {
         let path = dir.path().join("tokens.jsonl");
         let file = TokenFile::create(&path).unwrap();
         let mut tap = file.tap();
-        tap(Fed::Read(&[Slot::Token(TokenId(7)), Slot::Token(TokenId(8))]));
+        tap(Fed::Read(&[
+            Slot::Token(TokenId(7)),
+            Slot::Token(TokenId(8)),
+        ]));
         tap(Fed::Rewind(1));
         tap(Fed::Evict(2..5));
         file.close().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "{\"read\":[7,8]}\n{\"rewind\":1}\n{\"evict\":[2,5]}\n");
+        assert_eq!(
+            text,
+            "{\"read\":[7,8]}\n{\"rewind\":1}\n{\"evict\":[2,5]}\n"
+        );
     }
 }

@@ -61,13 +61,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let controls = Controls::new();
     signals::watch(&controls)?;
     let mut progress = Progress::new(&config.work, controls)?;
-    let job = stages::Job { config: &config, threads, device: &device };
+    let job = stages::Job {
+        config: &config,
+        threads,
+        device: &device,
+    };
     let outcome = all(&job, &mut progress);
     progress.close();
     match outcome? {
         Outcome::Finished => Ok(()),
         Outcome::Stopped => {
-            eprintln!("stopped; `proact train {}` goes on from here", args.config.display());
+            eprintln!(
+                "stopped; `proact train {}` goes on from here",
+                args.config.display()
+            );
             Err(exit::Interrupted.into())
         }
     }
@@ -93,7 +100,9 @@ fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome
     if stages::assistant(job, &episodes, &tokenizer, progress)? == Outcome::Stopped {
         return Ok(Outcome::Stopped);
     }
-    let Some(found) = tune::gates(job, &episodes, progress)? else { return Ok(Outcome::Stopped) };
+    let Some(found) = tune::gates(job, &episodes, progress)? else {
+        return Ok(Outcome::Stopped);
+    };
     export::assistant(job, Some(found))?;
     progress.say(&format!("finished: {}", job.config.output.display()));
     Ok(Outcome::Finished)
@@ -102,10 +111,15 @@ fn all(job: &stages::Job<'_>, progress: &mut Progress) -> anyhow::Result<Outcome
 fn device(name: &str) -> anyhow::Result<Device> {
     match name.split_once(':') {
         None if name == "cpu" => Ok(Device::Cpu),
-        None if name == "metal" => Device::new_metal(0).context("--device metal: build with `--features metal` on a Mac"),
+        None if name == "metal" => {
+            Device::new_metal(0).context("--device metal: build with `--features metal` on a Mac")
+        }
         Some(("cuda", index)) => {
-            let index = index.parse().with_context(|| format!("--device {name}: expected cuda:N"))?;
-            Device::new_cuda(index).with_context(|| format!("--device {name}: build with `--features cuda`"))
+            let index = index
+                .parse()
+                .with_context(|| format!("--device {name}: expected cuda:N"))?;
+            Device::new_cuda(index)
+                .with_context(|| format!("--device {name}: build with `--features cuda`"))
         }
         _ => bail!("--device {name}: expected cpu, cuda:N or metal"),
     }

@@ -32,13 +32,18 @@ impl Drive<'_> {
         let mut moved = false;
         let granted = match wish {
             Wish::Say(text) => self.say(text, session),
-            Wish::Hand(hand) => session.feed(Input::Hand { at: session.now(), hand }),
+            Wish::Hand(hand) => session.feed(Input::Hand {
+                at: session.now(),
+                hand,
+            }),
             Wish::Threshold(gate, steps) => move_threshold(gate, steps, session, sink),
             Wish::SeekBy(seconds) => {
                 let to = session.now().seconds() + seconds;
                 self.seek(to, source, session, sink).map(|()| moved = true)
             }
-            Wish::SeekTo(to) => self.seek(to.seconds(), source, session, sink).map(|()| moved = true),
+            Wish::SeekTo(to) => self
+                .seek(to.seconds(), source, session, sink)
+                .map(|()| moved = true),
             Wish::NextEvent => {
                 let paused = self.controls.paused();
                 self.run_on.get_or_insert(paused);
@@ -49,7 +54,9 @@ impl Drive<'_> {
             Wish::Task(path) => self.change_task(&path, session, sink),
             Wish::Snapshot | Wish::Subtitles => {
                 keepsake::keep(self.board.as_deref(), &wish);
-                if let (Wish::Snapshot, Some(board), Some(seen)) = (&wish, &self.board, source.look_back()) {
+                if let (Wish::Snapshot, Some(board), Some(seen)) =
+                    (&wish, &self.board, source.look_back())
+                {
                     self.clips.keep(board, seen);
                 }
                 Ok(())
@@ -66,10 +73,17 @@ impl Drive<'_> {
     }
 
     /// Another task; a recorded session goes on with that one.
-    fn change_task<P: Perceiver, B: Backbone>(&self, path: &Path, session: &mut Session<P, B>, sink: &mut dyn Sink) -> Result<()> {
+    fn change_task<P: Perceiver, B: Backbone>(
+        &self,
+        path: &Path,
+        session: &mut Session<P, B>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let task = Task::read(path)?;
         session.change_task(task.clone(), sink)?;
-        self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.task(&task))
+        self.recorder
+            .as_ref()
+            .map_or(Ok(()), |recorder| recorder.task(&task))
     }
 
     /// A line on the log panel.
@@ -80,8 +94,15 @@ impl Drive<'_> {
     }
 
     /// The person's words; a frame passes a pause, so that they can be answered.
-    fn say<P: Perceiver, B: Backbone>(&mut self, text: String, session: &mut Session<P, B>) -> Result<()> {
-        session.feed(Input::User { at: session.now(), text })?;
+    fn say<P: Perceiver, B: Backbone>(
+        &mut self,
+        text: String,
+        session: &mut Session<P, B>,
+    ) -> Result<()> {
+        session.feed(Input::User {
+            at: session.now(),
+            text,
+        })?;
         session.answer_next();
         self.pass = 1;
         Ok(())
@@ -96,11 +117,14 @@ impl Drive<'_> {
         sink: &mut dyn Sink,
     ) -> Result<()> {
         let Some(reopen) = &self.reopen else {
-            return Err(Error::Invalid("this source plays once, by the clock: nobody can move in it".into()));
+            return Err(Error::Invalid(
+                "this source plays once, by the clock: nobody can move in it".into(),
+            ));
         };
         let end = source.duration().map_or(f64::MAX, MediaTime::seconds);
         let to = MediaTime(to.clamp(0.0, end));
-        let fresh = reopen().map_err(|why| Error::Source(format!("cannot be opened again: {why:#}")))?;
+        let fresh =
+            reopen().map_err(|why| Error::Source(format!("cannot be opened again: {why:#}")))?;
         session.seek(to, sink)?;
         *source = Box::new(From::new(fresh, to));
         // Running on to the next event ends here, and the pause that it passed comes back.
@@ -123,8 +147,12 @@ impl Drive<'_> {
     }
 
     fn repeat(&self) -> Result<()> {
-        let Some(app) = self.board.as_ref().map(|board| board.snapshot()) else { return Ok(()) };
-        let Some(line) = app.last_utterance() else { return Ok(()) };
+        let Some(app) = self.board.as_ref().map(|board| board.snapshot()) else {
+            return Ok(());
+        };
+        let Some(line) = app.last_utterance() else {
+            return Ok(());
+        };
         let why_silent = match &self.speaker {
             _ if self.controls.muted() => " (muted: m lets it speak)",
             Some(speaker) => {
@@ -145,7 +173,9 @@ fn move_threshold<P: Perceiver, B: Backbone>(
     sink: &mut dyn Sink,
 ) -> Result<()> {
     let Some(Threshold(now)) = session.threshold(gate) else {
-        return Err(Error::Invalid("the gate is off: it has no threshold".into()));
+        return Err(Error::Invalid(
+            "the gate is off: it has no threshold".into(),
+        ));
     };
     // Onto the grid, so that up and down meet again.
     let place = (now / THRESHOLD_STEP).round() + steps as f32;

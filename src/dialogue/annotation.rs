@@ -132,7 +132,10 @@ impl Recording {
     /// Changes of the task's state with their times, in order.
     pub fn transitions(&self) -> Vec<(MediaTime, Update)> {
         let of = |turn: &Turn| match &turn.kind {
-            TurnKind::Dst(updates) => updates.iter().map(|u| (turn.at.unwrap_or_default(), *u)).collect(),
+            TurnKind::Dst(updates) => updates
+                .iter()
+                .map(|u| (turn.at.unwrap_or_default(), *u))
+                .collect(),
             _ => Vec::new(),
         };
         self.turns.iter().flat_map(of).collect()
@@ -162,10 +165,16 @@ impl Recording {
 /// Unreadable file; a line that is no JSON object of this format. The message names the line and the key.
 pub fn read(path: &Path) -> Result<Vec<Recording>> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let text = std::str::from_utf8(&bytes).map_err(|e| Error::format(path, format!("not UTF-8: {e}")))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let text =
+        std::str::from_utf8(&bytes).map_err(|e| Error::format(path, format!("not UTF-8: {e}")))?;
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
-        .map(|(i, line)| parse_line(line).map_err(|why| Error::format(path, format!("line {}: {why}", i + 1))))
+        .map(|(i, line)| {
+            parse_line(line).map_err(|why| Error::format(path, format!("line {}: {why}", i + 1)))
+        })
         .collect()
 }
 
@@ -177,7 +186,8 @@ pub fn write(path: &Path, recordings: &[Recording]) -> Result<()> {
     let mut out = Vec::new();
     for recording in recordings {
         let line = to_line(recording);
-        parse_line(&line).map_err(|why| Error::Invalid(format!("recording `{}`: {why}", recording.id)))?;
+        parse_line(&line)
+            .map_err(|why| Error::Invalid(format!("recording `{}`: {why}", recording.id)))?;
         writeln!(out, "{line}").map_err(Error::io(path))?;
     }
     std::fs::write(path, out).map_err(Error::io(path))
@@ -192,9 +202,15 @@ pub fn read_with_tasks(path: &Path) -> Result<Vec<(Recording, Option<Task>)>> {
     let mut first = [b' '];
     while first[0].is_ascii_whitespace() && file.read(&mut first).map_err(Error::io(path))? > 0 {}
     if first[0] == b'[' {
-        return Ok(read_clips(path)?.into_iter().map(|(recording, task)| (recording, Some(task))).collect());
+        return Ok(read_clips(path)?
+            .into_iter()
+            .map(|(recording, task)| (recording, Some(task)))
+            .collect());
     }
-    Ok(read(path)?.into_iter().map(|recording| (recording, None)).collect())
+    Ok(read(path)?
+        .into_iter()
+        .map(|recording| (recording, None))
+        .collect())
 }
 
 /// A recording as one line of the file, without the line's end.
@@ -246,13 +262,17 @@ fn conversation(recording: &Recording) -> Vec<Value> {
         let time = turn.at.map(|at| at.0);
         turns.push(match &turn.kind {
             TurnKind::System(text) => json!({"role": "system", "content": text}),
-            TurnKind::User(text) => json!({"role": "user", "time": time, "content": text, "labels": ""}),
+            TurnKind::User(text) => {
+                json!({"role": "user", "time": time, "content": text, "labels": ""})
+            }
             TurnKind::Assistant { text, labels } => {
                 json!({"role": "assistant", "time": time, "content": text, "labels": labels})
             }
             TurnKind::Dst(updates) => {
-                let content: Vec<Value> =
-                    updates.iter().map(|u| json!({"id": u.step, "transition": u.transition})).collect();
+                let content: Vec<Value> = updates
+                    .iter()
+                    .map(|u| json!({"id": u.step, "transition": u.transition}))
+                    .collect();
                 json!({"role": "DST_UPDATE", "time": time, "content": content})
             }
         });
@@ -269,29 +289,51 @@ type Parsed<T> = std::result::Result<T, String>;
 /// The key and what was expected there, in words.
 pub fn parse_line(line: &str) -> Parsed<Recording> {
     let value: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    parse_object(value.as_object().ok_or("expected a JSON object, one recording")?)
+    parse_object(
+        value
+            .as_object()
+            .ok_or("expected a JSON object, one recording")?,
+    )
 }
 
 fn parse_object(top: &Map<String, Value>) -> Parsed<Recording> {
     let metadata = &parse_metadata(top)?;
     let fps = number(top, "fps")?;
     if !(fps > 0.0 && fps <= FPS_MAX) {
-        return Err(format!("fps: {fps}, expected above 0 and at most {FPS_MAX}"));
+        return Err(format!(
+            "fps: {fps}, expected above 0 and at most {FPS_MAX}"
+        ));
     }
     let start_s = index(top, "start_frame_idx")? as f64 / fps;
     let end_s = index(top, "end_frame_idx")? as f64 / fps;
     if end_s < start_s || end_s > TIME_MAX_S {
-        return Err(format!("end_frame_idx: {end_s} s, expected {start_s} s … {TIME_MAX_S} s"));
+        return Err(format!(
+            "end_frame_idx: {end_s} s, expected {start_s} s … {TIME_MAX_S} s"
+        ));
     }
-    let conversation = top.get("conversation").and_then(Value::as_array).ok_or("conversation: expected an array of turns")?;
+    let conversation = top
+        .get("conversation")
+        .and_then(Value::as_array)
+        .ok_or("conversation: expected an array of turns")?;
     if conversation.len() > TURNS_MAX {
-        return Err(format!("conversation: {} turns, at most {TURNS_MAX}", conversation.len()));
+        return Err(format!(
+            "conversation: {} turns, at most {TURNS_MAX}",
+            conversation.len()
+        ));
     }
     let mut turns: Vec<Turn> = Vec::with_capacity(conversation.len());
-    let mut place = Place { fps, last_s: 0.0, shown_s: None };
+    let mut place = Place {
+        fps,
+        last_s: 0.0,
+        shown_s: None,
+    };
     for (i, value) in conversation.iter().enumerate() {
-        let turn = parse_turn(value, &mut place).map_err(|why| format!("conversation[{i}]: {why}"))?;
-        if let Some(Turn { kind: TurnKind::System(text), .. }) = &turn
+        let turn =
+            parse_turn(value, &mut place).map_err(|why| format!("conversation[{i}]: {why}"))?;
+        if let Some(Turn {
+            kind: TurnKind::System(text),
+            ..
+        }) = &turn
             && text.starts_with(SUMMARY_REQUEST)
         {
             break;
@@ -301,7 +343,11 @@ fn parse_object(top: &Map<String, Value>) -> Parsed<Recording> {
     Ok(Recording {
         id: text(top, "video_uid")?,
         dataset: text(top, "dataset")?,
-        clip_idx: if top.contains_key("clip_idx") { index(top, "clip_idx")? } else { 0 },
+        clip_idx: if top.contains_key("clip_idx") {
+            index(top, "clip_idx")?
+        } else {
+            0
+        },
         frames_file: optional_text(top, "frames_file")?,
         fps,
         goal: match top.get("metadata") {
@@ -321,9 +367,16 @@ fn parse_object(top: &Map<String, Value>) -> Parsed<Recording> {
 
 /// An object, as files have it; the same as a text, as ProAssist's code says; or nothing.
 fn parse_metadata(top: &Map<String, Value>) -> Parsed<Map<String, Value>> {
-    let object = |value: &Value| value.as_object().cloned().ok_or_else(|| "metadata: expected an object".to_owned());
+    let object = |value: &Value| {
+        value
+            .as_object()
+            .cloned()
+            .ok_or_else(|| "metadata: expected an object".to_owned())
+    };
     match top.get("metadata") {
-        Some(Value::String(text)) => object(&serde_json::from_str(text).map_err(|e| format!("metadata: {e}"))?),
+        Some(Value::String(text)) => {
+            object(&serde_json::from_str(text).map_err(|e| format!("metadata: {e}"))?)
+        }
         Some(Value::Null) => Ok(Map::new()),
         Some(value) => object(value),
         None => Err("metadata: missing".into()),
@@ -343,7 +396,9 @@ fn parse_speed(metadata: &Map<String, Value>) -> Parsed<Option<f64>> {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_f64() {
             Some(speed) if speed.is_finite() && speed > 0.0 => Ok(Some(speed)),
-            _ => Err(format!("metadata.speed: {value}, expected a number above 0")),
+            _ => Err(format!(
+                "metadata.speed: {value}, expected a number above 0"
+            )),
         },
     }
 }
@@ -363,7 +418,10 @@ fn parse_issues(metadata: &Map<String, Value>) -> Parsed<Vec<Issue>> {
 /// narrations) stands where the frames before it end.
 fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
     let turn = value.as_object().ok_or("expected an object")?;
-    let role = turn.get("role").and_then(Value::as_str).ok_or("role: expected a word")?;
+    let role = turn
+        .get("role")
+        .and_then(Value::as_str)
+        .ok_or("role: expected a word")?;
     let kind = match role {
         "frames" => {
             let (start, end) = (index(turn, "start")?, index(turn, "end")?);
@@ -381,7 +439,9 @@ fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
         },
         "DST_UPDATE" => TurnKind::Dst(parse_updates(turn)?),
         other => {
-            return Err(format!("role: `{other}`, expected system, frames, user, assistant or DST_UPDATE"));
+            return Err(format!(
+                "role: `{other}`, expected system, frames, user, assistant or DST_UPDATE"
+            ));
         }
     };
     let at = match (&kind, turn.get("time")) {
@@ -392,7 +452,10 @@ fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
                 _ => sane_time(number(turn, "time")?)?,
             };
             if at_s < place.last_s {
-                return Err(format!("time: {at_s}, earlier than the turn before, {}", place.last_s));
+                return Err(format!(
+                    "time: {at_s}, earlier than the turn before, {}",
+                    place.last_s
+                ));
             }
             place.last_s = at_s;
             Some(MediaTime(at_s))
@@ -402,19 +465,29 @@ fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
 }
 
 fn parse_updates(turn: &Map<String, Value>) -> Parsed<Vec<Update>> {
-    let content = turn.get("content").and_then(Value::as_array).ok_or("content: expected an array of updates")?;
+    let content = turn
+        .get("content")
+        .and_then(Value::as_array)
+        .ok_or("content: expected an array of updates")?;
     if content.is_empty() {
         return Err("content: no update".into());
     }
     let one = |(i, value): (usize, &Value)| {
-        let update = value.as_object().ok_or(format!("content[{i}]: expected an object"))?;
+        let update = value
+            .as_object()
+            .ok_or(format!("content[{i}]: expected an object"))?;
         let id = text(update, "id").map_err(|why| format!("content[{i}].{why}"))?;
-        let step = StepId::parse(&id).ok_or(format!("content[{i}].id: `{id}`, expected S1, S2, …"))?;
+        let step =
+            StepId::parse(&id).ok_or(format!("content[{i}].id: `{id}`, expected S1, S2, …"))?;
         let word = text(update, "transition").map_err(|why| format!("content[{i}].{why}"))?;
         let transition = match word.as_str() {
             "start" => Transition::Start,
             "complete" => Transition::Complete,
-            _ => return Err(format!("content[{i}].transition: `{word}`, expected start or complete")),
+            _ => {
+                return Err(format!(
+                    "content[{i}].transition: `{word}`, expected start or complete"
+                ));
+            }
         };
         Ok(Update { step, transition })
     };
@@ -425,7 +498,9 @@ fn sane_time(at_s: f64) -> Parsed<f64> {
     if at_s.is_finite() && (0.0..=TIME_MAX_S).contains(&at_s) {
         Ok(at_s)
     } else {
-        Err(format!("time: {at_s}, expected seconds from 0 to {TIME_MAX_S}"))
+        Err(format!(
+            "time: {at_s}, expected seconds from 0 to {TIME_MAX_S}"
+        ))
     }
 }
 
@@ -441,7 +516,9 @@ fn number(object: &Map<String, Value>, key: &str) -> Parsed<f64> {
 
 fn index(object: &Map<String, Value>, key: &str) -> Parsed<u64> {
     match object.get(key) {
-        Some(value) => value.as_u64().ok_or_else(|| format!("{key}: {value}, expected a whole number from 0")),
+        Some(value) => value
+            .as_u64()
+            .ok_or_else(|| format!("{key}: {value}, expected a whole number from 0")),
         None => Err(format!("{key}: missing")),
     }
 }
@@ -484,10 +561,16 @@ mod tests {
     #[test]
     fn a_line_of_proassist_is_understood() {
         let r = parse_line(LINE).unwrap();
-        assert_eq!((r.id.as_str(), r.dataset.as_str(), r.goal.as_str()), ("v1", "assembly101", "Take apart"));
+        assert_eq!(
+            (r.id.as_str(), r.dataset.as_str(), r.goal.as_str()),
+            ("v1", "assembly101", "Take apart")
+        );
         assert_eq!((r.start_s, r.end_s, r.fps), (5.5, 21.0, 2.0));
         assert_eq!(r.turns.len(), 4, "frames are not turns");
-        assert_eq!(r.transitions(), [(MediaTime(10.5), Update::parse("S1->start").unwrap())]);
+        assert_eq!(
+            r.transitions(),
+            [(MediaTime(10.5), Update::parse("S1->start").unwrap())]
+        );
         assert_eq!(r.utterances(), [(MediaTime(8.1), "Great!")]);
     }
 
@@ -496,7 +579,17 @@ mod tests {
         // A narration's turns have no time; they stand behind their frames.
         let untimed = parse_line(&LINE.replace("\"time\":8.1,", "")).unwrap();
         assert_eq!(untimed.utterances(), [(MediaTime(8.0), "Great!")]);
-        assert!(parse_line(&LINE.replace("\"role\":\"frames\",\"start\":11,\"end\":15", "\"role\":\"system\",\"content\":\"x\"").replace("\"time\":7.8,", "")).is_err());
+        assert!(
+            parse_line(
+                &LINE
+                    .replace(
+                        "\"role\":\"frames\",\"start\":11,\"end\":15",
+                        "\"role\":\"system\",\"content\":\"x\""
+                    )
+                    .replace("\"time\":7.8,", "")
+            )
+            .is_err()
+        );
         // The request for a summary and its answer are left out.
         let asks = r#"{"role":"system","content":"Please summarize the progress."},{"role":"frames","start":42,"end":43},{"role":"assistant","content":"All done."}],"fps""#;
         let summed = parse_line(&LINE.replace("],\"fps\"", &format!(",{asks}"))).unwrap();
@@ -506,7 +599,12 @@ mod tests {
         let metadata = metadata.strip_suffix('}').unwrap();
         let text = format!("{head}\"metadata\":{}}}", Value::from(metadata));
         assert_eq!(parse_line(&text).unwrap(), parse_line(LINE).unwrap());
-        assert_eq!(parse_line(&format!("{head}\"metadata\":null}}")).unwrap().goal, "");
+        assert_eq!(
+            parse_line(&format!("{head}\"metadata\":null}}"))
+                .unwrap()
+                .goal,
+            ""
+        );
     }
 
     #[test]
@@ -514,7 +612,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         write(&path, &[recording(), parse_line(LINE).unwrap()]).unwrap();
-        assert_eq!(read(&path).unwrap(), [recording(), parse_line(LINE).unwrap()]);
+        assert_eq!(
+            read(&path).unwrap(),
+            [recording(), parse_line(LINE).unwrap()]
+        );
         let line: Value = serde_json::from_str(&to_line(&recording())).unwrap();
         let frames: Vec<(u64, u64)> = line["conversation"]
             .as_array()
@@ -538,14 +639,34 @@ mod tests {
             ("\"role\":\"user\"", "\"role\":\"wizard\"", "wizard"),
             ("\"S1\"", "\"S0\"", "content[0].id"),
             ("\"start\"}", "\"begin\"}", "content[0].transition"),
-            ("[{\"id\":\"S1\",\"transition\":\"start\"}]", "[]", "no update"),
-            ("\"end_frame_idx\":42", "\"end_frame_idx\":3", "end_frame_idx"),
-            ("\"end_frame_idx\":42", "\"end_frame_idx\":-42", "end_frame_idx"),
+            (
+                "[{\"id\":\"S1\",\"transition\":\"start\"}]",
+                "[]",
+                "no update",
+            ),
+            (
+                "\"end_frame_idx\":42",
+                "\"end_frame_idx\":3",
+                "end_frame_idx",
+            ),
+            (
+                "\"end_frame_idx\":42",
+                "\"end_frame_idx\":-42",
+                "end_frame_idx",
+            ),
             ("\"video_uid\":\"v1\"", "\"video_uid\":7", "video_uid"),
             ("\"start\":15", "\"start\":17", "conversation[3]: end"),
-            ("\"task_goal\":\"Take apart\"", "\"goal\":\"x\"", "metadata.task_goal"),
+            (
+                "\"task_goal\":\"Take apart\"",
+                "\"goal\":\"x\"",
+                "metadata.task_goal",
+            ),
             ("\"quality\":9.0", "\"speed\":0", "metadata.speed"),
-            ("\"quality\":9.0", "\"issues\":[{\"step\":\"S1\",\"kind\":\"sad\",\"time\":1}]", "metadata.issues"),
+            (
+                "\"quality\":9.0",
+                "\"issues\":[{\"step\":\"S1\",\"kind\":\"sad\",\"time\":1}]",
+                "metadata.issues",
+            ),
         ];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.jsonl");
@@ -554,9 +675,19 @@ mod tests {
             assert_ne!(bad, LINE, "{from}");
             std::fs::write(&path, format!("{LINE}\n\n{bad}\n")).unwrap();
             let why = read(&path).unwrap_err().to_string();
-            assert!(why.contains(word) && why.contains("line 3") && why.contains("bad.jsonl"), "{to}: {why}");
+            assert!(
+                why.contains(word) && why.contains("line 3") && why.contains("bad.jsonl"),
+                "{to}: {why}"
+            );
         }
-        for bad in ["", "[]", "{}", "null", "{\"metadata\":1}", &LINE[..LINE.len() / 2]] {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            "null",
+            "{\"metadata\":1}",
+            &LINE[..LINE.len() / 2],
+        ] {
             assert!(parse_line(bad).is_err(), "{bad}");
         }
     }

@@ -56,19 +56,43 @@ impl Grammar {
     ///
     /// # Errors
     /// No candidates; tokens that do not end with the only `eot` in them; two updates with the same tokens.
-    pub fn new(candidates: impl IntoIterator<Item = (Update, Vec<TokenId>)>, eot: TokenId) -> Result<Self> {
-        let mut list: Vec<Candidate> =
-            candidates.into_iter().map(|(update, tokens)| Candidate { update, tokens, weight: 1.0 }).collect();
+    pub fn new(
+        candidates: impl IntoIterator<Item = (Update, Vec<TokenId>)>,
+        eot: TokenId,
+    ) -> Result<Self> {
+        let mut list: Vec<Candidate> = candidates
+            .into_iter()
+            .map(|(update, tokens)| Candidate {
+                update,
+                tokens,
+                weight: 1.0,
+            })
+            .collect();
         if list.is_empty() {
-            return Err(Error::Invalid("grammar: the task's state allows no update".into()));
+            return Err(Error::Invalid(
+                "grammar: the task's state allows no update".into(),
+            ));
         }
-        let closed = |tokens: &[TokenId]| tokens.split_last().is_some_and(|(end, text)| *end == eot && !text.contains(&eot));
+        let closed = |tokens: &[TokenId]| {
+            tokens
+                .split_last()
+                .is_some_and(|(end, text)| *end == eot && !text.contains(&eot))
+        };
         if let Some(open) = list.iter().find(|c| !closed(&c.tokens)) {
-            return Err(Error::Invalid(format!("grammar: tokens of {} must end with the only <eot> in them", open.update)));
+            return Err(Error::Invalid(format!(
+                "grammar: tokens of {} must end with the only <eot> in them",
+                open.update
+            )));
         }
         list.sort_by(|a, b| a.tokens.cmp(&b.tokens));
-        if let Some([a, b]) = list.windows(2).find(|pair| pair[0].tokens == pair[1].tokens) {
-            return Err(Error::Invalid(format!("grammar: {} and {} have the same tokens", a.update, b.update)));
+        if let Some([a, b]) = list
+            .windows(2)
+            .find(|pair| pair[0].tokens == pair[1].tokens)
+        {
+            return Err(Error::Invalid(format!(
+                "grammar: {} and {} have the same tokens",
+                a.update, b.update
+            )));
         }
         Ok(Self { candidates: list })
     }
@@ -85,7 +109,10 @@ impl Grammar {
     ///
     /// # Errors
     /// As [`Grammar::of_state`].
-    pub fn of_updates(layout: &Layout<'_>, updates: impl IntoIterator<Item = Update>) -> Result<Self> {
+    pub fn of_updates(
+        layout: &Layout<'_>,
+        updates: impl IntoIterator<Item = Update>,
+    ) -> Result<Self> {
         let eot = layout.special().eot;
         let mut candidates = Vec::new();
         for update in updates {
@@ -99,8 +126,15 @@ impl Grammar {
     /// The same, in which a start that the task's order does not allow yet counts `weight` (above 0) times as much as another
     /// update: candidates are ranked by how likely the model finds them and how likely they are, whatever is in view.
     pub fn in_order(mut self, task: &Task, state: &TaskState, weight: f32) -> Self {
-        for Candidate { update, weight: counts, .. } in &mut self.candidates {
-            if update.transition == Transition::Start && !state.missing_before(task, update.step).is_empty() {
+        for Candidate {
+            update,
+            weight: counts,
+            ..
+        } in &mut self.candidates
+        {
+            if update.transition == Transition::Start
+                && !state.missing_before(task, update.step).is_empty()
+            {
                 *counts = weight;
             }
         }
@@ -109,15 +143,21 @@ impl Grammar {
 
     /// Tokens that may follow a prefix, ascending; empty behind a whole update or a prefix of none.
     pub fn allowed_next(&self, prefix: &[TokenId]) -> Vec<TokenId> {
-        let mut next: Vec<TokenId> =
-            self.behind(prefix).iter().filter_map(|c| c.tokens.get(prefix.len()).copied()).collect();
+        let mut next: Vec<TokenId> = self
+            .behind(prefix)
+            .iter()
+            .filter_map(|c| c.tokens.get(prefix.len()).copied())
+            .collect();
         next.dedup();
         next
     }
 
     /// The update that the tokens are, `eot` included.
     pub fn finished(&self, tokens: &[TokenId]) -> Option<Update> {
-        self.behind(tokens).first().filter(|c| c.tokens.len() == tokens.len()).map(|c| c.update)
+        self.behind(tokens)
+            .first()
+            .filter(|c| c.tokens.len() == tokens.len())
+            .map(|c| c.update)
     }
 
     /// The likeliest token behind a prefix: of those allowed the one with the highest score and weight. Before the last
@@ -140,24 +180,44 @@ impl Grammar {
             mass += (score - top).exp();
             weighed += (counts - top).exp();
         }
-        let (token, most) = best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
-        let all: f32 = if allowed.len() == 1 { mass } else { logits.iter().map(|l| (l - top).exp()).sum() };
-        let prob = if allowed.len() == 1 { 1.0 } else { (most - top).exp() / weighed };
+        let (token, most) =
+            best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
+        let all: f32 = if allowed.len() == 1 {
+            mass
+        } else {
+            logits.iter().map(|l| (l - top).exp()).sum()
+        };
+        let prob = if allowed.len() == 1 {
+            1.0
+        } else {
+            (most - top).exp() / weighed
+        };
         let mass = if allowed.len() == 1 { 1.0 } else { mass / all };
         // All that is allowed may be so unlikely that it counts as nothing: then nothing is sure.
-        Ok(Pick { token, mass: Prob(mass), prob: Prob(if prob.is_finite() { prob } else { 0.0 }) })
+        Ok(Pick {
+            token,
+            mass: Prob(mass),
+            prob: Prob(if prob.is_finite() { prob } else { 0.0 }),
+        })
     }
 
     /// Candidates that begin with a prefix.
     fn behind(&self, prefix: &[TokenId]) -> &[Candidate] {
-        let first = self.candidates.partition_point(|c| c.head(prefix.len()) < prefix);
-        let last = self.candidates.partition_point(|c| c.head(prefix.len()) <= prefix);
+        let first = self
+            .candidates
+            .partition_point(|c| c.head(prefix.len()) < prefix);
+        let last = self
+            .candidates
+            .partition_point(|c| c.head(prefix.len()) <= prefix);
         &self.candidates[first..last]
     }
 
     /// The largest weight of the updates that a token leads to.
     fn weight(&self, prefix: &[TokenId], token: TokenId) -> f32 {
-        self.behind(&[prefix, &[token]].concat()).iter().map(|c| c.weight).fold(0.0, f32::max)
+        self.behind(&[prefix, &[token]].concat())
+            .iter()
+            .map(|c| c.weight)
+            .fold(0.0, f32::max)
     }
 }
 
@@ -202,10 +262,13 @@ fn check_logits(logits: &[f32]) -> Result<f32> {
 }
 
 fn score(logits: &[f32], token: TokenId) -> Result<f32> {
-    logits
-        .get(token.0 as usize)
-        .copied()
-        .ok_or_else(|| Error::Model(format!("{} scores, none for token {}", logits.len(), token.0)))
+    logits.get(token.0 as usize).copied().ok_or_else(|| {
+        Error::Model(format!(
+            "{} scores, none for token {}",
+            logits.len(),
+            token.0
+        ))
+    })
 }
 
 /// What may stand in a sentence of the assistant.
@@ -240,7 +303,10 @@ pub enum Next {
 impl Sentence {
     /// A sentence without words yet.
     pub fn new(rules: TextRules) -> Self {
-        Self { rules, tokens: Vec::new() }
+        Self {
+            rules,
+            tokens: Vec::new(),
+        }
     }
 
     /// Tokens so far, without `eot`.
@@ -260,14 +326,23 @@ impl Sentence {
             return Ok(Next::Refused("every token is banned".into()));
         };
         if token == self.rules.eot {
-            return Ok(if self.tokens.is_empty() { Next::Refused("no words".into()) } else { Next::End });
+            return Ok(if self.tokens.is_empty() {
+                Next::Refused("no words".into())
+            } else {
+                Next::End
+            });
         }
         if self.tokens.len() >= self.rules.tokens_max {
-            return Ok(Next::Refused(format!("no end within {} tokens", self.rules.tokens_max)));
+            return Ok(Next::Refused(format!(
+                "no end within {} tokens",
+                self.rules.tokens_max
+            )));
         }
         self.tokens.push(token);
         Ok(match repeated_run(&self.tokens) {
-            Some(run) => Next::Refused(format!("the same {run} tokens {REPEATS_MAX} times in a row")),
+            Some(run) => Next::Refused(format!(
+                "the same {run} tokens {REPEATS_MAX} times in a row"
+            )),
             None => Next::Token(token),
         })
     }
@@ -276,7 +351,9 @@ impl Sentence {
 /// Length of the shortest run that stands [`REPEATS_MAX`] times at the end.
 fn repeated_run(tokens: &[TokenId]) -> Option<usize> {
     (1..=REPEAT_TOKENS_MAX).find(|run| {
-        let Some(start) = tokens.len().checked_sub(run * REPEATS_MAX) else { return false };
+        let Some(start) = tokens.len().checked_sub(run * REPEATS_MAX) else {
+            return false;
+        };
         let tail = &tokens[start..];
         tail.iter().zip(&tail[*run..]).all(|(a, b)| a == b)
     })
@@ -337,9 +414,14 @@ mod tests {
         let g = grammar(&["S1->start", "S2->start"]);
         let prefix = Bytes.encode("S", false).unwrap();
         let two = u32::from(b'2');
-        let pick = g.pick(&prefix, &liking(&[TokenId(7), TokenId(two)])).unwrap();
+        let pick = g
+            .pick(&prefix, &liking(&[TokenId(7), TokenId(two)]))
+            .unwrap();
         assert_eq!(pick.token, TokenId(two));
-        assert!(pick.mass.0 < 0.5, "most of the probability lies on the banned token 7: {pick:?}");
+        assert!(
+            pick.mass.0 < 0.5,
+            "most of the probability lies on the banned token 7: {pick:?}"
+        );
         let tie = g.pick(&prefix, &vec![1.0; VOCAB]).unwrap();
         assert_eq!(tie.token, TokenId(u32::from(b'1')));
         assert!((tie.mass.0 - 2.0 / VOCAB as f32).abs() < 1e-6);
@@ -349,30 +431,55 @@ mod tests {
 
     #[test]
     fn a_start_out_of_order_needs_a_surer_model() {
-        let task = Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\nafter = [\"S1\"]\n").unwrap();
+        let task = Task::parse(
+            "goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\nafter = [\"S1\"]\n",
+        )
+        .unwrap();
         let state = TaskState::new(&task);
         let layout = Layout::new(&Bytes, 1);
         let prefix = Bytes.encode("S", false).unwrap();
         let pick = |weight: f32, elsewhere: f32| {
             let mut logits = vec![elsewhere; VOCAB];
             (logits[usize::from(b'1')], logits[usize::from(b'2')]) = (0.0, 3.0f32.ln());
-            Grammar::of_state(&layout, &state).unwrap().in_order(&task, &state, weight).pick(&prefix, &logits).unwrap()
+            Grammar::of_state(&layout, &state)
+                .unwrap()
+                .in_order(&task, &state, weight)
+                .pick(&prefix, &logits)
+                .unwrap()
         };
         let (one, two) = (TokenId(u32::from(b'1')), TokenId(u32::from(b'2')));
         // S2 needs S1. Three times as likely, it has 3/4; counting half, 1.5 / 2.5; counting a quarter, 0.75 / 1.75.
         for (weight, token, prob) in [(1.0, two, 0.75), (0.5, two, 0.6), (0.25, one, 1.0 / 1.75)] {
             let found = pick(weight, f32::NEG_INFINITY);
             assert_eq!(found.token, token, "{weight}");
-            assert!((found.prob.0 - prob).abs() < 1e-6 && (found.mass.0 - 1.0).abs() < 1e-6, "{weight}: {found:?}");
+            assert!(
+                (found.prob.0 - prob).abs() < 1e-6 && (found.mass.0 - 1.0).abs() < 1e-6,
+                "{weight}: {found:?}"
+            );
         }
-        assert_eq!(pick(0.5, 300.0).token, two, "however unlikely they are, they are told apart");
+        assert_eq!(
+            pick(0.5, 300.0).token,
+            two,
+            "however unlikely they are, they are told apart"
+        );
         assert_eq!(pick(0.25, 300.0).token, one);
         let mut begun = state.clone();
         begun.set(StepId(0), StepState::Completed);
-        let ready = Grammar::of_state(&layout, &begun).unwrap().in_order(&task, &begun, 0.25);
-        assert!(ready.candidates.iter().all(|c| c.weight == 1.0), "S1 is done");
-        let other = Grammar::of_state(&layout, &state).unwrap().in_order(&Task::default(), &state, 0.25);
-        assert!(other.candidates.iter().all(|c| c.weight == 1.0), "a task that says nothing of the order");
+        let ready = Grammar::of_state(&layout, &begun)
+            .unwrap()
+            .in_order(&task, &begun, 0.25);
+        assert!(
+            ready.candidates.iter().all(|c| c.weight == 1.0),
+            "S1 is done"
+        );
+        let other =
+            Grammar::of_state(&layout, &state)
+                .unwrap()
+                .in_order(&Task::default(), &state, 0.25);
+        assert!(
+            other.candidates.iter().all(|c| c.weight == 1.0),
+            "a task that says nothing of the order"
+        );
     }
 
     #[test]
@@ -423,7 +530,11 @@ mod tests {
     }
 
     fn write(tokens_max: usize, script: &[u32]) -> Next {
-        let rules = TextRules { eot: EOT, banned: Bytes.banned_in_text(), tokens_max };
+        let rules = TextRules {
+            eot: EOT,
+            banned: Bytes.banned_in_text(),
+            tokens_max,
+        };
         let mut sentence = Sentence::new(rules);
         for token in script {
             match sentence.next(&liking(&[TokenId(*token)])).unwrap() {
@@ -441,17 +552,40 @@ mod tests {
         let refused = |next: Next| matches!(next, Next::Refused(_));
         assert!(refused(write(9, &[257])), "empty");
         assert!(refused(write(2, &[1, 2, 3])), "too long");
-        assert!(refused(write(99, &[5, 5, 5, 5])), "one token again and again");
-        assert!(refused(write(99, &[9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3])), "three tokens again and again");
+        assert!(
+            refused(write(99, &[5, 5, 5, 5])),
+            "one token again and again"
+        );
+        assert!(
+            refused(write(99, &[9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3])),
+            "three tokens again and again"
+        );
         assert_eq!(write(99, &[5, 5, 5, 6, 5, 5, 5, 257]), Next::End);
     }
 
     #[test]
     fn special_tokens_are_never_picked() {
-        let rules = TextRules { eot: EOT, banned: Bytes.banned_in_text(), tokens_max: 9 };
-        let logits = liking(&[TokenId(259), TokenId(260), TokenId(258), TokenId(256), TokenId(65)]);
-        assert_eq!(Sentence::new(rules.clone()).next(&logits).unwrap(), Next::Token(TokenId(65)));
-        assert!(Sentence::new(rules.clone()).next(&[f32::NAN; VOCAB]).is_err());
+        let rules = TextRules {
+            eot: EOT,
+            banned: Bytes.banned_in_text(),
+            tokens_max: 9,
+        };
+        let logits = liking(&[
+            TokenId(259),
+            TokenId(260),
+            TokenId(258),
+            TokenId(256),
+            TokenId(65),
+        ]);
+        assert_eq!(
+            Sentence::new(rules.clone()).next(&logits).unwrap(),
+            Next::Token(TokenId(65))
+        );
+        assert!(
+            Sentence::new(rules.clone())
+                .next(&[f32::NAN; VOCAB])
+                .is_err()
+        );
         assert!(Sentence::new(rules).next(&[0.0; 4]).is_err());
     }
 

@@ -70,7 +70,11 @@ pub trait TextCodec {
     /// Tokens that a sentence of the assistant never contains: every special token except `eot`.
     fn banned_in_text(&self) -> Vec<TokenId> {
         let special = self.special();
-        special.bos.into_iter().chain([special.image, special.dst, special.asst]).collect()
+        special
+            .bos
+            .into_iter()
+            .chain([special.image, special.dst, special.asst])
+            .collect()
     }
 }
 
@@ -100,7 +104,12 @@ pub struct Layout<'a> {
 impl<'a> Layout<'a> {
     /// A layout over a codec, with V vision tokens a frame.
     pub fn new(codec: &'a dyn TextCodec, tokens_per_frame: usize) -> Self {
-        Self { codec, special: codec.special(), tokens_per_frame, notes: false }
+        Self {
+            codec,
+            special: codec.special(),
+            tokens_per_frame,
+            notes: false,
+        }
     }
 
     /// The same layout with or without a [`Note`] before each sentence.
@@ -171,7 +180,12 @@ impl<'a> Layout<'a> {
     ///
     /// # Errors
     /// The codec refused the text, or the step's words contain a special token.
-    pub fn note(&self, task: Option<&Task>, before: &TaskState, now: &TaskState) -> Result<Vec<TokenId>> {
+    pub fn note(
+        &self,
+        task: Option<&Task>,
+        before: &TaskState,
+        now: &TaskState,
+    ) -> Result<Vec<TokenId>> {
         match task.filter(|task| self.notes && !task.steps.is_empty()) {
             Some(task) => self.words(&Note::new(task, before, now).text(task)),
             None => Ok(Vec::new()),
@@ -183,7 +197,9 @@ impl<'a> Layout<'a> {
     /// # Errors
     /// As [`Layout::note`].
     pub fn note_tokens_max(&self, task: Option<&Task>) -> Result<usize> {
-        let Some(task) = task.filter(|_| self.notes) else { return Ok(0) };
+        let Some(task) = task.filter(|_| self.notes) else {
+            return Ok(0);
+        };
         let mut most = self.words(&Note::Done.text(task))?.len();
         for (step, _) in task.iter() {
             for note in [Note::Before(step), Note::Now(step), Note::Next(step)] {
@@ -207,8 +223,10 @@ impl<'a> Layout<'a> {
     /// # Errors
     /// The codec refused the text.
     pub fn state_note(&self, changes: &[(StepId, StepState)]) -> Result<Vec<TokenId>> {
-        let words: Vec<String> =
-            changes.iter().map(|(step, state)| format!("{step} is {}.", state.word())).collect();
+        let words: Vec<String> = changes
+            .iter()
+            .map(|(step, state)| format!("{step} is {}.", state.word()))
+            .collect();
         self.turn("user", &words.join(" "))
     }
 
@@ -244,8 +262,13 @@ impl<'a> Layout<'a> {
         let tokens = self.codec.encode(text, false)?;
         let special = self.special;
         let reserved = [special.eot, special.image, special.dst, special.asst];
-        if tokens.iter().any(|t| reserved.contains(t) || special.bos == Some(*t)) {
-            return Err(Error::Invalid(format!("`{text}`: words became special tokens of the layout")));
+        if tokens
+            .iter()
+            .any(|t| reserved.contains(t) || special.bos == Some(*t))
+        {
+            return Err(Error::Invalid(format!(
+                "`{text}`: words became special tokens of the layout"
+            )));
         }
         Ok(tokens)
     }
@@ -258,7 +281,9 @@ impl<'a> Layout<'a> {
         let own = [special.image, special.dst, special.asst];
         let closings = tokens.iter().filter(|t| **t == special.eot).count();
         if closings > 1 || tokens.iter().any(|t| own.contains(t)) {
-            return Err(Error::Invalid(format!("{role} turn `{content}`: its words contain special tokens of the layout")));
+            return Err(Error::Invalid(format!(
+                "{role} turn `{content}`: its words contain special tokens of the layout"
+            )));
         }
         Ok(tokens)
     }
@@ -305,19 +330,37 @@ mod tests {
         );
         assert_eq!(text(&layout.prompt(Some(&task), &state).unwrap()), expected);
         let bare = format!("<bos>{{system}}{PERSONA}<eot>");
-        assert_eq!(text(&layout.prompt(None, &TaskState::default()).unwrap()), bare);
+        assert_eq!(
+            text(&layout.prompt(None, &TaskState::default()).unwrap()),
+            bare
+        );
     }
 
     #[test]
     fn turns_are_closed_and_enclosed() {
         let layout = Layout::new(&Bytes, 1);
         let update = Update::parse("S2->complete").unwrap();
-        assert_eq!(text(&layout.update(update).unwrap()), "[DST]S2->complete<eot>");
-        assert_eq!(text(&layout.utterance("Pour.").unwrap()), "[ASST]Pour.<eot>");
+        assert_eq!(
+            text(&layout.update(update).unwrap()),
+            "[DST]S2->complete<eot>"
+        );
+        assert_eq!(
+            text(&layout.utterance("Pour.").unwrap()),
+            "[ASST]Pour.<eot>"
+        );
         assert_eq!(text(&layout.user_turn("How?").unwrap()), "{user}How?<eot>");
-        let note = layout.state_note(&[(StepId(0), StepState::Completed), (StepId(1), StepState::InProgress)]);
-        assert_eq!(text(&note.unwrap()), "{user}S1 is completed. S2 is in_progress.<eot>");
-        assert_eq!(layout.update_tokens_max(&tea()).unwrap(), "S2->complete".len() + 2);
+        let note = layout.state_note(&[
+            (StepId(0), StepState::Completed),
+            (StepId(1), StepState::InProgress),
+        ]);
+        assert_eq!(
+            text(&note.unwrap()),
+            "{user}S1 is completed. S2 is in_progress.<eot>"
+        );
+        assert_eq!(
+            layout.update_tokens_max(&tea()).unwrap(),
+            "S2->complete".len() + 2
+        );
     }
 
     /// A careless codec that parses special tokens wherever it sees them.

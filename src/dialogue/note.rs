@@ -25,17 +25,29 @@ impl Note {
     /// needs comes first; then what is in progress, what was so before it first; then the first of the list that is not
     /// started.
     pub fn new(task: &Task, before: &TaskState, now: &TaskState) -> Self {
-        let of = |wanted: StepState| now.iter().filter(move |(_, state)| *state == wanted).map(|(step, _)| step);
+        let of = |wanted: StepState| {
+            now.iter()
+                .filter(move |(_, state)| *state == wanted)
+                .map(|(step, _)| step)
+        };
         let was = |step: &StepId, state: StepState| before.get(*step) == Some(state);
         let open = || of(StepState::InProgress);
         let begun = open().filter(|step| was(step, StepState::NotStarted));
-        if let Some(missing) = begun.filter_map(|step| now.missing_before(task, step).first().copied()).last() {
+        if let Some(missing) = begun
+            .filter_map(|step| now.missing_before(task, step).first().copied())
+            .last()
+        {
             return Self::Before(missing);
         }
-        if let Some(step) = open().find(|step| was(step, StepState::InProgress)).or_else(|| open().next()) {
+        if let Some(step) = open()
+            .find(|step| was(step, StepState::InProgress))
+            .or_else(|| open().next())
+        {
             return Self::Now(step);
         }
-        of(StepState::NotStarted).next().map_or(Self::Done, Self::Next)
+        of(StepState::NotStarted)
+            .next()
+            .map_or(Self::Done, Self::Next)
     }
 
     /// The step that it names.
@@ -48,7 +60,10 @@ impl Note {
 
     /// Its line.
     pub fn text(self, task: &Task) -> String {
-        let name = self.step().and_then(|step| task.steps.get(usize::from(step.0))).map_or("", |step| step.name.as_str());
+        let name = self
+            .step()
+            .and_then(|step| task.steps.get(usize::from(step.0)))
+            .map_or("", |step| step.name.as_str());
         match self {
             Self::Before(_) => format!("[before] {name}\n"),
             Self::Now(_) => format!("[now] {name}\n"),
@@ -78,7 +93,11 @@ mod tests {
         assert_eq!(note(&[]), "[next] a\n");
         assert_eq!(note(&["S3->start"]), "[before] a\n");
         assert_eq!(note(&[]), "[now] c\n", "told once");
-        assert_eq!(note(&["S1->start"]), "[now] c\n", "what was going on before");
+        assert_eq!(
+            note(&["S1->start"]),
+            "[now] c\n",
+            "what was going on before"
+        );
         assert_eq!(note(&["S3->complete"]), "[now] a\n");
         assert_eq!(note(&["S1->complete"]), "[next] b\n");
         assert_eq!(note(&["S2->start"]), "[now] b\n");

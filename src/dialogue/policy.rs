@@ -52,7 +52,12 @@ pub struct GateConfig {
 /// A head, at an even chance, firing whenever its probability says so.
 impl Default for GateConfig {
     fn default() -> Self {
-        Self { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 }
+        Self {
+            kind: GateKind::Head,
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        }
     }
 }
 
@@ -65,7 +70,9 @@ impl GateConfig {
     pub fn check(&self, name: &str) -> Result<()> {
         let Threshold(threshold) = self.threshold;
         if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::Invalid(format!("gate {name}: threshold = {threshold}, expected 0 to 1")));
+            return Err(Error::Invalid(format!(
+                "gate {name}: threshold = {threshold}, expected 0 to 1"
+            )));
         }
         // Below zero the probability cannot fall: the gate would fire once and never again.
         if self.hysteresis != 0.0 && !(self.hysteresis > 0.0 && self.hysteresis < threshold) {
@@ -75,7 +82,10 @@ impl GateConfig {
             )));
         }
         if !self.refractory_s.is_finite() || self.refractory_s < 0.0 {
-            return Err(Error::Invalid(format!("gate {name}: refractory_s = {}, expected 0 or more", self.refractory_s)));
+            return Err(Error::Invalid(format!(
+                "gate {name}: refractory_s = {}, expected 0 or more",
+                self.refractory_s
+            )));
         }
         Ok(())
     }
@@ -97,7 +107,11 @@ impl Gate {
     /// As [`GateConfig::check`].
     pub fn new(name: &str, config: GateConfig) -> Result<Self> {
         config.check(name)?;
-        Ok(Self { config, held: false, last_fired: None })
+        Ok(Self {
+            config,
+            held: false,
+            last_fired: None,
+        })
     }
 
     /// How it decides.
@@ -110,7 +124,10 @@ impl Gate {
     /// # Errors
     /// As [`GateConfig::check`]; the gate is then as it was.
     pub fn set_threshold(&mut self, name: &str, threshold: Threshold) -> Result<()> {
-        let config = GateConfig { threshold, ..self.config };
+        let config = GateConfig {
+            threshold,
+            ..self.config
+        };
         config.check(name)?;
         self.config = config;
         Ok(())
@@ -125,7 +142,9 @@ impl Gate {
     /// `threshold - hysteresis` since it fired last, or fired less than `refractory_s` ago.
     pub fn decide(&mut self, prob: Prob, at: MediaTime) -> bool {
         self.release(prob);
-        let rested = self.last_fired.is_none_or(|last| at.0 - last.0 + TIME_TOLERANCE_S >= self.config.refractory_s);
+        let rested = self
+            .last_fired
+            .is_none_or(|last| at.0 - last.0 + TIME_TOLERANCE_S >= self.config.refractory_s);
         let fires = self.reaches(prob) && !self.held && rested;
         if fires {
             self.held = self.config.hysteresis > 0.0;
@@ -172,12 +191,26 @@ mod tests {
     use super::*;
 
     fn gate(threshold: f32, hysteresis: f32, refractory_s: f64) -> Gate {
-        Gate::new("speak", GateConfig { threshold: Threshold(threshold), hysteresis, refractory_s, ..GateConfig::default() })
-            .unwrap()
+        Gate::new(
+            "speak",
+            GateConfig {
+                threshold: Threshold(threshold),
+                hysteresis,
+                refractory_s,
+                ..GateConfig::default()
+            },
+        )
+        .unwrap()
     }
 
     fn fired(gate: &mut Gate, probs: &[f32]) -> String {
-        let fire = |(i, p): (usize, &f32)| if gate.decide(Prob(*p), MediaTime(i as f64)) { '!' } else { '.' };
+        let fire = |(i, p): (usize, &f32)| {
+            if gate.decide(Prob(*p), MediaTime(i as f64)) {
+                '!'
+            } else {
+                '.'
+            }
+        };
         probs.iter().enumerate().map(fire).collect()
     }
 
@@ -205,7 +238,10 @@ mod tests {
         let mut gate = gate(0.6, 0.2, 0.0);
         assert!(!gate.decide(Prob(0.5), MediaTime(0.0)));
         gate.set_threshold("speak", Threshold(0.45)).unwrap();
-        assert!(gate.set_threshold("speak", Threshold(0.2)).is_err(), "not above the hysteresis");
+        assert!(
+            gate.set_threshold("speak", Threshold(0.2)).is_err(),
+            "not above the hysteresis"
+        );
         assert!(gate.decide(Prob(0.5), MediaTime(1.0)));
         assert!(!gate.decide(Prob(0.5), MediaTime(2.0)), "held");
         gate.reset();
@@ -214,7 +250,15 @@ mod tests {
 
     #[test]
     fn an_off_gate_never_fires() {
-        let mut gate = Gate::new("x", GateConfig { kind: GateKind::Off, threshold: Threshold(0.0), ..GateConfig::default() }).unwrap();
+        let mut gate = Gate::new(
+            "x",
+            GateConfig {
+                kind: GateKind::Off,
+                threshold: Threshold(0.0),
+                ..GateConfig::default()
+            },
+        )
+        .unwrap();
         assert!(!gate.decide(Prob(1.0), MediaTime(0.0)) && !gate.decide_again(Prob(1.0)));
     }
 
@@ -222,13 +266,34 @@ mod tests {
     fn values_out_of_range_are_refused() {
         let ok = GateConfig::default();
         let bad = [
-            GateConfig { threshold: Threshold(1.1), ..ok },
-            GateConfig { threshold: Threshold(f32::NAN), ..ok },
-            GateConfig { hysteresis: -0.1, ..ok },
-            GateConfig { hysteresis: 0.5, ..ok },
-            GateConfig { hysteresis: f32::NAN, ..ok },
-            GateConfig { refractory_s: -1.0, ..ok },
-            GateConfig { refractory_s: f64::INFINITY, ..ok },
+            GateConfig {
+                threshold: Threshold(1.1),
+                ..ok
+            },
+            GateConfig {
+                threshold: Threshold(f32::NAN),
+                ..ok
+            },
+            GateConfig {
+                hysteresis: -0.1,
+                ..ok
+            },
+            GateConfig {
+                hysteresis: 0.5,
+                ..ok
+            },
+            GateConfig {
+                hysteresis: f32::NAN,
+                ..ok
+            },
+            GateConfig {
+                refractory_s: -1.0,
+                ..ok
+            },
+            GateConfig {
+                refractory_s: f64::INFINITY,
+                ..ok
+            },
         ];
         for config in bad {
             assert!(Gate::new("speak", config).is_err(), "{config:?}");

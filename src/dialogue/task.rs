@@ -78,7 +78,10 @@ impl Update {
             "complete" => Transition::Complete,
             _ => return None,
         };
-        Some(Self { step: StepId::parse(step)?, transition })
+        Some(Self {
+            step: StepId::parse(step)?,
+            transition,
+        })
     }
 }
 
@@ -96,7 +99,11 @@ pub struct Step {
 impl Step {
     /// A step without paraphrases.
     pub fn new(name: impl Into<String>, after: Vec<StepId>) -> Self {
-        Self { name: name.into(), after, paraphrases: Vec::new() }
+        Self {
+            name: name.into(),
+            after,
+            paraphrases: Vec::new(),
+        }
     }
 
     /// All sentences for it: paraphrases and name.
@@ -159,17 +166,34 @@ impl Task {
             let id = StepId(u16::try_from(i).map_err(|_| "too many steps".to_owned())?);
             if entry.id.is_some_and(|given| given != id) {
                 let given = entry.id.unwrap_or(id);
-                return Err(format!("[[step]] number {}: id is {given}, expected {id} (ids are S1, S2, … in order)", i + 1));
+                return Err(format!(
+                    "[[step]] number {}: id is {given}, expected {id} (ids are S1, S2, … in order)",
+                    i + 1
+                ));
             }
             let line = |key: &str, text: &str| -> Result<String, String> {
                 let text = text.trim();
                 let whole = !text.is_empty() && !text.contains(['\n', '\r']);
-                whole.then(|| text.to_owned()).ok_or_else(|| format!("{id}: {key} must be one line of words"))
+                whole
+                    .then(|| text.to_owned())
+                    .ok_or_else(|| format!("{id}: {key} must be one line of words"))
             };
-            let paraphrases = entry.paraphrases.iter().map(|text| line("each of paraphrases", text)).collect::<Result<_, _>>()?;
-            steps.push(Step { name: line("name", &entry.name)?, after: entry.after, paraphrases });
+            let paraphrases = entry
+                .paraphrases
+                .iter()
+                .map(|text| line("each of paraphrases", text))
+                .collect::<Result<_, _>>()?;
+            steps.push(Step {
+                name: line("name", &entry.name)?,
+                after: entry.after,
+                paraphrases,
+            });
         }
-        let task = Self { goal: file.goal.trim().to_owned(), knowledge: file.knowledge, steps };
+        let task = Self {
+            goal: file.goal.trim().to_owned(),
+            knowledge: file.knowledge,
+            steps,
+        };
         task.check()?;
         Ok(task)
     }
@@ -182,13 +206,20 @@ impl Task {
             after: s.after.clone(),
             paraphrases: s.paraphrases.clone(),
         });
-        let file = TaskFile { goal: self.goal.clone(), knowledge: self.knowledge.clone(), step: step.collect() };
+        let file = TaskFile {
+            goal: self.goal.clone(),
+            knowledge: self.knowledge.clone(),
+            step: step.collect(),
+        };
         toml::to_string(&file).expect("a task is plain TOML")
     }
 
     /// Ids with their steps, in order.
     pub fn iter(&self) -> impl Iterator<Item = (StepId, &Step)> {
-        self.steps.iter().enumerate().map(|(i, s)| (StepId(i as u16), s))
+        self.steps
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (StepId(i as u16), s))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -201,7 +232,10 @@ impl Task {
         for (id, step) in self.iter() {
             for before in &step.after {
                 if usize::from(before.0) >= self.steps.len() {
-                    return Err(format!("{id}: after names {before}, but the task has {} steps", self.steps.len()));
+                    return Err(format!(
+                        "{id}: after names {before}, but the task has {} steps",
+                        self.steps.len()
+                    ));
                 }
             }
         }
@@ -211,13 +245,21 @@ impl Task {
             let still: Vec<StepId> = open
                 .iter()
                 .copied()
-                .filter(|id| self.steps[usize::from(id.0)].after.iter().any(|b| open.contains(b)))
+                .filter(|id| {
+                    self.steps[usize::from(id.0)]
+                        .after
+                        .iter()
+                        .any(|b| open.contains(b))
+                })
                 .collect();
             if still.is_empty() {
                 return Ok(());
             }
             if still.len() == open.len() {
-                return Err(format!("{}: its prerequisites (`after`) form a circle", still[0]));
+                return Err(format!(
+                    "{}: its prerequisites (`after`) form a circle",
+                    still[0]
+                ));
             }
             open = still;
         }
@@ -233,7 +275,9 @@ pub struct TaskState {
 impl TaskState {
     /// Every step not started.
     pub fn new(task: &Task) -> Self {
-        Self { states: vec![StepState::NotStarted; task.steps.len()] }
+        Self {
+            states: vec![StepState::NotStarted; task.steps.len()],
+        }
     }
 
     /// State of a step; `None` when the task has no such step.
@@ -243,12 +287,18 @@ impl TaskState {
 
     /// Sets a step by hand. `false` when the task has no such step.
     pub fn set(&mut self, step: StepId, state: StepState) -> bool {
-        self.states.get_mut(usize::from(step.0)).map(|s| *s = state).is_some()
+        self.states
+            .get_mut(usize::from(step.0))
+            .map(|s| *s = state)
+            .is_some()
     }
 
     /// Ids with their states, in order.
     pub fn iter(&self) -> impl Iterator<Item = (StepId, StepState)> + '_ {
-        self.states.iter().enumerate().map(|(i, s)| (StepId(i as u16), *s))
+        self.states
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (StepId(i as u16), *s))
     }
 
     /// The states as numbers, in order: 0 not started, 1 in progress, 2 completed.
@@ -260,8 +310,14 @@ impl TaskState {
     pub fn allowed(&self) -> Vec<Update> {
         self.iter()
             .filter_map(|(step, state)| match state {
-                StepState::NotStarted => Some(Update { step, transition: Transition::Start }),
-                StepState::InProgress => Some(Update { step, transition: Transition::Complete }),
+                StepState::NotStarted => Some(Update {
+                    step,
+                    transition: Transition::Start,
+                }),
+                StepState::InProgress => Some(Update {
+                    step,
+                    transition: Transition::Complete,
+                }),
                 StepState::Completed => None,
             })
             .collect()
@@ -285,8 +341,15 @@ impl TaskState {
 
     /// Prerequisites of `step` that are not completed: why starting it now is out of order.
     pub fn missing_before(&self, task: &Task, step: StepId) -> Vec<StepId> {
-        let Some(entry) = task.steps.get(usize::from(step.0)) else { return Vec::new() };
-        entry.after.iter().copied().filter(|b| self.get(*b) != Some(StepState::Completed)).collect()
+        let Some(entry) = task.steps.get(usize::from(step.0)) else {
+            return Vec::new();
+        };
+        entry
+            .after
+            .iter()
+            .copied()
+            .filter(|b| self.get(*b) != Some(StepState::Completed))
+            .collect()
     }
 }
 
@@ -304,7 +367,8 @@ mod tests {
         let said = Task::parse("goal = \"g\"\n[[step]]\nname = \"Stir\"\nparaphrases = [\" Stir well \", \"Keep stirring\"]\n").unwrap();
         assert_eq!(said.steps[0].paraphrases, ["Stir well", "Keep stirring"]);
         assert_eq!(Task::parse(&said.to_toml()).unwrap(), said);
-        let why = Task::parse("goal = \"g\"\n[[step]]\nname = \"Stir\"\nparaphrases = [\"\"]\n").unwrap_err();
+        let why = Task::parse("goal = \"g\"\n[[step]]\nname = \"Stir\"\nparaphrases = [\"\"]\n")
+            .unwrap_err();
         assert!(why.contains("S1") && why.contains("paraphrases"), "{why}");
     }
 
@@ -313,9 +377,18 @@ mod tests {
         let cases = [
             ("goal = \"\"", "goal is empty"),
             ("goal = \"x\"\nfoo = 1", "foo"),
-            ("goal = \"x\"\n[[step]]\nid = \"S2\"\nname = \"a\"", "expected S1"),
-            ("goal = \"x\"\n[[step]]\nname = \"a\"\nafter = [\"S9\"]", "S9"),
-            ("goal = \"x\"\n[[step]]\nname = \"a\"\nafter = [\"S2\"]\n[[step]]\nname = \"b\"\nafter = [\"S1\"]", "circle"),
+            (
+                "goal = \"x\"\n[[step]]\nid = \"S2\"\nname = \"a\"",
+                "expected S1",
+            ),
+            (
+                "goal = \"x\"\n[[step]]\nname = \"a\"\nafter = [\"S9\"]",
+                "S9",
+            ),
+            (
+                "goal = \"x\"\n[[step]]\nname = \"a\"\nafter = [\"S2\"]\n[[step]]\nname = \"b\"\nafter = [\"S1\"]",
+                "circle",
+            ),
             ("goal = \"x\"\n[[step]]\nname = \" \"", "name"),
         ];
         for (text, word) in cases {
@@ -334,7 +407,10 @@ mod tests {
         assert_eq!(state.missing_before(&task, StepId(1)), [StepId(0)]);
         state.apply(start).unwrap();
         assert!(state.apply(start).is_err());
-        assert_eq!(state.allowed(), [Update::parse("S1->start").unwrap(), complete]);
+        assert_eq!(
+            state.allowed(),
+            [Update::parse("S1->start").unwrap(), complete]
+        );
         state.apply(complete).unwrap();
         assert!(state.apply(complete).is_err());
         assert!(state.apply(Update::parse("S3->start").unwrap()).is_err());
@@ -342,7 +418,15 @@ mod tests {
 
     #[test]
     fn update_text_is_exact() {
-        for bad in ["S1-> start", "S1->done", "s1->start", "S1→start", "S1->start ", "->start", "S1->"] {
+        for bad in [
+            "S1-> start",
+            "S1->done",
+            "s1->start",
+            "S1→start",
+            "S1->start ",
+            "->start",
+            "S1->",
+        ] {
             assert_eq!(Update::parse(bad), None, "{bad:?}");
         }
     }

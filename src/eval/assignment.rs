@@ -14,7 +14,11 @@ pub struct Row {
 
 impl Row {
     fn cost(&self, column: usize) -> f64 {
-        column.checked_sub(self.first).and_then(|i| self.costs.get(i)).copied().unwrap_or(f64::INFINITY)
+        column
+            .checked_sub(self.first)
+            .and_then(|i| self.costs.get(i))
+            .copied()
+            .unwrap_or(f64::INFINITY)
     }
 
     fn end(&self) -> usize {
@@ -69,14 +73,18 @@ impl Search<'_> {
             let window = &self.rows[row];
             for column in window.first..window.end().min(self.slack.len()) {
                 if !self.reached[column] {
-                    let slack = window.cost(column) - self.row_price[row] - self.column_price[column];
+                    let slack =
+                        window.cost(column) - self.row_price[row] - self.column_price[column];
                     if slack < self.slack[column] {
                         self.slack[column] = slack;
                         self.came_from[column] = at;
                     }
                 }
             }
-            (low, high) = (low.min(window.first), high.max(window.end().min(self.slack.len())));
+            (low, high) = (
+                low.min(window.first),
+                high.max(window.end().min(self.slack.len())),
+            );
             let next = (low..high)
                 .filter(|&c| !self.reached[c] && self.slack[c] < f64::INFINITY)
                 .min_by(|&a, &b| self.slack[a].total_cmp(&self.slack[b]))?;
@@ -95,7 +103,11 @@ impl Search<'_> {
         }
         self.row_of[column] = Some(new);
         for column in low..high {
-            (self.slack[column], self.came_from[column], self.reached[column]) = (f64::INFINITY, None, false);
+            (
+                self.slack[column],
+                self.came_from[column],
+                self.reached[column],
+            ) = (f64::INFINITY, None, false);
         }
         Some(())
     }
@@ -126,7 +138,9 @@ mod tests {
     }
 
     fn brute(rows: &[Row], used: &mut Vec<bool>) -> f64 {
-        let Some((row, rest)) = rows.split_first() else { return 0.0 };
+        let Some((row, rest)) = rows.split_first() else {
+            return 0.0;
+        };
         let mut best = f64::INFINITY;
         for column in 0..used.len() {
             if !used[column] && row.cost(column).is_finite() {
@@ -141,23 +155,48 @@ mod tests {
     #[test]
     fn a_hand_worked_assignment() {
         // Greedy takes 1 then 9 (10); 2 + 3 = 5 is cheapest.
-        let rows = [Row { first: 0, costs: vec![1.0, 2.0] }, Row { first: 0, costs: vec![3.0, 9.0] }];
+        let rows = [
+            Row {
+                first: 0,
+                costs: vec![1.0, 2.0],
+            },
+            Row {
+                first: 0,
+                costs: vec![3.0, 9.0],
+            },
+        ];
         assert_eq!(assign(&rows, 2), Some(vec![1, 0]));
         assert_eq!(assign(&[], 5), Some(vec![]));
         assert_eq!(assign(&[], 0), Some(vec![]));
         // Two rows that can only reach one column.
-        let narrow = Row { first: 1, costs: vec![0.0] };
+        let narrow = Row {
+            first: 1,
+            costs: vec![0.0],
+        };
         assert_eq!(assign(&[narrow.clone(), narrow], 3), None);
-        assert_eq!(assign(&[Row { first: 0, costs: vec![f64::INFINITY] }], 1), None);
+        assert_eq!(
+            assign(
+                &[Row {
+                    first: 0,
+                    costs: vec![f64::INFINITY]
+                }],
+                1
+            ),
+            None
+        );
     }
 
     fn matrix() -> impl Strategy<Value = (usize, Vec<Row>)> {
         (1usize..8).prop_flat_map(|columns| {
             let cost = prop_oneof![3 => (0u8..12).prop_map(f64::from), 1 => Just(f64::INFINITY)];
             let row = (0..columns).prop_flat_map(move |first| {
-                prop::collection::vec(cost.clone(), 0..=(columns - first)).prop_map(move |costs| Row { first, costs })
+                prop::collection::vec(cost.clone(), 0..=(columns - first))
+                    .prop_map(move |costs| Row { first, costs })
             });
-            (Just(columns), prop::collection::vec(row, 0..=columns.min(6)))
+            (
+                Just(columns),
+                prop::collection::vec(row, 0..=columns.min(6)),
+            )
         })
     }
 

@@ -33,7 +33,14 @@ pub struct Clip<'a> {
 impl<'a> From<&'a Reference> for Clip<'a> {
     fn from(r: &'a Reference) -> Self {
         let speed = r.speed.unwrap_or(1.0);
-        Self { task: &r.task, initial: &r.initial, start: r.start, end: r.end, fps: r.fps, speed }
+        Self {
+            task: &r.task,
+            initial: &r.initial,
+            start: r.start,
+            end: r.end,
+            fps: r.fps,
+            speed,
+        }
     }
 }
 
@@ -51,22 +58,60 @@ pub fn silent(clip: &Clip) -> Result<Vec<Event>> {
 /// A clip of too many frames.
 pub fn reference(reference: &Reference) -> Result<Vec<Event>> {
     let clip = Clip::from(reference);
-    let mut events = play("reference", &Clip { end: clip.start, ..clip }, &[], false)?;
+    let mut events = play(
+        "reference",
+        &Clip {
+            end: clip.start,
+            ..clip
+        },
+        &[],
+        false,
+    )?;
     events.pop();
     let frame_of = |at: MediaTime| FrameIdx(super::speech::frame_of(reference, at) as u64);
     let sure = Prob(1.0);
     let changes = reference.transitions.iter().map(|(at, update)| {
         let Update { step, transition } = *update;
-        (*at, Event::Transition { frame: frame_of(*at), at: *at, step, transition, prob: sure })
+        (
+            *at,
+            Event::Transition {
+                frame: frame_of(*at),
+                at: *at,
+                step,
+                transition,
+                prob: sure,
+            },
+        )
     });
-    let words = reference.utterances.iter().filter(|(_, text)| !text.trim().is_empty());
-    let words = words.map(|(at, text)| (*at, Event::Utterance { frame: frame_of(*at), at: *at, text: text.clone(), prob: sure }));
+    let words = reference
+        .utterances
+        .iter()
+        .filter(|(_, text)| !text.trim().is_empty());
+    let words = words.map(|(at, text)| {
+        (
+            *at,
+            Event::Utterance {
+                frame: frame_of(*at),
+                at: *at,
+                text: text.clone(),
+                prob: sure,
+            },
+        )
+    });
     // A stable sort: at one time the changes stand before the words, as in a session.
     let mut told: Vec<(MediaTime, Event)> = changes.chain(words).collect();
     told.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
     events.extend(told.into_iter().map(|(_, event)| event));
     let state = reference.state_at(f64::INFINITY);
-    let steps = state.iter().enumerate().map(|(i, s)| StepInfo { id: StepId(i as u16), name: None, state: *s }).collect();
+    let steps = state
+        .iter()
+        .enumerate()
+        .map(|(i, s)| StepInfo {
+            id: StepId(i as u16),
+            name: None,
+            state: *s,
+        })
+        .collect();
     let frames = ((clip.end.seconds() - clip.start.seconds()) * clip.fps).ceil() as u64;
     events.push(Event::End { frames, steps });
     Ok(events)
@@ -87,9 +132,21 @@ pub fn clock(clip: &Clip, averages: &Averages) -> Result<Vec<Event>> {
         let name = &clip.task.steps[usize::from(step.0)].name;
         let done_s = at_s + averages.duration_s(goal, name) / clip.speed;
         if state == StepState::NotStarted {
-            plan.push((at_s, Update { step, transition: Transition::Start }));
+            plan.push((
+                at_s,
+                Update {
+                    step,
+                    transition: Transition::Start,
+                },
+            ));
         }
-        plan.push((done_s, Update { step, transition: Transition::Complete }));
+        plan.push((
+            done_s,
+            Update {
+                step,
+                transition: Transition::Complete,
+            },
+        ));
         at_s = (done_s + averages.gap_s(goal) / clip.speed).max(at_s);
     }
     plan.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -104,20 +161,39 @@ pub fn change(clip: &Clip, moments: &[MediaTime]) -> Result<Vec<Event>> {
     let mut open: Option<StepId> = None;
     let mut waiting = std::collections::VecDeque::new();
     for (step, state) in unfinished(clip) {
-        if state == StepState::InProgress && open.is_none() { open = Some(step) } else { waiting.push_back(step) }
+        if state == StepState::InProgress && open.is_none() {
+            open = Some(step)
+        } else {
+            waiting.push_back(step)
+        }
     }
     let mut plan = Vec::new();
     for at in moments {
-        let completed = open.take().map(|step| Update { step, transition: Transition::Complete });
+        let completed = open.take().map(|step| Update {
+            step,
+            transition: Transition::Complete,
+        });
         open = waiting.pop_front();
-        let started = open.map(|step| Update { step, transition: Transition::Start });
-        plan.extend(completed.into_iter().chain(started).map(|update| (at.seconds(), update)));
+        let started = open.map(|step| Update {
+            step,
+            transition: Transition::Start,
+        });
+        plan.extend(
+            completed
+                .into_iter()
+                .chain(started)
+                .map(|update| (at.seconds(), update)),
+        );
     }
     play("baseline:change", clip, &plan, true)
 }
 
 fn unfinished<'a>(clip: &'a Clip) -> impl Iterator<Item = (StepId, StepState)> + 'a {
-    let all = clip.initial.iter().enumerate().map(|(i, s)| (StepId(i as u16), *s));
+    let all = clip
+        .initial
+        .iter()
+        .enumerate()
+        .map(|(i, s)| (StepId(i as u16), *s));
     all.filter(|(_, s)| *s != StepState::Completed)
 }
 
@@ -126,14 +202,19 @@ fn unfinished<'a>(clip: &'a Clip) -> impl Iterator<Item = (StepId, StepState)> +
 fn play(name: &str, clip: &Clip, plan: &[(f64, Update)], speaks: bool) -> Result<Vec<Event>> {
     let frames = (clip.end.seconds() - clip.start.seconds()) * clip.fps;
     if !(clip.fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
-        return Err(Error::Invalid(format!("clip of {frames} frames: expected 0 to {FRAMES_MAX}")));
+        return Err(Error::Invalid(format!(
+            "clip of {frames} frames: expected 0 to {FRAMES_MAX}"
+        )));
     }
     let mut state: Vec<StepState> = clip.initial.to_vec();
     let mut events = vec![session(name, clip)];
     let mut plan = plan.iter().peekable();
     let frames = frames.ceil() as u64;
     for k in 0..frames {
-        let (frame, at) = (FrameIdx(k), MediaTime(clip.start.seconds() + k as f64 / clip.fps));
+        let (frame, at) = (
+            FrameIdx(k),
+            MediaTime(clip.start.seconds() + k as f64 / clip.fps),
+        );
         let due = std::iter::from_fn(|| plan.next_if(|(t, _)| *t <= at.seconds() + TIME_SLACK_S));
         let mut moved = Vec::new();
         for (_, update) in due {
@@ -143,16 +224,43 @@ fn play(name: &str, clip: &Clip, plan: &[(f64, Update)], speaks: bool) -> Result
                 moved.push(*update);
             }
         }
-        let words = if speaks { words_at(clip.task, &state, k == 0, &moved) } else { None };
+        let words = if speaks {
+            words_at(clip.task, &state, k == 0, &moved)
+        } else {
+            None
+        };
         let sure = |yes: bool| Prob(f32::from(u8::from(yes)));
-        events.push(Event::Frame { frame, at, speak: sure(words.is_some()), dst_update: sure(!moved.is_empty()) });
+        events.push(Event::Frame {
+            frame,
+            at,
+            speak: sure(words.is_some()),
+            dst_update: sure(!moved.is_empty()),
+        });
         for Update { step, transition } in moved {
-            events.push(Event::Transition { frame, at, step, transition, prob: sure(true) });
+            events.push(Event::Transition {
+                frame,
+                at,
+                step,
+                transition,
+                prob: sure(true),
+            });
         }
-        events.extend(words.map(|text| Event::Utterance { frame, at, text, prob: sure(true) }));
+        events.extend(words.map(|text| Event::Utterance {
+            frame,
+            at,
+            text,
+            prob: sure(true),
+        }));
     }
-    let steps = state.iter().enumerate().map(|(i, s)| StepInfo { id: StepId(i as u16), name: None, state: *s });
-    events.push(Event::End { frames, steps: steps.collect() });
+    let steps = state.iter().enumerate().map(|(i, s)| StepInfo {
+        id: StepId(i as u16),
+        name: None,
+        state: *s,
+    });
+    events.push(Event::End {
+        frames,
+        steps: steps.collect(),
+    });
     Ok(events)
 }
 
@@ -162,28 +270,50 @@ const TIME_SLACK_S: f64 = 1e-9;
 /// The first instruction at the first frame; the next one at each completion.
 fn words_at(task: &Task, state: &[StepState], first: bool, moved: &[Update]) -> Option<String> {
     let completed = moved.iter().any(|u| u.transition == Transition::Complete);
-    let started = moved.iter().rev().find(|u| u.transition == Transition::Start).map(|u| usize::from(u.step.0));
-    let open = |s: &StepState| *s == StepState::NotStarted || (first && *s == StepState::InProgress);
+    let started = moved
+        .iter()
+        .rev()
+        .find(|u| u.transition == Transition::Start)
+        .map(|u| usize::from(u.step.0));
+    let open =
+        |s: &StepState| *s == StepState::NotStarted || (first && *s == StepState::InProgress);
     let next = started.or_else(|| state.iter().position(open));
     match (next.and_then(|i| task.steps.get(i)), first, completed) {
         (Some(step), true, _) => Some(format!("First: {}.", step.name)),
         (Some(step), false, true) => Some(format!("Well done. Next: {}.", step.name)),
-        (None, _, true) => Some(format!("Well done. That was the last step, enjoy your {}!", task.goal)),
+        (None, _, true) => Some(format!(
+            "Well done. That was the last step, enjoy your {}!",
+            task.goal
+        )),
         _ => None,
     }
 }
 
 fn session(name: &str, clip: &Clip) -> Event {
-    let off = || GateInfo { kind: "off".into(), threshold: Threshold(1.0), hysteresis: 0.0, refractory_s: 0.0 };
+    let off = || GateInfo {
+        kind: "off".into(),
+        threshold: Threshold(1.0),
+        hysteresis: 0.0,
+        refractory_s: 0.0,
+    };
     let steps = clip.task.iter().zip(clip.initial);
     Event::Session {
         schema: log::SCHEMA,
         model: name.into(),
         vision: String::new(),
         goal: clip.task.goal.clone(),
-        steps: steps.map(|((id, s), state)| StepInfo { id, name: Some(s.name.clone()), state: *state }).collect(),
+        steps: steps
+            .map(|((id, s), state)| StepInfo {
+                id,
+                name: Some(s.name.clone()),
+                state: *state,
+            })
+            .collect(),
         fps: clip.fps,
-        gates: GatesInfo { speak: off(), dst_update: off() },
+        gates: GatesInfo {
+            speak: off(),
+            dst_update: off(),
+        },
         context: ContextPolicyName::None,
     }
 }
@@ -235,7 +365,9 @@ impl Averages {
             out.take(reference);
         }
         if out.all.duration.n == 0 {
-            return Err(Error::Invalid("no completed step in the training recordings; the clock cannot be set".into()));
+            return Err(Error::Invalid(
+                "no completed step in the training recordings; the clock cannot be set".into(),
+            ));
         }
         Ok(out)
     }
@@ -245,7 +377,11 @@ impl Averages {
         let goal = reference.task.goal.clone();
         let when = |step: StepId, transition: Transition| {
             let wanted = Update { step, transition };
-            reference.transitions.iter().find(|(_, u)| *u == wanted).map(|(at, _)| at.seconds() * speed)
+            reference
+                .transitions
+                .iter()
+                .find(|(_, u)| *u == wanted)
+                .map(|(at, _)| at.seconds() * speed)
         };
         let mut each = |of: fn(&mut Times) -> &mut Mean, value: f64| {
             of(&mut self.all).take(value);
@@ -253,7 +389,11 @@ impl Averages {
         };
         let mut before: Option<f64> = None;
         let mut first = true;
-        for (at, update) in reference.transitions.iter().filter(|(_, u)| u.transition == Transition::Start) {
+        for (at, update) in reference
+            .transitions
+            .iter()
+            .filter(|(_, u)| u.transition == Transition::Start)
+        {
             let start_s = at.seconds() * speed;
             if std::mem::take(&mut first) {
                 each(|t| &mut t.lead, start_s - reference.start.seconds() * speed);
@@ -264,15 +404,24 @@ impl Averages {
             before = when(update.step, Transition::Complete);
             if let Some(done_s) = before {
                 each(|t| &mut t.duration, done_s - start_s);
-                let name = reference.task.steps[usize::from(update.step.0)].name.clone();
-                self.steps.entry((goal.clone(), name)).or_default().take(done_s - start_s);
+                let name = reference.task.steps[usize::from(update.step.0)]
+                    .name
+                    .clone();
+                self.steps
+                    .entry((goal.clone(), name))
+                    .or_default()
+                    .take(done_s - start_s);
             }
         }
     }
 
     /// Time of the goal if it was seen, else of all, else 0.
     fn of(&self, goal: &str, time: fn(&Times) -> &Mean) -> f64 {
-        self.goals.get(goal).and_then(|t| time(t).get()).or_else(|| time(&self.all).get()).unwrap_or(0.0)
+        self.goals
+            .get(goal)
+            .and_then(|t| time(t).get())
+            .or_else(|| time(&self.all).get())
+            .unwrap_or(0.0)
     }
 
     /// Seconds of life before the first step.
@@ -287,7 +436,10 @@ impl Averages {
 
     /// Seconds of life that a step takes: that step in that goal, else any of the goal, else any.
     pub fn duration_s(&self, goal: &str, step: &str) -> f64 {
-        let own = self.steps.get(&(goal.to_owned(), step.to_owned())).and_then(Mean::get);
+        let own = self
+            .steps
+            .get(&(goal.to_owned(), step.to_owned()))
+            .and_then(Mean::get);
         own.unwrap_or_else(|| self.of(goal, |t| &t.duration))
     }
 }
@@ -300,9 +452,19 @@ mod tests {
 
     fn told(events: &[Event]) -> Vec<(f64, String)> {
         let one = |e: &Event| match e {
-            Event::Transition { at, step, transition, .. } => {
-                Some((at.seconds(), Update { step: *step, transition: *transition }.to_string()))
-            }
+            Event::Transition {
+                at,
+                step,
+                transition,
+                ..
+            } => Some((
+                at.seconds(),
+                Update {
+                    step: *step,
+                    transition: *transition,
+                }
+                .to_string(),
+            )),
             Event::Utterance { at, text, .. } => Some((at.seconds(), text.clone())),
             _ => None,
         };
@@ -311,7 +473,12 @@ mod tests {
 
     fn training() -> Reference {
         // Lead 4; a: 10 s; gap 2; b: 20 s.
-        let updates = [(4.0, "S1->start"), (14.0, "S1->complete"), (16.0, "S2->start"), (36.0, "S2->complete")];
+        let updates = [
+            (4.0, "S1->start"),
+            (14.0, "S1->complete"),
+            (16.0, "S2->start"),
+            (36.0, "S2->complete"),
+        ];
         sample(&["a", "b"], 50.0, &updates, &[])
     }
 
@@ -343,7 +510,10 @@ mod tests {
         let mut other = training();
         other.task.goal = "unseen".into();
         other.speed = Some(2.0);
-        let times: Vec<f64> = told(&clock(&Clip::from(&other), &averages).unwrap()).iter().map(|e| e.0).collect();
+        let times: Vec<f64> = told(&clock(&Clip::from(&other), &averages).unwrap())
+            .iter()
+            .map(|e| e.0)
+            .collect();
         assert_eq!(times, [0.0, 2.0, 9.5, 9.5, 10.5, 18.0, 18.0]);
         assert!(Averages::learn([]).is_err());
     }
@@ -372,7 +542,10 @@ mod tests {
             (30.0, "S2->complete"),
             (30.0, "Well done. That was the last step, enjoy your test!"),
         ];
-        assert_eq!(told(&change(&Clip::from(&reference), &at).unwrap()), expected.map(|(t, s)| (t, s.to_owned())));
+        assert_eq!(
+            told(&change(&Clip::from(&reference), &at).unwrap()),
+            expected.map(|(t, s)| (t, s.to_owned()))
+        );
     }
 
     #[test]
@@ -381,12 +554,21 @@ mod tests {
         reference.initial = vec![StepState::InProgress, StepState::NotStarted];
         let events = change(&Clip::from(&reference), &[MediaTime(6.0)]).unwrap();
         Log::from_events(&events).unwrap();
-        assert_eq!(told(&events)[1..3], [(6.0, "S1->complete".to_owned()), (6.0, "S2->start".to_owned())]);
+        assert_eq!(
+            told(&events)[1..3],
+            [
+                (6.0, "S1->complete".to_owned()),
+                (6.0, "S2->start".to_owned())
+            ]
+        );
         let averages = Averages::learn([&training()]).unwrap();
         let events = clock(&Clip::from(&reference), &averages).unwrap();
         Log::from_events(&events).unwrap();
         assert_eq!(told(&events)[1], (10.0, "S1->complete".to_owned()));
-        let too_fast = Clip { fps: 1e12, ..Clip::from(&reference) };
+        let too_fast = Clip {
+            fps: 1e12,
+            ..Clip::from(&reference)
+        };
         assert!(silent(&too_fast).is_err());
     }
 }

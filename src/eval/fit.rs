@@ -48,13 +48,19 @@ pub fn tally(log: &Log, reference: &Reference, similarity: &dyn Similarity) -> O
     }
     let names = Names::new(&reference.task);
     let mut out = FitTally::default();
-    for (at, text) in log.utterances.iter().filter(|(_, text)| !text.trim().is_empty()) {
+    for (at, text) in log
+        .utterances
+        .iter()
+        .filter(|(_, text)| !text.trim().is_empty())
+    {
         let named = names.in_words(text);
         let fits = if named.is_empty() {
             fits_without_name(reference, &names, at.seconds(), text, similarity)
         } else {
             let at_hand = at_hand(reference, at.seconds());
-            named.iter().all(|same| same.iter().any(|step| at_hand.contains(step)))
+            named
+                .iter()
+                .all(|same| same.iter().any(|step| at_hand.contains(step)))
         };
         out.spoken += 1;
         out.naming += usize::from(!named.is_empty());
@@ -73,7 +79,10 @@ pub struct Names {
 impl Names {
     /// The words of a task.
     pub fn new(task: &Task) -> Self {
-        Self { steps: task.steps.iter().map(|s| words(&s.name)).collect(), goal: words(&task.goal) }
+        Self {
+            steps: task.steps.iter().map(|s| words(&s.name)).collect(),
+            goal: words(&task.goal),
+        }
     }
 
     /// The steps that a sentence names; each entry holds the steps of one name.
@@ -91,28 +100,56 @@ impl Names {
         let within = |a: &(usize, usize, StepId), b: &(usize, usize, StepId)| {
             b.0 <= a.0 && a.1 <= b.1 && b.1 - b.0 > a.1 - a.0
         };
-        let longest: Vec<_> = spans.iter().filter(|a| !spans.iter().any(|b| within(a, b))).collect();
+        let longest: Vec<_> = spans
+            .iter()
+            .filter(|a| !spans.iter().any(|b| within(a, b)))
+            .collect();
         let mut out: Vec<Vec<StepId>> = Vec::new();
         for &&(from, to, _) in &longest {
-            let same: Vec<StepId> = longest.iter().filter(|s| s.0 == from && s.1 == to).map(|s| s.2).collect();
+            let same: Vec<StepId> = longest
+                .iter()
+                .filter(|s| s.0 == from && s.1 == to)
+                .map(|s| s.2)
+                .collect();
             if !out.contains(&same) {
                 out.push(same);
             }
         }
-        if out.is_empty() { self.by_weight(&text).into_iter().collect() } else { out }
+        if out.is_empty() {
+            self.by_weight(&text).into_iter().collect()
+        } else {
+            out
+        }
     }
 
     fn by_weight(&self, text: &[String]) -> Option<Vec<StepId>> {
         let goal: Vec<usize> = places(text, &self.goal).collect();
-        let of_goal = |i: usize| goal.iter().any(|at| (*at..at + self.goal.len()).contains(&i));
-        let text: Vec<&String> = text.iter().enumerate().filter(|(i, _)| !of_goal(*i)).map(|(_, word)| word).collect();
+        let of_goal = |i: usize| {
+            goal.iter()
+                .any(|at| (*at..at + self.goal.len()).contains(&i))
+        };
+        let text: Vec<&String> = text
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !of_goal(*i))
+            .map(|(_, word)| word)
+            .collect();
         let held = |name: &Vec<String>| {
             let all = weight(name.iter());
-            if all > 0.0 { weight(name.iter().filter(|w| text.contains(w))) / all } else { 0.0 }
+            if all > 0.0 {
+                weight(name.iter().filter(|w| text.contains(w))) / all
+            } else {
+                0.0
+            }
         };
         let held: Vec<f64> = self.steps.iter().map(held).collect();
         let best = held.iter().copied().fold(0.0, f64::max);
-        let same = held.iter().enumerate().filter(|(_, h)| **h == best).map(|(i, _)| StepId(i as u16)).collect();
+        let same = held
+            .iter()
+            .enumerate()
+            .filter(|(_, h)| **h == best)
+            .map(|(i, _)| StepId(i as u16))
+            .collect();
         (best >= NAMED_ABOVE).then_some(same)
     }
 }
@@ -133,10 +170,17 @@ fn weight<'a>(words: impl Iterator<Item = &'a String>) -> f64 {
 pub fn at_hand(reference: &Reference, at_s: f64) -> Vec<StepId> {
     let (from_s, to_s) = (at_s - FIT_WINDOW_S, at_s + FIT_WINDOW_S);
     let mut state = reference.state_at(from_s);
-    let seen = reference.transitions.iter().take_while(|(t, _)| t.seconds() <= from_s).count();
+    let seen = reference
+        .transitions
+        .iter()
+        .take_while(|(t, _)| t.seconds() <= from_s)
+        .count();
     let complete = |u: &crate::dialogue::task::Update| u.transition == Transition::Complete;
-    let mut last_completed =
-        reference.transitions[..seen].iter().rev().find(|(_, u)| complete(u)).map(|(_, u)| u.step);
+    let mut last_completed = reference.transitions[..seen]
+        .iter()
+        .rev()
+        .find(|(_, u)| complete(u))
+        .map(|(_, u)| u.step);
     let mut out = Vec::new();
     moment(reference, &state, seen, last_completed, &mut out);
     for (i, (at, update)) in reference.transitions.iter().enumerate().skip(seen) {
@@ -150,7 +194,8 @@ pub fn at_hand(reference: &Reference, at_s: f64) -> Vec<StepId> {
         moment(reference, &state, i + 1, last_completed, &mut out);
     }
     let labelled = reference.issues.iter().filter(|i| {
-        matches!(i.kind, IssueKind::Missed | IssueKind::Mistake) && (from_s..=to_s).contains(&i.at.seconds())
+        matches!(i.kind, IssueKind::Missed | IssueKind::Mistake)
+            && (from_s..=to_s).contains(&i.at.seconds())
     });
     out.extend(labelled.map(|i| i.step));
     out.sort_unstable();
@@ -158,17 +203,38 @@ pub fn at_hand(reference: &Reference, at_s: f64) -> Vec<StepId> {
     out
 }
 
-fn moment(reference: &Reference, state: &[StepState], seen: usize, completed: Option<StepId>, out: &mut Vec<StepId>) {
-    let ids = || state.iter().enumerate().map(|(i, s)| (StepId(i as u16), *s));
+fn moment(
+    reference: &Reference,
+    state: &[StepState],
+    seen: usize,
+    completed: Option<StepId>,
+    out: &mut Vec<StepId>,
+) {
+    let ids = || {
+        state
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (StepId(i as u16), *s))
+    };
     for (step, _) in ids().filter(|(_, s)| *s == StepState::InProgress) {
         out.push(step);
-        let before = reference.task.steps.get(usize::from(step.0)).map_or(&[][..], |s| &s.after);
+        let before = reference
+            .task
+            .steps
+            .get(usize::from(step.0))
+            .map_or(&[][..], |s| &s.after);
         let unfinished = |b: &&StepId| state.get(usize::from(b.0)) != Some(&StepState::Completed);
         out.extend(before.iter().filter(unfinished));
     }
     out.extend(completed);
-    out.extend(ids().find(|(_, s)| *s == StepState::NotStarted).map(|(step, _)| step));
-    let starts = reference.transitions[seen..].iter().find(|(_, u)| u.transition == Transition::Start);
+    out.extend(
+        ids()
+            .find(|(_, s)| *s == StepState::NotStarted)
+            .map(|(step, _)| step),
+    );
+    let starts = reference.transitions[seen..]
+        .iter()
+        .find(|(_, u)| u.transition == Transition::Start);
     out.extend(starts.map(|(_, u)| u.step));
 }
 
@@ -181,9 +247,13 @@ fn fits_without_name(
     text: &str,
     similarity: &dyn Similarity,
 ) -> bool {
-    let near = reference.utterances.iter().filter(|(t, _)| (t.seconds() - at_s).abs() <= FIT_WINDOW_S);
+    let near = reference
+        .utterances
+        .iter()
+        .filter(|(t, _)| (t.seconds() - at_s).abs() <= FIT_WINDOW_S);
     near.into_iter().any(|(_, said)| {
-        f64::from(similarity.score(text, said)).abs() > CORRECT_ABOVE || names.in_words(said).is_empty()
+        f64::from(similarity.score(text, said)).abs() > CORRECT_ABOVE
+            || names.in_words(said).is_empty()
     })
 }
 
@@ -195,13 +265,26 @@ mod tests {
 
     #[test]
     fn a_sentence_names_steps_by_their_words() {
-        let steps = ["Boil water", "Boil water in the pan", "Pour the milk", "Boil water"].map(words).to_vec();
-        let names = Names { steps, goal: words("Milk the pour") };
+        let steps = [
+            "Boil water",
+            "Boil water in the pan",
+            "Pour the milk",
+            "Boil water",
+        ]
+        .map(words)
+        .to_vec();
+        let names = Names {
+            steps,
+            goal: words("Milk the pour"),
+        };
         let of = |text| names.in_words(text);
         // The longest name at a place counts, not those within it.
         assert_eq!(of("Next: boil water in the pan."), [vec![StepId(1)]]);
         // Two names, and one name that two steps have.
-        assert_eq!(of("First boil water, then POUR the milk!"), [vec![StepId(0), StepId(3)], vec![StepId(2)]]);
+        assert_eq!(
+            of("First boil water, then POUR the milk!"),
+            [vec![StepId(0), StepId(3)], vec![StepId(2)]]
+        );
         // Not the very words: "pour" and "milk" of "pour the milk" weigh 2.0 of 2.2.
         assert_eq!(of("Now pour some milk"), [vec![StepId(2)]]);
         // "milk" alone is 1.0 of 2.2, below the bound.
@@ -216,10 +299,20 @@ mod tests {
         let reference = sample(
             &["a", "b", "c", "d"],
             100.0,
-            &[(10.0, "S1->start"), (20.0, "S1->complete"), (30.0, "S3->start"), (60.0, "S3->complete")],
+            &[
+                (10.0, "S1->start"),
+                (20.0, "S1->complete"),
+                (30.0, "S3->start"),
+                (60.0, "S3->complete"),
+            ],
             &[],
         );
-        let at = |t| at_hand(&reference, t).iter().map(|s| s.0 + 1).collect::<Vec<_>>();
+        let at = |t| {
+            at_hand(&reference, t)
+                .iter()
+                .map(|s| s.0 + 1)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(at(2.0), [1]); // Before: S1 is next.
         assert_eq!(at(5.0), [1, 2, 3]); // S1 starts within 5 s, then S2 is next in the list, S3 in fact.
         assert_eq!(at(45.0), [1, 2, 3]); // S1 just completed, S2 not started, S3 in progress.
@@ -231,23 +324,35 @@ mod tests {
         let reference = sample(
             &["boil water", "pour milk", "stir it well", "serve tea"],
             100.0,
-            &[(10.0, "S1->start"), (20.0, "S1->complete"), (22.0, "S2->start"), (60.0, "S2->complete")],
+            &[
+                (10.0, "S1->start"),
+                (20.0, "S1->complete"),
+                (22.0, "S2->start"),
+                (60.0, "S2->complete"),
+            ],
             &[(20.0, "Well done. Next: pour milk."), (60.0, "Splendid!")],
         );
         let log = log(
             4,
             &[],
             &[
-                (21.0, "Well done. Next: pour milk."), // S2 next: fits
-                (21.0, "Next: serve tea."),            // S4 is not at hand
+                (21.0, "Well done. Next: pour milk."),  // S2 next: fits
+                (21.0, "Next: serve tea."),             // S4 is not at hand
                 (40.0, "Now pour milk and serve tea."), // S2 fits, S4 does not: no
-                (58.0, "Splendid!"),                   // names none; the reference says as much: fits
-                (80.0, "Splendid!"),                   // names none, and the reference is silent: no
-                (90.0, " "),                           // nothing said
+                (58.0, "Splendid!"), // names none; the reference says as much: fits
+                (80.0, "Splendid!"), // names none, and the reference is silent: no
+                (90.0, " "),         // nothing said
             ],
         );
         let got = tally(&log, &reference, &Lexical).unwrap();
-        assert_eq!(got, FitTally { fitting: 2, naming: 3, spoken: 5 });
+        assert_eq!(
+            got,
+            FitTally {
+                fitting: 2,
+                naming: 3,
+                spoken: 5
+            }
+        );
         assert_eq!(got.share(), Some(0.4));
         assert_eq!(tally(&log, &sample(&[], 9.0, &[], &[]), &Lexical), None);
     }

@@ -79,14 +79,23 @@ pub struct GateScores {
 
 /// Answers of a log's gates: speak, update. A gate that was off has none.
 pub fn tally(log: &Log, reference: &Reference) -> [GateTally; 2] {
-    let inside: Vec<&Reading> = log.frames.iter().filter(|r| r.at >= reference.start && r.at <= reference.end).collect();
+    let inside: Vec<&Reading> = log
+        .frames
+        .iter()
+        .filter(|r| r.at >= reference.start && r.at <= reference.end)
+        .collect();
     let said = moments(reference.utterances.iter().map(|(at, _)| *at));
     let changed = moments(reference.transitions.iter().map(|(at, _)| *at));
     let [speak, update] = log.thresholds;
     let gate = |threshold: Option<Threshold>, events: &[f64], of: fn(&Reading) -> f32| {
-        threshold.map(|threshold| answers(&inside, events, of, threshold.0)).unwrap_or_default()
+        threshold
+            .map(|threshold| answers(&inside, events, of, threshold.0))
+            .unwrap_or_default()
     };
-    [gate(speak, &said, |r| r.speak.0), gate(update, &changed, |r| r.dst_update.0)]
+    [
+        gate(speak, &said, |r| r.speak.0),
+        gate(update, &changed, |r| r.dst_update.0),
+    ]
 }
 
 /// Distinct times in seconds, ascending.
@@ -97,18 +106,30 @@ fn moments(times: impl Iterator<Item = MediaTime>) -> Vec<f64> {
     all
 }
 
-fn answers(frames: &[&Reading], events: &[f64], of: fn(&Reading) -> f32, threshold: f32) -> GateTally {
+fn answers(
+    frames: &[&Reading],
+    events: &[f64],
+    of: fn(&Reading) -> f32,
+    threshold: f32,
+) -> GateTally {
     let mut out = GateTally::default();
     let near = |r: &Reading, at_s: f64| (r.at.seconds() - at_s).abs() <= WINDOW_S;
     for at_s in events {
-        let best = frames.iter().filter(|r| near(r, *at_s)).map(|r| of(r)).max_by(f32::total_cmp);
+        let best = frames
+            .iter()
+            .filter(|r| near(r, *at_s))
+            .map(|r| of(r))
+            .max_by(f32::total_cmp);
         // An event that no frame saw is the source's doing, not the gate's.
         if let Some(prob) = best {
             out.yes.push(prob);
             out.fired.0 += usize::from(prob >= threshold);
         }
     }
-    for frame in frames.iter().filter(|r| !events.iter().any(|at_s| near(r, *at_s))) {
+    for frame in frames
+        .iter()
+        .filter(|r| !events.iter().any(|at_s| near(r, *at_s)))
+    {
         out.no.push(of(frame));
         out.fired.1 += usize::from(of(frame) >= threshold);
     }
@@ -120,7 +141,11 @@ fn average_precision(yes: &[f32], no: &[f32]) -> Option<f64> {
     if yes.is_empty() {
         return None;
     }
-    let mut all: Vec<(f32, bool)> = yes.iter().map(|p| (*p, true)).chain(no.iter().map(|p| (*p, false))).collect();
+    let mut all: Vec<(f32, bool)> = yes
+        .iter()
+        .map(|p| (*p, true))
+        .chain(no.iter().map(|p| (*p, false)))
+        .collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut hits, mut seen, mut area) = (0usize, 0usize, 0.0);
     for group in all.chunk_by(|a, b| a.0 == b.0) {
@@ -142,12 +167,19 @@ fn reliability(yes: &[f32], no: &[f32]) -> Vec<(f64, f64, usize)> {
             *events += usize::from(is_yes);
         }
     }
-    bins.iter().filter_map(|(probs, events)| Some((mean(probs)?, share(*events, probs.len())?, probs.len()))).collect()
+    bins.iter()
+        .filter_map(|(probs, events)| {
+            Some((mean(probs)?, share(*events, probs.len())?, probs.len()))
+        })
+        .collect()
 }
 
 fn calibration_error(yes: &[f32], no: &[f32]) -> Option<f64> {
     let all = yes.len() + no.len();
-    let apart: f64 = reliability(yes, no).iter().map(|(p, share, n)| (p - share).abs() * *n as f64).sum();
+    let apart: f64 = reliability(yes, no)
+        .iter()
+        .map(|(p, share, n)| (p - share).abs() * *n as f64)
+        .sum();
     (all > 0).then(|| apart / all as f64)
 }
 
@@ -173,7 +205,13 @@ mod tests {
         // Bin 0: 0.05 twice, no event. Bin 9: 0.95 three times, two events.
         let (yes, no) = ([0.95, 0.95], [0.05, 0.05, 0.95]);
         let curve = reliability(&yes, &no);
-        assert_eq!(curve.iter().map(|(_, share, n)| (*share, *n)).collect::<Vec<_>>(), [(0.0, 2), (2.0 / 3.0, 3)]);
+        assert_eq!(
+            curve
+                .iter()
+                .map(|(_, share, n)| (*share, *n))
+                .collect::<Vec<_>>(),
+            [(0.0, 2), (2.0 / 3.0, 3)]
+        );
         let expected = (2.0 * 0.05 + 3.0 * (0.95 - 2.0 / 3.0)) / 5.0;
         assert!((calibration_error(&yes, &no).unwrap() - expected).abs() < 1e-6);
         // 1 has a bin, too.
@@ -182,17 +220,34 @@ mod tests {
 
     #[test]
     fn an_event_has_the_best_frame_near_it_and_a_quiet_frame_stands_for_itself() {
-        let reference = sample(&["a"], 10.0, &[(3.0, "S1->start"), (8.0, "S1->complete")], &[(3.0, "Good.")]);
+        let reference = sample(
+            &["a"],
+            10.0,
+            &[(3.0, "S1->start"), (8.0, "S1->complete")],
+            &[(3.0, "Good.")],
+        );
         let mut log = tests_log(1, &[], &[]);
         log.thresholds = [Some(Threshold(0.5)), Some(Threshold(0.6))];
         // Frames at 0, 1, … 9 s; the update gate is early by one at 3 s and stays low at 8 s.
         let update = [0.1, 0.2, 0.9, 0.3, 0.3, 0.7, 0.1, 0.1, 0.2, 0.1];
-        log.frames = (0..10).map(|i| Reading { at: MediaTime(f64::from(i)), speak: Prob(0.0), dst_update: Prob(update[i as usize]) }).collect();
+        log.frames = (0..10)
+            .map(|i| Reading {
+                at: MediaTime(f64::from(i)),
+                speak: Prob(0.0),
+                dst_update: Prob(update[i as usize]),
+            })
+            .collect();
         let [speak, update] = tally(&log, &reference);
         // Near 3: 2, 3, 4. Near 8: 7, 8, 9. Quiet: 0, 1, 5, 6.
-        assert_eq!((update.yes.clone(), update.no.clone()), (vec![0.9, 0.2], vec![0.1, 0.2, 0.7, 0.1]));
+        assert_eq!(
+            (update.yes.clone(), update.no.clone()),
+            (vec![0.9, 0.2], vec![0.1, 0.2, 0.7, 0.1])
+        );
         let scores = update.scores().unwrap();
-        assert_eq!((scores.recall, scores.silence, scores.balanced_accuracy), (Some(0.5), Some(0.75), Some(0.625)));
+        assert_eq!(
+            (scores.recall, scores.silence, scores.balanced_accuracy),
+            (Some(0.5), Some(0.75), Some(0.625))
+        );
         assert_eq!(speak.scores().unwrap().recall, Some(0.0));
         log.thresholds = [None, None];
         assert_eq!(tally(&log, &reference)[1].scores(), None);

@@ -71,7 +71,9 @@ impl Log {
         let mut number = 0;
         stream::log::read(path, Tail::Refuse, |event| {
             number += 1;
-            unfit = unfit.take().or_else(|| why_unfit(&event).map(|why| format!("event {number}: {why}")));
+            unfit = unfit
+                .take()
+                .or_else(|| why_unfit(&event).map(|why| format!("event {number}: {why}")));
             log.take(event);
         })?;
         match unfit {
@@ -101,19 +103,43 @@ impl Log {
         self.ended = matches!(event, Event::End { .. });
         if let Some((at, update)) = update_of(&event) {
             self.transitions.push((at, update));
-            self.states.push((at, update.step, super::reference::reached(update)));
+            self.states
+                .push((at, update.step, super::reference::reached(update)));
         }
         match event {
-            Event::Session { goal, steps, gates, .. } => {
-                self.thresholds = [gates.speak, gates.dst_update].map(|gate| (gate.kind != "off").then_some(gate.threshold));
+            Event::Session {
+                goal, steps, gates, ..
+            } => {
+                self.thresholds = [gates.speak, gates.dst_update]
+                    .map(|gate| (gate.kind != "off").then_some(gate.threshold));
                 (self.goal, self.steps) = (goal, steps);
             }
-            Event::Frame { at, speak, dst_update, .. } => self.frames.push(Reading { at, speak, dst_update }),
+            Event::Frame {
+                at,
+                speak,
+                dst_update,
+                ..
+            } => self.frames.push(Reading {
+                at,
+                speak,
+                dst_update,
+            }),
             Event::Rejected { at, text, why, .. } => self.rejected.push((at, text, why)),
             Event::Context { at, .. } => self.contexts.push(at),
             Event::Mark { at, step, state } => self.states.push((at, step, state)),
             Event::Utterance { at, text, .. } => self.utterances.push((at, text)),
-            Event::Warning { at, kind, step, missing, .. } => self.warnings.push(Warning { at, kind, step, missing }),
+            Event::Warning {
+                at,
+                kind,
+                step,
+                missing,
+                ..
+            } => self.warnings.push(Warning {
+                at,
+                kind,
+                step,
+                missing,
+            }),
             Event::Transition { .. }
             | Event::Threshold { .. }
             | Event::Seek { .. }
@@ -130,7 +156,9 @@ impl Log {
 /// Scores are about one stream that was seen once, from its beginning to its end, with one task.
 fn why_unfit(event: &Event) -> Option<&'static str> {
     match event {
-        Event::Seek { .. } => Some("the person moved in the recording; such a run cannot be scored"),
+        Event::Seek { .. } => {
+            Some("the person moved in the recording; such a run cannot be scored")
+        }
         Event::Task { .. } => Some("the person chose another task; such a run cannot be scored"),
         _ => None,
     }
@@ -152,12 +180,27 @@ pub fn write(path: &Path, events: &[Event]) -> Result<()> {
 /// A small log for this room's tests: number of steps, times with updates, times with words.
 #[cfg(test)]
 pub(super) fn tests_log(steps: u16, updates: &[(f64, &str)], said: &[(f64, &str)]) -> Log {
-    let parsed: Vec<_> = updates.iter().map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap())).collect();
+    let parsed: Vec<_> = updates
+        .iter()
+        .map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap()))
+        .collect();
     Log {
-        steps: (0..steps).map(|i| StepInfo { id: StepId(i), name: None, state: StepState::NotStarted }).collect(),
-        states: parsed.iter().map(|(t, u)| (*t, u.step, super::reference::reached(*u))).collect(),
+        steps: (0..steps)
+            .map(|i| StepInfo {
+                id: StepId(i),
+                name: None,
+                state: StepState::NotStarted,
+            })
+            .collect(),
+        states: parsed
+            .iter()
+            .map(|(t, u)| (*t, u.step, super::reference::reached(*u)))
+            .collect(),
         transitions: parsed,
-        utterances: said.iter().map(|(t, s)| (MediaTime(*t), (*s).to_owned())).collect(),
+        utterances: said
+            .iter()
+            .map(|(t, s)| (MediaTime(*t), (*s).to_owned()))
+            .collect(),
         ended: true,
         ..Log::default()
     }
@@ -168,7 +211,8 @@ mod tests {
     use super::*;
 
     const HEAD: &str = r#"{"type":"session","schema":1,"model":"m","vision":"","goal":"tea","steps":[{"id":"S1","name":"Boil water","state":"not_started"},{"id":"S2","name":"Pour","state":"not_started"}],"fps":2.0,"gates":{"speak":{"kind":"head","threshold":0.5,"hysteresis":0.0,"refractory_s":0.0},"dst_update":{"kind":"head","threshold":0.5,"hysteresis":0.0,"refractory_s":0.0}},"context":"refresh"}"#;
-    const START: &str = r#"{"type":"transition","frame":2,"at":1.0,"step":"S1","transition":"start","prob":0.9}"#;
+    const START: &str =
+        r#"{"type":"transition","frame":2,"at":1.0,"step":"S1","transition":"start","prob":0.9}"#;
 
     fn read(text: &str) -> Result<Log> {
         let dir = tempfile::tempdir().unwrap();
@@ -183,8 +227,14 @@ mod tests {
         let said = r#"{"type":"utterance","frame":5,"at":2.5,"text":"Next: Pour.","prob":0.7}"#;
         let end = r#"{"type":"end","frames":6,"steps":[{"id":"S1","state":"completed"},{"id":"S2","state":"not_started"}]}"#;
         let log = read(&format!("{HEAD}\n{START}\n\n{mark}\n{said}\n{end}\n")).unwrap();
-        assert_eq!(log.transitions, [(MediaTime(1.0), Update::parse("S1->start").unwrap())]);
-        assert_eq!(log.states[1], (MediaTime(2.0), StepId(0), StepState::Completed));
+        assert_eq!(
+            log.transitions,
+            [(MediaTime(1.0), Update::parse("S1->start").unwrap())]
+        );
+        assert_eq!(
+            log.states[1],
+            (MediaTime(2.0), StepId(0), StepState::Completed)
+        );
         assert_eq!(log.utterances, [(MediaTime(2.5), "Next: Pour.".to_owned())]);
         assert!(log.ended);
     }
@@ -196,7 +246,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jsonl");
         write(&path, &[event.clone(), start.clone()]).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{HEAD}\n{START}\n"));
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            format!("{HEAD}\n{START}\n")
+        );
         let log = Log::read(&path).unwrap();
         assert_eq!(log, Log::from_events(&[event, start]).unwrap());
         assert!(!log.ended);
@@ -204,20 +257,37 @@ mod tests {
 
     #[test]
     fn a_log_that_was_cut_off_is_not_scored() {
-        let why = read(&format!("{HEAD}\n{}", &START[..30])).unwrap_err().to_string();
+        let why = read(&format!("{HEAD}\n{}", &START[..30]))
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("line 2: no event"), "{why}");
         assert!(Log::from_events(&[]).is_err());
     }
 
     #[test]
     fn a_run_in_which_the_person_moved_is_not_scored() {
-        let seek = r#"{"type":"seek","at":1.0,"to":0.5,"steps":[{"id":"S1","state":"not_started"}]}"#.replace("}]}", "},{\"id\":\"S2\",\"state\":\"not_started\"}]}");
+        let seek =
+            r#"{"type":"seek","at":1.0,"to":0.5,"steps":[{"id":"S1","state":"not_started"}]}"#
+                .replace("}]}", "},{\"id\":\"S2\",\"state\":\"not_started\"}]}");
         let task = r#"{"type":"task","at":1.0,"goal":"soup","steps":[]}"#;
         for (line, word) in [(seek.as_str(), "moved"), (task, "another task")] {
-            let why = read(&format!("{HEAD}\n\n{START}\n{line}\n")).unwrap_err().to_string();
-            assert!(why.contains("event 3: the person") && why.contains(word), "{why}");
-            let events: Vec<Event> = [HEAD, START, line].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-            assert!(Log::from_events(&events).unwrap_err().to_string().contains(word));
+            let why = read(&format!("{HEAD}\n\n{START}\n{line}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                why.contains("event 3: the person") && why.contains(word),
+                "{why}"
+            );
+            let events: Vec<Event> = [HEAD, START, line]
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            assert!(
+                Log::from_events(&events)
+                    .unwrap_err()
+                    .to_string()
+                    .contains(word)
+            );
         }
     }
 }

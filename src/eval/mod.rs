@@ -116,11 +116,27 @@ mod tests {
     fn rates_of_nothing_are_none_and_of_silence_zero() {
         assert_eq!(Hits::default().rates().f1, None);
         // Nothing predicted, two there: precision has no meaning, recall 0/2, F1 2*0/(0+2).
-        let silent = Hits { matched: 0, predicted: 0, reference: 2 }.rates();
-        assert_eq!((silent.precision, silent.recall, silent.f1), (None, Some(0.0), Some(0.0)));
+        let silent = Hits {
+            matched: 0,
+            predicted: 0,
+            reference: 2,
+        }
+        .rates();
+        assert_eq!(
+            (silent.precision, silent.recall, silent.f1),
+            (None, Some(0.0), Some(0.0))
+        );
         // P 3/4, R 3/6, F1 6/10.
-        let some = Hits { matched: 3, predicted: 4, reference: 6 }.rates();
-        assert_eq!((some.precision, some.recall, some.f1), (Some(0.75), Some(0.5), Some(0.6)));
+        let some = Hits {
+            matched: 3,
+            predicted: 4,
+            reference: 6,
+        }
+        .rates();
+        assert_eq!(
+            (some.precision, some.recall, some.f1),
+            (Some(0.75), Some(0.5), Some(0.6))
+        );
     }
 
     #[test]

@@ -55,15 +55,34 @@ pub fn render(
     for run in runs {
         let mut plays = Vec::new();
         for ((log, reference), scored) in run.pairs.iter().zip(&run.report.recordings) {
-            let place = recordings.iter().position(|r| r.id == reference.id).unwrap_or_else(|| {
-                recordings.push(Recording::of(reference, thumbnails(&reference.id)));
-                recordings.len() - 1
-            });
-            plays.push(play(place, log, reference, &scored.scores, options, similarity)?);
+            let place = recordings
+                .iter()
+                .position(|r| r.id == reference.id)
+                .unwrap_or_else(|| {
+                    recordings.push(Recording::of(reference, thumbnails(&reference.id)));
+                    recordings.len() - 1
+                });
+            plays.push(play(
+                place,
+                log,
+                reference,
+                &scored.scores,
+                options,
+                similarity,
+            )?);
         }
-        systems.push(System { name: run.name, scores: &run.report.set, plays });
+        systems.push(System {
+            name: run.name,
+            scores: &run.report.set,
+            plays,
+        });
     }
-    let data = Data { tolerance_s: FALSE_UPDATE_TOLERANCE_S, explain: super::EXPLAIN, recordings, systems };
+    let data = Data {
+        tolerance_s: FALSE_UPDATE_TOLERANCE_S,
+        explain: super::EXPLAIN,
+        recordings,
+        systems,
+    };
     let json = serde_json::to_string(&data).map_err(|e| Error::Invalid(format!("page: {e}")))?;
     // No tag begins within the block, so none can end it.
     Ok(PAGE.replacen(PLACE, &json.replace('<', "\\u003c"), 1))
@@ -149,12 +168,25 @@ impl<'a> Recording<'a> {
         Self {
             id: &reference.id,
             goal: &reference.task.goal,
-            steps: reference.task.steps.iter().map(|s| s.name.as_str()).collect(),
+            steps: reference
+                .task
+                .steps
+                .iter()
+                .map(|s| s.name.as_str())
+                .collect(),
             start_s: reference.start.seconds(),
             end_s: reference.end.seconds(),
             changes: changes(&reference.transitions),
-            said: reference.utterances.iter().map(|(at, text)| (at.seconds(), text.as_str())).collect(),
-            issues: reference.issues.iter().map(|i| (i.at.seconds(), kind(i.kind), i.step.0)).collect(),
+            said: reference
+                .utterances
+                .iter()
+                .map(|(at, text)| (at.seconds(), text.as_str()))
+                .collect(),
+            issues: reference
+                .issues
+                .iter()
+                .map(|i| (i.at.seconds(), kind(i.kind), i.step.0))
+                .collect(),
             thumbnails,
         }
     }
@@ -177,12 +209,18 @@ fn play<'a>(
     options: &Options,
     similarity: &dyn Similarity,
 ) -> Result<Play<'a>> {
-    let pairs = transitions::paired(&log.transitions, &reference.transitions, FALSE_UPDATE_TOLERANCE_S);
+    let pairs = transitions::paired(
+        &log.transitions,
+        &reference.transitions,
+        FALSE_UPDATE_TOLERANCE_S,
+    );
     let mut late_s = vec![None; log.transitions.len()];
     for (i, j) in &pairs {
         late_s[*i] = Some(log.transitions[*i].0.seconds() - reference.transitions[*j].0.seconds());
     }
-    let missed = (0..reference.transitions.len()).filter(|j| !pairs.iter().any(|(_, taken)| taken == j)).collect();
+    let missed = (0..reference.transitions.len())
+        .filter(|j| !pairs.iter().any(|(_, taken)| taken == j))
+        .collect();
     let (said, unsaid) = sentences(log, reference, options, similarity)?;
     let warning = |kind: &WarningKind| match kind {
         WarningKind::OutOfOrder => "out of order",
@@ -197,11 +235,26 @@ fn play<'a>(
         said,
         unsaid,
         warnings: (log.warnings.iter().enumerate())
-            .map(|(i, w)| (w.at.seconds(), warning(&w.kind), w.step.0, is_right(i, &log.warnings, reference)))
+            .map(|(i, w)| {
+                (
+                    w.at.seconds(),
+                    warning(&w.kind),
+                    w.step.0,
+                    is_right(i, &log.warnings, reference),
+                )
+            })
             .collect(),
-        rejected: log.rejected.iter().map(|(at, text, why)| (at.seconds(), text.as_str(), why.as_str())).collect(),
+        rejected: log
+            .rejected
+            .iter()
+            .map(|(at, text, why)| (at.seconds(), text.as_str(), why.as_str()))
+            .collect(),
         contexts: log.contexts.iter().map(|at| at.seconds()).collect(),
-        gates: log.frames.iter().map(|r| (r.at.seconds(), r.speak.0, r.dst_update.0)).collect(),
+        gates: log
+            .frames
+            .iter()
+            .map(|r| (r.at.seconds(), r.speak.0, r.dst_update.0))
+            .collect(),
         thresholds: log.thresholds.map(|threshold| threshold.map(|t| t.0)),
     })
 }
@@ -213,20 +266,42 @@ fn sentences<'a>(
     options: &Options,
     similarity: &dyn Similarity,
 ) -> Result<(Vec<Said<'a>>, Vec<usize>)> {
-    let window_s = options.window_s.unwrap_or_else(|| speech::window_of(&reference.dataset));
+    let window_s = options
+        .window_s
+        .unwrap_or_else(|| speech::window_of(&reference.dataset));
     let matched = speech::match_log(log, reference, window_s, similarity)?;
-    let said = log.utterances.iter().filter(|(_, text)| !text.trim().is_empty()).map(|(at, text)| {
-        let frame = speech::frame_of(reference, *at);
-        let pair = matched.matched.iter().find(|p| p.generated == frame && *at >= reference.start);
-        let fate = match pair {
-            Some(pair) if pair.score > CORRECT_ABOVE => "right",
-            Some(_) => "other",
-            None => "redundant",
-        };
-        Said { at_s: at.seconds(), text, fate, score: pair.map(|p| p.score) }
-    });
-    let lacks = |(_, (at, _)): &(usize, &(MediaTime, String))| matched.missed.contains(&speech::frame_of(reference, *at));
-    let unsaid = reference.utterances.iter().enumerate().filter(lacks).map(|(i, _)| i).collect();
+    let said = log
+        .utterances
+        .iter()
+        .filter(|(_, text)| !text.trim().is_empty())
+        .map(|(at, text)| {
+            let frame = speech::frame_of(reference, *at);
+            let pair = matched
+                .matched
+                .iter()
+                .find(|p| p.generated == frame && *at >= reference.start);
+            let fate = match pair {
+                Some(pair) if pair.score > CORRECT_ABOVE => "right",
+                Some(_) => "other",
+                None => "redundant",
+            };
+            Said {
+                at_s: at.seconds(),
+                text,
+                fate,
+                score: pair.map(|p| p.score),
+            }
+        });
+    let lacks = |(_, (at, _)): &(usize, &(MediaTime, String))| {
+        matched.missed.contains(&speech::frame_of(reference, *at))
+    };
+    let unsaid = reference
+        .utterances
+        .iter()
+        .enumerate()
+        .filter(lacks)
+        .map(|(i, _)| i)
+        .collect();
     Ok((said.collect(), unsaid))
 }
 
@@ -247,9 +322,22 @@ mod tests {
 
     fn page(log: &Log, reference: &Reference) -> String {
         let options = Options::default();
-        let report = Report::of(vec![(reference.id.clone(), Tally::of(log, reference, &options, &Lexical).unwrap())]).unwrap();
-        let runs = [Run { name: "model", report: &report, pairs: vec![(log, reference)] }];
-        let pictures = |_: &str| vec![Thumbnail { at_s: 3.0, url: "data:image/jpeg;base64,AAAA".into() }];
+        let report = Report::of(vec![(
+            reference.id.clone(),
+            Tally::of(log, reference, &options, &Lexical).unwrap(),
+        )])
+        .unwrap();
+        let runs = [Run {
+            name: "model",
+            report: &report,
+            pairs: vec![(log, reference)],
+        }];
+        let pictures = |_: &str| {
+            vec![Thumbnail {
+                at_s: 3.0,
+                url: "data:image/jpeg;base64,AAAA".into(),
+            }]
+        };
         render(&runs, &options, &Lexical, &pictures).unwrap()
     }
 
@@ -258,15 +346,28 @@ mod tests {
         let reference = sample(
             &["Boil water", "Pour the milk"],
             60.0,
-            &[(10.0, "S1->start"), (20.0, "S1->complete"), (40.0, "S2->start")],
+            &[
+                (10.0, "S1->start"),
+                (20.0, "S1->complete"),
+                (40.0, "S2->start"),
+            ],
             &[(20.0, "Next: pour the milk."), (50.0, "Enjoy your tea!")],
         );
-        let log = log(2, &[(11.5, "S1->start"), (12.0, "S2->start")], &[(20.5, "Next: pour the milk."), (30.0, "Well done.")]);
+        let log = log(
+            2,
+            &[(11.5, "S1->start"), (12.0, "S2->start")],
+            &[(20.5, "Next: pour the milk."), (30.0, "Well done.")],
+        );
         let data = data(&page(&log, &reference));
         let play = &data["systems"][0]["plays"][0];
         assert_eq!(play["late_s"], serde_json::json!([1.5, null]));
         assert_eq!(play["missed"], serde_json::json!([1, 2]));
-        let fates: Vec<&str> = play["said"].as_array().unwrap().iter().map(|s| s["fate"].as_str().unwrap()).collect();
+        let fates: Vec<&str> = play["said"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["fate"].as_str().unwrap())
+            .collect();
         assert_eq!(fates, ["right", "redundant"]);
         assert_eq!(play["unsaid"], serde_json::json!([1]));
         assert_eq!(data["recordings"][0]["steps"][1], "Pour the milk");
@@ -279,8 +380,14 @@ mod tests {
         let reference = sample(&[evil], 60.0, &[], &[(5.0, evil)]);
         let log = log(1, &[], &[(5.0, evil)]);
         let page = page(&log, &reference);
-        assert_eq!(page.matches("</script>").count(), PAGE.matches("</script>").count());
-        assert_eq!(page.matches("<script").count(), PAGE.matches("<script").count());
+        assert_eq!(
+            page.matches("</script>").count(),
+            PAGE.matches("</script>").count()
+        );
+        assert_eq!(
+            page.matches("<script").count(),
+            PAGE.matches("<script").count()
+        );
         assert_eq!(data(&page)["recordings"][0]["steps"][0], evil);
     }
 }

@@ -53,13 +53,21 @@ impl Reference {
         let bad = |why: String| Error::Invalid(format!("recording `{}`: {why}", recording.id));
         let updates = recording.transitions();
         if task.is_none() && !updates.is_empty() {
-            return Err(bad(format!("it has state changes, but there is no {TASK_FILE} beside it that names the steps")));
+            return Err(bad(format!(
+                "it has state changes, but there is no {TASK_FILE} beside it that names the steps"
+            )));
         }
         let length_s = recording.end_s - recording.start_s;
         if !length_s.is_finite() || length_s <= 0.0 {
-            return Err(bad(format!("from {} s to {} s; nothing to score", recording.start_s, recording.end_s)));
+            return Err(bad(format!(
+                "from {} s to {} s; nothing to score",
+                recording.start_s, recording.end_s
+            )));
         }
-        let task = task.unwrap_or_else(|| Task { goal: recording.goal.clone(), ..Task::default() });
+        let task = task.unwrap_or_else(|| Task {
+            goal: recording.goal.clone(),
+            ..Task::default()
+        });
         let (start, end) = (MediaTime(recording.start_s), MediaTime(recording.end_s));
         let mut state = TaskState::new(&task);
         let mut initial = None;
@@ -68,7 +76,9 @@ impl Reference {
             if at >= start && initial.is_none() {
                 initial = Some(states(&state));
             }
-            state.apply(update).map_err(|why| bad(format!("{update} at {} s: {why}", at.seconds())))?;
+            state
+                .apply(update)
+                .map_err(|why| bad(format!("{update} at {} s: {why}", at.seconds())))?;
             if at >= start {
                 transitions.push((at, update));
             }
@@ -84,7 +94,11 @@ impl Reference {
             fps: recording.fps,
             speed: recording.speed,
             transitions,
-            utterances: said.into_iter().filter(|(at, _)| *at >= start).map(|(at, t)| (at, t.to_owned())).collect(),
+            utterances: said
+                .into_iter()
+                .filter(|(at, _)| *at >= start)
+                .map(|(at, t)| (at, t.to_owned()))
+                .collect(),
             issues: recording.issues.clone(),
             video: None,
         })
@@ -111,7 +125,10 @@ impl Reference {
             }
         }
         if files.is_empty() {
-            return Err(Error::format(path, format!("no {ANNOTATION_FILE} in it or in its folders")));
+            return Err(Error::format(
+                path,
+                format!("no {ANNOTATION_FILE} in it or in its folders"),
+            ));
         }
         files.sort();
         let mut all = Vec::with_capacity(files.len());
@@ -130,7 +147,10 @@ impl Reference {
         };
         let mut recordings = annotation::read_with_tasks(path)?;
         if recordings.is_empty() {
-            return Err(Error::format(path, "no recording in it; expected one a line"));
+            return Err(Error::format(
+                path,
+                "no recording in it; expected one a line",
+            ));
         }
         let ids = annotation::names(recordings.iter().map(|(recording, _)| recording));
         for ((recording, _), id) in recordings.iter_mut().zip(ids) {
@@ -138,8 +158,12 @@ impl Reference {
         }
         let video = Some(path.with_file_name(VIDEO_FILE)).filter(|video| video.is_file());
         let one = |(recording, own): (Recording, Option<Task>)| {
-            let reference = Self::new(&recording, own.or_else(|| task.clone())).map_err(|e| Error::format(path, e.to_string()))?;
-            Ok(Self { video: video.clone(), ..reference })
+            let reference = Self::new(&recording, own.or_else(|| task.clone()))
+                .map_err(|e| Error::format(path, e.to_string()))?;
+            Ok(Self {
+                video: video.clone(),
+                ..reference
+            })
         };
         recordings.into_iter().map(one).collect()
     }
@@ -161,7 +185,11 @@ impl Reference {
     /// States of all steps right after everything up to and including `at_s`.
     pub fn state_at(&self, at_s: f64) -> Vec<StepState> {
         let mut now = self.initial.clone();
-        for (_, update) in self.transitions.iter().take_while(|(t, _)| t.seconds() <= at_s) {
+        for (_, update) in self
+            .transitions
+            .iter()
+            .take_while(|(t, _)| t.seconds() <= at_s)
+        {
             now[usize::from(update.step.0)] = reached(*update);
         }
         now
@@ -182,7 +210,12 @@ fn states(state: &TaskState) -> Vec<StepState> {
 
 /// A small reference for this room's tests: times with updates, times with words.
 #[cfg(test)]
-pub(super) fn sample(names: &[&str], end_s: f64, updates: &[(f64, &str)], said: &[(f64, &str)]) -> Reference {
+pub(super) fn sample(
+    names: &[&str],
+    end_s: f64,
+    updates: &[(f64, &str)],
+    said: &[(f64, &str)],
+) -> Reference {
     use crate::dialogue::task::Step;
     let task = Task {
         goal: "test".into(),
@@ -198,8 +231,14 @@ pub(super) fn sample(names: &[&str], end_s: f64, updates: &[(f64, &str)], said: 
         end: MediaTime(end_s),
         fps: 2.0,
         speed: None,
-        transitions: updates.iter().map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap())).collect(),
-        utterances: said.iter().map(|(t, s)| (MediaTime(*t), (*s).to_owned())).collect(),
+        transitions: updates
+            .iter()
+            .map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap()))
+            .collect(),
+        utterances: said
+            .iter()
+            .map(|(t, s)| (MediaTime(*t), (*s).to_owned()))
+            .collect(),
         issues: Vec::new(),
         video: None,
     }
@@ -218,21 +257,32 @@ mod tests {
             end_s: 60.0,
             turns: updates
                 .iter()
-                .map(|(t, u)| Turn { at: Some(MediaTime(*t)), kind: TurnKind::Dst(vec![Update::parse(u).unwrap()]) })
+                .map(|(t, u)| Turn {
+                    at: Some(MediaTime(*t)),
+                    kind: TurnKind::Dst(vec![Update::parse(u).unwrap()]),
+                })
                 .collect(),
             ..Recording::default()
         }
     }
 
     fn task() -> Task {
-        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n").unwrap()
+        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n")
+            .unwrap()
     }
 
     #[test]
     fn what_came_before_the_clip_is_its_initial_state() {
-        let got = Reference::new(&recording(&[(2.0, "S1->start"), (8.0, "S1->complete")]), Some(task())).unwrap();
+        let got = Reference::new(
+            &recording(&[(2.0, "S1->start"), (8.0, "S1->complete")]),
+            Some(task()),
+        )
+        .unwrap();
         assert_eq!(got.initial, [StepState::InProgress, StepState::NotStarted]);
-        assert_eq!(got.transitions, [(MediaTime(8.0), Update::parse("S1->complete").unwrap())]);
+        assert_eq!(
+            got.transitions,
+            [(MediaTime(8.0), Update::parse("S1->complete").unwrap())]
+        );
         assert_eq!(got.state_at(7.9)[0], StepState::InProgress);
         assert_eq!(got.state_at(8.0)[0], StepState::Completed);
         // Only changes before the start: they are the state all along.
@@ -243,10 +293,21 @@ mod tests {
     #[test]
     fn a_reference_that_contradicts_itself_is_an_error() {
         let cases = [
-            (recording(&[(6.0, "S1->complete")]), Some(task()), "S1->complete at 6 s: S1 is not_started"),
+            (
+                recording(&[(6.0, "S1->complete")]),
+                Some(task()),
+                "S1->complete at 6 s: S1 is not_started",
+            ),
             (recording(&[(6.0, "S3->start")]), Some(task()), "no step S3"),
             (recording(&[(6.0, "S1->start")]), None, "no task.toml"),
-            (Recording { end_s: 5.0, ..recording(&[]) }, None, "nothing to score"),
+            (
+                Recording {
+                    end_s: 5.0,
+                    ..recording(&[])
+                },
+                None,
+                "nothing to score",
+            ),
         ];
         for (recording, task, word) in cases {
             let why = Reference::new(&recording, task).unwrap_err().to_string();
@@ -257,15 +318,29 @@ mod tests {
     #[test]
     fn episodes_are_read_from_a_folder_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Reference::read(dir.path(), None).unwrap_err().to_string().contains("no annotation.jsonl"));
+        assert!(
+            Reference::read(dir.path(), None)
+                .unwrap_err()
+                .to_string()
+                .contains("no annotation.jsonl")
+        );
         for id in ["b", "a"] {
             let episode = dir.path().join(id);
             std::fs::create_dir(&episode).unwrap();
             std::fs::write(episode.join(TASK_FILE), task().to_toml()).unwrap();
-            let recording = Recording { id: id.into(), ..recording(&[(6.0, "S1->start")]) };
+            let recording = Recording {
+                id: id.into(),
+                ..recording(&[(6.0, "S1->start")])
+            };
             annotation::write(&episode.join(ANNOTATION_FILE), &[recording]).unwrap();
         }
-        let ids = |path: &Path| Reference::read(path, None).unwrap().iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+        let ids = |path: &Path| {
+            Reference::read(path, None)
+                .unwrap()
+                .iter()
+                .map(|r| r.id.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(ids(dir.path()), ["a", "b"]);
         assert_eq!(ids(&dir.path().join("b")), ["b"]);
         assert_eq!(ids(&dir.path().join("b").join(ANNOTATION_FILE)), ["b"]);

@@ -28,7 +28,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tolerances_s: TOLERANCES_S.to_vec(), window_s: None }
+        Self {
+            tolerances_s: TOLERANCES_S.to_vec(),
+            window_s: None,
+        }
     }
 }
 
@@ -41,7 +44,10 @@ impl Options {
         let ascending = self.tolerances_s.windows(2).all(|w| w[0] < w[1]);
         let sane = self.tolerances_s.iter().all(|t| t.is_finite() && *t >= 0.0);
         if self.tolerances_s.is_empty() || !ascending || !sane {
-            return Err(Error::Invalid(format!("tolerances {:?}: expected seconds, ascending", self.tolerances_s)));
+            return Err(Error::Invalid(format!(
+                "tolerances {:?}: expected seconds, ascending",
+                self.tolerances_s
+            )));
         }
         Ok(())
     }
@@ -71,10 +77,17 @@ impl Tally {
     ///
     /// # Errors
     /// The log is of another task than the reference, or an option is out of range.
-    pub fn of(log: &Log, reference: &Reference, options: &Options, similarity: &dyn Similarity) -> Result<Self> {
+    pub fn of(
+        log: &Log,
+        reference: &Reference,
+        options: &Options,
+        similarity: &dyn Similarity,
+    ) -> Result<Self> {
         options.check()?;
         same_task(log, reference)?;
-        let window_s = options.window_s.unwrap_or_else(|| speech::window_of(&reference.dataset));
+        let window_s = options
+            .window_s
+            .unwrap_or_else(|| speech::window_of(&reference.dataset));
         let at = |t: &f64| transitions::matches(&log.transitions, &reference.transitions, *t);
         Ok(Self {
             tolerances_s: options.tolerances_s.clone(),
@@ -114,9 +127,17 @@ impl Tally {
         }
         self.duration_s += other.duration_s;
         let new = |w: &&(f64, f64)| !self.windows_s.contains(w);
-        self.windows_s.extend(other.windows_s.iter().filter(new).copied().collect::<Vec<_>>());
+        self.windows_s.extend(
+            other
+                .windows_s
+                .iter()
+                .filter(new)
+                .copied()
+                .collect::<Vec<_>>(),
+        );
         let new = |s: &&f64| !self.speeds.contains(s);
-        self.speeds.extend(other.speeds.iter().filter(new).copied().collect::<Vec<_>>());
+        self.speeds
+            .extend(other.speeds.iter().filter(new).copied().collect::<Vec<_>>());
     }
 
     /// All of them together; `None` of none.
@@ -130,7 +151,13 @@ impl Tally {
     /// The scores of these counts.
     pub fn scores(&self) -> Scores {
         let by_tolerance = |of: fn(&Matches) -> &Hits| {
-            ByTolerance(self.tolerances_s.iter().zip(&self.transitions).map(|(t, m)| (*t, of(m).rates())).collect())
+            ByTolerance(
+                self.tolerances_s
+                    .iter()
+                    .zip(&self.transitions)
+                    .map(|(t, m)| (*t, of(m).rates()))
+                    .collect(),
+            )
         };
         let late_s = self.transitions.last().map_or(&[][..], |m| &m.late_s);
         let apart_s: Vec<f64> = late_s.iter().map(|t| t.abs()).collect();
@@ -156,10 +183,14 @@ impl Tally {
                 abs_p90: quantile(&apart_s, 0.9),
                 within: self.tolerances_s.last().copied().unwrap_or_default(),
             },
-            false_updates_per_hour: (self.duration_s > 0.0).then(|| self.fates.wrong() as f64 / (self.duration_s / HOUR_S)),
+            false_updates_per_hour: (self.duration_s > 0.0)
+                .then(|| self.fates.wrong() as f64 / (self.duration_s / HOUR_S)),
             updates: self.fates,
             warnings: self.warnings.scores(self.duration_s),
-            gates: Gates { speak: self.gates[0].scores(), dst_update: self.gates[1].scores() },
+            gates: Gates {
+                speak: self.gates[0].scores(),
+                dst_update: self.gates[1].scores(),
+            },
             duration_s: self.duration_s,
             speed: one_or_all(&self.speeds),
         }
@@ -168,17 +199,33 @@ impl Tally {
 
 /// A log that lists other steps than the reference would be scored against the wrong task.
 fn same_task(log: &Log, reference: &Reference) -> Result<()> {
-    let bad = |why: String| Err(Error::Invalid(format!("recording `{}`: {why}", reference.id)));
+    let bad = |why: String| {
+        Err(Error::Invalid(format!(
+            "recording `{}`: {why}",
+            reference.id
+        )))
+    };
     let steps = &reference.task.steps;
     if log.steps.is_empty() || steps.is_empty() {
         return Ok(());
     }
     if log.steps.len() != steps.len() {
-        return bad(format!("its task has {} steps, the log's {}; was the log made with its task file?", steps.len(), log.steps.len()));
+        return bad(format!(
+            "its task has {} steps, the log's {}; was the log made with its task file?",
+            steps.len(),
+            log.steps.len()
+        ));
     }
     for (info, step) in log.steps.iter().zip(steps) {
-        if let Some(name) = info.name.as_deref().filter(|n| n.trim() != step.name.trim()) {
-            return bad(format!("{} is `{}`, in the log `{name}`; was the log made with its task file?", info.id, step.name));
+        if let Some(name) = info
+            .name
+            .as_deref()
+            .filter(|n| n.trim() != step.name.trim())
+        {
+            return bad(format!(
+                "{} is `{}`, in the log `{name}`; was the log made with its task file?",
+                info.id, step.name
+            ));
         }
     }
     Ok(())
@@ -220,7 +267,11 @@ pub struct Scores {
 impl Scores {
     /// Rates of all transitions at a tolerance, if it was asked for.
     pub fn at(&self, tolerance_s: f64) -> Option<&Rates> {
-        self.transitions.0.iter().find(|(t, _)| *t == tolerance_s).map(|(_, r)| r)
+        self.transitions
+            .0
+            .iter()
+            .find(|(t, _)| *t == tolerance_s)
+            .map(|(_, r)| r)
     }
 }
 
@@ -325,10 +376,19 @@ impl Report {
     /// # Errors
     /// No recording at all.
     pub fn of(counted: Vec<(String, Tally)>) -> Result<Self> {
-        let recordings = counted.iter().map(|(id, tally)| RecordingScores { id: id.clone(), scores: tally.scores() }).collect();
+        let recordings = counted
+            .iter()
+            .map(|(id, tally)| RecordingScores {
+                id: id.clone(),
+                scores: tally.scores(),
+            })
+            .collect();
         let pooled = Tally::pool(counted.into_iter().map(|(_, tally)| tally));
         let pooled = pooled.ok_or_else(|| Error::Invalid("no recording to score".into()))?;
-        Ok(Self { set: pooled.scores(), recordings })
+        Ok(Self {
+            set: pooled.scores(),
+            recordings,
+        })
     }
 }
 
@@ -342,16 +402,27 @@ mod tests {
 
     fn report(pairs: &[(&Log, &Reference)]) -> Report {
         let tally = |(log, reference): &(&Log, &Reference)| {
-            (reference.id.clone(), Tally::of(log, reference, &Options::default(), &Lexical).unwrap())
+            (
+                reference.id.clone(),
+                Tally::of(log, reference, &Options::default(), &Lexical).unwrap(),
+            )
         };
         Report::of(pairs.iter().map(tally).collect()).unwrap()
     }
 
     fn pairs() -> (Log, Reference, Log, Reference) {
         let updates = [(10.0, "S1->start"), (40.0, "S1->complete")];
-        let mut first = sample(&["boil water"], 100.0, &updates, &[(40.0, "Well done. That was boil water.")]);
+        let mut first = sample(
+            &["boil water"],
+            100.0,
+            &updates,
+            &[(40.0, "Well done. That was boil water.")],
+        );
         first.speed = Some(4.0);
-        let mut second = Reference { id: "q".into(), ..first.clone() };
+        let mut second = Reference {
+            id: "q".into(),
+            ..first.clone()
+        };
         second.end = MediaTime(300.0);
         let perfect = log(1, &updates, &[(40.0, "Well done. That was boil water.")]);
         let off = log(1, &[(16.0, "S1->start"), (43.0, "S1->complete")], &[]);
@@ -370,14 +441,23 @@ mod tests {
         // Wrong 6 + 3 s of 100 + 300 s, not the mean of 1 and 0.97.
         assert_eq!(set.joint_state_accuracy, Some(391.0 / 400.0));
         // Late by 0, 0, 6, 3.
-        assert_eq!((set.latency_s.median, set.latency_s.within), (Some(1.5), 10.0));
+        assert_eq!(
+            (set.latency_s.median, set.latency_s.within),
+            (Some(1.5), 10.0)
+        );
         // One update further than 5 s away in 400 s: 9 an hour.
         assert!((set.false_updates_per_hour.unwrap() - 9.0).abs() < 1e-9);
         // One correct, one missed.
-        assert_eq!((set.speech.rates.precision, set.speech.rates.recall), (Some(1.0), Some(0.5)));
+        assert_eq!(
+            (set.speech.rates.precision, set.speech.rates.recall),
+            (Some(1.0), Some(0.5))
+        );
         assert_eq!(set.speech.fit, Some(1.0));
         assert_eq!(set.speed, OneOrAll::One(4.0));
-        assert_eq!(report.recordings[1].scores.joint_state_accuracy, Some(291.0 / 300.0));
+        assert_eq!(
+            report.recordings[1].scores.joint_state_accuracy,
+            Some(291.0 / 300.0)
+        );
     }
 
     #[test]
@@ -402,25 +482,47 @@ mod tests {
             "/recordings/0/id",
             "/recordings/0/transitions/5s/recall",
         ] {
-            assert!(json.pointer(pointer).is_some_and(|v| !v.is_null()), "{pointer} in {json:#}");
+            assert!(
+                json.pointer(pointer).is_some_and(|v| !v.is_null()),
+                "{pointer} in {json:#}"
+            );
         }
-        assert_eq!(json.pointer("/set/transitions/1s/f1"), Some(&serde_json::json!(1.0)));
+        assert_eq!(
+            json.pointer("/set/transitions/1s/f1"),
+            Some(&serde_json::json!(1.0))
+        );
     }
 
     #[test]
     fn another_task_or_odd_options_are_errors() {
         let (perfect, first, ..) = pairs();
-        let refuse = |log: &Log, options: &Options| Tally::of(log, &first, options, &Lexical).unwrap_err().to_string();
+        let refuse = |log: &Log, options: &Options| {
+            Tally::of(log, &first, options, &Lexical)
+                .unwrap_err()
+                .to_string()
+        };
         let two = super::super::log::tests_log(2, &[], &[]);
         assert!(refuse(&two, &Options::default()).contains("1 steps, the log's 2"));
         let mut renamed = perfect.clone();
         renamed.steps[0].name = Some("Dance".into());
         assert!(refuse(&renamed, &Options::default()).contains("in the log `Dance`"));
         for tolerances_s in [vec![], vec![5.0, 2.0], vec![-1.0], vec![f64::NAN]] {
-            assert!(refuse(&perfect, &Options { tolerances_s, window_s: None }).contains("tolerances"));
+            assert!(
+                refuse(
+                    &perfect,
+                    &Options {
+                        tolerances_s,
+                        window_s: None
+                    }
+                )
+                .contains("tolerances")
+            );
         }
         for window in [(1.0, 2.0), (-1.0, -0.5), (f64::NAN, 1.0), (-1.0, 1e9)] {
-            let options = Options { window_s: Some(window), ..Options::default() };
+            let options = Options {
+                window_s: Some(window),
+                ..Options::default()
+            };
             assert!(refuse(&perfect, &options).contains("speech window"));
         }
         assert!(Report::of(vec![]).is_err());

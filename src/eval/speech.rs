@@ -47,7 +47,10 @@ pub fn window_of(dataset: &str) -> (f64, f64) {
         ("assembly101", (-2.0, 4.0)),
         ("wtag", (-3.0, 6.0)),
     ];
-    windows.iter().find(|(name, _)| dataset.contains(name)).map_or((-2.5, 2.5), |(_, window)| *window)
+    windows
+        .iter()
+        .find(|(name, _)| dataset.contains(name))
+        .map_or((-2.5, 2.5), |(_, window)| *window)
 }
 
 /// How alike two sentences are.
@@ -69,7 +72,11 @@ impl Lexical {
 
     /// Weight of a word (lower case).
     pub fn weight(word: &str) -> f64 {
-        if FUNCTION_WORDS.contains(&word) { Self::FUNCTION_WORD_WEIGHT } else { 1.0 }
+        if FUNCTION_WORDS.contains(&word) {
+            Self::FUNCTION_WORD_WEIGHT
+        } else {
+            1.0
+        }
     }
 
     fn counts(text: &str) -> BTreeMap<String, f64> {
@@ -89,26 +96,42 @@ impl Similarity for Lexical {
 
     fn score(&self, a: &str, b: &str) -> f32 {
         let (a, b) = (Self::counts(a), Self::counts(b));
-        let dot: f64 = a.iter().filter_map(|(word, n)| b.get(word).map(|m| n * m)).sum();
+        let dot: f64 = a
+            .iter()
+            .filter_map(|(word, n)| b.get(word).map(|m| n * m))
+            .sum();
         let squares = |c: &BTreeMap<String, f64>| c.values().map(|n| n * n).sum::<f64>();
         let norms = (squares(&a) * squares(&b)).sqrt();
-        if norms > 0.0 { (dot / norms).min(1.0) as f32 } else { 0.0 }
+        if norms > 0.0 {
+            (dot / norms).min(1.0) as f32
+        } else {
+            0.0
+        }
     }
 }
 
 /// Words of a text: runs of letters and digits (apostrophes within are dropped), in lower case.
 pub fn words(text: &str) -> Vec<String> {
-    let plain: String = text.chars().filter(|c| *c != '\'' && *c != '\u{2019}').collect();
-    plain.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    let plain: String = text
+        .chars()
+        .filter(|c| *c != '\'' && *c != '\u{2019}')
+        .collect();
+    plain
+        .to_lowercase()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Words that say little about which step is meant, without apostrophes.
 pub const FUNCTION_WORDS: [&str; 68] = [
-    "a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "done", "first", "for", "from", "go", "good",
-    "great", "have", "i", "if", "in", "into", "is", "it", "its", "job", "just", "lets", "ll", "move", "need", "next", "nice",
-    "now", "of", "off", "ok", "okay", "on", "onto", "or", "out", "over", "please", "right", "should", "so",
-    "start", "step", "that", "the", "then", "there", "this", "to", "up", "want", "we", "well", "what", "will", "with",
-    "work", "yes", "you", "your", "youre",
+    "a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "done", "first", "for",
+    "from", "go", "good", "great", "have", "i", "if", "in", "into", "is", "it", "its", "job",
+    "just", "lets", "ll", "move", "need", "next", "nice", "now", "of", "off", "ok", "okay", "on",
+    "onto", "or", "out", "over", "please", "right", "should", "so", "start", "step", "that", "the",
+    "then", "there", "this", "to", "up", "want", "we", "well", "what", "will", "with", "work",
+    "yes", "you", "your", "youre",
 ];
 
 /// A matched pair.
@@ -149,24 +172,39 @@ pub fn match_frames(
 ) -> Result<SpeechMatch> {
     let (l, r) = window;
     if l > 0 || r < 0 {
-        return Err(Error::Invalid(format!("speech window {l} to {r} frames: expected one that holds 0")));
+        return Err(Error::Invalid(format!(
+            "speech window {l} to {r} frames: expected one that holds 0"
+        )));
     }
     let mut out = SpeechMatch::default();
     let reach = l.unsigned_abs().max(r.unsigned_abs()) as f64;
-    let inside: Vec<(usize, &str)> = generated.iter().filter(|(i, _)| **i < frames).map(|(i, t)| (*i, t.as_str())).collect();
-    out.redundant.extend(generated.keys().filter(|i| **i >= frames));
+    let inside: Vec<(usize, &str)> = generated
+        .iter()
+        .filter(|(i, _)| **i < frames)
+        .map(|(i, t)| (*i, t.as_str()))
+        .collect();
+    out.redundant
+        .extend(generated.keys().filter(|i| **i >= frames));
     let mut scores = BTreeMap::new();
     let mut rows = Vec::with_capacity(inside.len());
     for &(i, text) in &inside {
         let first = i.saturating_sub(l.unsigned_abs() as usize);
         let end = i.saturating_add(r.unsigned_abs() as usize + 1).min(frames);
         let distance = |j: usize| {
-            if i == j { 0.0 } else { FACTOR * (i.abs_diff(j) as f64 / reach).powf(POWER) }
+            if i == j {
+                0.0
+            } else {
+                FACTOR * (i.abs_diff(j) as f64 / reach).powf(POWER)
+            }
         };
         let mut costs: Vec<f64> = (first..end).map(|j| 1.0 + distance(j)).collect();
         for (&j, expected) in reference.range(first..end) {
             let score = f64::from(similarity.score(text, expected)).abs();
-            let score = if score.is_finite() { score.min(1.0) } else { 0.0 };
+            let score = if score.is_finite() {
+                score.min(1.0)
+            } else {
+                0.0
+            };
             costs[j - first] = 1.0 - score + distance(j);
             scores.insert((i, j), score);
         }
@@ -177,14 +215,24 @@ pub fn match_frames(
     for ((&(i, _), &j), row) in inside.iter().zip(&columns).zip(&rows) {
         match scores.get(&(i, j)) {
             Some(&score) => {
-                out.matched.push(Pair { generated: i, reference: j, score, cost: row.costs[j - row.first] });
+                out.matched.push(Pair {
+                    generated: i,
+                    reference: j,
+                    score,
+                    cost: row.costs[j - row.first],
+                });
             }
             None => out.redundant.push(i),
         }
     }
     out.redundant.sort_unstable();
-    let taken: std::collections::BTreeSet<usize> = out.matched.iter().map(|p| p.reference).collect();
-    out.missed = reference.keys().copied().filter(|j| !taken.contains(j)).collect();
+    let taken: std::collections::BTreeSet<usize> =
+        out.matched.iter().map(|p| p.reference).collect();
+    out.missed = reference
+        .keys()
+        .copied()
+        .filter(|j| !taken.contains(j))
+        .collect();
     Ok(out)
 }
 
@@ -214,7 +262,12 @@ impl SpeechTally {
         let before_filter = self.scores.len();
         let correct = self.scores.iter().filter(|s| **s > CORRECT_ABOVE).count();
         // Upstream's mean takes in a score of exactly the bound, its count does not.
-        let alike: Vec<f64> = self.scores.iter().copied().filter(|s| *s >= CORRECT_ABOVE).collect();
+        let alike: Vec<f64> = self
+            .scores
+            .iter()
+            .copied()
+            .filter(|s| *s >= CORRECT_ABOVE)
+            .collect();
         let (predicted, expected) = (before_filter + self.redundant, before_filter + self.missed);
         SpeechScores {
             precision: share(correct, predicted),
@@ -269,18 +322,33 @@ pub struct SpeechScores {
 ///
 /// # Errors
 /// As there.
-pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechTally> {
+pub fn tally(
+    log: &Log,
+    reference: &Reference,
+    window_s: (f64, f64),
+    similarity: &dyn Similarity,
+) -> Result<SpeechTally> {
     let grid = Grid::of(log, reference, window_s)?;
     let matched = grid.matched(similarity)?;
-    let early = log.utterances.iter().filter(|(at, text)| *at < reference.start && !text.trim().is_empty()).count();
+    let early = log
+        .utterances
+        .iter()
+        .filter(|(at, text)| *at < reference.start && !text.trim().is_empty())
+        .count();
     let correct = || matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
     let mut wording = WordingTally::default();
     for pair in correct() {
-        let text = |of: &BTreeMap<usize, String>, frame| of.get(&frame).cloned().unwrap_or_default();
-        wording.take(&text(&grid.generated, pair.generated), &text(&grid.expected, pair.reference));
+        let text =
+            |of: &BTreeMap<usize, String>, frame| of.get(&frame).cloned().unwrap_or_default();
+        wording.take(
+            &text(&grid.generated, pair.generated),
+            &text(&grid.expected, pair.reference),
+        );
     }
     Ok(SpeechTally {
-        correct_apart_s: correct().map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps).collect(),
+        correct_apart_s: correct()
+            .map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps)
+            .collect(),
         scores: matched.matched.iter().map(|p| p.score).collect(),
         missed: matched.missed.len(),
         redundant: matched.redundant.len() + early,
@@ -293,7 +361,12 @@ pub fn tally(log: &Log, reference: &Reference, window_s: (f64, f64), similarity:
 ///
 /// # Errors
 /// A window out of range, or a recording of too many frames.
-pub fn match_log(log: &Log, reference: &Reference, window_s: (f64, f64), similarity: &dyn Similarity) -> Result<SpeechMatch> {
+pub fn match_log(
+    log: &Log,
+    reference: &Reference,
+    window_s: (f64, f64),
+    similarity: &dyn Similarity,
+) -> Result<SpeechMatch> {
     Grid::of(log, reference, window_s)?.matched(similarity)
 }
 
@@ -308,32 +381,54 @@ struct Grid {
 impl Grid {
     fn of(log: &Log, reference: &Reference, window_s: (f64, f64)) -> Result<Self> {
         let fps = reference.fps;
-        if !((-WINDOW_MAX_S..=0.0).contains(&window_s.0) && (0.0..=WINDOW_MAX_S).contains(&window_s.1)) {
+        if !((-WINDOW_MAX_S..=0.0).contains(&window_s.0)
+            && (0.0..=WINDOW_MAX_S).contains(&window_s.1))
+        {
             let (l, r) = window_s;
-            return Err(Error::Invalid(format!("speech window {l},{r}: expected -{WINDOW_MAX_S} to 0 and 0 to {WINDOW_MAX_S} s")));
+            return Err(Error::Invalid(format!(
+                "speech window {l},{r}: expected -{WINDOW_MAX_S} to 0 and 0 to {WINDOW_MAX_S} s"
+            )));
         }
         let frames = reference.end.seconds() * fps;
         if !(fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
-            return Err(Error::Invalid(format!("recording `{}`: {frames} frames, expected at most {FRAMES_MAX}", reference.id)));
+            return Err(Error::Invalid(format!(
+                "recording `{}`: {frames} frames, expected at most {FRAMES_MAX}",
+                reference.id
+            )));
         }
         let start = frame_at(reference.start.seconds(), fps);
         let expected = by_frame(reference.utterances.iter(), fps, start);
         let last = frame_at(reference.end.seconds(), fps) - start;
         let frames = expected.keys().next_back().map_or(last, |j| last.max(*j)) + 1;
-        let spoken = log.utterances.iter().filter(|(at, _)| *at >= reference.start);
+        let spoken = log
+            .utterances
+            .iter()
+            .filter(|(at, _)| *at >= reference.start);
         // Truncated towards zero, as upstream's int().
         let window = ((window_s.0 * fps) as i64, (window_s.1 * fps) as i64);
-        Ok(Self { generated: by_frame(spoken, fps, start), expected, frames, window })
+        Ok(Self {
+            generated: by_frame(spoken, fps, start),
+            expected,
+            frames,
+            window,
+        })
     }
 
     fn matched(&self, similarity: &dyn Similarity) -> Result<SpeechMatch> {
-        match_frames(&self.generated, &self.expected, self.frames, self.window, similarity)
+        match_frames(
+            &self.generated,
+            &self.expected,
+            self.frames,
+            self.window,
+            similarity,
+        )
     }
 }
 
 /// Frame of the clip that a moment falls on.
 pub fn frame_of(reference: &Reference, at: MediaTime) -> usize {
-    frame_at(at.seconds(), reference.fps).saturating_sub(frame_at(reference.start.seconds(), reference.fps))
+    frame_at(at.seconds(), reference.fps)
+        .saturating_sub(frame_at(reference.start.seconds(), reference.fps))
 }
 
 /// Rounding that a time on a frame's boundary may carry, in frames.
@@ -344,11 +439,22 @@ fn frame_at(at_s: f64, fps: f64) -> usize {
 }
 
 /// Sentences on the frames of a recording's clip.
-pub(super) fn by_frame_of<'a>(reference: &Reference, said: impl Iterator<Item = &'a (MediaTime, String)>) -> BTreeMap<usize, String> {
-    by_frame(said, reference.fps, frame_at(reference.start.seconds(), reference.fps))
+pub(super) fn by_frame_of<'a>(
+    reference: &Reference,
+    said: impl Iterator<Item = &'a (MediaTime, String)>,
+) -> BTreeMap<usize, String> {
+    by_frame(
+        said,
+        reference.fps,
+        frame_at(reference.start.seconds(), reference.fps),
+    )
 }
 
-fn by_frame<'a>(said: impl Iterator<Item = &'a (MediaTime, String)>, fps: f64, start: usize) -> BTreeMap<usize, String> {
+fn by_frame<'a>(
+    said: impl Iterator<Item = &'a (MediaTime, String)>,
+    fps: f64,
+    start: usize,
+) -> BTreeMap<usize, String> {
     let mut out: BTreeMap<usize, String> = BTreeMap::new();
     for (at, text) in said.filter(|(_, text)| !text.trim().is_empty()) {
         let frame = frame_at(at.seconds(), fps).saturating_sub(start);
@@ -377,7 +483,9 @@ mod tests {
 
         fn score(&self, a: &str, b: &str) -> f32 {
             let told = a.split_once('~').filter(|(stem, _)| b.starts_with(stem));
-            told.map_or(f32::from(u8::from(a == b)), |(_, score)| score.parse().unwrap())
+            told.map_or(f32::from(u8::from(a == b)), |(_, score)| {
+                score.parse().unwrap()
+            })
         }
     }
 
@@ -391,7 +499,10 @@ mod tests {
 
     #[test]
     fn a_hand_worked_dialogue() {
-        let got = of(&[(2, "a~0.9"), (9, "b~0.25"), (15, "d~0.75")], &[(3, "a"), (9, "b"), (12, "c")]);
+        let got = of(
+            &[(2, "a~0.9"), (9, "b~0.25"), (15, "d~0.75")],
+            &[(3, "a"), (9, "b"), (12, "c")],
+        );
         // Frame 2 to 3: 1 - 0.9 + 0.3 (1/5)^1.5 = 0.12683, cheaper than a silent frame, 1.
         // Frame 9 to 9: 0.75. Frame 15 to 12 would cost 1 + 0.3 (3/5)^1.5 = 1.139; silent frame 15 costs 1: redundant.
         assert_eq!(got.matched.len(), 2);
@@ -407,10 +518,19 @@ mod tests {
         );
         let got = tally.unwrap().scores();
         let third = Some(1.0 / 3.0);
-        assert_eq!((got.precision, got.recall, got.f1, got.jaccard), (third, third, third, Some(0.25)));
-        assert_eq!((got.missing_rate, got.redundant_rate, got.time_diff_s), (third, third, Some(0.5)));
+        assert_eq!(
+            (got.precision, got.recall, got.f1, got.jaccard),
+            (third, third, third, Some(0.25))
+        );
+        assert_eq!(
+            (got.missing_rate, got.redundant_rate, got.time_diff_s),
+            (third, third, Some(0.5))
+        );
         assert!((got.semantic_score.unwrap() - 0.9).abs() < 1e-6);
-        assert_eq!((got.correct, got.mismatched, got.missed, got.redundant), (1, 1, 1, 1));
+        assert_eq!(
+            (got.correct, got.mismatched, got.missed, got.redundant),
+            (1, 1, 1, 1)
+        );
     }
 
     #[test]
@@ -428,53 +548,132 @@ mod tests {
         // The same words at the same frame cost 0 and are the best match.
         let same = of(&[(3, "a")], &[(3, "a")]);
         assert_eq!((same.matched[0].cost, same.matched[0].score), (0.0, 1.0));
-        assert_eq!(of(&[], &[(3, "a")]), SpeechMatch { missed: vec![3], ..SpeechMatch::default() });
-        assert_eq!(of(&[(3, "a")], &[]), SpeechMatch { redundant: vec![3], ..SpeechMatch::default() });
+        assert_eq!(
+            of(&[], &[(3, "a")]),
+            SpeechMatch {
+                missed: vec![3],
+                ..SpeechMatch::default()
+            }
+        );
+        assert_eq!(
+            of(&[(3, "a")], &[]),
+            SpeechMatch {
+                redundant: vec![3],
+                ..SpeechMatch::default()
+            }
+        );
         assert_eq!(of(&[(3, "a"), (99, "b")], &[]).redundant, [3, 99]);
         // A window of one frame.
-        let one = match_frames(&grid(&[(3, "a"), (4, "b")]), &grid(&[(3, "a"), (5, "b")]), 9, (0, 0), &Told).unwrap();
+        let one = match_frames(
+            &grid(&[(3, "a"), (4, "b")]),
+            &grid(&[(3, "a"), (5, "b")]),
+            9,
+            (0, 0),
+            &Told,
+        )
+        .unwrap();
         assert_eq!((one.matched.len(), one.redundant), (1, vec![4]));
         assert!(match_frames(&grid(&[]), &grid(&[]), 9, (1, 2), &Told).is_err());
         // Both silent: no share has a meaning. Only the prediction silent: recall 0.
         assert_eq!(SpeechTally::default().scores().f1, None);
         let reference = sample(&[], 10.0, &[], &[(1.5, "a"), (1.6, "a"), (99.0, "late")]);
-        let silent = tally(&log(0, &[], &[(1.0, "  ")]), &reference, (-2.5, 2.5), &Told).unwrap().scores();
-        assert_eq!((silent.precision, silent.recall, silent.missed), (None, Some(0.0), 2));
+        let silent = tally(&log(0, &[], &[(1.0, "  ")]), &reference, (-2.5, 2.5), &Told)
+            .unwrap()
+            .scores();
+        assert_eq!(
+            (silent.precision, silent.recall, silent.missed),
+            (None, Some(0.0), 2)
+        );
         // A frame that says a twice in the reference is one sentence, "a a".
-        let twice = tally(&log(0, &[], &[(1.5, "a a")]), &reference, (-2.5, 2.5), &Told).unwrap().scores();
+        let twice = tally(
+            &log(0, &[], &[(1.5, "a a")]),
+            &reference,
+            (-2.5, 2.5),
+            &Told,
+        )
+        .unwrap()
+        .scores();
         assert_eq!(twice.correct, 1);
     }
 
     #[test]
     fn upstreams_own_program_finds_the_same() {
-        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/data/speech_match.json")).unwrap();
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/data/speech_match.json")).unwrap();
         let cases = file["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 30);
         let mut pooled = SpeechTally::default();
         for (n, case) in cases.iter().enumerate() {
             let texts = |key: &str| -> BTreeMap<usize, String> {
-                let one = |v: &serde_json::Value| (v[0].as_u64().unwrap() as usize, v[1].as_str().unwrap().to_owned());
+                let one = |v: &serde_json::Value| {
+                    (
+                        v[0].as_u64().unwrap() as usize,
+                        v[1].as_str().unwrap().to_owned(),
+                    )
+                };
                 case[key].as_array().unwrap().iter().map(one).collect()
             };
             let places = |v: &serde_json::Value| -> Vec<usize> {
-                v.as_array().unwrap().iter().map(|i| i.as_u64().unwrap() as usize).collect()
+                v.as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|i| i.as_u64().unwrap() as usize)
+                    .collect()
             };
             let numbers = |key: &str| -> Vec<f64> {
-                case[key].as_array().unwrap().iter().map(|i| i.as_f64().unwrap()).collect()
+                case[key]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|i| i.as_f64().unwrap())
+                    .collect()
             };
-            let window = (case["window"][0].as_i64().unwrap(), case["window"][1].as_i64().unwrap());
+            let window = (
+                case["window"][0].as_i64().unwrap(),
+                case["window"][1].as_i64().unwrap(),
+            );
             let frames = case["frames"].as_u64().unwrap() as usize;
-            let got = match_frames(&texts("generated"), &texts("reference"), frames, window, &Lexical).unwrap();
-            let pairs: Vec<Vec<usize>> = got.matched.iter().map(|p| vec![p.generated, p.reference]).collect();
-            let expected: Vec<Vec<usize>> = case["matched"].as_array().unwrap().iter().map(places).collect();
+            let got = match_frames(
+                &texts("generated"),
+                &texts("reference"),
+                frames,
+                window,
+                &Lexical,
+            )
+            .unwrap();
+            let pairs: Vec<Vec<usize>> = got
+                .matched
+                .iter()
+                .map(|p| vec![p.generated, p.reference])
+                .collect();
+            let expected: Vec<Vec<usize>> = case["matched"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(places)
+                .collect();
             assert_eq!(pairs, expected, "case {n}");
-            assert_eq!((&got.missed, &got.redundant), (&places(&case["missed"]), &places(&case["redundant"])), "case {n}");
-            for ((pair, score), cost) in got.matched.iter().zip(numbers("scores")).zip(numbers("costs")) {
-                assert!((pair.score - score).abs() < 2e-6 && (pair.cost - cost).abs() < 2e-6, "case {n}: {pair:?}");
+            assert_eq!(
+                (&got.missed, &got.redundant),
+                (&places(&case["missed"]), &places(&case["redundant"])),
+                "case {n}"
+            );
+            for ((pair, score), cost) in got
+                .matched
+                .iter()
+                .zip(numbers("scores"))
+                .zip(numbers("costs"))
+            {
+                assert!(
+                    (pair.score - score).abs() < 2e-6 && (pair.cost - cost).abs() < 2e-6,
+                    "case {n}: {pair:?}"
+                );
             }
             let correct = got.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
             pooled.add(&SpeechTally {
-                correct_apart_s: correct.map(|p| p.generated.abs_diff(p.reference) as f64 / 2.0).collect(),
+                correct_apart_s: correct
+                    .map(|p| p.generated.abs_diff(p.reference) as f64 / 2.0)
+                    .collect(),
                 scores: got.matched.iter().map(|p| p.score).collect(),
                 missed: got.missed.len(),
                 redundant: got.redundant.len(),
@@ -496,8 +695,14 @@ mod tests {
             ("num_missed", "missed"),
             ("num_redundant", "redundant"),
         ] {
-            let (theirs, ours) = (file["whole"][theirs].as_f64().unwrap(), ours[name].as_f64().unwrap());
-            assert!((theirs - ours).abs() < 2e-6, "{name}: {ours}, upstream has {theirs}");
+            let (theirs, ours) = (
+                file["whole"][theirs].as_f64().unwrap(),
+                ours[name].as_f64().unwrap(),
+            );
+            assert!(
+                (theirs - ours).abs() < 2e-6,
+                "{name}: {ours}, upstream has {theirs}"
+            );
         }
     }
 
@@ -510,11 +715,19 @@ mod tests {
         assert_eq!(Lexical.score("Pour milk", "boil water"), 0.0);
         assert_eq!(Lexical.score("", "boil water"), 0.0);
         // Praise alone makes no match: .2 each against content words.
-        assert!(Lexical.score("Well done. Next: pour milk.", "Well done. Next: boil water.") < 0.2);
+        assert!(
+            Lexical.score(
+                "Well done. Next: pour milk.",
+                "Well done. Next: boil water."
+            ) < 0.2
+        );
         let mut sorted = FUNCTION_WORDS.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted, FUNCTION_WORDS);
-        assert_eq!(words("Let's go: 6-oz. ramekin"), ["lets", "go", "6", "oz", "ramekin"]);
+        assert_eq!(
+            words("Let's go: 6-oz. ramekin"),
+            ["lets", "go", "6", "oz", "ramekin"]
+        );
     }
 }

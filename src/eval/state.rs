@@ -60,9 +60,19 @@ pub fn tally(log: &Log, reference: &Reference) -> StateTally {
     for (state, info) in ours.iter_mut().zip(&log.steps) {
         *state = info.state;
     }
-    let truth: Vec<_> = reference.transitions.iter().map(|(at, u)| (*at, u.step, reached(*u))).collect();
-    let (joint_s, step_s) =
-        agreement(ours, &log.states, reference.initial.clone(), &truth, reference.start.0, reference.end.0);
+    let truth: Vec<_> = reference
+        .transitions
+        .iter()
+        .map(|(at, u)| (*at, u.step, reached(*u)))
+        .collect();
+    let (joint_s, step_s) = agreement(
+        ours,
+        &log.states,
+        reference.initial.clone(),
+        &truth,
+        reference.start.0,
+        reference.end.0,
+    );
     let began = |(_, u): &(MediaTime, crate::dialogue::task::Update)| {
         (u.transition == Transition::Start).then_some(u.step)
     };
@@ -144,10 +154,23 @@ mod tests {
         let reference = sample(
             &["a", "b"],
             100.0,
-            &[(10.0, "S1->start"), (40.0, "S1->complete"), (40.0, "S2->start"), (90.0, "S2->complete")],
+            &[
+                (10.0, "S1->start"),
+                (40.0, "S1->complete"),
+                (40.0, "S2->start"),
+                (90.0, "S2->complete"),
+            ],
             &[],
         );
-        let log = log(2, &[(12.0, "S1->start"), (37.0, "S1->complete"), (43.0, "S2->start")], &[]);
+        let log = log(
+            2,
+            &[
+                (12.0, "S1->start"),
+                (37.0, "S1->complete"),
+                (43.0, "S2->start"),
+            ],
+            &[],
+        );
         let got = tally(&log, &reference);
         // S1 wrong in [10,12] and [37,40]: 5 s. S2 wrong in [40,43] and [90,100]: 13 s. Never both: joint wrong 18 s.
         assert!((got.joint_s - 82.0).abs() < 1e-9, "{got:?}");
@@ -163,14 +186,25 @@ mod tests {
         // A log without a task never says that a step moved.
         assert_eq!(tally(&Log::default(), &reference).joint(), Some(0.4));
         // What a log says after the end does not count.
-        assert_eq!(tally(&log(1, &[(60.0, "S1->start")], &[]), &reference).joint(), Some(0.4));
+        assert_eq!(
+            tally(&log(1, &[(60.0, "S1->start")], &[]), &reference).joint(),
+            Some(0.4)
+        );
     }
 
     #[test]
     fn the_order_of_starts_is_scored_by_edits() {
-        let reference = sample(&["a", "b", "c"], 9.0, &[(1.0, "S1->start"), (2.0, "S2->start"), (3.0, "S3->start")], &[]);
+        let reference = sample(
+            &["a", "b", "c"],
+            9.0,
+            &[(1.0, "S1->start"), (2.0, "S2->start"), (3.0, "S3->start")],
+            &[],
+        );
         // S2 S1 against S1 S2 S3: insert S1 in front, replace the last by S3: 2 edits of 3, so 1 - 2/3.
-        let got = tally(&log(3, &[(1.0, "S2->start"), (2.0, "S1->start")], &[]), &reference);
+        let got = tally(
+            &log(3, &[(1.0, "S2->start"), (2.0, "S1->start")], &[]),
+            &reference,
+        );
         assert_eq!((got.edits, got.edits_max), (2, 3));
         assert_eq!(got.order(), Some(1.0 / 3.0));
         assert_eq!(tally(&log(3, &[], &[]), &reference).order(), Some(0.0));
@@ -182,10 +216,16 @@ mod tests {
 
     /// Changes of two steps at whole seconds, in order of time.
     fn changes() -> impl Strategy<Value = Vec<Change>> {
-        let state = prop_oneof![Just(StepState::NotStarted), Just(StepState::InProgress), Just(StepState::Completed)];
+        let state = prop_oneof![
+            Just(StepState::NotStarted),
+            Just(StepState::InProgress),
+            Just(StepState::Completed)
+        ];
         prop::collection::vec((0u8..25, 0u16..2, state), 0..8).prop_map(|mut list| {
             list.sort_by_key(|c| c.0);
-            list.into_iter().map(|(t, step, state)| (MediaTime(f64::from(t)), StepId(step), state)).collect()
+            list.into_iter()
+                .map(|(t, step, state)| (MediaTime(f64::from(t)), StepId(step), state))
+                .collect()
         })
     }
 

@@ -31,20 +31,46 @@ const SPEECH: [Column; 12] = [
     ("redund.", |s| share(s.speech.rates.redundant_rate)),
     ("missing", |s| share(s.speech.rates.missing_rate)),
     ("alike", |s| share(s.speech.rates.semantic_score)),
-    ("apart s", |s| s.speech.rates.time_diff_s.map_or("-".into(), |v| format!("{v:.2}"))),
-    ("BLEU-1", |s| share(s.speech.rates.wording.bleu.map(|b| b[0]))),
-    ("BLEU-4", |s| share(s.speech.rates.wording.bleu.map(|b| b[3]))),
-    ("METEOR-es", |s| share(s.speech.rates.wording.meteor_exact_stem)),
+    ("apart s", |s| {
+        s.speech
+            .rates
+            .time_diff_s
+            .map_or("-".into(), |v| format!("{v:.2}"))
+    }),
+    ("BLEU-1", |s| {
+        share(s.speech.rates.wording.bleu.map(|b| b[0]))
+    }),
+    ("BLEU-4", |s| {
+        share(s.speech.rates.wording.bleu.map(|b| b[3]))
+    }),
+    ("METEOR-es", |s| {
+        share(s.speech.rates.wording.meteor_exact_stem)
+    }),
     ("fit", |s| share(s.speech.fit)),
 ];
 
 const GATES: [Column; 6] = [
-    ("speak AUPRC", |s| share(s.gates.speak.as_ref().and_then(|g| g.auprc))),
-    ("bal. acc", |s| share(s.gates.speak.as_ref().and_then(|g| g.balanced_accuracy))),
+    ("speak AUPRC", |s| {
+        share(s.gates.speak.as_ref().and_then(|g| g.auprc))
+    }),
+    ("bal. acc", |s| {
+        share(s.gates.speak.as_ref().and_then(|g| g.balanced_accuracy))
+    }),
     ("ECE", |s| share(s.gates.speak.as_ref().and_then(|g| g.ece))),
-    ("update AUPRC", |s| share(s.gates.dst_update.as_ref().and_then(|g| g.auprc))),
-    ("bal. acc", |s| share(s.gates.dst_update.as_ref().and_then(|g| g.balanced_accuracy))),
-    ("ECE", |s| share(s.gates.dst_update.as_ref().and_then(|g| g.ece))),
+    ("update AUPRC", |s| {
+        share(s.gates.dst_update.as_ref().and_then(|g| g.auprc))
+    }),
+    ("bal. acc", |s| {
+        share(
+            s.gates
+                .dst_update
+                .as_ref()
+                .and_then(|g| g.balanced_accuracy),
+        )
+    }),
+    ("ECE", |s| {
+        share(s.gates.dst_update.as_ref().and_then(|g| g.ece))
+    }),
 ];
 
 fn share(value: Option<f64>) -> String {
@@ -66,22 +92,44 @@ fn f1(scores: &Scores, tolerance_s: f64) -> String {
 /// Three tables with a line of titles each; a number that has no meaning is `-`.
 pub fn render<'a>(rows: impl IntoIterator<Item = (&'a str, &'a Scores)>) -> String {
     let rows: Vec<_> = rows.into_iter().collect();
-    [&STATE[..], &SPEECH[..], &GATES[..]].map(|columns| table(columns, &rows)).join("\n")
+    [&STATE[..], &SPEECH[..], &GATES[..]]
+        .map(|columns| table(columns, &rows))
+        .join("\n")
 }
 
 fn table(columns: &[Column], rows: &[(&str, &Scores)]) -> String {
-    let titles = std::iter::once("").chain(columns.iter().map(|(title, _)| *title)).map(str::to_owned).collect();
+    let titles = std::iter::once("")
+        .chain(columns.iter().map(|(title, _)| *title))
+        .map(str::to_owned)
+        .collect();
     let mut lines: Vec<Vec<String>> = vec![titles];
     for (name, scores) in rows {
-        lines.push(std::iter::once((*name).to_owned()).chain(columns.iter().map(|(_, cell)| cell(scores))).collect());
+        lines.push(
+            std::iter::once((*name).to_owned())
+                .chain(columns.iter().map(|(_, cell)| cell(scores)))
+                .collect(),
+        );
     }
-    let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|l| l[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..=columns.len()).map(width).collect();
     let mut out = String::new();
     for line in &lines {
         let cells = line.iter().zip(&widths).enumerate();
-        let cells: Vec<String> =
-            cells.map(|(i, (cell, &w))| if i == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") }).collect();
+        let cells: Vec<String> = cells
+            .map(|(i, (cell, &w))| {
+                if i == 0 {
+                    format!("{cell:<w$}")
+                } else {
+                    format!("{cell:>w$}")
+                }
+            })
+            .collect();
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
@@ -97,9 +145,22 @@ mod tests {
 
     #[test]
     fn a_row_a_system() {
-        let reference = sample(&["a"], 100.0, &[(10.0, "S1->start"), (40.0, "S1->complete")], &[(40.0, "Well done.")]);
-        let of = |log| Tally::of(&log, &reference, &Options::default(), &Lexical).unwrap().scores();
-        let model = of(log(1, &[(11.0, "S1->start"), (43.0, "S1->complete")], &[(41.0, "Well done.")]));
+        let reference = sample(
+            &["a"],
+            100.0,
+            &[(10.0, "S1->start"), (40.0, "S1->complete")],
+            &[(40.0, "Well done.")],
+        );
+        let of = |log| {
+            Tally::of(&log, &reference, &Options::default(), &Lexical)
+                .unwrap()
+                .scores()
+        };
+        let model = of(log(
+            1,
+            &[(11.0, "S1->start"), (43.0, "S1->complete")],
+            &[(41.0, "Well done.")],
+        ));
         let silent = of(log(1, &[], &[]));
         let expected = "        F1@1s  F1@2s  F1@5s  F1@10s   P@5s   R@5s    JSA  step acc  order  late s  p90 s  false/h  wrong step  warned  wrong w./h
 model   0.500  0.500  1.000   1.000  1.000  1.000  0.960     0.960  1.000    +2.0   +2.8      0.0           0       -         0.0

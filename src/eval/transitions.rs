@@ -32,10 +32,18 @@ pub struct Matches {
 }
 
 /// Matches predicted to reference transitions. A pair exactly `tolerance_s` apart matches.
-pub fn matches(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)], tolerance_s: f64) -> Matches {
+pub fn matches(
+    predicted: &[(MediaTime, Update)],
+    reference: &[(MediaTime, Update)],
+    tolerance_s: f64,
+) -> Matches {
     let mut out = Matches::default();
     let completes = |(_, update): &&(MediaTime, Update)| update.transition == Transition::Complete;
-    out.all = Hits { matched: 0, predicted: predicted.len(), reference: reference.len() };
+    out.all = Hits {
+        matched: 0,
+        predicted: predicted.len(),
+        reference: reference.len(),
+    };
     out.complete = Hits {
         matched: 0,
         predicted: predicted.iter().filter(completes).count(),
@@ -44,7 +52,8 @@ pub fn matches(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Updat
     for (i, j) in paired(predicted, reference, tolerance_s) {
         out.all.matched += 1;
         out.complete.matched += usize::from(completes(&&predicted[i]));
-        out.late_s.push(predicted[i].0.seconds() - reference[j].0.seconds());
+        out.late_s
+            .push(predicted[i].0.seconds() - reference[j].0.seconds());
     }
     let starts = |all: usize, complete: usize| all - complete;
     out.start = Hits {
@@ -86,13 +95,23 @@ impl Fates {
 /// Tells right updates, wrong ones by their kind, and missed ones apart.
 pub fn fates(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)]) -> Fates {
     let pairs = paired(predicted, reference, FALSE_UPDATE_TOLERANCE_S);
-    let mut out = Fates { right: pairs.len(), missed: reference.len() - pairs.len(), ..Fates::default() };
+    let mut out = Fates {
+        right: pairs.len(),
+        missed: reference.len() - pairs.len(),
+        ..Fates::default()
+    };
     for (i, (at, _)) in predicted.iter().enumerate() {
         if pairs.iter().any(|(taken, _)| *taken == i) {
             continue;
         }
-        let near = reference.iter().any(|(t, _)| (t.seconds() - at.seconds()).abs() <= FALSE_UPDATE_TOLERANCE_S);
-        if near { out.other_step += 1 } else { out.no_event += 1 }
+        let near = reference
+            .iter()
+            .any(|(t, _)| (t.seconds() - at.seconds()).abs() <= FALSE_UPDATE_TOLERANCE_S);
+        if near {
+            out.other_step += 1
+        } else {
+            out.no_event += 1
+        }
     }
     out
 }
@@ -101,7 +120,11 @@ pub fn fates(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)
 type Placed = (f64, usize);
 
 /// The matches themselves: places in `predicted` and in `reference`, step by step.
-pub fn paired(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update)], tolerance_s: f64) -> Vec<(usize, usize)> {
+pub fn paired(
+    predicted: &[(MediaTime, Update)],
+    reference: &[(MediaTime, Update)],
+    tolerance_s: f64,
+) -> Vec<(usize, usize)> {
     let mut by_key: BTreeMap<(u16, bool), [Vec<Placed>; 2]> = BTreeMap::new();
     for (side, list) in [predicted, reference].into_iter().enumerate() {
         for (place, (at, update)) in list.iter().enumerate() {
@@ -114,7 +137,11 @@ pub fn paired(predicted: &[(MediaTime, Update)], reference: &[(MediaTime, Update
         p.sort_by(|a, b| a.0.total_cmp(&b.0));
         r.sort_by(|a, b| a.0.total_cmp(&b.0));
         let times = |list: &[Placed]| list.iter().map(|(at, _)| *at).collect::<Vec<_>>();
-        out.extend(pairs(&times(&p), &times(&r), tolerance_s).into_iter().map(|(i, j)| (p[i].1, r[j].1)));
+        out.extend(
+            pairs(&times(&p), &times(&r), tolerance_s)
+                .into_iter()
+                .map(|(i, j)| (p[i].1, r[j].1)),
+        );
     }
     out
 }
@@ -162,40 +189,127 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(list: &[(f64, &str)]) -> Vec<(MediaTime, Update)> {
-        list.iter().map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap())).collect()
+        list.iter()
+            .map(|(t, u)| (MediaTime(*t), Update::parse(u).unwrap()))
+            .collect()
     }
 
     #[test]
     fn a_hand_worked_log() {
-        let reference = at(&[(10.0, "S1->start"), (20.0, "S1->complete"), (20.0, "S2->start"), (40.0, "S2->complete")]);
-        let predicted = at(&[(11.5, "S1->start"), (16.0, "S1->complete"), (22.0, "S2->start"), (30.0, "S3->start")]);
+        let reference = at(&[
+            (10.0, "S1->start"),
+            (20.0, "S1->complete"),
+            (20.0, "S2->start"),
+            (40.0, "S2->complete"),
+        ]);
+        let predicted = at(&[
+            (11.5, "S1->start"),
+            (16.0, "S1->complete"),
+            (22.0, "S2->start"),
+            (30.0, "S3->start"),
+        ]);
         // |dt|: S1 start 1.5, S1 complete 4, S2 start 2; S2 complete is missing, S3 start is false.
         let within = |tolerance_s| matches(&predicted, &reference, tolerance_s).all;
-        assert_eq!(within(1.0), Hits { matched: 0, predicted: 4, reference: 4 });
-        assert_eq!(within(2.0), Hits { matched: 2, predicted: 4, reference: 4 });
-        assert_eq!(within(5.0), Hits { matched: 3, predicted: 4, reference: 4 });
+        assert_eq!(
+            within(1.0),
+            Hits {
+                matched: 0,
+                predicted: 4,
+                reference: 4
+            }
+        );
+        assert_eq!(
+            within(2.0),
+            Hits {
+                matched: 2,
+                predicted: 4,
+                reference: 4
+            }
+        );
+        assert_eq!(
+            within(5.0),
+            Hits {
+                matched: 3,
+                predicted: 4,
+                reference: 4
+            }
+        );
         let five = matches(&predicted, &reference, 5.0);
         assert_eq!(five.late_s, [1.5, -4.0, 2.0]);
-        assert_eq!(five.start, Hits { matched: 2, predicted: 3, reference: 2 });
-        assert_eq!(five.complete, Hits { matched: 1, predicted: 1, reference: 2 });
+        assert_eq!(
+            five.start,
+            Hits {
+                matched: 2,
+                predicted: 3,
+                reference: 2
+            }
+        );
+        assert_eq!(
+            five.complete,
+            Hits {
+                matched: 1,
+                predicted: 1,
+                reference: 2
+            }
+        );
     }
 
     #[test]
     fn a_wrong_update_is_of_another_step_or_at_no_event() {
-        let reference = at(&[(10.0, "S1->start"), (20.0, "S1->complete"), (40.0, "S2->start")]);
-        let predicted = at(&[(11.0, "S1->start"), (12.0, "S2->start"), (21.0, "S2->complete"), (30.0, "S3->start")]);
+        let reference = at(&[
+            (10.0, "S1->start"),
+            (20.0, "S1->complete"),
+            (40.0, "S2->start"),
+        ]);
+        let predicted = at(&[
+            (11.0, "S1->start"),
+            (12.0, "S2->start"),
+            (21.0, "S2->complete"),
+            (30.0, "S3->start"),
+        ]);
         let got = fates(&predicted, &reference);
-        assert_eq!(got, Fates { right: 1, other_step: 2, no_event: 1, missed: 2 });
+        assert_eq!(
+            got,
+            Fates {
+                right: 1,
+                other_step: 2,
+                no_event: 1,
+                missed: 2
+            }
+        );
         assert_eq!(got.wrong(), 3);
-        assert_eq!(fates(&[], &reference), Fates { missed: 3, ..Fates::default() });
-        assert_eq!(fates(&predicted, &[]), Fates { no_event: 4, ..Fates::default() });
+        assert_eq!(
+            fates(&[], &reference),
+            Fates {
+                missed: 3,
+                ..Fates::default()
+            }
+        );
+        assert_eq!(
+            fates(&predicted, &[]),
+            Fates {
+                no_event: 4,
+                ..Fates::default()
+            }
+        );
     }
 
     #[test]
     fn a_second_prediction_is_not_a_second_hit() {
         // After an undo by hand a step can be started twice; the nearer one counts.
-        let got = matches(&at(&[(8.0, "S1->start"), (11.0, "S1->start")]), &at(&[(10.0, "S1->start")]), 5.0);
-        assert_eq!(got.all, Hits { matched: 1, predicted: 2, reference: 1 });
+        let got = matches(
+            &at(&[(8.0, "S1->start"), (11.0, "S1->start")]),
+            &at(&[(10.0, "S1->start")]),
+            5.0,
+        );
+        assert_eq!(
+            got.all,
+            Hits {
+                matched: 1,
+                predicted: 2,
+                reference: 1
+            }
+        );
         assert_eq!(got.late_s, [1.0]);
     }
 
@@ -207,7 +321,9 @@ mod tests {
 
     /// All one-to-one matchings, by trying.
     fn brute(p: &[f64], r: &mut Vec<f64>, tolerance_s: f64) -> (usize, f64) {
-        let Some((first, rest)) = p.split_first() else { return (0, 0.0) };
+        let Some((first, rest)) = p.split_first() else {
+            return (0, 0.0);
+        };
         let mut best = brute(rest, r, tolerance_s);
         for j in 0..r.len() {
             let distance = (first - r[j]).abs();

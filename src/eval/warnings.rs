@@ -35,7 +35,11 @@ impl Told {
     }
 
     fn scores(self) -> LabelScores {
-        LabelScores { recall: share(self.warned, self.labelled), warned: self.warned, labelled: self.labelled }
+        LabelScores {
+            recall: share(self.warned, self.labelled),
+            warned: self.warned,
+            labelled: self.labelled,
+        }
     }
 }
 
@@ -97,31 +101,55 @@ impl WarningTally {
 /// Holds a log's warnings against labels, whenever they were said. A step labelled as out of order is warned of by a
 /// warning that it began too early; one labelled as missed by any warning that names it as missing.
 pub fn tally(log: &Log, reference: &Reference) -> WarningTally {
-    let labelled = |kind| reference.issues.iter().filter(move |issue| issue.kind == kind).map(|issue| issue.step);
+    let labelled = |kind| {
+        reference
+            .issues
+            .iter()
+            .filter(move |issue| issue.kind == kind)
+            .map(|issue| issue.step)
+    };
     let count = |kind, warned: &dyn Fn(StepId) -> bool| Told {
         labelled: labelled(kind).count(),
         warned: labelled(kind).filter(|step| warned(*step)).count(),
     };
-    let early = |step| log.warnings.iter().any(|w| w.kind == WarningKind::OutOfOrder && w.step == step);
+    let early = |step| {
+        log.warnings
+            .iter()
+            .any(|w| w.kind == WarningKind::OutOfOrder && w.step == step)
+    };
     let missing = |step| log.warnings.iter().any(|w| w.missing.contains(&step));
     WarningTally {
         out_of_order: count(IssueKind::OutOfOrder, &early),
         skipped: count(IssueKind::Missed, &missing),
         warnings: log.warnings.len(),
-        wrong: (0..log.warnings.len()).filter(|i| !is_right(*i, &log.warnings, reference)).count(),
+        wrong: (0..log.warnings.len())
+            .filter(|i| !is_right(*i, &log.warnings, reference))
+            .count(),
     }
 }
 
 /// Whether a label bears out a warning: of the same kind, about the step that began too early or one of those named as
 /// missed. Saying the same again is not right twice.
 pub fn is_right(place: usize, warnings: &[Warning], reference: &Reference) -> bool {
-    let Some(warning) = warnings.get(place) else { return false };
-    let again = warnings[..place].iter().any(|w| w.kind == warning.kind && w.step == warning.step);
-    let is_labelled = |kind, step| reference.issues.iter().any(|issue| issue.kind == kind && issue.step == step);
+    let Some(warning) = warnings.get(place) else {
+        return false;
+    };
+    let again = warnings[..place]
+        .iter()
+        .any(|w| w.kind == warning.kind && w.step == warning.step);
+    let is_labelled = |kind, step| {
+        reference
+            .issues
+            .iter()
+            .any(|issue| issue.kind == kind && issue.step == step)
+    };
     !again
         && match warning.kind {
             WarningKind::OutOfOrder => is_labelled(IssueKind::OutOfOrder, warning.step),
-            WarningKind::Missed => warning.missing.iter().any(|step| is_labelled(IssueKind::Missed, *step)),
+            WarningKind::Missed => warning
+                .missing
+                .iter()
+                .any(|step| is_labelled(IssueKind::Missed, *step)),
         }
 }
 
@@ -136,7 +164,13 @@ mod tests {
     #[test]
     fn a_hand_worked_recording() {
         let mut reference = sample(&["a", "b", "c", "d"], 1800.0, &[], &[]);
-        let issue = |kind, step| Issue { step: StepId(step), kind, at: MediaTime(5.0), missing: vec![], note: None };
+        let issue = |kind, step| Issue {
+            step: StepId(step),
+            kind,
+            at: MediaTime(5.0),
+            missing: vec![],
+            note: None,
+        };
         reference.issues = vec![
             issue(IssueKind::OutOfOrder, 1),
             issue(IssueKind::OutOfOrder, 3),
@@ -160,13 +194,32 @@ mod tests {
         ];
         let got = tally(&log, &reference);
         let scores = got.scores(1800.0);
-        assert_eq!((scores.out_of_order.warned, scores.out_of_order.labelled), (1, 2));
+        assert_eq!(
+            (scores.out_of_order.warned, scores.out_of_order.labelled),
+            (1, 2)
+        );
         assert_eq!((scores.skipped.warned, scores.skipped.labelled), (1, 2));
-        assert_eq!((scores.all.recall, scores.warnings, scores.wrong), (Some(0.5), 5, 3));
+        assert_eq!(
+            (scores.all.recall, scores.warnings, scores.wrong),
+            (Some(0.5), 5, 3)
+        );
         assert_eq!(scores.wrong_per_hour, Some(6.0));
         let mut twice = got;
         twice.add(&got);
-        assert_eq!(twice.scores(3600.0), WarningScores { all: twice.scores(1.0).all, wrong_per_hour: Some(6.0), ..twice.scores(1.0) });
-        assert_eq!(tally(&tests_log(4, &[], &[]), &sample(&["a"], 9.0, &[], &[])).scores(0.0).all.recall, None);
+        assert_eq!(
+            twice.scores(3600.0),
+            WarningScores {
+                all: twice.scores(1.0).all,
+                wrong_per_hour: Some(6.0),
+                ..twice.scores(1.0)
+            }
+        );
+        assert_eq!(
+            tally(&tests_log(4, &[], &[]), &sample(&["a"], 9.0, &[], &[]))
+                .scores(0.0)
+                .all
+                .recall,
+            None
+        );
     }
 }

@@ -88,12 +88,20 @@ impl WordingTally {
     /// The scores of what was pooled.
     pub fn scores(&self) -> WordingScores {
         let any = self.pairs > 0;
-        WordingScores { bleu: any.then(|| self.bleu()), meteor_exact_stem: any.then(|| self.meteor()), pairs: self.pairs }
+        WordingScores {
+            bleu: any.then(|| self.bleu()),
+            meteor_exact_stem: any.then(|| self.meteor()),
+            pairs: self.pairs,
+        }
     }
 
     fn bleu(&self) -> [f64; ORDER] {
         let ratio = (self.generated.words as f64 + TINY) / (self.reference.words as f64 + SMALL);
-        let brevity = if ratio < 1.0 { (1.0 - 1.0 / ratio).exp() } else { 1.0 };
+        let brevity = if ratio < 1.0 {
+            (1.0 - 1.0 / ratio).exp()
+        } else {
+            1.0
+        };
         let mut product = 1.0;
         std::array::from_fn(|n| {
             product *= (self.correct[n] as f64 + TINY) / (self.guessed[n] as f64 + SMALL);
@@ -102,7 +110,10 @@ impl WordingTally {
     }
 
     fn meteor(&self) -> f64 {
-        let (precision, recall) = (self.generated.weighted_share(), self.reference.weighted_share());
+        let (precision, recall) = (
+            self.generated.weighted_share(),
+            self.reference.weighted_share(),
+        );
         if precision <= 0.0 || recall <= 0.0 {
             return 0.0;
         }
@@ -113,12 +124,20 @@ impl WordingTally {
     }
 
     fn align(&mut self, generated: &[String], reference: &[String]) {
-        let (generated, reference) = (&generated[..generated.len().min(WORDS_MAX)], &reference[..reference.len().min(WORDS_MAX)]);
+        let (generated, reference) = (
+            &generated[..generated.len().min(WORDS_MAX)],
+            &reference[..reference.len().min(WORDS_MAX)],
+        );
         let best = alignment(generated, reference);
         // METEOR counts no chunk where both are the same from end to end.
-        let same = best.chunks == 1 && best.pairs.len() == generated.len() && best.pairs.len() == reference.len();
+        let same = best.chunks == 1
+            && best.pairs.len() == generated.len()
+            && best.pairs.len() == reference.len();
         self.chunks += if same { 0 } else { best.chunks };
-        for (side, words) in [(&mut self.generated, generated), (&mut self.reference, reference)] {
+        for (side, words) in [
+            (&mut self.generated, generated),
+            (&mut self.reference, reference),
+        ] {
             side.words += words.len();
             side.function += words.iter().filter(|w| is_function(w)).count();
         }
@@ -133,7 +152,12 @@ impl Side {
     fn add(&mut self, other: &Self) {
         self.words += other.words;
         self.function += other.function;
-        for (mine, theirs) in self.matched.iter_mut().flatten().zip(other.matched.iter().flatten()) {
+        for (mine, theirs) in self
+            .matched
+            .iter_mut()
+            .flatten()
+            .zip(other.matched.iter().flatten())
+        {
             *mine += theirs;
         }
     }
@@ -144,8 +168,15 @@ impl Side {
 
     /// Matched words over all, content words weighing more.
     fn weighted_share(&self) -> f64 {
-        let weigh = |content: usize, function: usize| DELTA * content as f64 + (1.0 - DELTA) * function as f64;
-        let matched: f64 = self.matched.iter().zip(MODULES).map(|(m, weight)| weight * weigh(m[0], m[1])).sum();
+        let weigh = |content: usize, function: usize| {
+            DELTA * content as f64 + (1.0 - DELTA) * function as f64
+        };
+        let matched: f64 = self
+            .matched
+            .iter()
+            .zip(MODULES)
+            .map(|(m, weight)| weight * weigh(m[0], m[1]))
+            .sum();
         let all = weigh(self.words - self.function, self.function);
         if all > 0.0 { matched / all } else { 0.0 }
     }
@@ -184,7 +215,10 @@ struct Alignment {
 impl Alignment {
     fn with(&self, i: usize, j: usize, module: usize) -> Self {
         let mut next = self.clone();
-        let goes_on = self.pairs.last().is_some_and(|(a, b, _)| a + 1 == i && b + 1 == j);
+        let goes_on = self
+            .pairs
+            .last()
+            .is_some_and(|(a, b, _)| a + 1 == i && b + 1 == j);
         next.chunks += usize::from(!goes_on);
         next.distance += i.abs_diff(j);
         next.taken[j] = true;
@@ -193,14 +227,21 @@ impl Alignment {
     }
 
     fn rank(&self) -> (std::cmp::Reverse<usize>, usize, usize) {
-        (std::cmp::Reverse(self.pairs.len()), self.chunks, self.distance)
+        (
+            std::cmp::Reverse(self.pairs.len()),
+            self.chunks,
+            self.distance,
+        )
     }
 }
 
 fn alignment(generated: &[String], reference: &[String]) -> Alignment {
     let stemmer = Stemmer::create(Algorithm::English);
     let stems: Vec<_> = reference.iter().map(|w| stemmer.stem(w)).collect();
-    let mut paths = vec![Alignment { taken: vec![false; reference.len()], ..Alignment::default() }];
+    let mut paths = vec![Alignment {
+        taken: vec![false; reference.len()],
+        ..Alignment::default()
+    }];
     for (i, word) in generated.iter().enumerate() {
         let stem = stemmer.stem(word);
         let fits: Vec<(usize, usize)> = (0..reference.len())
@@ -209,7 +250,11 @@ fn alignment(generated: &[String], reference: &[String]) -> Alignment {
             .collect();
         let mut next = paths.clone();
         for path in &paths {
-            next.extend(fits.iter().filter(|(j, _)| !path.taken[*j]).map(|&(j, module)| path.with(i, j, module)));
+            next.extend(
+                fits.iter()
+                    .filter(|(j, _)| !path.taken[*j])
+                    .map(|&(j, module)| path.with(i, j, module)),
+            );
         }
         next.sort_by_key(Alignment::rank);
         next.truncate(BEAM);
@@ -221,14 +266,25 @@ fn alignment(generated: &[String], reference: &[String]) -> Alignment {
 /// Words as the Penn Treebank splits them, for plain sentences: in lower case, clitics apart (`do n't`, `it 's`), and
 /// without the punctuation that upstream leaves out. Abbreviations keep no full stop.
 fn tokens(text: &str) -> Vec<String> {
-    let text: Vec<char> = text.replace(['\u{2019}', '\u{2018}'], "'").to_lowercase().chars().collect();
+    let text: Vec<char> = text
+        .replace(['\u{2019}', '\u{2018}'], "'")
+        .to_lowercase()
+        .chars()
+        .collect();
     let is_word = |i: usize| text.get(i).is_some_and(|c: &char| c.is_alphanumeric());
     let is_digit = |i: usize| text.get(i).is_some_and(char::is_ascii_digit);
     let mut out = Vec::new();
     let mut at = 0;
     while at < text.len() {
         let from = at;
-        while is_word(at) || (at > from && holds_together(text.get(at), is_word(at + 1), is_digit(at - 1) && is_digit(at + 1))) {
+        while is_word(at)
+            || (at > from
+                && holds_together(
+                    text.get(at),
+                    is_word(at + 1),
+                    is_digit(at - 1) && is_digit(at + 1),
+                ))
+        {
             at += 1;
         }
         if at > from {
@@ -240,7 +296,8 @@ fn tokens(text: &str) -> Vec<String> {
             '(' => out.push("-lrb-".to_owned()),
             ')' => out.push("-rrb-".to_owned()),
             // Upstream's list, and quotes.
-            '\'' | '`' | '"' | '.' | '?' | '!' | ',' | ':' | '-' | ';' | '\u{201c}' | '\u{201d}' | '\u{2026}' | '\u{2013}' | '\u{2014}' => {}
+            '\'' | '`' | '"' | '.' | '?' | '!' | ',' | ':' | '-' | ';' | '\u{201c}'
+            | '\u{201d}' | '\u{2026}' | '\u{2013}' | '\u{2014}' => {}
             c if c.is_whitespace() => {}
             c => out.push(c.to_string()),
         }
@@ -264,8 +321,14 @@ fn split_clitics(word: &str, out: &mut Vec<String>) {
         out.extend(["can".to_owned(), "not".to_owned()]);
         return;
     }
-    match CLITICS.iter().find(|clitic| word.len() > clitic.len() && word.ends_with(*clitic)) {
-        Some(clitic) => out.extend([word[..word.len() - clitic.len()].to_owned(), (*clitic).to_owned()]),
+    match CLITICS
+        .iter()
+        .find(|clitic| word.len() > clitic.len() && word.ends_with(*clitic))
+    {
+        Some(clitic) => out.extend([
+            word[..word.len() - clitic.len()].to_owned(),
+            (*clitic).to_owned(),
+        ]),
         None => out.push(word.to_owned()),
     }
 }
@@ -276,29 +339,51 @@ mod tests {
 
     fn of(pairs: &[(&str, &str)]) -> WordingScores {
         let mut tally = WordingTally::default();
-        pairs.iter().for_each(|(generated, reference)| tally.take(generated, reference));
+        pairs
+            .iter()
+            .for_each(|(generated, reference)| tally.take(generated, reference));
         tally.scores()
     }
 
     #[test]
     fn upstreams_own_programs_find_the_same() {
-        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/data/wording.json")).unwrap();
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/data/wording.json")).unwrap();
         let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
         let close = |got: WordingScores, expected: &serde_json::Value, what: &str| {
             for (n, got) in got.bleu.unwrap().into_iter().enumerate() {
-                assert!((got - expected["bleu"][n].as_f64().unwrap()).abs() < 1e-9, "{what}: BLEU-{}: {got}, {expected}", n + 1);
+                assert!(
+                    (got - expected["bleu"][n].as_f64().unwrap()).abs() < 1e-9,
+                    "{what}: BLEU-{}: {got}, {expected}",
+                    n + 1
+                );
             }
-            let (got, expected) = (got.meteor_exact_stem.unwrap(), expected["meteor"].as_f64().unwrap());
-            assert!((got - expected).abs() < 1e-9, "{what}: METEOR {got}, expected {expected}");
+            let (got, expected) = (
+                got.meteor_exact_stem.unwrap(),
+                expected["meteor"].as_f64().unwrap(),
+            );
+            assert!(
+                (got - expected).abs() < 1e-9,
+                "{what}: METEOR {got}, expected {expected}"
+            );
         };
         let mut whole = WordingTally::default();
         let cases = file["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 60);
         for case in cases {
             let (generated, reference) = (text(&case["generated"]), text(&case["reference"]));
-            let split = |of: &serde_json::Value| of.as_array().unwrap().iter().map(text).collect::<Vec<_>>();
-            assert_eq!((tokens(&generated), tokens(&reference)), (split(&case["tokens"][0]), split(&case["tokens"][1])));
-            close(of(&[(&generated, &reference)]), case, &format!("{generated:?} for {reference:?}"));
+            let split = |of: &serde_json::Value| {
+                of.as_array().unwrap().iter().map(text).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                (tokens(&generated), tokens(&reference)),
+                (split(&case["tokens"][0]), split(&case["tokens"][1]))
+            );
+            close(
+                of(&[(&generated, &reference)]),
+                case,
+                &format!("{generated:?} for {reference:?}"),
+            );
             let mut one = WordingTally::default();
             one.take(&generated, &reference);
             whole.add(&one);
@@ -308,10 +393,20 @@ mod tests {
 
     #[test]
     fn nothing_has_no_score_and_nothing_alike_has_none_to_speak_of() {
-        assert_eq!(of(&[]), WordingScores { bleu: None, meteor_exact_stem: None, pairs: 0 });
+        assert_eq!(
+            of(&[]),
+            WordingScores {
+                bleu: None,
+                meteor_exact_stem: None,
+                pairs: 0
+            }
+        );
         assert_eq!(of(&[("pour", " ... ")]).pairs, 0);
         let silent = of(&[("", "pour milk")]);
-        assert_eq!((silent.bleu.unwrap()[0], silent.meteor_exact_stem), (0.0, Some(0.0)));
+        assert_eq!(
+            (silent.bleu.unwrap()[0], silent.meteor_exact_stem),
+            (0.0, Some(0.0))
+        );
         assert!(of(&[("boil", "pour milk")]).bleu.unwrap()[0] < 1e-9);
     }
 

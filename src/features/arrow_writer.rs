@@ -31,10 +31,20 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
         .step_by(BATCH_FRAMES)
         .map(|from| {
             let frames = from..(from + BATCH_FRAMES).min(file.frames());
-            file.columns().map(|(name, vectors, values)| Ok((name, column(name, values, vectors, file.dim, frames.clone())?))).collect()
+            file.columns()
+                .map(|(name, vectors, values)| {
+                    Ok((
+                        name,
+                        column(name, values, vectors, file.dim, frames.clone())?,
+                    ))
+                })
+                .collect()
         })
         .collect::<Result<_, String>>()?;
-    let fields: Vec<Field> = batches[0].iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = batches[0]
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
     let metadata = HashMap::from([
         (ENCODER.to_owned(), file.encoder_sha256.clone()),
         (PREPROCESS.to_owned(), file.preprocess.clone()),
@@ -45,14 +55,22 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
     let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(failed)?;
     for batch in batches {
         let columns = batch.into_iter().map(|(_, array)| array).collect();
-        writer.write(&RecordBatch::try_new(schema.clone(), columns).map_err(failed)?).map_err(failed)?;
+        writer
+            .write(&RecordBatch::try_new(schema.clone(), columns).map_err(failed)?)
+            .map_err(failed)?;
     }
     writer.finish().map_err(failed)?;
     writer.into_inner().map_err(failed)
 }
 
 /// Rows of a column, each `[vectors, dim]`.
-fn column(name: &str, values: &[f32], vectors: usize, dim: usize, frames: std::ops::Range<usize>) -> Result<ArrayRef, String> {
+fn column(
+    name: &str,
+    values: &[f32],
+    vectors: usize,
+    dim: usize,
+    frames: std::ops::Range<usize>,
+) -> Result<ArrayRef, String> {
     let mut rows = ListBuilder::new(ListBuilder::new(Float16Builder::new()));
     for frame in frames {
         for vector in values[frame * vectors * dim..(frame + 1) * vectors * dim].chunks_exact(dim) {
@@ -79,7 +97,11 @@ mod tests {
     fn what_is_written_is_read_back_with_where_it_is_from() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.arrow");
-        let ramp = |vectors: usize| (0..1003 * vectors * 3).map(|i| (i % 61) as f32 / 4.0).collect::<Vec<_>>();
+        let ramp = |vectors: usize| {
+            (0..1003 * vectors * 3)
+                .map(|i| (i % 61) as f32 / 4.0)
+                .collect::<Vec<_>>()
+        };
         let file = FeatureFile {
             encoder_sha256: "ab".repeat(32),
             preprocess: "proassist-cover-crop".into(),
@@ -91,9 +113,31 @@ mod tests {
         };
         file.write_arrow(&path).unwrap();
         assert_eq!(FeatureFile::read(&path, 2.0).unwrap(), file);
-        assert_eq!(super::super::arrow_columns(&path).unwrap(), ["cls", "2x2", "5x5"]);
-        let far = FeatureFile { cls: vec![1e6; 3], dim: 3, fps: 2.0, ..FeatureFile::default() };
-        assert!(far.write_arrow(&path).unwrap_err().to_string().contains("f16"));
-        assert!(FeatureFile { dim: 3, fps: 2.0, ..FeatureFile::default() }.write_arrow(&path).is_ok(), "no frames is no panic");
+        assert_eq!(
+            super::super::arrow_columns(&path).unwrap(),
+            ["cls", "2x2", "5x5"]
+        );
+        let far = FeatureFile {
+            cls: vec![1e6; 3],
+            dim: 3,
+            fps: 2.0,
+            ..FeatureFile::default()
+        };
+        assert!(
+            far.write_arrow(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("f16")
+        );
+        assert!(
+            FeatureFile {
+                dim: 3,
+                fps: 2.0,
+                ..FeatureFile::default()
+            }
+            .write_arrow(&path)
+            .is_ok(),
+            "no frames is no panic"
+        );
     }
 }

@@ -77,7 +77,9 @@ impl TokenLayout {
             .into_iter()
             .map(Self)
             .find(|layout| layout.tokens() == tokens)
-            .ok_or_else(|| Error::Invalid(format!("{tokens} tokens a frame: expected 1, 5, 10 or 26")))
+            .ok_or_else(|| {
+                Error::Invalid(format!("{tokens} tokens a frame: expected 1, 5, 10 or 26"))
+            })
     }
 
     /// Tokens a frame, `V`.
@@ -117,13 +119,20 @@ impl FeatureFile {
         let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
         let bytes = file.metadata().map_err(Error::io(path))?.len();
         if bytes > BYTES_MAX {
-            return Err(Error::format(path, format!("{bytes} bytes; at most {BYTES_MAX}")));
+            return Err(Error::format(
+                path,
+                format!("{bytes} bytes; at most {BYTES_MAX}"),
+            ));
         }
-        file.read_exact(&mut head).map_err(|_| Error::format(path, "too short for a feature file"))?;
+        file.read_exact(&mut head)
+            .map_err(|_| Error::format(path, "too short for a feature file"))?;
         match kind(&head) {
             Some(Kind::Arrow) => arrow::read(path, default_fps),
             Some(Kind::Safetensors) => safetensors_file::read(path),
-            None => Err(Error::format(path, "expected a feature file: safetensors, or an Arrow stream as ProAssist writes it")),
+            None => Err(Error::format(
+                path,
+                "expected a feature file: safetensors, or an Arrow stream as ProAssist writes it",
+            )),
         }
     }
 
@@ -170,7 +179,10 @@ impl FeatureFile {
                     out.extend_from_slice(row);
                     Ok(())
                 }
-                _ => Err(Error::Invalid(format!("frame {frame} of {} in the feature file", self.frames()))),
+                _ => Err(Error::Invalid(format!(
+                    "frame {frame} of {} in the feature file",
+                    self.frames()
+                ))),
             }
         };
         let mut out = Vec::with_capacity(layout.tokens() * self.dim);
@@ -178,7 +190,11 @@ impl FeatureFile {
         if let Some(grid) = layout.0 {
             let Some(values) = self.grids.get(&grid) else {
                 let held: Vec<_> = self.grids.keys().map(|g| g.name()).collect();
-                return Err(Error::Invalid(format!("the feature file has no grid `{}` (it has: cls {})", grid.name(), held.join(" "))));
+                return Err(Error::Invalid(format!(
+                    "the feature file has no grid `{}` (it has: cls {})",
+                    grid.name(),
+                    held.join(" ")
+                )));
             };
             row(values, grid.vectors(), &mut out)?;
         }
@@ -191,33 +207,56 @@ impl FeatureFile {
             return Err(format!("fps is {}: expected a number above 0", self.fps));
         }
         if self.dim == 0 || self.dim > DIM_MAX {
-            return Err(format!("vectors of {} numbers: expected 1 to {DIM_MAX}", self.dim));
+            return Err(format!(
+                "vectors of {} numbers: expected 1 to {DIM_MAX}",
+                self.dim
+            ));
         }
         let frames = self.frames();
         if self.cls.len() != frames * self.dim || frames > FRAMES_MAX {
-            return Err(format!("cls: {} numbers are not at most {FRAMES_MAX} frames of {}", self.cls.len(), self.dim));
+            return Err(format!(
+                "cls: {} numbers are not at most {FRAMES_MAX} frames of {}",
+                self.cls.len(),
+                self.dim
+            ));
         }
         for (name, vectors, values) in self.columns() {
             if values.len() != frames * vectors * self.dim {
-                return Err(format!("{name}: expected [{frames},{vectors},{}], found {} numbers", self.dim, values.len()));
+                return Err(format!(
+                    "{name}: expected [{frames},{vectors},{}], found {} numbers",
+                    self.dim,
+                    values.len()
+                ));
             }
             if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-                return Err(format!("{name}: frame {} holds {}", i / (vectors * self.dim), values[i]));
+                return Err(format!(
+                    "{name}: frame {} holds {}",
+                    i / (vectors * self.dim),
+                    values[i]
+                ));
             }
         }
         let Some(at) = &self.at else { return Ok(()) };
         if at.len() != frames {
             return Err(format!("at: {} times for {frames} frames", at.len()));
         }
-        match at.iter().position(|t| !t.is_finite()).or_else(|| at.windows(2).position(|w| w[1] < w[0])) {
-            Some(i) => Err(format!("at: time {} of frame {i} is not a number or goes back", at[i])),
+        match at
+            .iter()
+            .position(|t| !t.is_finite())
+            .or_else(|| at.windows(2).position(|w| w[1] < w[0]))
+        {
+            Some(i) => Err(format!(
+                "at: time {} of frame {i} is not a number or goes back",
+                at[i]
+            )),
             None => Ok(()),
         }
     }
 
     /// Name, vectors a frame and values of `cls` and each grid.
     fn columns(&self) -> impl Iterator<Item = (&'static str, usize, &Vec<f32>)> {
-        std::iter::once(("cls", 1, &self.cls)).chain(self.grids.iter().map(|(g, v)| (g.name(), g.vectors(), v)))
+        std::iter::once(("cls", 1, &self.cls))
+            .chain(self.grids.iter().map(|(g, v)| (g.name(), g.vectors(), v)))
     }
 }
 

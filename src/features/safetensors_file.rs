@@ -21,15 +21,19 @@ pub(super) fn read(path: &Path) -> Result<FeatureFile> {
 }
 
 fn parse(bytes: &[u8]) -> Result<FeatureFile, String> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("not a sound safetensors file: {e}"))?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| format!("not a sound safetensors file: {e}"))?;
+    let (_, header) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| format!("not a sound safetensors file: {e}"))?;
+    let tensors = SafeTensors::deserialize(bytes)
+        .map_err(|e| format!("not a sound safetensors file: {e}"))?;
     let metadata = header.metadata().as_ref();
     let word = |key: &str| metadata.and_then(|m| m.get(key)).cloned();
     let fps = word(FPS).ok_or("metadata `fps` is missing: not a feature file of proact")?;
     let mut file = FeatureFile {
         encoder_sha256: word(ENCODER).unwrap_or_default(),
         preprocess: word(PREPROCESS).unwrap_or_default(),
-        fps: fps.parse().map_err(|_| format!("metadata `fps` is `{fps}`: expected a number"))?,
+        fps: fps
+            .parse()
+            .map_err(|_| format!("metadata `fps` is `{fps}`: expected a number"))?,
         ..FeatureFile::default()
     };
     let mut frames = None;
@@ -39,9 +43,16 @@ fn parse(bytes: &[u8]) -> Result<FeatureFile, String> {
                 let (shape, values) = numbers(name, &tensor, 1)?;
                 (frames, file.dim, file.cls) = (Some(shape[0]), shape[2], values);
             }
-            (_, Some(grid)) => drop(file.grids.insert(grid, numbers(name, &tensor, grid.vectors())?.1)),
+            (_, Some(grid)) => drop(
+                file.grids
+                    .insert(grid, numbers(name, &tensor, grid.vectors())?.1),
+            ),
             (AT, _) => file.at = Some(times(&tensor)?),
-            _ => return Err(format!("unknown tensor `{name}`: expected cls, 2x2, 3x3, 5x5, at")),
+            _ => {
+                return Err(format!(
+                    "unknown tensor `{name}`: expected cls, 2x2, 3x3, 5x5, at"
+                ));
+            }
         }
     }
     if frames.is_none() {
@@ -52,14 +63,32 @@ fn parse(bytes: &[u8]) -> Result<FeatureFile, String> {
 }
 
 /// Values of a `[T,vectors,Dv]` tensor.
-fn numbers(name: &str, tensor: &TensorView<'_>, vectors: usize) -> Result<(Vec<usize>, Vec<f32>), String> {
+fn numbers(
+    name: &str,
+    tensor: &TensorView<'_>,
+    vectors: usize,
+) -> Result<(Vec<usize>, Vec<f32>), String> {
     let shape = tensor.shape();
     if shape.len() != 3 || shape[1] != vectors {
-        return Err(format!("{name}: shape {shape:?}, expected [T,{vectors},Dv]"));
+        return Err(format!(
+            "{name}: shape {shape:?}, expected [T,{vectors},Dv]"
+        ));
     }
     let values = match tensor.dtype() {
-        Dtype::F16 => tensor.data().as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::F32 => tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => tensor
+            .data()
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|b| f16::from_le_bytes(*b).to_f32())
+            .collect(),
+        Dtype::F32 => tensor
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
         other => return Err(format!("{name}: type {other:?}, expected F16 or F32")),
     };
     Ok((shape.to_vec(), values))
@@ -67,9 +96,19 @@ fn numbers(name: &str, tensor: &TensorView<'_>, vectors: usize) -> Result<(Vec<u
 
 fn times(tensor: &TensorView<'_>) -> Result<Vec<f64>, String> {
     if tensor.dtype() != Dtype::F64 || tensor.shape().len() != 1 {
-        return Err(format!("{AT}: type {:?} and shape {:?}, expected F64 and [T]", tensor.dtype(), tensor.shape()));
+        return Err(format!(
+            "{AT}: type {:?} and shape {:?}, expected F64 and [T]",
+            tensor.dtype(),
+            tensor.shape()
+        ));
     }
-    Ok(tensor.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    Ok(tensor
+        .data()
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|b| f64::from_le_bytes(*b))
+        .collect())
 }
 
 pub(super) fn write(file: &FeatureFile, path: &Path) -> Result<()> {
@@ -86,17 +125,31 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
         for (i, value) in values.iter().enumerate() {
             let half = f16::from_f32(*value);
             if !half.is_finite() {
-                return Err(format!("{name}: frame {}: {value} does not fit f16", i / (vectors * file.dim)));
+                return Err(format!(
+                    "{name}: frame {}: {value} does not fit f16",
+                    i / (vectors * file.dim)
+                ));
             }
             bytes.extend(half.to_le_bytes());
         }
         data.insert(name, (Dtype::F16, vec![frames, vectors, file.dim], bytes));
     }
     if let Some(at) = &file.at {
-        data.insert(AT, (Dtype::F64, vec![frames], at.iter().flat_map(|t| t.to_le_bytes()).collect()));
+        data.insert(
+            AT,
+            (
+                Dtype::F64,
+                vec![frames],
+                at.iter().flat_map(|t| t.to_le_bytes()).collect(),
+            ),
+        );
     }
-    let views: Result<BTreeMap<_, _>, _> =
-        data.iter().map(|(name, (dtype, shape, bytes))| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))).collect();
+    let views: Result<BTreeMap<_, _>, _> = data
+        .iter()
+        .map(|(name, (dtype, shape, bytes))| {
+            Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect();
     let views = views.map_err(|e: safetensors::SafeTensorError| e.to_string())?;
     let metadata = HashMap::from([
         (ENCODER.to_owned(), file.encoder_sha256.clone()),
@@ -129,7 +182,11 @@ mod tests {
     use super::*;
 
     pub(in crate::features) fn sample(frames: usize, dim: usize) -> FeatureFile {
-        let ramp = |vectors: usize, seed: usize| (0..frames * vectors * dim).map(|i| ((i * 7 + seed) % 64) as f32 / 8.0 - 4.0).collect();
+        let ramp = |vectors: usize, seed: usize| {
+            (0..frames * vectors * dim)
+                .map(|i| ((i * 7 + seed) % 64) as f32 / 8.0 - 4.0)
+                .collect()
+        };
         FeatureFile {
             encoder_sha256: "ab".repeat(32),
             preprocess: "siglip".into(),
@@ -149,13 +206,22 @@ mod tests {
         file.write(&path).unwrap();
         let back = FeatureFile::read(&path, 1.0).unwrap();
         assert_eq!(back, file);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no leftovers");
-        let tokens = back.tokens(3, TokenLayout::from_tokens(5).unwrap()).unwrap();
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no leftovers"
+        );
+        let tokens = back
+            .tokens(3, TokenLayout::from_tokens(5).unwrap())
+            .unwrap();
         assert_eq!(tokens.len(), 5 * 8);
         assert_eq!(tokens[..8], file.cls[24..32]);
         assert_eq!(tokens[8..], file.grids[&Grid::Two][3 * 32..4 * 32]);
         assert!(back.tokens(5, TokenLayout::default()).is_err());
-        let why = back.tokens(0, TokenLayout::from_tokens(10).unwrap()).unwrap_err().to_string();
+        let why = back
+            .tokens(0, TokenLayout::from_tokens(10).unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("3x3") && why.contains("2x2 5x5"), "{why}");
         assert!(TokenLayout::from_tokens(4).is_err());
     }
@@ -181,7 +247,11 @@ mod tests {
             assert!(why.contains(word), "{why}");
             assert!(!path.exists());
         }
-        assert!(sample(1, 2).write(&dir.path().join("no/such/dir/x")).is_err());
+        assert!(
+            sample(1, 2)
+                .write(&dir.path().join("no/such/dir/x"))
+                .is_err()
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    let exponent = shifted
+        .to_bits()
+        .wrapping_sub(ROUND.to_bits())
+        .wrapping_add(127)
+        << 23;
     y * f32::from_bits(exponent)
 }
 
@@ -42,7 +46,11 @@ fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
 fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail = sum(a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| f(*x, *y)));
+    let tail = sum(a8
+        .remainder()
+        .iter()
+        .zip(b8.remainder())
+        .map(|(x, y)| f(*x, *y)));
     for (x, y) in a8.zip(b8) {
         for i in 0..8 {
             lanes[i] += f(x[i], y[i]);
@@ -69,10 +77,21 @@ pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
 
 /// See [`super::rms_norm_backward`].
 #[inline(always)]
-pub fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+pub fn rms_norm_backward(
+    x: &[f32],
+    w: &[f32],
+    eps: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+    dw: &mut [f32],
+) {
     let d = w.len();
     let mut g = vec![0.0f32; d];
-    for ((x, dy), dx) in x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)) {
+    for ((x, dy), dx) in x
+        .chunks_exact(d)
+        .zip(dy.chunks_exact(d))
+        .zip(dx.chunks_exact_mut(d))
+    {
         let inv = inverse_rms(x, eps);
         for (((g, dy), w), (dw, x)) in g.iter_mut().zip(dy).zip(w).zip(dw.iter_mut().zip(x)) {
             *g = dy * w;
@@ -107,10 +126,22 @@ pub fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32]) {
 
 /// See [`super::layer_norm_backward`].
 #[inline(always)]
-pub fn layer_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32], db: &mut [f32]) {
+pub fn layer_norm_backward(
+    x: &[f32],
+    w: &[f32],
+    eps: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+    dw: &mut [f32],
+    db: &mut [f32],
+) {
     let d = w.len();
     let (mut g, mut h) = (vec![0.0f32; d], vec![0.0f32; d]);
-    for ((x, dy), dx) in x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)) {
+    for ((x, dy), dx) in x
+        .chunks_exact(d)
+        .zip(dy.chunks_exact(d))
+        .zip(dx.chunks_exact_mut(d))
+    {
         let (mean, inv) = moments(x, eps);
         for i in 0..d {
             h[i] = (x[i] - mean) * inv;
@@ -129,12 +160,23 @@ pub fn layer_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut 
 /// See [`super::softmax`].
 #[inline(always)]
 pub fn softmax(x: &[f32], rows: usize, cols: usize, scale: f32, causal: bool, y: &mut [f32]) {
-    for (r, (x, y)) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)).enumerate() {
-        let seen = if causal { cols - rows + r % rows + 1 } else { cols };
+    for (r, (x, y)) in x
+        .chunks_exact(cols)
+        .zip(y.chunks_exact_mut(cols))
+        .enumerate()
+    {
+        let seen = if causal {
+            cols - rows + r % rows + 1
+        } else {
+            cols
+        };
         let (x, (y, hidden)) = (&x[..seen], y.split_at_mut(seen));
         let mut lanes = [f32::NEG_INFINITY; 8];
         let eights = x.chunks_exact(8);
-        let mut max = eights.remainder().iter().fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m });
+        let mut max = eights
+            .remainder()
+            .iter()
+            .fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m });
         for x in eights {
             for i in 0..8 {
                 lanes[i] = if x[i] > lanes[i] { x[i] } else { lanes[i] };
@@ -157,7 +199,11 @@ pub fn softmax(x: &[f32], rows: usize, cols: usize, scale: f32, causal: bool, y:
 /// See [`super::softmax_backward`].
 #[inline(always)]
 pub fn softmax_backward(p: &[f32], dp: &[f32], cols: usize, scale: f32, dx: &mut [f32]) {
-    for ((p, dp), dx) in p.chunks_exact(cols).zip(dp.chunks_exact(cols)).zip(dx.chunks_exact_mut(cols)) {
+    for ((p, dp), dx) in p
+        .chunks_exact(cols)
+        .zip(dp.chunks_exact(cols))
+        .zip(dx.chunks_exact_mut(cols))
+    {
         let dot = sum2(p, dp, |a, b| a * b);
         for ((dx, p), dp) in dx.iter_mut().zip(p).zip(dp) {
             *dx = scale * p * (dp - dot);
@@ -201,8 +247,19 @@ pub fn silu_gate(gate: &[f32], up: &[f32], y: &mut [f32]) {
 
 /// See [`super::silu_gate_backward`].
 #[inline(always)]
-pub fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
-    for (((dg, du), dy), (g, u)) in dgate.iter_mut().zip(dup.iter_mut()).zip(dy).zip(gate.iter().zip(up)) {
+pub fn silu_gate_backward(
+    gate: &[f32],
+    up: &[f32],
+    dy: &[f32],
+    dgate: &mut [f32],
+    dup: &mut [f32],
+) {
+    for (((dg, du), dy), (g, u)) in dgate
+        .iter_mut()
+        .zip(dup.iter_mut())
+        .zip(dy)
+        .zip(gate.iter().zip(up))
+    {
         let s = sigmoid(*g);
         *dg = dy * u * s * (1.0 + g * (1.0 - s));
         *du = dy * g * s;
@@ -214,10 +271,19 @@ pub fn silu_gate_backward(gate: &[f32], up: &[f32], dy: &[f32], dgate: &mut [f32
 pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], t: usize, inverse: bool, y: &mut [f32]) {
     let half = cos.len() / t;
     let sign = if inverse { -1.0 } else { 1.0 };
-    for (r, (x, y)) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)).enumerate() {
+    for (r, (x, y)) in x
+        .chunks_exact(2 * half)
+        .zip(y.chunks_exact_mut(2 * half))
+        .enumerate()
+    {
         let at = r % t * half;
         let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
-        for (((y, x), c), s) in y.chunks_exact_mut(2).zip(x.chunks_exact(2)).zip(cos).zip(sin) {
+        for (((y, x), c), s) in y
+            .chunks_exact_mut(2)
+            .zip(x.chunks_exact(2))
+            .zip(cos)
+            .zip(sin)
+        {
             let s = sign * s;
             y[0] = x[0] * c - x[1] * s;
             y[1] = x[0] * s + x[1] * c;
@@ -233,10 +299,18 @@ pub fn q4_1_product(blocks: &[u8], x: &[f32], cols: usize, y: &mut [f32]) {
     if x.is_empty() {
         return;
     }
-    for (row, out) in blocks.chunks_exact(cols / WEIGHTS * BYTES).zip(y.chunks_exact_mut(x.len() / cols)) {
+    for (row, out) in blocks
+        .chunks_exact(cols / WEIGHTS * BYTES)
+        .zip(y.chunks_exact_mut(x.len() / cols))
+    {
         for (x, y) in x.chunks_exact(cols).zip(out) {
             let mut lanes = [0.0f32; WEIGHTS / 2];
-            for ([d0, d1, m0, m1, packed @ ..], x) in row.as_chunks::<BYTES>().0.iter().zip(x.as_chunks::<WEIGHTS>().0) {
+            for ([d0, d1, m0, m1, packed @ ..], x) in row
+                .as_chunks::<BYTES>()
+                .0
+                .iter()
+                .zip(x.as_chunks::<WEIGHTS>().0)
+            {
                 let d = half::f16::from_le_bytes([*d0, *d1]).to_f32();
                 let m = half::f16::from_le_bytes([*m0, *m1]).to_f32();
                 for (i, lane) in lanes.iter_mut().enumerate() {

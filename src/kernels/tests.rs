@@ -18,13 +18,21 @@ fn values(n: usize, seed: u64) -> Vec<f32> {
 fn close(a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     for (i, (x, y)) in a.iter().zip(b).enumerate() {
-        assert!((x - y).abs() <= tolerance * (1.0 + y.abs()), "[{i}] {x} against {y}");
+        assert!(
+            (x - y).abs() <= tolerance * (1.0 + y.abs()),
+            "[{i}] {x} against {y}"
+        );
     }
 }
 
 /// Numeric gradient of `sum(f(x) * weight)`.
 fn numeric(x: &[f32], weight: &[f32], f: &dyn Fn(&[f32]) -> Vec<f32>) -> Vec<f32> {
-    let loss = |x: &[f32]| f(x).iter().zip(weight).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let loss = |x: &[f32]| {
+        f(x).iter()
+            .zip(weight)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
     (0..x.len())
         .map(|i| {
             let (mut hi, mut lo) = (x.to_vec(), x.to_vec());
@@ -40,7 +48,10 @@ fn exp_is_within_two_units_in_the_last_place() {
     for i in -8000..8000 {
         let x = i as f32 * 0.01;
         let (got, want) = (generic::exp(x), f64::from(x).exp());
-        assert!((f64::from(got) - want).abs() <= want * 2.4e-7, "exp({x}) = {got}, not {want}");
+        assert!(
+            (f64::from(got) - want).abs() <= want * 2.4e-7,
+            "exp({x}) = {got}, not {want}"
+        );
     }
     assert!(generic::exp(-1e30) < 1e-37 && generic::exp(1e30).is_finite());
 }
@@ -48,14 +59,22 @@ fn exp_is_within_two_units_in_the_last_place() {
 #[test]
 fn norms_match_f64_and_their_gradients_match_differences() {
     for d in [1usize, 3, 8, 19] {
-        let (x, w, b, dy) = (values(3 * d, 1), values(d, 2), values(d, 3), values(3 * d, 4));
+        let (x, w, b, dy) = (
+            values(3 * d, 1),
+            values(d, 2),
+            values(d, 3),
+            values(3 * d, 4),
+        );
         let mut y = vec![0.0; x.len()];
         super::rms_norm(&x, &w, 1e-5, &mut y);
         let want: Vec<f32> = x
             .chunks(d)
             .flat_map(|x| {
                 let ms = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / d as f64;
-                x.iter().zip(&w).map(move |(x, w)| (f64::from(*x) / (ms + 1e-5).sqrt() * f64::from(*w)) as f32).collect::<Vec<_>>()
+                x.iter()
+                    .zip(&w)
+                    .map(move |(x, w)| (f64::from(*x) / (ms + 1e-5).sqrt() * f64::from(*w)) as f32)
+                    .collect::<Vec<_>>()
             })
             .collect();
         close(&y, &want, 1e-5);
@@ -86,7 +105,12 @@ fn norms_match_f64_and_their_gradients_match_differences() {
 
 #[test]
 fn softmax_hides_the_future_and_its_gradient_matches_differences() {
-    for (rows, cols, causal) in [(3usize, 3usize, true), (2, 11, true), (4, 17, false), (1, 9, true)] {
+    for (rows, cols, causal) in [
+        (3usize, 3usize, true),
+        (2, 11, true),
+        (4, 17, false),
+        (1, 9, true),
+    ] {
         let (x, dy) = (values(2 * rows * cols, 5), values(2 * rows * cols, 6));
         let run = |x: &[f32]| {
             let mut y = vec![9.0; x.len()];
@@ -95,10 +119,18 @@ fn softmax_hides_the_future_and_its_gradient_matches_differences() {
         };
         let p = run(&x);
         for (r, (x, p)) in x.chunks(cols).zip(p.chunks(cols)).enumerate() {
-            let seen = if causal { cols - rows + r % rows + 1 } else { cols };
+            let seen = if causal {
+                cols - rows + r % rows + 1
+            } else {
+                cols
+            };
             let total: f64 = x[..seen].iter().map(|v| (f64::from(*v) * 0.7).exp()).sum();
             for (c, p) in p.iter().enumerate() {
-                let want = if c < seen { (f64::from(x[c]) * 0.7).exp() / total } else { 0.0 };
+                let want = if c < seen {
+                    (f64::from(x[c]) * 0.7).exp() / total
+                } else {
+                    0.0
+                };
                 assert!((f64::from(*p) - want).abs() < 1e-6);
             }
         }
@@ -120,7 +152,9 @@ fn activations_match_f64_and_their_gradients_match_differences() {
         .iter()
         .map(|x| {
             let x = f64::from(*x);
-            (0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())) as f32
+            (0.5 * x
+                * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()))
+                as f32
         })
         .collect();
     close(&gelu(&x), &want, 1e-5);
@@ -171,22 +205,49 @@ fn every_instruction_set_agrees_with_the_generic_text() {
 
 #[test]
 fn the_q4_1_product_is_that_of_the_weights_it_stands_for() {
-    for (outs, cols, rows) in [(1usize, 32usize, 1usize), (3, 64, 1), (5, 96, 4), (2, 32, 0)] {
+    for (outs, cols, rows) in [
+        (1usize, 32usize, 1usize),
+        (3, 64, 1),
+        (5, 96, 4),
+        (2, 32, 0),
+    ] {
         let mut blocks = Vec::new();
         let mut weights = Vec::new();
         for b in 0..outs * cols / 32 {
             let scale = values(2, 7 + b as u64);
-            let (d, m) = (half::f16::from_f32(scale[0] * 0.1), half::f16::from_f32(scale[1]));
-            let packed: Vec<u8> = (0..16u32).map(|i| (i * 37 + b as u32 * 11 + 5) as u8).collect();
-            blocks.extend(d.to_le_bytes().into_iter().chain(m.to_le_bytes()).chain(packed.iter().copied()));
+            let (d, m) = (
+                half::f16::from_f32(scale[0] * 0.1),
+                half::f16::from_f32(scale[1]),
+            );
+            let packed: Vec<u8> = (0..16u32)
+                .map(|i| (i * 37 + b as u32 * 11 + 5) as u8)
+                .collect();
+            blocks.extend(
+                d.to_le_bytes()
+                    .into_iter()
+                    .chain(m.to_le_bytes())
+                    .chain(packed.iter().copied()),
+            );
             let weight = |q: u8| f64::from(d.to_f32()) * f64::from(q) + f64::from(m.to_f32());
-            weights.extend(packed.iter().map(|p| weight(p & 15)).chain(packed.iter().map(|p| weight(p >> 4))));
+            weights.extend(
+                packed
+                    .iter()
+                    .map(|p| weight(p & 15))
+                    .chain(packed.iter().map(|p| weight(p >> 4))),
+            );
         }
         let x = values(rows * cols, 3);
         let mut y = vec![9.0; outs * rows];
         super::q4_1_product(&blocks, &x, cols, &mut y);
-        let product = |o: usize, r: usize| (0..cols).map(|c| weights[o * cols + c] * f64::from(x[r * cols + c])).sum::<f64>() as f32;
-        let expected: Vec<f32> = (0..outs).flat_map(|o| (0..rows).map(move |r| (o, r))).map(|(o, r)| product(o, r)).collect();
+        let product = |o: usize, r: usize| {
+            (0..cols)
+                .map(|c| weights[o * cols + c] * f64::from(x[r * cols + c]))
+                .sum::<f64>() as f32
+        };
+        let expected: Vec<f32> = (0..outs)
+            .flat_map(|o| (0..rows).map(move |r| (o, r)))
+            .map(|(o, r)| product(o, r))
+            .collect();
         close(&y, &expected, 1e-5);
         let mut plain = vec![0.0; outs * rows];
         generic::q4_1_product(&blocks, &x, cols, &mut plain);

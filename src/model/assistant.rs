@@ -40,11 +40,21 @@ impl Assistant {
         let assistant = Self {
             backbone: Llama::new(&config.backbone, weights)?,
             projector: Projector::new(config, weights)?,
-            evidence: config.step_evidence.then(|| EvidenceLayer::new(config, weights)).transpose()?,
+            evidence: config
+                .step_evidence
+                .then(|| EvidenceLayer::new(config, weights))
+                .transpose()?,
             heads: Heads::new(config, weights)?,
             update_output: config
                 .update_output
-                .then(|| weights.linear(UPDATE_OUTPUT, (config.backbone.vocab_size, config.backbone.embedding_length), 1.0, Rows::Few))
+                .then(|| {
+                    weights.linear(
+                        UPDATE_OUTPUT,
+                        (config.backbone.vocab_size, config.backbone.embedding_length),
+                        1.0,
+                        Rows::Few,
+                    )
+                })
                 .transpose()?,
             memory_tokens: config.backbone.context_length,
             config: config.clone(),
@@ -60,7 +70,9 @@ impl Assistant {
     pub fn with_memory_tokens(mut self, tokens: usize) -> Result<Self> {
         let most = self.config.backbone.context_length;
         if tokens == 0 || tokens > most {
-            return Err(Error::Invalid(format!("memory of {tokens} tokens: expected 1 to {most}, the model's context")));
+            return Err(Error::Invalid(format!(
+                "memory of {tokens} tokens: expected 1 to {most}, the model's context"
+            )));
         }
         self.memory_tokens = tokens;
         Ok(self)
@@ -119,10 +131,14 @@ impl Assistant {
     /// The shapes do not fit, or the model reads no evidence.
     pub fn see(&self, features: &Tensor, evidence: Option<Frames<'_>>) -> Result<Tensor> {
         let tokens = self.project(features)?;
-        let Some(evidence) = evidence else { return Ok(tokens) };
+        let Some(evidence) = evidence else {
+            return Ok(tokens);
+        };
         let added = self.weigh(evidence)?; // [F,D]
         let (frames, width) = added.dims2()?;
-        let all = tokens.reshape((frames, self.config.tokens_per_frame, width))?.broadcast_add(&added.unsqueeze(1)?)?;
+        let all = tokens
+            .reshape((frames, self.config.tokens_per_frame, width))?
+            .broadcast_add(&added.unsqueeze(1)?)?;
         Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
     }
 
@@ -140,7 +156,9 @@ impl Assistant {
 
     /// What evidence adds to the tokens that carry it, `[F,D]`.
     fn weigh(&self, frames: Frames<'_>) -> Result<Tensor> {
-        let layer = self.evidence.as_ref().ok_or_else(|| Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into()))?;
+        let layer = self.evidence.as_ref().ok_or_else(|| {
+            Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into())
+        })?;
         layer.forward(frames, &self.embed_ids(&frames.steps.ids)?)
     }
 
@@ -190,10 +208,18 @@ impl Assistant {
         }
         let frames = |pile: &Pile<'_>, rows: usize| -> Result<Option<Tensor>> {
             let columns = pile.steps.ids.len() + 1;
-            Ok(if pile.steps.ids.is_empty() { None } else { Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?) })
+            Ok(if pile.steps.ids.is_empty() {
+                None
+            } else {
+                Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?)
+            })
         };
         fn of<'a>(pile: &'a Pile<'_>, cosines: Option<&'a Tensor>) -> Option<Frames<'a>> {
-            cosines.map(|cosines| Frames { cosines, states: &pile.states, steps: pile.steps })
+            cosines.map(|cosines| Frames {
+                cosines,
+                states: &pile.states,
+                steps: pile.steps,
+            })
         }
         if !sorted.markers.is_empty() {
             let cosines = frames(&sorted.told, sorted.markers.len())?;
@@ -201,7 +227,8 @@ impl Assistant {
         }
         if !sorted.features.is_empty() {
             let rows = sorted.features.len() / self.config.vision_length;
-            let features = Tensor::from_slice(&sorted.features, (rows, self.config.vision_length), device)?;
+            let features =
+                Tensor::from_slice(&sorted.features, (rows, self.config.vision_length), device)?;
             let cosines = frames(&sorted.seen, rows / v)?;
             parts.push(self.see(&features, of(&sorted.seen, cosines.as_ref()))?);
         }
@@ -218,9 +245,16 @@ impl Assistant {
     fn row(&self, hidden: &Hidden) -> Result<Tensor> {
         let width = self.config.backbone.embedding_length;
         if hidden.0.len() != width {
-            return Err(Error::Invalid(format!("hidden state of {} numbers: expected {width}", hidden.0.len())));
+            return Err(Error::Invalid(format!(
+                "hidden state of {} numbers: expected {width}",
+                hidden.0.len()
+            )));
         }
-        Ok(Tensor::from_slice(&hidden.0, (1, width), self.backbone.device())?)
+        Ok(Tensor::from_slice(
+            &hidden.0,
+            (1, width),
+            self.backbone.device(),
+        )?)
     }
 }
 
@@ -235,7 +269,12 @@ struct Pile<'a> {
 
 impl Default for Pile<'_> {
     fn default() -> Self {
-        Self { steps: &NO_STEPS, cosines: Vec::new(), states: Vec::new(), begun: false }
+        Self {
+            steps: &NO_STEPS,
+            cosines: Vec::new(),
+            states: Vec::new(),
+            begun: false,
+        }
     }
 }
 
@@ -243,7 +282,9 @@ impl<'a> Pile<'a> {
     fn add(&mut self, evidence: &Evidence<'a>) -> Result<()> {
         evidence.check()?;
         if self.begun && evidence.steps != self.steps {
-            return Err(Error::Invalid("frames with evidence of other steps cannot be read at once".into()));
+            return Err(Error::Invalid(
+                "frames with evidence of other steps cannot be read at once".into(),
+            ));
         }
         (self.steps, self.begun) = (evidence.steps, true);
         self.cosines.extend_from_slice(evidence.cosines);
@@ -277,7 +318,10 @@ impl<'a> Sorted<'a> {
         for piece in pieces {
             sorted.kinds.push(match piece {
                 Piece::Token(id) | Piece::Marker(id, _) if *id == config.tokens.image => {
-                    return Err(Error::Invalid(format!("token {}: the image token stands for features and has no embedding", id.0)));
+                    return Err(Error::Invalid(format!(
+                        "token {}: the image token stands for features and has no embedding",
+                        id.0
+                    )));
                 }
                 Piece::Token(id) => {
                     sorted.tokens.push(id.0);
@@ -294,7 +338,10 @@ impl<'a> Sorted<'a> {
                     Kind::Frame
                 }
                 Piece::Features(values, _) => {
-                    return Err(Error::Invalid(format!("features of {} numbers: expected {v} tokens of width {dv}", values.len())));
+                    return Err(Error::Invalid(format!(
+                        "features of {} numbers: expected {v} tokens of width {dv}",
+                        values.len()
+                    )));
                 }
             });
         }
@@ -334,14 +381,23 @@ impl Backbone for Assistant {
     fn heads(&self, hidden: &Hidden) -> Result<HeadLogits> {
         let (speak, dst_update) = self.head_logits_tensor(&self.row(hidden)?)?;
         let first = |logits: Tensor| -> Result<Logit> { Ok(Logit(logits.get(0)?.to_scalar()?)) };
-        Ok(HeadLogits { speak: first(speak)?, dst_update: first(dst_update)? })
+        Ok(HeadLogits {
+            speak: first(speak)?,
+            dst_update: first(dst_update)?,
+        })
     }
 
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
-        Ok(self.lm_logits_tensor(&self.row(hidden)?)?.flatten_all()?.to_vec1()?)
+        Ok(self
+            .lm_logits_tensor(&self.row(hidden)?)?
+            .flatten_all()?
+            .to_vec1()?)
     }
 
     fn update_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
-        Ok(self.update_logits_tensor(&self.row(hidden)?)?.flatten_all()?.to_vec1()?)
+        Ok(self
+            .update_logits_tensor(&self.row(hidden)?)?
+            .flatten_all()?
+            .to_vec1()?)
     }
 }

@@ -2,12 +2,12 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::Memory as _;
 use super::config::BackboneConfig;
 use super::memory::{KvMemory, MemorySizes};
 use super::nn::ops::{self, Sight};
 use super::nn::{Embedding, Linear, Mode, RmsNorm, Rope, RopeTable, Rows};
 use super::weights::{Init, Weights};
-use super::Memory as _;
 use crate::error::{Error, Result};
 
 /// One block.
@@ -78,18 +78,31 @@ impl Llama {
         let tokens = weights.embedding("token_embd", c.vocab_size, c.embedding_length, table)?;
         let output = match c.tied_output {
             true => Linear::tied(&tokens)?,
-            false => weights.linear("output", (c.vocab_size, c.embedding_length), 1.0, Rows::Few)?,
+            false => {
+                weights.linear("output", (c.vocab_size, c.embedding_length), 1.0, Rows::Few)?
+            }
         };
         let factors = match c.rope_factors {
-            true => Some(weights.constant("rope_freqs.weight", &[c.key_length / 2])?.to_vec1::<f32>()?),
+            true => Some(
+                weights
+                    .constant("rope_freqs.weight", &[c.key_length / 2])?
+                    .to_vec1::<f32>()?,
+            ),
             false => None,
         };
         Ok(Self {
             tokens,
-            blocks: (0..c.block_count).map(|n| Block::new(n, c, weights)).collect::<Result<_>>()?,
+            blocks: (0..c.block_count)
+                .map(|n| Block::new(n, c, weights))
+                .collect::<Result<_>>()?,
             norm: weights.rms_norm("output_norm", c.embedding_length, c.rms_eps)?,
             output,
-            rope: Rope::new(c.key_length, c.rope_freq_base, factors.as_deref(), weights.device())?,
+            rope: Rope::new(
+                c.key_length,
+                c.rope_freq_base,
+                factors.as_deref(),
+                weights.device(),
+            )?,
             mode: weights.mode(),
             device: weights.device().clone(),
             config: config.clone(),
@@ -116,7 +129,12 @@ impl Llama {
 
     fn memory_sizes(&self, capacity: usize) -> MemorySizes {
         let c = &self.config;
-        MemorySizes { blocks: c.block_count, heads: c.head_count_kv, head_width: c.key_length, capacity }
+        MemorySizes {
+            blocks: c.block_count,
+            heads: c.head_count_kv,
+            head_width: c.key_length,
+            capacity,
+        }
     }
 
     /// Rows of the token table: ids `[N] -> [N,D]`.
@@ -148,7 +166,11 @@ impl Llama {
     ///
     /// # Errors
     /// The shape does not fit.
-    pub fn forward_watched(&self, embeds: &Tensor, watch: &mut dyn FnMut(usize, &Tensor)) -> Result<Tensor> {
+    pub fn forward_watched(
+        &self,
+        embeds: &Tensor,
+        watch: &mut dyn FnMut(usize, &Tensor),
+    ) -> Result<Tensor> {
         self.check(embeds)?;
         let table = self.rope.table(0, embeds.dim(1)?)?;
         let mut x = embeds.clone();
@@ -167,7 +189,11 @@ impl Llama {
     pub fn extend_embeds(&self, embeds: &Tensor, memory: &mut KvMemory) -> Result<Tensor> {
         let t = self.check(embeds)?;
         if embeds.dim(0)? != 1 || memory.sizes() != self.memory_sizes(memory.capacity()) {
-            return Err(Error::Invalid(format!("memory of sizes {:?} does not fit a batch of {} for this backbone", memory.sizes(), embeds.dim(0)?)));
+            return Err(Error::Invalid(format!(
+                "memory of sizes {:?} does not fit a batch of {} for this backbone",
+                memory.sizes(),
+                embeds.dim(0)?
+            )));
         }
         memory.reserve(t)?;
         let table = self.rope.table(memory.len(), t)?;
@@ -183,35 +209,66 @@ impl Llama {
     fn check(&self, embeds: &Tensor) -> Result<usize> {
         let (b, t, d) = embeds.dims3()?;
         if b == 0 || t == 0 || d != self.config.embedding_length {
-            return Err(Error::Invalid(format!("embeds of {b}x{t}x{d}: expected at least one position of width {}", self.config.embedding_length)));
+            return Err(Error::Invalid(format!(
+                "embeds of {b}x{t}x{d}: expected at least one position of width {}",
+                self.config.embedding_length
+            )));
         }
         Ok(t)
     }
 
-    fn block(&self, n: usize, block: &Block, x: &Tensor, table: &RopeTable, past: &mut Past<'_>) -> Result<Tensor> {
+    fn block(
+        &self,
+        n: usize,
+        block: &Block,
+        x: &Tensor,
+        table: &RopeTable,
+        past: &mut Past<'_>,
+    ) -> Result<Tensor> {
         let x = (x + self.attention(n, block, &block.attn_norm.forward(x)?, table, past)?)?;
         let normal = block.ffn_norm.forward(&x)?;
-        let gated = ops::silu_gate(&block.gate.forward(&normal)?, &block.up.forward(&normal)?, self.mode)?;
+        let gated = ops::silu_gate(
+            &block.gate.forward(&normal)?,
+            &block.up.forward(&normal)?,
+            self.mode,
+        )?;
         Ok((&x + block.down.forward(&gated)?)?)
     }
 
     /// `[B,T,D] -> [B,T,D]`.
-    fn attention(&self, n: usize, block: &Block, x: &Tensor, table: &RopeTable, past: &mut Past<'_>) -> Result<Tensor> {
+    fn attention(
+        &self,
+        n: usize,
+        block: &Block,
+        x: &Tensor,
+        table: &RopeTable,
+        past: &mut Past<'_>,
+    ) -> Result<Tensor> {
         let c = &self.config;
         let (b, t, _) = x.dims3()?;
         // [B,T,H*Hd] -> [B,H,T,Hd]
         let split = |y: Tensor, heads: usize| -> Result<Tensor> {
-            Ok(y.reshape((b, t, heads, c.key_length))?.transpose(1, 2)?.contiguous()?)
+            Ok(y.reshape((b, t, heads, c.key_length))?
+                .transpose(1, 2)?
+                .contiguous()?)
         };
         let q = ops::rope(&split(block.q.forward(x)?, c.head_count)?, table, self.mode)?;
-        let k = ops::rope(&split(block.k.forward(x)?, c.head_count_kv)?, table, self.mode)?;
+        let k = ops::rope(
+            &split(block.k.forward(x)?, c.head_count_kv)?,
+            table,
+            self.mode,
+        )?;
         let v = split(block.v.forward(x)?, c.head_count_kv)?;
         let (k, v) = match past {
             Past::None => (k, v),
             Past::Memory(memory) => memory.write(n, &k, &v)?,
         };
-        let sight = Sight::Causal { past: k.dim(2)? - t };
+        let sight = Sight::Causal {
+            past: k.dim(2)? - t,
+        };
         let y = ops::attention(&q, &k, &v, sight, self.mode)?;
-        block.out.forward(&y.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)?)
+        block
+            .out
+            .forward(&y.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)?)
     }
 }

@@ -43,17 +43,36 @@ impl Calibration {
     pub fn validate(&self) -> Result<()> {
         for (gate, curve) in [("speak", &self.speak), ("dst_update", &self.dst_update)] {
             let key = format!("dstproact.calibration.{gate}");
-            let bad = |found: String, expected: &str| Err(Error::Model(format!("{key}: found {found}, expected {expected}")));
+            let bad = |found: String, expected: &str| {
+                Err(Error::Model(format!(
+                    "{key}: found {found}, expected {expected}"
+                )))
+            };
             if curve.is_empty() || curve.len() > POINTS_MAX {
-                return bad(format!("{} points", curve.len()), &format!("1 to {POINTS_MAX}"));
+                return bad(
+                    format!("{} points", curve.len()),
+                    &format!("1 to {POINTS_MAX}"),
+                );
             }
             for point in curve {
-                let shares = [Some(point.threshold), Some(point.score), point.precision, point.recall];
-                if let Some(value) = shares.into_iter().flatten().find(|v| !(0.0..=1.0).contains(v)) {
+                let shares = [
+                    Some(point.threshold),
+                    Some(point.score),
+                    point.precision,
+                    point.recall,
+                ];
+                if let Some(value) = shares
+                    .into_iter()
+                    .flatten()
+                    .find(|v| !(0.0..=1.0).contains(v))
+                {
                     return bad(value.to_string(), "numbers from 0 to 1");
                 }
             }
-            if !curve.windows(2).all(|pair| pair[0].threshold < pair[1].threshold) {
+            if !curve
+                .windows(2)
+                .all(|pair| pair[0].threshold < pair[1].threshold)
+            {
                 return bad("thresholds out of order".into(), "ascending ones");
             }
         }

@@ -35,14 +35,22 @@ fn within(key: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
     }
-    Err(Error::Model(format!("{key}: found {value}, expected {} to {}", range.start(), range.end())))
+    Err(Error::Model(format!(
+        "{key}: found {value}, expected {} to {}",
+        range.start(),
+        range.end()
+    )))
 }
 
 /// The product of two sizes stays within one weight's budget.
 fn product(key: &str, a: usize, b: usize) -> Result<usize> {
-    a.checked_mul(b).filter(|&n| n <= ELEMENTS_MAX).ok_or_else(|| {
-        Error::Model(format!("{key}: {a} x {b} elements, expected at most {ELEMENTS_MAX}"))
-    })
+    a.checked_mul(b)
+        .filter(|&n| n <= ELEMENTS_MAX)
+        .ok_or_else(|| {
+            Error::Model(format!(
+                "{key}: {a} x {b} elements, expected at most {ELEMENTS_MAX}"
+            ))
+        })
 }
 
 /// A finite number that is not below `low`.
@@ -50,7 +58,9 @@ fn at_least(key: &str, value: f64, low: f64) -> Result<()> {
     if value.is_finite() && value >= low {
         return Ok(());
     }
-    Err(Error::Model(format!("{key}: found {value}, expected a finite number of at least {low}")))
+    Err(Error::Model(format!(
+        "{key}: found {value}, expected a finite number of at least {low}"
+    )))
 }
 
 /// The epsilon of a norm: above 0, below 1.
@@ -58,7 +68,9 @@ fn epsilon(key: &str, value: f64) -> Result<()> {
     if value > 0.0 && value < 1.0 {
         return Ok(());
     }
-    Err(Error::Model(format!("{key}: found {value}, expected above 0 and below 1")))
+    Err(Error::Model(format!(
+        "{key}: found {value}, expected above 0 and below 1"
+    )))
 }
 
 /// SigLIP's picture tower.
@@ -110,27 +122,70 @@ impl VisionConfig {
     /// # Errors
     /// Names the key, what was found and what is expected.
     pub fn validate(&self) -> Result<()> {
-        within("clip.vision.image_size", self.image_size, 1..=IMAGE_SIZE_MAX)?;
-        within("clip.vision.patch_size", self.patch_size, 1..=self.image_size)?;
-        within("clip.vision.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
-        within("clip.vision.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within(
+            "clip.vision.image_size",
+            self.image_size,
+            1..=IMAGE_SIZE_MAX,
+        )?;
+        within(
+            "clip.vision.patch_size",
+            self.patch_size,
+            1..=self.image_size,
+        )?;
+        within(
+            "clip.vision.embedding_length",
+            self.embedding_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "clip.vision.feed_forward_length",
+            self.feed_forward_length,
+            1..=WIDTH_MAX,
+        )?;
         within("clip.vision.block_count", self.block_count, 1..=BLOCKS_MAX)?;
-        within("clip.vision.attention.head_count", self.head_count, 1..=self.embedding_length)?;
-        divides("clip.vision.attention.head_count", self.head_count, "embedding_length", self.embedding_length)?;
-        epsilon("clip.vision.attention.layer_norm_epsilon", self.layer_norm_eps)?;
-        product("clip.vision.feed_forward_length", self.feed_forward_length, self.embedding_length)?;
-        product("clip.vision.image_size", self.patches(), self.embedding_length)?;
+        within(
+            "clip.vision.attention.head_count",
+            self.head_count,
+            1..=self.embedding_length,
+        )?;
+        divides(
+            "clip.vision.attention.head_count",
+            self.head_count,
+            "embedding_length",
+            self.embedding_length,
+        )?;
+        epsilon(
+            "clip.vision.attention.layer_norm_epsilon",
+            self.layer_norm_eps,
+        )?;
+        product(
+            "clip.vision.feed_forward_length",
+            self.feed_forward_length,
+            self.embedding_length,
+        )?;
+        product(
+            "clip.vision.image_size",
+            self.patches(),
+            self.embedding_length,
+        )?;
         for (mean, std) in self.mean.iter().zip(&self.std) {
             at_least("clip.vision.image_mean", f64::from(*mean), -1e3)?;
             at_least("clip.vision.image_std", f64::from(*std), 1e-6)?;
         }
         if self.patch_grids.len() > GRID_MAX {
-            return Err(Error::Model(format!("clip.vision.patch_grids: found {} grids, expected at most {GRID_MAX}", self.patch_grids.len())));
+            return Err(Error::Model(format!(
+                "clip.vision.patch_grids: found {} grids, expected at most {GRID_MAX}",
+                self.patch_grids.len()
+            )));
         }
         for &n in &self.patch_grids {
             within("clip.vision.patch_grids", n, 1..=GRID_MAX.min(self.grid()))?;
         }
-        within("clip.vision: tokens per frame", self.tokens_per_frame(), 1..=GRID_MAX * GRID_MAX)
+        within(
+            "clip.vision: tokens per frame",
+            self.tokens_per_frame(),
+            1..=GRID_MAX * GRID_MAX,
+        )
     }
 }
 
@@ -170,18 +225,63 @@ impl TextConfig {
     /// Names the key, what was found and what is expected.
     pub fn validate(&self) -> Result<()> {
         within("clip.text.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
-        within("clip.text.context_length", self.context_length, 1..=CONTEXT_MAX)?;
-        within("clip.text.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
-        within("clip.text.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
+        within(
+            "clip.text.context_length",
+            self.context_length,
+            1..=CONTEXT_MAX,
+        )?;
+        within(
+            "clip.text.embedding_length",
+            self.embedding_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "clip.text.feed_forward_length",
+            self.feed_forward_length,
+            1..=WIDTH_MAX,
+        )?;
         within("clip.text.block_count", self.block_count, 1..=BLOCKS_MAX)?;
-        within("clip.text.projection_dim", self.projection_length, 1..=WIDTH_MAX)?;
-        within("clip.text.attention.head_count", self.head_count, 1..=self.embedding_length)?;
-        divides("clip.text.attention.head_count", self.head_count, "embedding_length", self.embedding_length)?;
-        epsilon("clip.text.attention.layer_norm_epsilon", self.layer_norm_eps)?;
-        within("clip.text.pad_token_id", self.pad_token.0 as usize, 0..=self.vocab_size - 1)?;
-        product("clip.text.vocab_size", self.vocab_size, self.embedding_length)?;
-        product("clip.text.context_length", self.context_length, self.embedding_length)?;
-        product("clip.text.feed_forward_length", self.feed_forward_length, self.embedding_length).map(|_| ())
+        within(
+            "clip.text.projection_dim",
+            self.projection_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "clip.text.attention.head_count",
+            self.head_count,
+            1..=self.embedding_length,
+        )?;
+        divides(
+            "clip.text.attention.head_count",
+            self.head_count,
+            "embedding_length",
+            self.embedding_length,
+        )?;
+        epsilon(
+            "clip.text.attention.layer_norm_epsilon",
+            self.layer_norm_eps,
+        )?;
+        within(
+            "clip.text.pad_token_id",
+            self.pad_token.0 as usize,
+            0..=self.vocab_size - 1,
+        )?;
+        product(
+            "clip.text.vocab_size",
+            self.vocab_size,
+            self.embedding_length,
+        )?;
+        product(
+            "clip.text.context_length",
+            self.context_length,
+            self.embedding_length,
+        )?;
+        product(
+            "clip.text.feed_forward_length",
+            self.feed_forward_length,
+            self.embedding_length,
+        )
+        .map(|_| ())
     }
 }
 
@@ -222,24 +322,77 @@ impl BackboneConfig {
     /// Names the key, what was found and what is expected.
     pub fn validate(&self) -> Result<()> {
         within("dstproact.block_count", self.block_count, 1..=BLOCKS_MAX)?;
-        within("dstproact.embedding_length", self.embedding_length, 1..=WIDTH_MAX)?;
-        within("dstproact.feed_forward_length", self.feed_forward_length, 1..=WIDTH_MAX)?;
-        within("dstproact.attention.head_count", self.head_count, 1..=WIDTH_MAX)?;
-        within("dstproact.attention.head_count_kv", self.head_count_kv, 1..=self.head_count)?;
-        divides("dstproact.attention.head_count_kv", self.head_count_kv, "head_count", self.head_count)?;
-        within("dstproact.attention.key_length", self.key_length, 2..=WIDTH_MAX)?;
+        within(
+            "dstproact.embedding_length",
+            self.embedding_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "dstproact.feed_forward_length",
+            self.feed_forward_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "dstproact.attention.head_count",
+            self.head_count,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "dstproact.attention.head_count_kv",
+            self.head_count_kv,
+            1..=self.head_count,
+        )?;
+        divides(
+            "dstproact.attention.head_count_kv",
+            self.head_count_kv,
+            "head_count",
+            self.head_count,
+        )?;
+        within(
+            "dstproact.attention.key_length",
+            self.key_length,
+            2..=WIDTH_MAX,
+        )?;
         if !self.key_length.is_multiple_of(2) {
-            return Err(Error::Model(format!("dstproact.attention.key_length: found {}, expected an even number (rotary pairs)", self.key_length)));
+            return Err(Error::Model(format!(
+                "dstproact.attention.key_length: found {}, expected an even number (rotary pairs)",
+                self.key_length
+            )));
         }
-        within("dstproact.context_length", self.context_length, 1..=CONTEXT_MAX)?;
+        within(
+            "dstproact.context_length",
+            self.context_length,
+            1..=CONTEXT_MAX,
+        )?;
         at_least("dstproact.rope.freq_base", self.rope_freq_base, 1.0)?;
         epsilon("dstproact.attention.layer_norm_rms_epsilon", self.rms_eps)?;
         within("dstproact.vocab_size", self.vocab_size, 1..=VOCAB_MAX)?;
-        product("dstproact.vocab_size", self.vocab_size, self.embedding_length)?;
-        product("dstproact.feed_forward_length", self.feed_forward_length, self.embedding_length)?;
-        let heads = product("dstproact.attention.key_length", self.head_count, self.key_length)?;
-        within("dstproact.attention: head_count x key_length", heads, 1..=WIDTH_MAX)?;
-        product("dstproact.attention.head_count", heads, self.embedding_length).map(|_| ())
+        product(
+            "dstproact.vocab_size",
+            self.vocab_size,
+            self.embedding_length,
+        )?;
+        product(
+            "dstproact.feed_forward_length",
+            self.feed_forward_length,
+            self.embedding_length,
+        )?;
+        let heads = product(
+            "dstproact.attention.key_length",
+            self.head_count,
+            self.key_length,
+        )?;
+        within(
+            "dstproact.attention: head_count x key_length",
+            heads,
+            1..=WIDTH_MAX,
+        )?;
+        product(
+            "dstproact.attention.head_count",
+            heads,
+            self.embedding_length,
+        )
+        .map(|_| ())
     }
 }
 
@@ -247,7 +400,9 @@ fn divides(key: &str, part: usize, whole_key: &str, whole: usize) -> Result<()> 
     if part != 0 && whole.is_multiple_of(part) {
         return Ok(());
     }
-    Err(Error::Model(format!("{key}: found {part}, expected a divisor of {whole_key} = {whole}")))
+    Err(Error::Model(format!(
+        "{key}: found {part}, expected a divisor of {whole_key} = {whole}"
+    )))
 }
 
 /// What a decision head is made of.
@@ -290,13 +445,22 @@ impl GateConfig {
     fn validate(&self, name: &str) -> Result<()> {
         let unit = 0.0..=1.0f32;
         if !unit.contains(&self.threshold.0) {
-            return Err(Error::Model(format!("dstproact.gate.{name}.threshold: found {}, expected 0 to 1", self.threshold.0)));
+            return Err(Error::Model(format!(
+                "dstproact.gate.{name}.threshold: found {}, expected 0 to 1",
+                self.threshold.0
+            )));
         }
         if !unit.contains(&self.hysteresis) {
-            return Err(Error::Model(format!("dstproact.gate.{name}.hysteresis: found {}, expected 0 to 1", self.hysteresis)));
+            return Err(Error::Model(format!(
+                "dstproact.gate.{name}.hysteresis: found {}, expected 0 to 1",
+                self.hysteresis
+            )));
         }
         if !(0.0..=REFRACTORY_MAX_S).contains(&self.refractory_s) {
-            return Err(Error::Model(format!("dstproact.gate.{name}.refractory_s: found {}, expected 0 to {REFRACTORY_MAX_S}", self.refractory_s)));
+            return Err(Error::Model(format!(
+                "dstproact.gate.{name}.refractory_s: found {}, expected 0 to {REFRACTORY_MAX_S}",
+                self.refractory_s
+            )));
         }
         Ok(())
     }
@@ -345,11 +509,17 @@ impl VisionRef {
             && self.file != ".."
             && !self.file.contains(['/', '\\', '\0', ':']);
         if !bare {
-            return Err(Error::Model(format!("dstproact.vision.file: found {:?}, expected a bare file name", self.file)));
+            return Err(Error::Model(format!(
+                "dstproact.vision.file: found {:?}, expected a bare file name",
+                self.file
+            )));
         }
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
-            return Err(Error::Model(format!("dstproact.vision.sha256: found {:?}, expected 64 lower-case hex digits", self.sha256)));
+            return Err(Error::Model(format!(
+                "dstproact.vision.sha256: found {:?}, expected 64 lower-case hex digits",
+                self.sha256
+            )));
         }
         Ok(())
     }
@@ -405,7 +575,12 @@ pub struct AssistantConfig {
 impl AssistantConfig {
     /// A model of the layout `dstproact` with one token a frame, linear heads, a projector as wide as its backbone, and
     /// nothing that has to be asked for.
-    pub fn plain(backbone: BackboneConfig, vision_length: usize, gates: Gates, tokens: TokenIds) -> Self {
+    pub fn plain(
+        backbone: BackboneConfig,
+        vision_length: usize,
+        gates: Gates,
+        tokens: TokenIds,
+    ) -> Self {
         Self {
             vision_length,
             tokens_per_frame: 1,
@@ -431,36 +606,75 @@ impl AssistantConfig {
     /// Names the key, what was found and what is expected.
     pub fn validate(&self) -> Result<()> {
         self.backbone.validate()?;
-        within("dstproact.vision.embedding_length", self.vision_length, 1..=WIDTH_MAX)?;
-        within("dstproact.vision.tokens_per_frame", self.tokens_per_frame, 1..=GRID_MAX * GRID_MAX)?;
-        within("dstproact.projector.feed_forward_length", self.projector_length, 1..=WIDTH_MAX)?;
+        within(
+            "dstproact.vision.embedding_length",
+            self.vision_length,
+            1..=WIDTH_MAX,
+        )?;
+        within(
+            "dstproact.vision.tokens_per_frame",
+            self.tokens_per_frame,
+            1..=GRID_MAX * GRID_MAX,
+        )?;
+        within(
+            "dstproact.projector.feed_forward_length",
+            self.projector_length,
+            1..=WIDTH_MAX,
+        )?;
         if self.heads == HeadKind::Mlp {
-            within("dstproact.embedding_length (heads of kind mlp halve it)", self.backbone.embedding_length, 2..=WIDTH_MAX)?;
+            within(
+                "dstproact.embedding_length (heads of kind mlp halve it)",
+                self.backbone.embedding_length,
+                2..=WIDTH_MAX,
+            )?;
         }
-        for (name, gate) in [("speak", self.gates.speak), ("dst_update", self.gates.dst_update)] {
+        for (name, gate) in [
+            ("speak", self.gates.speak),
+            ("dst_update", self.gates.dst_update),
+        ] {
             gate.validate(name)?;
             if self.heads == HeadKind::None && gate.kind == GateKind::Head {
-                return Err(Error::Model(format!("dstproact.gate.{name}.kind: found head, expected token (dstproact.heads is none)")));
+                return Err(Error::Model(format!(
+                    "dstproact.gate.{name}.kind: found head, expected token (dstproact.heads is none)"
+                )));
             }
         }
         if !(0.0..=1.0).contains(&self.update_prob_min) {
-            return Err(Error::Model(format!("dstproact.update_prob_min: found {}, expected 0 to 1", self.update_prob_min)));
+            return Err(Error::Model(format!(
+                "dstproact.update_prob_min: found {}, expected 0 to 1",
+                self.update_prob_min
+            )));
         }
-        if let Some(patience_s) = self.update_patience_s.filter(|s| !(s.is_finite() && *s >= 0.0)) {
-            return Err(Error::Model(format!("dstproact.update_patience_s: found {patience_s}, expected seconds, not below 0")));
+        if let Some(patience_s) = self
+            .update_patience_s
+            .filter(|s| !(s.is_finite() && *s >= 0.0))
+        {
+            return Err(Error::Model(format!(
+                "dstproact.update_patience_s: found {patience_s}, expected seconds, not below 0"
+            )));
         }
         self.validate_tokens()?;
         if !LAYOUTS.contains(&self.layout.as_str()) {
-            return Err(Error::Model(format!("dstproact.layout: found {:?}, expected one of {LAYOUTS:?}", self.layout)));
+            return Err(Error::Model(format!(
+                "dstproact.layout: found {:?}, expected one of {LAYOUTS:?}",
+                self.layout
+            )));
         }
-        self.calibration.as_ref().map_or(Ok(()), Calibration::validate)?;
+        self.calibration
+            .as_ref()
+            .map_or(Ok(()), Calibration::validate)?;
         self.vision.as_ref().map_or(Ok(()), VisionRef::validate)
     }
 
     fn validate_tokens(&self) -> Result<()> {
         let t = &self.tokens;
         let last = self.backbone.vocab_size - 1;
-        for (key, id) in [("image", t.image), ("dst", t.dst), ("asst", t.asst), ("eot", t.eot)] {
+        for (key, id) in [
+            ("image", t.image),
+            ("dst", t.dst),
+            ("asst", t.asst),
+            ("eot", t.eot),
+        ] {
             within(&format!("dstproact.token.{key}"), id.0 as usize, 0..=last)?;
         }
         if let Some(bos) = t.bos {
@@ -469,7 +683,9 @@ impl AssistantConfig {
         let mut own = [t.image, t.dst, t.asst, t.eot];
         own.sort_by_key(|id| id.0);
         if own.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Error::Model(format!("dstproact.token: found {own:?}, expected four different ids for image, dst, asst and eot")));
+            return Err(Error::Model(format!(
+                "dstproact.token: found {own:?}, expected four different ids for image, dst, asst and eot"
+            )));
         }
         Ok(())
     }
@@ -479,7 +695,8 @@ impl AssistantConfig {
     /// # Errors
     /// Not JSON, an unknown or missing key, a value out of its range.
     pub fn from_json(text: &str) -> Result<Self> {
-        let config: Self = serde_json::from_str(text).map_err(|e| Error::Model(format!("config.json: {e}")))?;
+        let config: Self =
+            serde_json::from_str(text).map_err(|e| Error::Model(format!("config.json: {e}")))?;
         config.validate()?;
         Ok(config)
     }

@@ -34,7 +34,11 @@ impl PoolHead {
     /// `[B,P,Dv] -> [B,1,Dv]`.
     fn forward(&self, patches: &Tensor) -> Result<Tensor> {
         let (b, _, d) = patches.dims3()?;
-        let probe = self.probe.reshape((1, 1, d))?.broadcast_as((b, 1, d))?.contiguous()?;
+        let probe = self
+            .probe
+            .reshape((1, 1, d))?
+            .broadcast_as((b, 1, d))?
+            .contiguous()?;
         let pooled = self.attention.forward(&probe, patches)?;
         Ok((&pooled + self.mlp.forward(&self.ln.forward(&pooled)?)?)?)
     }
@@ -74,11 +78,22 @@ impl Vision {
         let position_std = (width as f64).sqrt().recip();
         let grid = |&n: &usize| adaptive_pool(config.grid(), n, weights.device());
         Ok(Self {
-            kernel: weights.tensor("v.patch_embd.weight", &[width, CHANNELS, p, p], Init::FanIn(1.0))?,
+            kernel: weights.tensor(
+                "v.patch_embd.weight",
+                &[width, CHANNELS, p, p],
+                Init::FanIn(1.0),
+            )?,
             kernel_bias: weights.tensor("v.patch_embd.bias", &[width], Init::Constant(0.0))?,
-            position: weights.tensor("v.position_embd.weight", &[config.patches(), width], Init::Normal(position_std))?,
+            position: weights.tensor(
+                "v.position_embd.weight",
+                &[config.patches(), width],
+                Init::Normal(position_std),
+            )?,
             tower: Tower::new("v", &sizes, weights)?,
-            head: config.pool_head.then(|| PoolHead::new(&sizes, weights)).transpose()?,
+            head: config
+                .pool_head
+                .then(|| PoolHead::new(&sizes, weights))
+                .transpose()?,
             grids: config.patch_grids.iter().map(grid).collect::<Result<_>>()?,
             preprocess: Preprocess::default(),
             config: config.clone(),
@@ -101,7 +116,12 @@ impl Vision {
         self.config.patch_grids = grids;
         self.config.validate()?;
         let side = self.config.grid();
-        self.grids = self.config.patch_grids.iter().map(|&n| adaptive_pool(side, n, &self.device)).collect::<Result<_>>()?;
+        self.grids = self
+            .config
+            .patch_grids
+            .iter()
+            .map(|&n| adaptive_pool(side, n, &self.device))
+            .collect::<Result<_>>()?;
         Ok(self)
     }
 
@@ -118,13 +138,22 @@ impl Vision {
     /// Cuts pixels `[B,3,S,S]` into rows `[B,P,3*p*p]`: the patch convolution becomes one product.
     fn unfold(&self, pixels: &Tensor) -> Result<Tensor> {
         let (b, c, h, w) = pixels.dims4()?;
-        let (side, p, g) = (self.config.image_size, self.config.patch_size, self.config.grid());
+        let (side, p, g) = (
+            self.config.image_size,
+            self.config.patch_size,
+            self.config.grid(),
+        );
         if (c, h, w) != (CHANNELS, side, side) {
-            return Err(Error::Invalid(format!("pixels of {c}x{h}x{w}: expected {CHANNELS}x{side}x{side}")));
+            return Err(Error::Invalid(format!(
+                "pixels of {c}x{h}x{w}: expected {CHANNELS}x{side}x{side}"
+            )));
         }
         let whole = pixels.narrow(2, 0, g * p)?.narrow(3, 0, g * p)?;
         // [B,3,g,p,g,p] -> [B,g,g,3,p,p] -> [B,P,3pp]
-        let cells = whole.contiguous()?.reshape(vec![b, c, g, p, g, p])?.permute(vec![0, 2, 4, 1, 3, 5])?;
+        let cells = whole
+            .contiguous()?
+            .reshape(vec![b, c, g, p, g, p])?
+            .permute(vec![0, 2, 4, 1, 3, 5])?;
         Ok(cells.contiguous()?.reshape((b, g * g, c * p * p))?)
     }
 
@@ -140,10 +169,20 @@ impl Vision {
     ///
     /// # Errors
     /// The pixels have another shape.
-    pub fn patches_watched(&self, pixels: &Tensor, watch: &mut dyn FnMut(usize, &Tensor)) -> Result<Tensor> {
+    pub fn patches_watched(
+        &self,
+        pixels: &Tensor,
+        watch: &mut dyn FnMut(usize, &Tensor),
+    ) -> Result<Tensor> {
         // Reshaped here, not when loaded: the product then follows a variable that training changes.
-        let patch = Linear::new(Stored::Dense(self.kernel.flatten_from(1)?), Some(self.kernel_bias.clone()), Rows::Many)?;
-        let x = patch.forward(&self.unfold(pixels)?)?.broadcast_add(&self.position)?;
+        let patch = Linear::new(
+            Stored::Dense(self.kernel.flatten_from(1)?),
+            Some(self.kernel_bias.clone()),
+            Rows::Many,
+        )?;
+        let x = patch
+            .forward(&self.unfold(pixels)?)?
+            .broadcast_add(&self.position)?;
         self.tower.forward(x, watch)
     }
 
@@ -161,7 +200,11 @@ impl Vision {
             let pool = grid.broadcast_left(patches.dim(0)?)?;
             tokens.push(pool.contiguous()?.matmul(patches)?);
         }
-        Ok(if tokens.len() == 1 { tokens.remove(0) } else { Tensor::cat(&tokens, 1)? })
+        Ok(if tokens.len() == 1 {
+            tokens.remove(0)
+        } else {
+            Tensor::cat(&tokens, 1)?
+        })
     }
 
     /// Pixels `[B,3,S,S] -> [B,V,Dv]`.
@@ -179,7 +222,11 @@ impl Vision {
     pub fn pixels(&self, rgb: &[u8], width: u32, height: u32) -> Result<Tensor> {
         let side = self.config.image_size;
         let pixels = preprocess::pixels(rgb, width, height, &self.config, self.preprocess)?;
-        Ok(Tensor::from_vec(pixels, (1, CHANNELS, side, side), &self.device)?)
+        Ok(Tensor::from_vec(
+            pixels,
+            (1, CHANNELS, side, side),
+            &self.device,
+        )?)
     }
 
     /// Features `[B, V, Dv]` of as many upright RGB8 pictures (bytes, width, height), in one pass.
@@ -187,8 +234,14 @@ impl Vision {
     /// # Errors
     /// No pictures, or a buffer that is none.
     pub fn encode_batch(&self, pictures: &[(&[u8], u32, u32)]) -> Result<Vec<f32>> {
-        let pixels: Vec<Tensor> = pictures.iter().map(|(rgb, width, height)| self.pixels(rgb, *width, *height)).collect::<Result<_>>()?;
-        Ok(self.forward_tensor(&Tensor::cat(&pixels, 0)?)?.flatten_all()?.to_vec1()?)
+        let pixels: Vec<Tensor> = pictures
+            .iter()
+            .map(|(rgb, width, height)| self.pixels(rgb, *width, *height))
+            .collect::<Result<_>>()?;
+        Ok(self
+            .forward_tensor(&Tensor::cat(&pixels, 0)?)?
+            .flatten_all()?
+            .to_vec1()?)
     }
 
     /// Features `[V, Dv]` of an upright RGB8 picture `[height, width, 3]`.
@@ -196,7 +249,10 @@ impl Vision {
     /// # Errors
     /// The buffer is no such picture.
     pub fn encode(&self, rgb: &[u8], width: u32, height: u32) -> Result<Vec<f32>> {
-        Ok(self.forward_tensor(&self.pixels(rgb, width, height)?)?.flatten_all()?.to_vec1()?)
+        Ok(self
+            .forward_tensor(&self.pixels(rgb, width, height)?)?
+            .flatten_all()?
+            .to_vec1()?)
     }
 }
 

@@ -53,7 +53,11 @@ pub struct Steps {
 }
 
 /// No steps: those of a session without a task.
-pub(super) static NO_STEPS: Steps = Steps { ids: Vec::new(), likeness: Vec::new(), after: Vec::new() };
+pub(super) static NO_STEPS: Steps = Steps {
+    ids: Vec::new(),
+    likeness: Vec::new(),
+    after: Vec::new(),
+};
 
 /// The words that frames are compared with: each step's, then those for no step.
 #[derive(Clone, Debug, Default)]
@@ -68,22 +72,44 @@ impl StepWords {
     ///
     /// # Errors
     /// The perceiver cannot read words, or gave what is no feature.
-    pub fn read<P: Perceiver>(perceiver: &P, steps: Vec<(&str, Vec<TokenId>, &[StepId])>) -> Result<Self> {
+    pub fn read<P: Perceiver>(
+        perceiver: &P,
+        steps: Vec<(&str, Vec<TokenId>, &[StepId])>,
+    ) -> Result<Self> {
         let after = steps.iter().map(|(.., after)| after.to_vec()).collect();
-        let (names, ids): (Vec<&str>, Vec<Vec<TokenId>>) = steps.into_iter().map(|(name, ids, _)| (name, ids)).unzip();
+        let (names, ids): (Vec<&str>, Vec<Vec<TokenId>>) =
+            steps.into_iter().map(|(name, ids, _)| (name, ids)).unzip();
         let read = |words: &str| -> Result<Vec<f32>> {
             let feature = perceiver.read(words)?;
             let length = feature.iter().map(|v| v * v).sum::<f32>().sqrt();
             if feature.len() != perceiver.width() || !length.is_normal() {
-                let why = format!("`{words}`: the vision model gave {} values, expected {} finite ones, not all 0", feature.len(), perceiver.width());
+                let why = format!(
+                    "`{words}`: the vision model gave {} values, expected {} finite ones, not all 0",
+                    feature.len(),
+                    perceiver.width()
+                );
                 return Err(Error::Model(why));
             }
             Ok(feature.iter().map(|v| v / length).collect())
         };
-        let features: Vec<Vec<f32>> = names.into_iter().chain([IDLE_WORDS]).map(read).collect::<Result<_>>()?;
+        let features: Vec<Vec<f32>> = names
+            .into_iter()
+            .chain([IDLE_WORDS])
+            .map(read)
+            .collect::<Result<_>>()?;
         let words = &features[..ids.len()];
-        let likeness = words.iter().flat_map(|a| words.iter().map(|b| dot(a, b))).collect();
-        Ok(Self { steps: Steps { ids, likeness, after }, features })
+        let likeness = words
+            .iter()
+            .flat_map(|a| words.iter().map(|b| dot(a, b)))
+            .collect();
+        Ok(Self {
+            steps: Steps {
+                ids,
+                likeness,
+                after,
+            },
+            features,
+        })
     }
 
     /// The steps.
@@ -97,9 +123,23 @@ impl StepWords {
     /// Fewer features than the words have.
     pub fn cosines(&self, features: &[f32]) -> Result<Vec<f32>> {
         let width = self.features.first().map_or(0, Vec::len);
-        let row = features.get(..width).ok_or_else(|| Error::Invalid(format!("a frame of {} numbers: expected at least {width}", features.len())))?;
-        let length = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-        Ok(self.features.iter().map(|words| dot(words, row) / length).collect())
+        let row = features.get(..width).ok_or_else(|| {
+            Error::Invalid(format!(
+                "a frame of {} numbers: expected at least {width}",
+                features.len()
+            ))
+        })?;
+        let length = row
+            .iter()
+            .map(|v| v * v)
+            .sum::<f32>()
+            .sqrt()
+            .max(f32::MIN_POSITIVE);
+        Ok(self
+            .features
+            .iter()
+            .map(|words| dot(words, row) / length)
+            .collect())
     }
 }
 
@@ -176,7 +216,15 @@ impl EvidenceLayer {
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn forward(&self, Frames { cosines, states, steps: known }: Frames<'_>, ids: &Tensor) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        Frames {
+            cosines,
+            states,
+            steps: known,
+        }: Frames<'_>,
+        ids: &Tensor,
+    ) -> Result<Tensor> {
         let (steps, frames, device) = (ids.dim(0)?, cosines.dim(0)?, cosines.device());
         let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
         let p = probs.narrow(1, 0, steps)?.contiguous()?;
@@ -187,9 +235,21 @@ impl EvidenceLayer {
             Tensor::from_vec(mask, (frames, steps), device)
         };
         let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
-        let by_state = (0..STATES as u8).map(having).collect::<candle_core::Result<Vec<Tensor>>>()?;
-        let next = mask(states.chunks_exact(steps).flat_map(first_not_started).collect())?;
-        let ready = mask(states.chunks_exact(steps).flat_map(|states| ready(states, &known.after)).collect())?;
+        let by_state = (0..STATES as u8)
+            .map(having)
+            .collect::<candle_core::Result<Vec<Tensor>>>()?;
+        let next = mask(
+            states
+                .chunks_exact(steps)
+                .flat_map(first_not_started)
+                .collect(),
+        )?;
+        let ready = mask(
+            states
+                .chunks_exact(steps)
+                .flat_map(|states| ready(states, &known.after))
+                .collect(),
+        )?;
         let mut shares = Vec::with_capacity(SHARES);
         for probs in [&p, &q] {
             for mask in by_state.iter().chain([&next, &ready]) {
@@ -200,21 +260,30 @@ impl EvidenceLayer {
         shares.push(none.clone());
         let ids = self.norm.forward(ids)?;
         let seen = self.seen.forward(&p.matmul(&ids)?)?;
-        let begun = self.open.forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
+        let begun = self
+            .open
+            .forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
         let next = self.next.forward(&next.matmul(&ids)?)?;
         let open = (&by_state[usize::from(NOT_STARTED)] + &by_state[usize::from(IN_PROGRESS)])?;
         let q_ready = (&q * ready)?;
         let may_be = ((q_ready.sum_keepdim(1)? + none)? + POSSIBLE)?;
-        let ready = self.ready.forward(&q_ready.broadcast_div(&may_be)?.matmul(&ids)?)?;
-        let first = self.first.forward(&may_be_first(&(q * open)?)?.matmul(&ids)?)?;
-        Ok((((((seen + begun)? + next)? + first)? + ready)? + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
+        let ready = self
+            .ready
+            .forward(&q_ready.broadcast_div(&may_be)?.matmul(&ids)?)?;
+        let first = self
+            .first
+            .forward(&may_be_first(&(q * open)?)?.matmul(&ids)?)?;
+        Ok((((((seen + begun)? + next)? + first)? + ready)?
+            + self.states.forward(&Tensor::cat(&shares, 1)?)?)?)
     }
 }
 
 /// `f_k = q_k prod_(i < k) (1 - q_i)`: `[F,S] -> [F,S]`.
 fn may_be_first(q: &Tensor) -> Result<Tensor> {
     let steps = q.dim(1)?;
-    let before: Vec<f32> = (0..steps * steps).map(|at| f32::from(u8::from(at / steps < at % steps))).collect();
+    let before: Vec<f32> = (0..steps * steps)
+        .map(|at| f32::from(u8::from(at / steps < at % steps)))
+        .collect();
     let before = Tensor::from_vec(before, (steps, steps), q.device())?;
     let not = (1.0 - (q * CERTAIN)?)?.log()?.matmul(&before)?.exp()?;
     Ok((q * not)?)
@@ -229,15 +298,22 @@ fn first_not_started(states: &[u8]) -> impl Iterator<Item = bool> {
 /// `true` at the steps that are in progress, or not started while all that they need is completed.
 fn ready(states: &[u8], after: &[Vec<StepId>]) -> impl Iterator<Item = bool> {
     let completed = |step: &StepId| states.get(usize::from(step.0)) == Some(&COMPLETED);
-    states.iter().zip(after).map(move |(state, after)| match *state {
-        NOT_STARTED => after.iter().all(completed),
-        state => state == IN_PROGRESS,
-    })
+    states
+        .iter()
+        .zip(after)
+        .map(move |(state, after)| match *state {
+            NOT_STARTED => after.iter().all(completed),
+            state => state == IN_PROGRESS,
+        })
 }
 
 impl Default for Evidence<'_> {
     fn default() -> Self {
-        Self { steps: &NO_STEPS, cosines: &[], states: &[] }
+        Self {
+            steps: &NO_STEPS,
+            cosines: &[],
+            states: &[],
+        }
     }
 }
 
@@ -249,19 +325,39 @@ impl Evidence<'_> {
     /// that does not exist.
     pub(super) fn check(&self) -> Result<()> {
         let (found, steps) = (self.cosines.len(), self.steps.ids.len());
-        let whole = if steps == 0 { found == 0 } else { found == steps + 1 };
+        let whole = if steps == 0 {
+            found == 0
+        } else {
+            found == steps + 1
+        };
         if !whole || self.cosines.iter().any(|c| !c.is_finite()) {
-            return Err(Error::Invalid(format!("evidence of {found} cosines for {steps} steps: expected {} finite ones", steps + 1)));
+            return Err(Error::Invalid(format!(
+                "evidence of {found} cosines for {steps} steps: expected {} finite ones",
+                steps + 1
+            )));
         }
         if self.steps.likeness.len() != steps * steps {
-            return Err(Error::Invalid(format!("evidence of {steps} steps with {} cosines of their words", self.steps.likeness.len())));
+            return Err(Error::Invalid(format!(
+                "evidence of {steps} steps with {} cosines of their words",
+                self.steps.likeness.len()
+            )));
         }
         let needed = &self.steps.after;
-        if needed.len() != steps || needed.iter().flatten().any(|step| usize::from(step.0) >= steps) {
-            return Err(Error::Invalid(format!("evidence of {steps} steps that need {needed:?}: expected such steps, a list for each")));
+        if needed.len() != steps
+            || needed
+                .iter()
+                .flatten()
+                .any(|step| usize::from(step.0) >= steps)
+        {
+            return Err(Error::Invalid(format!(
+                "evidence of {steps} steps that need {needed:?}: expected such steps, a list for each"
+            )));
         }
         if self.states.len() != steps || self.states.iter().any(|s| usize::from(*s) >= STATES) {
-            return Err(Error::Invalid(format!("evidence with states {:?} for {steps} steps: expected one each, below {STATES}", self.states)));
+            return Err(Error::Invalid(format!(
+                "evidence with states {:?} for {steps} steps: expected one each, below {STATES}",
+                self.states
+            )));
         }
         Ok(())
     }

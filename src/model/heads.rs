@@ -11,16 +11,30 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 enum Head {
     Linear(Linear),
-    Mlp { up: Linear, down: Linear, mode: Mode },
+    Mlp {
+        up: Linear,
+        down: Linear,
+        mode: Mode,
+    },
 }
 
 impl Head {
     fn new(name: &str, kind: HeadKind, width: usize, weights: &Weights) -> Result<Option<Self>> {
         Ok(match kind {
             HeadKind::None => None,
-            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(name, (1, width), 1.0, Rows::Few)?)),
+            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(
+                name,
+                (1, width),
+                1.0,
+                Rows::Few,
+            )?)),
             HeadKind::Mlp => Some(Self::Mlp {
-                up: weights.linear_bias(&format!("{name}.0"), (width / 2, width), 1.0, Rows::Few)?,
+                up: weights.linear_bias(
+                    &format!("{name}.0"),
+                    (width / 2, width),
+                    1.0,
+                    Rows::Few,
+                )?,
                 down: weights.linear_bias(&format!("{name}.2"), (1, width / 2), 1.0, Rows::Few)?,
                 mode: weights.mode(),
             }),
@@ -31,7 +45,9 @@ impl Head {
     fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
         let logits = match self {
             Self::Linear(layer) => layer.forward(hidden)?,
-            Self::Mlp { up, down, mode } => down.forward(&ops::gelu_erf(&up.forward(hidden)?, *mode)?)?,
+            Self::Mlp { up, down, mode } => {
+                down.forward(&ops::gelu_erf(&up.forward(hidden)?, *mode)?)?
+            }
         };
         Ok(logits.squeeze(1)?)
     }
@@ -52,7 +68,9 @@ impl Heads {
         let width = config.backbone.embedding_length;
         let speak = Head::new("speaking_decision_head", config.heads, width, weights)?;
         let dst_update = Head::new("dst_update_head", config.heads, width, weights)?;
-        Ok(Self { pair: speak.zip(dst_update) })
+        Ok(Self {
+            pair: speak.zip(dst_update),
+        })
     }
 
     /// Logits (speak, dst_update), each `[N]`, of hidden states `[N,D]`.
@@ -61,7 +79,10 @@ impl Heads {
     /// The model has no heads, or the width is not D.
     pub fn forward(&self, hidden: &Tensor) -> Result<(Tensor, Tensor)> {
         let (speak, dst_update) = self.pair.as_ref().ok_or_else(|| {
-            Error::Model("dstproact.heads is none: this model has no decision heads, its gates read tokens".into())
+            Error::Model(
+                "dstproact.heads is none: this model has no decision heads, its gates read tokens"
+                    .into(),
+            )
         })?;
         Ok((speak.forward(hidden)?, dst_update.forward(hidden)?))
     }

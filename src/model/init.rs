@@ -19,10 +19,18 @@ pub enum Init {
 ///
 /// # Errors
 /// The device refused it.
-pub fn fresh(seed: u64, name: &str, shape: &[usize], init: Init, device: &Device) -> Result<Tensor> {
+pub fn fresh(
+    seed: u64,
+    name: &str,
+    shape: &[usize],
+    init: Init,
+    device: &Device,
+) -> Result<Tensor> {
     let count: usize = shape.iter().product();
     let std = match init {
-        Init::Constant(value) => return Ok(Tensor::from_vec(vec![value as f32; count], shape, device)?),
+        Init::Constant(value) => {
+            return Ok(Tensor::from_vec(vec![value as f32; count], shape, device)?);
+        }
         Init::Normal(std) => std,
         Init::FanIn(gain) => gain / (shape.iter().skip(1).product::<usize>().max(1) as f64).sqrt(),
     };
@@ -39,7 +47,9 @@ pub fn fresh(seed: u64, name: &str, shape: &[usize], init: Init, device: &Device
 
 /// FNV-1a, 64 bits: spreads names over seeds.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014.
@@ -74,7 +84,11 @@ mod tests {
     #[test]
     fn values_follow_from_seed_and_name_alone() -> Result<()> {
         let draw = |seed, name| -> Result<Vec<f32>> {
-            Ok(fresh(seed, name, &[64, 65], Init::Normal(0.5), &Device::Cpu)?.flatten_all()?.to_vec1()?)
+            Ok(
+                fresh(seed, name, &[64, 65], Init::Normal(0.5), &Device::Cpu)?
+                    .flatten_all()?
+                    .to_vec1()?,
+            )
         };
         let a = draw(1, "blk.0.attn_q.weight")?;
         assert_eq!(a, draw(1, "blk.0.attn_q.weight")?);
@@ -82,7 +96,10 @@ mod tests {
         assert_ne!(a, draw(1, "blk.1.attn_q.weight")?);
         let mean = a.iter().sum::<f32>() / a.len() as f32;
         let std = (a.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / a.len() as f32).sqrt();
-        assert!(mean.abs() < 0.03 && (std - 0.5).abs() < 0.02, "mean {mean}, std {std}");
+        assert!(
+            mean.abs() < 0.03 && (std - 0.5).abs() < 0.02,
+            "mean {mean}, std {std}"
+        );
         Ok(())
     }
 }

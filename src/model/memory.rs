@@ -45,9 +45,17 @@ impl KvMemory {
     pub fn new(sizes: MemorySizes, rope: Rope, device: &Device) -> Result<Self> {
         let shape = (1, sizes.heads, sizes.capacity, sizes.head_width);
         let layer = |_| -> Result<Layer> {
-            Ok(Layer { keys: Tensor::zeros(shape, DType::F32, device)?, values: Tensor::zeros(shape, DType::F32, device)? })
+            Ok(Layer {
+                keys: Tensor::zeros(shape, DType::F32, device)?,
+                values: Tensor::zeros(shape, DType::F32, device)?,
+            })
         };
-        Ok(Self { layers: (0..sizes.blocks).map(layer).collect::<Result<_>>()?, sizes, rope, len: 0 })
+        Ok(Self {
+            layers: (0..sizes.blocks).map(layer).collect::<Result<_>>()?,
+            sizes,
+            rope,
+            len: 0,
+        })
     }
 
     /// Its sizes.
@@ -69,17 +77,32 @@ impl KvMemory {
         if needed <= self.sizes.capacity - self.len {
             return Ok(());
         }
-        Err(Error::MemoryFull { tokens: self.len, needed, capacity: self.sizes.capacity })
+        Err(Error::MemoryFull {
+            tokens: self.len,
+            needed,
+            capacity: self.sizes.capacity,
+        })
     }
 
     /// Writes one block's keys and values `[1,Hkv,T,Hd]` behind the end and gives views `[1,Hkv,len+T,Hd]`
     /// of everything. The end moves with [`KvMemory::advance`], so a failure half-way leaves it as it was.
-    pub(super) fn write(&mut self, block: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
-        let layer = self.layers.get(block).ok_or_else(|| Error::Model(format!("memory has no block {block}")))?;
+    pub(super) fn write(
+        &mut self,
+        block: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let layer = self
+            .layers
+            .get(block)
+            .ok_or_else(|| Error::Model(format!("memory has no block {block}")))?;
         layer.keys.slice_set(&keys.contiguous()?, 2, self.len)?;
         layer.values.slice_set(&values.contiguous()?, 2, self.len)?;
         let end = self.len + keys.dim(2)?;
-        Ok((layer.keys.narrow(2, 0, end)?, layer.values.narrow(2, 0, end)?))
+        Ok((
+            layer.keys.narrow(2, 0, end)?,
+            layer.values.narrow(2, 0, end)?,
+        ))
     }
 
     /// Moves the end behind what was written.
@@ -92,8 +115,14 @@ impl KvMemory {
     /// # Errors
     /// There is no such block.
     pub fn block(&self, block: usize) -> Result<(Tensor, Tensor)> {
-        let layer = self.layers.get(block).ok_or_else(|| Error::Model(format!("memory has no block {block}")))?;
-        Ok((layer.keys.narrow(2, 0, self.len)?.copy()?, layer.values.narrow(2, 0, self.len)?.copy()?))
+        let layer = self
+            .layers
+            .get(block)
+            .ok_or_else(|| Error::Model(format!("memory has no block {block}")))?;
+        Ok((
+            layer.keys.narrow(2, 0, self.len)?.copy()?,
+            layer.values.narrow(2, 0, self.len)?.copy()?,
+        ))
     }
 }
 
@@ -108,7 +137,10 @@ impl Memory for KvMemory {
 
     fn rewind(&mut self, mark: Mark) -> Result<()> {
         if mark.0 > self.len {
-            return Err(Error::Invalid(format!("mark {} lies behind the end of memory at {}", mark.0, self.len)));
+            return Err(Error::Invalid(format!(
+                "mark {} lies behind the end of memory at {}",
+                mark.0, self.len
+            )));
         }
         self.len = mark.0;
         Ok(())
@@ -119,7 +151,10 @@ impl Memory for KvMemory {
     /// of the shortened sequence. The first block's are the same.
     fn evict(&mut self, range: Range<usize>) -> Result<()> {
         if range.start > range.end || range.end > self.len {
-            return Err(Error::Invalid(format!("range {range:?} does not lie within the {} positions of memory", self.len)));
+            return Err(Error::Invalid(format!(
+                "range {range:?} does not lie within the {} positions of memory",
+                self.len
+            )));
         }
         let (gone, kept) = (range.len(), self.len - range.end);
         if gone > 0 && kept > 0 {
@@ -127,8 +162,12 @@ impl Memory for KvMemory {
             for layer in &self.layers {
                 let keys = layer.keys.narrow(2, range.end, kept)?.copy()?;
                 let values = layer.values.narrow(2, range.end, kept)?.copy()?;
-                layer.keys.slice_set(&ops::rope(&keys, &back, Mode::Fused)?, 2, range.start)?;
-                layer.values.slice_set(&values.contiguous()?, 2, range.start)?;
+                layer
+                    .keys
+                    .slice_set(&ops::rope(&keys, &back, Mode::Fused)?, 2, range.start)?;
+                layer
+                    .values
+                    .slice_set(&values.contiguous()?, 2, range.start)?;
             }
         }
         self.len -= gone;

@@ -94,7 +94,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn wrong(key: &str, found: Option<&MetaValue>, expected: &str) -> Error {
         let found = found.map_or("nothing", MetaValue::kind);
-        Error::Model(format!("metadata key {key}: found {found}, expected {expected}"))
+        Error::Model(format!(
+            "metadata key {key}: found {found}, expected {expected}"
+        ))
     }
 
     fn key(&self, name: &str) -> String {
@@ -115,15 +117,20 @@ impl Reader<'_> {
     }
 
     fn token_at(&self, key: &str) -> Result<TokenId> {
-        u32::try_from(self.size_at(key)?)
-            .map(TokenId)
-            .map_err(|_| Error::Model(format!("metadata key {key}: expected a token id of 32 bits")))
+        u32::try_from(self.size_at(key)?).map(TokenId).map_err(|_| {
+            Error::Model(format!(
+                "metadata key {key}: expected a token id of 32 bits"
+            ))
+        })
     }
 
     fn float(&self, name: &str) -> Result<f64> {
         let key = self.key(name);
         let value = (self.look_up)(&key);
-        value.as_ref().and_then(MetaValue::as_f64).ok_or_else(|| Self::wrong(&key, value.as_ref(), "a float"))
+        value
+            .as_ref()
+            .and_then(MetaValue::as_f64)
+            .ok_or_else(|| Self::wrong(&key, value.as_ref(), "a float"))
     }
 
     fn flag(&self, name: &str) -> Result<bool> {
@@ -145,10 +152,17 @@ impl Reader<'_> {
     /// A word of a fixed set.
     fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<T> {
         let found = self.text(name)?;
-        words.iter().find(|(word, _)| *word == found).map(|&(_, value)| value).ok_or_else(|| {
-            let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            Error::Model(format!("metadata key {}: found {found:?}, expected one of {all:?}", self.key(name)))
-        })
+        words
+            .iter()
+            .find(|(word, _)| *word == found)
+            .map(|&(_, value)| value)
+            .ok_or_else(|| {
+                let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                Error::Model(format!(
+                    "metadata key {}: found {found:?}, expected one of {all:?}",
+                    self.key(name)
+                ))
+            })
     }
 
     fn array(&self, name: &str) -> Result<Vec<MetaValue>> {
@@ -160,20 +174,47 @@ impl Reader<'_> {
     }
 
     fn rgb(&self, name: &str) -> Result<[f32; 3]> {
-        let wrong = || Error::Model(format!("metadata key {}: expected an array of 3 floats", self.key(name)));
-        let values: Option<Vec<f32>> = self.array(name)?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect();
+        let wrong = || {
+            Error::Model(format!(
+                "metadata key {}: expected an array of 3 floats",
+                self.key(name)
+            ))
+        };
+        let values: Option<Vec<f32>> = self
+            .array(name)?
+            .iter()
+            .map(|v| v.as_f64().map(|v| v as f32))
+            .collect();
         values.and_then(|v| v.try_into().ok()).ok_or_else(wrong)
     }
 
     fn floats(&self, name: &str) -> Result<Vec<f32>> {
-        let wrong = || Error::Model(format!("metadata key {}: expected an array of floats", self.key(name)));
-        self.array(name)?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect::<Option<_>>().ok_or_else(wrong)
+        let wrong = || {
+            Error::Model(format!(
+                "metadata key {}: expected an array of floats",
+                self.key(name)
+            ))
+        };
+        self.array(name)?
+            .iter()
+            .map(|v| v.as_f64().map(|v| v as f32))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)
     }
 
     fn sizes(&self, name: &str) -> Result<Vec<usize>> {
-        let wrong = || Error::Model(format!("metadata key {}: expected an array of integers that are not negative", self.key(name)));
+        let wrong = || {
+            Error::Model(format!(
+                "metadata key {}: expected an array of integers that are not negative",
+                self.key(name)
+            ))
+        };
         let to_size = |v: &MetaValue| v.as_u64().and_then(|v| usize::try_from(v).ok());
-        self.array(name)?.iter().map(to_size).collect::<Option<_>>().ok_or_else(wrong)
+        self.array(name)?
+            .iter()
+            .map(to_size)
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)
     }
 }
 
@@ -181,7 +222,9 @@ impl Reader<'_> {
 fn architecture(look_up: &dyn Fn(&str) -> Option<MetaValue>, expected: &str) -> Result<()> {
     match look_up("general.architecture") {
         Some(MetaValue::String(found)) if found == expected => Ok(()),
-        other => Err(Error::Model(format!("metadata key general.architecture: found {other:?}, expected {expected:?}"))),
+        other => Err(Error::Model(format!(
+            "metadata key general.architecture: found {other:?}, expected {expected:?}"
+        ))),
     }
 }
 

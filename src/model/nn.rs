@@ -68,7 +68,10 @@ impl Matrix {
             Self::Quantized(weight) => weight.forward(rows)?,
             Self::Packed(weight) => weight.times(rows)?,
             Self::Dense(weight) if weight.dtype() == rows.dtype() => rows.matmul(&weight.t()?)?,
-            Self::Dense(weight) => rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(rows.dtype())?,
+            Self::Dense(weight) => rows
+                .to_dtype(weight.dtype())?
+                .matmul(&weight.t()?)?
+                .to_dtype(rows.dtype())?,
         })
     }
 }
@@ -86,7 +89,10 @@ impl Linear {
     /// # Errors
     /// The weight's blocks could not be read.
     pub fn new(weight: Stored, bias: Option<Tensor>, rows: Rows) -> Result<Self> {
-        Ok(Self { weight: Matrix::new(weight, rows)?, bias })
+        Ok(Self {
+            weight: Matrix::new(weight, rows)?,
+            bias,
+        })
     }
 
     /// The layer whose weight is an embedding's table: tied output.
@@ -152,7 +158,10 @@ impl Embedding {
     /// An id has no row.
     pub fn lookup(&self, ids: &[u32]) -> Result<Tensor> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.rows) {
-            return Err(Error::Invalid(format!("token {id}: the vocabulary has {} rows", self.rows)));
+            return Err(Error::Invalid(format!(
+                "token {id}: the vocabulary has {} rows",
+                self.rows
+            )));
         }
         Ok(match &self.table {
             Stored::Dense(table) => {
@@ -200,7 +209,12 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// A norm with weight and bias `[width]`.
     pub fn new(weight: Tensor, bias: Tensor, eps: f64, mode: Mode) -> Self {
-        Self { weight, bias, eps, mode }
+        Self {
+            weight,
+            bias,
+            eps,
+            mode,
+        }
     }
 
     /// `[…, width] -> […, width]`.
@@ -233,14 +247,26 @@ impl Rope {
     ///
     /// # Errors
     /// The number of factors is not Hd/2, or one is not positive.
-    pub fn new(head_width: usize, base: f64, factors: Option<&[f32]>, device: &Device) -> Result<Self> {
+    pub fn new(
+        head_width: usize,
+        base: f64,
+        factors: Option<&[f32]>,
+        device: &Device,
+    ) -> Result<Self> {
         let half = head_width / 2;
         let factors = factors.map_or_else(|| vec![1.0; half], <[f32]>::to_vec);
         if factors.len() != half || factors.iter().any(|f| !f.is_finite() || *f <= 0.0) {
-            return Err(Error::Model(format!("rope_freqs.weight: expected {half} positive factors, found {factors:?}")));
+            return Err(Error::Model(format!(
+                "rope_freqs.weight: expected {half} positive factors, found {factors:?}"
+            )));
         }
-        let frequency = |(i, factor): (usize, &f32)| base.powf(-2.0 * i as f64 / head_width as f64) / f64::from(*factor);
-        Ok(Self { frequencies: factors.iter().enumerate().map(frequency).collect(), device: device.clone() })
+        let frequency = |(i, factor): (usize, &f32)| {
+            base.powf(-2.0 * i as f64 / head_width as f64) / f64::from(*factor)
+        };
+        Ok(Self {
+            frequencies: factors.iter().enumerate().map(frequency).collect(),
+            device: device.clone(),
+        })
     }
 
     /// The table of `count` positions from `start`.
@@ -261,7 +287,10 @@ impl Rope {
 
     fn table_of(&self, positions: impl ExactSizeIterator<Item = f64>) -> Result<RopeTable> {
         let shape = (positions.len(), self.frequencies.len());
-        let (mut cos, mut sin) = (Vec::with_capacity(shape.0 * shape.1), Vec::with_capacity(shape.0 * shape.1));
+        let (mut cos, mut sin) = (
+            Vec::with_capacity(shape.0 * shape.1),
+            Vec::with_capacity(shape.0 * shape.1),
+        );
         for position in positions {
             for frequency in &self.frequencies {
                 let (s, c) = (position * frequency).sin_cos();
@@ -304,7 +333,8 @@ impl Llama3Scaling {
             if wave > long {
                 return self.factor;
             }
-            let smooth = (context / wave - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor);
+            let smooth = (context / wave - self.low_freq_factor)
+                / (self.high_freq_factor - self.low_freq_factor);
             1.0 / ((1.0 - smooth) / self.factor + smooth)
         };
         (0..head_width / 2).map(|i| factor(i) as f32).collect()
@@ -327,5 +357,7 @@ pub(super) fn to_dense(stored: Stored) -> Result<Tensor> {
 /// # Errors
 /// Its rows do not fit the type's blocks.
 pub fn quantize(weight: &Tensor, dtype: GgmlDType) -> Result<Stored> {
-    Ok(Stored::Quantized(Arc::new(QTensor::quantize(weight, dtype)?)))
+    Ok(Stored::Quantized(Arc::new(QTensor::quantize(
+        weight, dtype,
+    )?)))
 }

@@ -51,11 +51,16 @@ const SIDE_MAX: u32 = 1 << 15;
 /// Checks that a buffer is a picture `[height, width, 3]`.
 fn check(rgb: &[u8], width: u32, height: u32) -> Result<()> {
     if width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX {
-        return Err(Error::Invalid(format!("picture of {width}x{height}: expected sides of 1 to {SIDE_MAX} pixels")));
+        return Err(Error::Invalid(format!(
+            "picture of {width}x{height}: expected sides of 1 to {SIDE_MAX} pixels"
+        )));
     }
     let expected = width as usize * height as usize * CHANNELS;
     if rgb.len() != expected {
-        return Err(Error::Invalid(format!("picture of {width}x{height}: found {} bytes, expected {expected}", rgb.len())));
+        return Err(Error::Invalid(format!(
+            "picture of {width}x{height}: found {} bytes, expected {expected}",
+            rgb.len()
+        )));
     }
     Ok(())
 }
@@ -83,7 +88,9 @@ fn cover(rgb: &[u8], width: u32, height: u32, side: u32) -> Result<Vec<u8>> {
     let scaled = |length: u32| ((f64::from(length) * ratio) as u32).max(1);
     let (w, h) = (scaled(width), scaled(height));
     if w > SIDE_MAX || h > SIDE_MAX {
-        return Err(Error::Invalid(format!("picture of {width}x{height}: too long a side to cover {side}x{side} pixels")));
+        return Err(Error::Invalid(format!(
+            "picture of {width}x{height}: too long a side to cover {side}x{side} pixels"
+        )));
     }
     let resized = resize_to(rgb, (width, height), (w, h))?;
     // Floor, as Python divides.
@@ -108,11 +115,17 @@ fn pass(rgb: &[u8], from: (u32, u32), to: (u32, u32)) -> Result<Vec<u8>> {
     if from == to {
         return Ok(rgb.to_vec());
     }
-    let failed = |e: &dyn std::fmt::Display| Error::Invalid(format!("picture of {from:?} to {to:?} pixels: {e}"));
-    let source = ImageRef::new(from.0, from.1, rgb, fir::PixelType::U8x3).map_err(|e| failed(&e))?;
+    let failed = |e: &dyn std::fmt::Display| {
+        Error::Invalid(format!("picture of {from:?} to {to:?} pixels: {e}"))
+    };
+    let source =
+        ImageRef::new(from.0, from.1, rgb, fir::PixelType::U8x3).map_err(|e| failed(&e))?;
     let mut target = Image::new(to.0, to.1, fir::PixelType::U8x3);
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom));
-    fir::Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
+    let options = fir::ResizeOptions::new()
+        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom));
+    fir::Resizer::new()
+        .resize(&source, &mut target, &options)
+        .map_err(|e| failed(&e))?;
     Ok(target.into_vec())
 }
 
@@ -120,13 +133,26 @@ fn pass(rgb: &[u8], from: (u32, u32), to: (u32, u32)) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// The buffer is no such picture.
-pub fn pixels(rgb: &[u8], width: u32, height: u32, config: &VisionConfig, preprocess: Preprocess) -> Result<Vec<f32>> {
-    let side = u32::try_from(config.image_size).map_err(|_| Error::Invalid("clip.vision.image_size: too large".into()))?;
+pub fn pixels(
+    rgb: &[u8],
+    width: u32,
+    height: u32,
+    config: &VisionConfig,
+    preprocess: Preprocess,
+) -> Result<Vec<f32>> {
+    let side = u32::try_from(config.image_size)
+        .map_err(|_| Error::Invalid("clip.vision.image_size: too large".into()))?;
     let resized = preprocess.square(rgb, width, height, side)?;
     let mut planes = Vec::with_capacity(resized.len());
     for channel in 0..CHANNELS {
         let (mean, std) = (config.mean[channel], config.std[channel]);
-        planes.extend(resized.iter().skip(channel).step_by(CHANNELS).map(|&v| (f32::from(v) / WHITE - mean) / std));
+        planes.extend(
+            resized
+                .iter()
+                .skip(channel)
+                .step_by(CHANNELS)
+                .map(|&v| (f32::from(v) / WHITE - mean) / std),
+        );
     }
     Ok(planes)
 }
@@ -147,28 +173,56 @@ mod tests {
         let side = file.tensor("0.proassist").unwrap().shape()[0];
         let mut pictures = 0;
         for n in 0.. {
-            let Ok(picture) = file.tensor(&format!("{n}.picture")) else { break };
+            let Ok(picture) = file.tensor(&format!("{n}.picture")) else {
+                break;
+            };
             let (height, width) = (picture.shape()[0] as u32, picture.shape()[1] as u32);
-            let square = |way: Preprocess| way.square(picture.data(), width, height, side as u32).unwrap();
+            let square = |way: Preprocess| {
+                way.square(picture.data(), width, height, side as u32)
+                    .unwrap()
+            };
             let far = |found: &[u8], expected: &[f32]| {
                 assert_eq!(found.len(), expected.len());
-                found.iter().zip(expected).map(|(a, b)| (f32::from(*a) - b).abs()).fold(0.0, f32::max)
+                found
+                    .iter()
+                    .zip(expected)
+                    .map(|(a, b)| (f32::from(*a) - b).abs())
+                    .fold(0.0, f32::max)
             };
             let cut = file.tensor(&format!("{n}.proassist")).unwrap();
             let expected: Vec<f32> = cut.data().iter().map(|v| f32::from(*v)).collect();
             let apart = far(&square(Preprocess::Proassist), &expected);
-            assert!(apart <= LEVEL, "{n}: {width}x{height} covered and cut: {apart} of 255");
+            assert!(
+                apart <= LEVEL,
+                "{n}: {width}x{height} covered and cut: {apart} of 255"
+            );
             // The processor's planes [3,S,S] of (v / 255 - 0.5) / 0.5.
             let planes = file.tensor(&format!("{n}.siglip")).unwrap();
-            let planes: Vec<f32> = planes.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let planes: Vec<f32> = planes
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect();
             let at = |i: usize| planes[(i % CHANNELS) * side * side + i / CHANNELS];
-            let expected: Vec<f32> = (0..planes.len()).map(|i| (at(i) * 0.5 + 0.5) * WHITE).collect();
+            let expected: Vec<f32> = (0..planes.len())
+                .map(|i| (at(i) * 0.5 + 0.5) * WHITE)
+                .collect();
             let apart = far(&square(Preprocess::Siglip), &expected);
-            assert!(apart <= LEVEL + 1e-3, "{n}: {width}x{height} stretched: {apart} of 255");
+            assert!(
+                apart <= LEVEL + 1e-3,
+                "{n}: {width}x{height} stretched: {apart} of 255"
+            );
             pictures += 1;
         }
         assert!(pictures >= 6, "{pictures} pictures");
         assert!(Preprocess::Proassist.square(&[0; 3], 2, 2, 4).is_err());
-        assert!(Preprocess::Proassist.square(&vec![0; 30_000 * 3], 30_000, 1, 64).is_err(), "a side of millions");
+        assert!(
+            Preprocess::Proassist
+                .square(&vec![0; 30_000 * 3], 30_000, 1, 64)
+                .is_err(),
+            "a side of millions"
+        );
     }
 }

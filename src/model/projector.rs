@@ -23,7 +23,12 @@ impl Projector {
     pub fn new(config: &AssistantConfig, weights: &Weights) -> Result<Self> {
         let width = config.backbone.embedding_length;
         Ok(Self {
-            up: weights.linear_bias("mm.0", (config.projector_length, config.vision_length), 1.0, Rows::Few)?,
+            up: weights.linear_bias(
+                "mm.0",
+                (config.projector_length, config.vision_length),
+                1.0,
+                Rows::Few,
+            )?,
             down: weights.linear_bias("mm.2", (width, config.projector_length), 1.0, Rows::Few)?,
             mode: weights.mode(),
         })
@@ -34,6 +39,7 @@ impl Projector {
     /// # Errors
     /// The last dimension is not Dv.
     pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
-        self.down.forward(&ops::gelu_erf(&self.up.forward(features)?, self.mode)?)
+        self.down
+            .forward(&ops::gelu_erf(&self.up.forward(features)?, self.mode)?)
     }
 }

@@ -29,7 +29,10 @@ pub struct Reuse {
 
 impl Default for Reuse {
     fn default() -> Self {
-        Self { change_max: 2.0, age_max_s: 2.0 }
+        Self {
+            change_max: 2.0,
+            age_max_s: 2.0,
+        }
     }
 }
 
@@ -40,10 +43,16 @@ impl Reuse {
     /// Names the key, its value and what is expected.
     pub fn check(&self) -> Result<()> {
         if !(0.0..=255.0).contains(&self.change_max) {
-            return Err(Error::Invalid(format!("reuse: change_max = {}, expected 0 to 255", self.change_max)));
+            return Err(Error::Invalid(format!(
+                "reuse: change_max = {}, expected 0 to 255",
+                self.change_max
+            )));
         }
         if !(self.age_max_s.is_finite() && self.age_max_s >= 0.0) {
-            return Err(Error::Invalid(format!("reuse: age_max_s = {}, expected 0 or more", self.age_max_s)));
+            return Err(Error::Invalid(format!(
+                "reuse: age_max_s = {}, expected 0 or more",
+                self.age_max_s
+            )));
         }
         Ok(())
     }
@@ -73,7 +82,12 @@ impl<P: Perceiver> Reusing<P> {
     pub fn new(inner: Arc<P>, reuse: Reuse, fps: f64) -> Self {
         // Frames stand for time: the model's rooms know no clock, and the same frames give the same features.
         let frames_max = (reuse.age_max_s * fps).floor() as u64;
-        Self { inner, change_max: reuse.change_max, frames_max, last: Mutex::new(None) }
+        Self {
+            inner,
+            change_max: reuse.change_max,
+            frames_max,
+            last: Mutex::new(None),
+        }
     }
 }
 
@@ -93,14 +107,20 @@ impl<P: Perceiver> Perceiver for Reusing<P> {
         let thumbnail = thumbnail(rgb, width as usize, height as usize);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(last), Some(thumbnail)) = (last.as_mut(), &thumbnail) {
-            let same = last.size == (width, height) && distance(&last.thumbnail, thumbnail) <= self.change_max;
+            let same = last.size == (width, height)
+                && distance(&last.thumbnail, thumbnail) <= self.change_max;
             if same && last.taken < self.frames_max {
                 last.taken += 1;
                 return Ok(last.features.clone());
             }
         }
         let features = self.inner.encode(rgb, width, height)?;
-        *last = thumbnail.map(|thumbnail| Encoded { size: (width, height), thumbnail, features: features.clone(), taken: 0 });
+        *last = thumbnail.map(|thumbnail| Encoded {
+            size: (width, height),
+            thumbnail,
+            features: features.clone(),
+            taken: 0,
+        });
         Ok(features)
     }
 
@@ -121,7 +141,8 @@ fn thumbnail(rgb: &[u8], width: usize, height: usize) -> Option<Box<Thumbnail>> 
         for row in rows.clone() {
             let line = &rgb[row * width * 3..(row + 1) * width * 3];
             for (column, sum) in sums.iter_mut().enumerate() {
-                let pixels = &line[column * width / COLUMNS * 3..(column + 1) * width / COLUMNS * 3];
+                let pixels =
+                    &line[column * width / COLUMNS * 3..(column + 1) * width / COLUMNS * 3];
                 for pixel in pixels.chunks_exact(3) {
                     (0..3).for_each(|c| sum[c] += u32::from(pixel[c]));
                 }
@@ -137,7 +158,9 @@ fn thumbnail(rgb: &[u8], width: usize, height: usize) -> Option<Box<Thumbnail>> 
 }
 
 fn distance(a: &Thumbnail, b: &Thumbnail) -> f32 {
-    a.iter().zip(b).fold(0.0, |largest, (a, b)| largest.max((a - b).abs()))
+    a.iter()
+        .zip(b)
+        .fold(0.0, |largest, (a, b)| largest.max((a - b).abs()))
 }
 
 #[cfg(test)]
@@ -166,11 +189,21 @@ mod tests {
     }
 
     fn reusing(change_max: f32, age_max_s: f64) -> Reusing<Counting> {
-        Reusing::new(Arc::default(), Reuse { change_max, age_max_s }, 2.0)
+        Reusing::new(
+            Arc::default(),
+            Reuse {
+                change_max,
+                age_max_s,
+            },
+            2.0,
+        )
     }
 
     fn seen(reusing: &Reusing<Counting>, pictures: &[Vec<u8>]) -> Vec<f32> {
-        pictures.iter().map(|rgb| reusing.encode(rgb, 64, 48).unwrap()[0]).collect()
+        pictures
+            .iter()
+            .map(|rgb| reusing.encode(rgb, 64, 48).unwrap()[0])
+            .collect()
     }
 
     fn gray(y: u8) -> Vec<u8> {
@@ -180,7 +213,10 @@ mod tests {
     #[test]
     fn a_still_picture_is_encoded_once_in_a_while() {
         let still = vec![gray(7); 12];
-        assert_eq!(seen(&reusing(2.0, 2.0), &still), [0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 2., 2.]);
+        assert_eq!(
+            seen(&reusing(2.0, 2.0), &still),
+            [0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 2., 2.]
+        );
         assert_eq!(seen(&reusing(2.0, 0.0), &still[..3]), [0., 1., 2.]);
     }
 
@@ -189,10 +225,13 @@ mod tests {
         // Noise of ±6 in each pixel, without a pattern.
         let noisy = |seed: u32| -> Vec<u8> {
             let mut state = seed;
-            gray(100).iter().map(|y| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                y - 6 + (state >> 24) as u8 % 13
-            }).collect()
+            gray(100)
+                .iter()
+                .map(|y| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    y - 6 + (state >> 24) as u8 % 13
+                })
+                .collect()
         };
         let mut pictures: Vec<Vec<u8>> = (1..5).map(noisy).collect();
         // A block has 16 pixels here; those of a camera have a hundred times as many, and a hundredth of the noise's variance.
@@ -207,7 +246,10 @@ mod tests {
     #[test]
     fn a_slow_change_adds_up() {
         let fading: Vec<Vec<u8>> = (100..108).map(gray).collect();
-        assert_eq!(seen(&reusing(2.0, 60.0), &fading), [0., 0., 0., 1., 1., 1., 2., 2.]);
+        assert_eq!(
+            seen(&reusing(2.0, 60.0), &fading),
+            [0., 0., 0., 1., 1., 1., 2., 2.]
+        );
     }
 
     #[test]

@@ -28,6 +28,10 @@ impl Perceiver for Siglip {
 
     fn read(&self, text: &str) -> Result<Vec<f32>> {
         let reader = self.text.as_ref();
-        reader.ok_or_else(|| Error::Model("the vision file has no text tower, which this assistant needs".into()))?.read(text)
+        reader
+            .ok_or_else(|| {
+                Error::Model("the vision file has no text tower, which this assistant needs".into())
+            })?
+            .read(text)
     }
 }

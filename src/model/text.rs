@@ -47,9 +47,18 @@ impl TextTower {
         let table = Init::Normal((width as f64).sqrt().recip());
         Ok(Self {
             tokens: weights.embedding("t.token_embd", config.vocab_size, width, table)?,
-            position: weights.tensor("t.position_embd.weight", &[config.context_length, width], table)?,
+            position: weights.tensor(
+                "t.position_embd.weight",
+                &[config.context_length, width],
+                table,
+            )?,
             tower: Tower::new("t", &sizes, weights)?,
-            head: weights.linear_bias("t.head", (config.projection_length, width), 1.0, Rows::Few)?,
+            head: weights.linear_bias(
+                "t.head",
+                (config.projection_length, width),
+                1.0,
+                Rows::Few,
+            )?,
             logit_scale: weights.tensor("logit_scale", &[1], Init::Constant(SCALE_INIT))?,
             logit_bias: weights.tensor("logit_bias", &[1], Init::Constant(BIAS_INIT))?,
             config: config.clone(),
@@ -63,13 +72,21 @@ impl TextTower {
     /// The ids are no multiple of `length`, `length` is beyond the table of positions, or an id has no row.
     pub fn forward(&self, ids: &[u32], length: usize) -> Result<Tensor> {
         if length == 0 || length > self.config.context_length || !ids.len().is_multiple_of(length) {
-            return Err(Error::Invalid(format!("{} text tokens in rows of {length}: expected whole rows of at most {}", ids.len(), self.config.context_length)));
+            return Err(Error::Invalid(format!(
+                "{} text tokens in rows of {length}: expected whole rows of at most {}",
+                ids.len(),
+                self.config.context_length
+            )));
         }
         let rows = self.tokens.lookup(ids)?;
         let x = rows.reshape((ids.len() / length, length, self.config.embedding_length))?;
         let x = x.broadcast_add(&self.position.narrow(0, 0, length)?)?;
         let x = self.tower.forward(x, &mut |_, _| {})?;
-        let pooled = if self.config.mean_pool { x.mean(1)? } else { x.narrow(1, length - 1, 1)?.squeeze(1)? };
+        let pooled = if self.config.mean_pool {
+            x.mean(1)?
+        } else {
+            x.narrow(1, length - 1, 1)?.squeeze(1)?
+        };
         self.head.forward(&pooled)
     }
 
@@ -82,7 +99,9 @@ impl TextTower {
             Ok(x.broadcast_div(&x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?)
         };
         let cosines = unit(images)?.matmul(&unit(texts)?.t()?)?;
-        Ok(cosines.broadcast_mul(&self.logit_scale.exp()?)?.broadcast_add(&self.logit_bias)?)
+        Ok(cosines
+            .broadcast_mul(&self.logit_scale.exp()?)?
+            .broadcast_add(&self.logit_bias)?)
     }
 }
 
@@ -92,7 +111,11 @@ impl TextTower {
 /// The tokenizer refused the text.
 pub fn caption_ids(config: &TextConfig, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     // With a space before it, a first word is the token that it is elsewhere.
-    let mut ids: Vec<u32> = tokenizer.encode(&format!(" {text}"), false)?.iter().map(|t| t.0).collect();
+    let mut ids: Vec<u32> = tokenizer
+        .encode(&format!(" {text}"), false)?
+        .iter()
+        .map(|t| t.0)
+        .collect();
     ids.resize(config.context_length, config.pad_token.0);
     Ok(ids)
 }
@@ -111,7 +134,9 @@ impl TextReader {
     pub fn new(tower: TextTower, tokenizer: Tokenizer) -> Result<Self> {
         let (has, rows) = (tokenizer.vocab_size()?, tower.config.vocab_size);
         if has > rows {
-            return Err(Error::Model(format!("clip.text.vocab_size: found {rows}, expected at least the tokenizer's {has}")));
+            return Err(Error::Model(format!(
+                "clip.text.vocab_size: found {rows}, expected at least the tokenizer's {has}"
+            )));
         }
         Ok(Self { tower, tokenizer })
     }
@@ -122,6 +147,10 @@ impl TextReader {
     /// The tokenizer refused the text; the arithmetic failed.
     pub fn read(&self, text: &str) -> Result<Vec<f32>> {
         let ids = caption_ids(&self.tower.config, &self.tokenizer, text)?;
-        Ok(self.tower.forward(&ids, ids.len())?.flatten_all()?.to_vec1()?)
+        Ok(self
+            .tower
+            .forward(&ids, ids.len())?
+            .flatten_all()?
+            .to_vec1()?)
     }
 }

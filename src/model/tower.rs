@@ -42,7 +42,12 @@ impl Attention {
             q: weights.linear_bias(&format!("{prefix}.attn_q"), square, 1.0, Rows::Many)?,
             k: weights.linear_bias(&format!("{prefix}.attn_k"), square, 1.0, Rows::Many)?,
             v: weights.linear_bias(&format!("{prefix}.attn_v"), square, 1.0, Rows::Many)?,
-            out: weights.linear_bias(&format!("{prefix}.attn_out"), square, sizes.residual_gain(), Rows::Many)?,
+            out: weights.linear_bias(
+                &format!("{prefix}.attn_out"),
+                square,
+                sizes.residual_gain(),
+                Rows::Many,
+            )?,
             heads: sizes.heads,
             mode: weights.mode(),
         })
@@ -51,7 +56,9 @@ impl Attention {
     /// `[B,T,Dv] -> [B,H,T,Hd]`.
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let (b, t, d) = x.dims3()?;
-        Ok(x.reshape((b, t, self.heads, d / self.heads))?.transpose(1, 2)?.contiguous()?)
+        Ok(x.reshape((b, t, self.heads, d / self.heads))?
+            .transpose(1, 2)?
+            .contiguous()?)
     }
 
     /// Queries from `[B,T,Dv]`, keys and values from `[B,S,Dv]`; result `[B,T,Dv]`.
@@ -60,7 +67,8 @@ impl Attention {
         let k = self.split(&self.k.forward(keys)?)?;
         let v = self.split(&self.v.forward(keys)?)?;
         let y = ops::attention(&q, &k, &v, Sight::All, self.mode)?;
-        self.out.forward(&y.transpose(1, 2)?.contiguous()?.reshape(queries.shape())?)
+        self.out
+            .forward(&y.transpose(1, 2)?.contiguous()?.reshape(queries.shape())?)
     }
 }
 
@@ -78,18 +86,28 @@ impl Mlp {
     pub fn new(prefix: &str, sizes: &Sizes, weights: &Weights) -> Result<Self> {
         let (mut up, mut down) = (format!("{prefix}.ffn_up"), format!("{prefix}.ffn_down"));
         let swapped = [sizes.width, sizes.hidden];
-        if sizes.width != sizes.hidden && weights.shape(&format!("{up}.weight")).is_some_and(|s| s == swapped) {
+        if sizes.width != sizes.hidden
+            && weights
+                .shape(&format!("{up}.weight"))
+                .is_some_and(|s| s == swapped)
+        {
             std::mem::swap(&mut up, &mut down);
         }
         Ok(Self {
             up: weights.linear_bias(&up, (sizes.hidden, sizes.width), 1.0, Rows::Many)?,
-            down: weights.linear_bias(&down, (sizes.width, sizes.hidden), sizes.residual_gain(), Rows::Many)?,
+            down: weights.linear_bias(
+                &down,
+                (sizes.width, sizes.hidden),
+                sizes.residual_gain(),
+                Rows::Many,
+            )?,
             mode: weights.mode(),
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&ops::gelu_tanh(&self.up.forward(x)?, self.mode)?)
+        self.down
+            .forward(&ops::gelu_tanh(&self.up.forward(x)?, self.mode)?)
     }
 }
 

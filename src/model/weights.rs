@@ -72,7 +72,10 @@ impl TensorSource for HashMap<String, Tensor> {
     }
 
     fn load(&self, name: &str) -> Result<Stored> {
-        self.get(name).cloned().map(Stored::Dense).ok_or_else(|| missing(name))
+        self.get(name)
+            .cloned()
+            .map(Stored::Dense)
+            .ok_or_else(|| missing(name))
     }
 }
 
@@ -96,23 +99,37 @@ impl SafetensorsSource {
         std::fs::File::open(path).map_err(Error::io(path))?;
         // SAFETY: a map is only sound while nobody truncates the file; that is asked of the user for every
         // model file, as with llama.cpp.
-        let tensors = unsafe { MmapedSafetensors::new(path) }.map_err(|e| Error::format(path, e.to_string()))?;
-        Ok(Self { tensors, path: path.to_path_buf(), device: device.clone() })
+        let tensors = unsafe { MmapedSafetensors::new(path) }
+            .map_err(|e| Error::format(path, e.to_string()))?;
+        Ok(Self {
+            tensors,
+            path: path.to_path_buf(),
+            device: device.clone(),
+        })
     }
 }
 
 impl TensorSource for SafetensorsSource {
     fn names(&self) -> Vec<String> {
-        self.tensors.tensors().into_iter().map(|(name, _)| name).collect()
+        self.tensors
+            .tensors()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors.get(name).ok().map(|view| view.shape().to_vec())
+        self.tensors
+            .get(name)
+            .ok()
+            .map(|view| view.shape().to_vec())
     }
 
     fn load(&self, name: &str) -> Result<Stored> {
         let tensor = self.tensors.load(name, &self.device);
-        tensor.map(Stored::Dense).map_err(|e| Error::format(&self.path, format!("tensor {name}: {e}")))
+        tensor
+            .map(Stored::Dense)
+            .map_err(|e| Error::format(&self.path, format!("tensor {name}: {e}")))
     }
 }
 
@@ -170,20 +187,39 @@ impl Weights {
 
     /// New variables, each filled from seed and name on its first request.
     pub fn trainable(seed: u64, device: &Device) -> Self {
-        Self::trainable_from(HashMap::<String, Tensor>::new(), Absent::Create, seed, device)
+        Self::trainable_from(
+            HashMap::<String, Tensor>::new(),
+            Absent::Create,
+            seed,
+            device,
+        )
     }
 
     /// Variables that start from a checkpoint's tensors.
-    pub fn trainable_from(source: impl TensorSource + 'static, absent: Absent, seed: u64, device: &Device) -> Self {
-        let training = Some(Training { seed, absent, frozen: Vec::new() });
-        Self { training, ..Self::new(source, device) }
+    pub fn trainable_from(
+        source: impl TensorSource + 'static,
+        absent: Absent,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let training = Some(Training {
+            seed,
+            absent,
+            frozen: Vec::new(),
+        });
+        Self {
+            training,
+            ..Self::new(source, device)
+        }
     }
 
     /// Tensors whose names begin with one of these prefixes get no gradient.
     #[must_use]
     pub fn frozen(mut self, prefixes: &[&str]) -> Self {
         if let Some(training) = &mut self.training {
-            training.frozen.extend(prefixes.iter().map(|&p| p.to_owned()));
+            training
+                .frozen
+                .extend(prefixes.iter().map(|&p| p.to_owned()));
         }
         self
     }
@@ -192,13 +228,21 @@ impl Weights {
     /// product, so bf16 means f32 there.
     #[must_use]
     pub fn dense_as(mut self, dtype: DType) -> Self {
-        self.dtype = if dtype == DType::BF16 && self.device.is_cpu() { DType::F32 } else { dtype };
+        self.dtype = if dtype == DType::BF16 && self.device.is_cpu() {
+            DType::F32
+        } else {
+            dtype
+        };
         self
     }
 
     /// Fused, or differentiable for trainable weights.
     pub fn mode(&self) -> Mode {
-        if self.training.is_some() { Mode::Differentiable } else { Mode::Fused }
+        if self.training.is_some() {
+            Mode::Differentiable
+        } else {
+            Mode::Fused
+        }
     }
 
     /// Where tensors go.
@@ -218,16 +262,23 @@ impl Weights {
 
     /// Reads a tensor of the source after its shape was checked; `None` when it is absent.
     fn read(&self, name: &str, shape: &[usize]) -> Result<Option<Stored>> {
-        let Some(found) = self.source.shape(name) else { return Ok(None) };
+        let Some(found) = self.source.shape(name) else {
+            return Ok(None);
+        };
         if found != shape {
-            return Err(Error::Model(format!("tensor {name}: found shape {found:?}, expected {shape:?}")));
+            return Err(Error::Model(format!(
+                "tensor {name}: found shape {found:?}, expected {shape:?}"
+            )));
         }
         let stored = match self.source.load(name)? {
             Stored::Dense(t) => Stored::Dense(t.to_device(&self.device)?),
             quantized => quantized,
         };
         if stored.dims() != shape {
-            return Err(Error::Model(format!("tensor {name}: its source promised {shape:?} and gave {:?}", stored.dims())));
+            return Err(Error::Model(format!(
+                "tensor {name}: its source promised {shape:?} and gave {:?}",
+                stored.dims()
+            )));
         }
         Ok(Some(stored))
     }
@@ -239,7 +290,11 @@ impl Weights {
             (None, Absent::Create) => fresh(training.seed, name, shape, init, &self.device)?,
             (None, Absent::Refuse) => return Err(missing(name)),
         };
-        if training.frozen.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+        if training
+            .frozen
+            .iter()
+            .any(|prefix| name.starts_with(prefix.as_str()))
+        {
             return Ok(Taken::Plain(Stored::Dense(first.detach())));
         }
         Ok(Taken::Var(Var::from_tensor(&first)?))
@@ -260,12 +315,16 @@ impl Weights {
         }
         let taken = match &self.training {
             Some(training) => self.train(training, name, shape, init)?,
-            None => Taken::Plain(match self.read(name, shape)?.ok_or_else(|| missing(name))? {
-                Stored::Dense(t) => Stored::Dense(t.to_dtype(dtype)?),
-                quantized => quantized,
-            }),
+            None => Taken::Plain(
+                match self.read(name, shape)?.ok_or_else(|| missing(name))? {
+                    Stored::Dense(t) => Stored::Dense(t.to_dtype(dtype)?),
+                    quantized => quantized,
+                },
+            ),
         };
-        self.taken.borrow_mut().insert(name.to_owned(), taken.clone());
+        self.taken
+            .borrow_mut()
+            .insert(name.to_owned(), taken.clone());
         again(&taken, name, shape)
     }
 
@@ -285,7 +344,9 @@ impl Weights {
     pub fn constant(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let stored = self.read(name, shape)?.ok_or_else(|| missing(name))?;
         let tensor = to_dense(stored)?.detach();
-        self.taken.borrow_mut().insert(name.to_owned(), Taken::Plain(Stored::Dense(tensor.clone())));
+        self.taken
+            .borrow_mut()
+            .insert(name.to_owned(), Taken::Plain(Stored::Dense(tensor.clone())));
         Ok(tensor)
     }
 
@@ -293,8 +354,18 @@ impl Weights {
     ///
     /// # Errors
     /// It is missing or has another shape.
-    pub fn linear(&self, name: &str, shape: (usize, usize), gain: f64, rows: Rows) -> Result<Linear> {
-        let weight = self.stored(&format!("{name}.weight"), &[shape.0, shape.1], Init::FanIn(gain))?;
+    pub fn linear(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        gain: f64,
+        rows: Rows,
+    ) -> Result<Linear> {
+        let weight = self.stored(
+            &format!("{name}.weight"),
+            &[shape.0, shape.1],
+            Init::FanIn(gain),
+        )?;
         Linear::new(weight, None, rows)
     }
 
@@ -302,8 +373,18 @@ impl Weights {
     ///
     /// # Errors
     /// One is missing or has another shape.
-    pub fn linear_bias(&self, name: &str, shape: (usize, usize), gain: f64, rows: Rows) -> Result<Linear> {
-        let weight = self.stored(&format!("{name}.weight"), &[shape.0, shape.1], Init::FanIn(gain))?;
+    pub fn linear_bias(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        gain: f64,
+        rows: Rows,
+    ) -> Result<Linear> {
+        let weight = self.stored(
+            &format!("{name}.weight"),
+            &[shape.0, shape.1],
+            Init::FanIn(gain),
+        )?;
         let bias = self.tensor(&format!("{name}.bias"), &[shape.0], Init::Constant(0.0))?;
         Linear::new(weight, Some(bias), rows)
     }
@@ -312,7 +393,13 @@ impl Weights {
     ///
     /// # Errors
     /// It is missing or has another shape.
-    pub fn embedding(&self, name: &str, rows: usize, width: usize, init: Init) -> Result<Embedding> {
+    pub fn embedding(
+        &self,
+        name: &str,
+        rows: usize,
+        width: usize,
+        init: Init,
+    ) -> Result<Embedding> {
         Embedding::new(self.stored(&format!("{name}.weight"), &[rows, width], init)?)
     }
 
@@ -341,12 +428,20 @@ impl Weights {
     /// Names the tensors that are left over.
     pub fn finish_except(&self, prefixes: &[&str]) -> Result<()> {
         let taken = self.taken.borrow();
-        let left: BTreeSet<String> = self.source.names().into_iter()
-            .filter(|name| !taken.contains_key(name) && !prefixes.iter().any(|p| name.starts_with(p)))
+        let left: BTreeSet<String> = self
+            .source
+            .names()
+            .into_iter()
+            .filter(|name| {
+                !taken.contains_key(name) && !prefixes.iter().any(|p| name.starts_with(p))
+            })
             .collect();
         match left.first() {
             None => Ok(()),
-            Some(first) => Err(Error::Model(format!("tensor {first}: not part of this model ({} such tensors)", left.len()))),
+            Some(first) => Err(Error::Model(format!(
+                "tensor {first}: not part of this model ({} such tensors)",
+                left.len()
+            ))),
         }
     }
 
@@ -384,7 +479,10 @@ fn again(taken: &Taken, name: &str, shape: &[usize]) -> Result<Stored> {
         Taken::Plain(stored) => stored.clone(),
     };
     if stored.dims() != shape {
-        return Err(Error::Model(format!("tensor {name}: found shape {:?}, expected {shape:?}", stored.dims())));
+        return Err(Error::Model(format!(
+            "tensor {name}: found shape {:?}, expected {shape:?}",
+            stored.dims()
+        )));
     }
     Ok(stored)
 }
@@ -398,8 +496,14 @@ fn again(taken: &Taken, name: &str, shape: &[usize]) -> Result<Stored> {
 pub fn hf_permute(weight: &Tensor, heads: usize) -> Result<Tensor> {
     let (rows, width) = weight.dims2()?;
     if heads == 0 || !rows.is_multiple_of(2 * heads) {
-        return Err(Error::Model(format!("query or key weight of {rows} rows: expected a multiple of 2 x {heads} heads")));
+        return Err(Error::Model(format!(
+            "query or key weight of {rows} rows: expected a multiple of 2 x {heads} heads"
+        )));
     }
     let half = rows / heads / 2;
-    Ok(weight.reshape((heads, 2, half, width))?.transpose(1, 2)?.contiguous()?.reshape((rows, width))?)
+    Ok(weight
+        .reshape((heads, 2, half, width))?
+        .transpose(1, 2)?
+        .contiguous()?
+        .reshape((rows, width))?)
 }

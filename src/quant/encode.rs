@@ -21,12 +21,16 @@ pub struct Encoded {
 /// A value is not finite, or too large for the type; rows are not whole blocks; this program cannot write the type.
 pub fn encode(name: &str, values: &[f32], shape: &[usize], ty: GgmlType) -> Result<Encoded> {
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Error::Model(format!("tensor `{name}`: weight {at} is {}, expected a finite number", values[at])));
+        return Err(Error::Model(format!(
+            "tensor `{name}`: weight {at} is {}, expected a finite number",
+            values[at]
+        )));
     }
     let encoded = match ty.storage() {
-        Some(Storage::Dense(DType::F32)) => {
-            Encoded { blocks: values.iter().flat_map(|v| v.to_le_bytes()).collect(), values: values.to_vec() }
-        }
+        Some(Storage::Dense(DType::F32)) => Encoded {
+            blocks: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            values: values.to_vec(),
+        },
         Some(Storage::Dense(DType::F16)) => {
             let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
             Encoded {
@@ -42,7 +46,11 @@ pub fn encode(name: &str, values: &[f32], shape: &[usize], ty: GgmlType) -> Resu
             }
         }
         Some(Storage::Quantized(dtype)) => quantized(values, shape, dtype)?,
-        _ => return Err(Error::Invalid(format!("tensor `{name}`: cannot write type {ty}"))),
+        _ => {
+            return Err(Error::Invalid(format!(
+                "tensor `{name}`: cannot write type {ty}"
+            )));
+        }
     };
     if let Some(at) = encoded.values.iter().position(|v| !v.is_finite()) {
         return Err(Error::Model(format!(
@@ -56,5 +64,8 @@ fn quantized(values: &[f32], shape: &[usize], dtype: GgmlDType) -> Result<Encode
     let device = Device::Cpu;
     let blocks = QTensor::quantize(&Tensor::from_slice(values, shape, &device)?, dtype)?;
     let values = blocks.dequantize(&device)?.flatten_all()?.to_vec1()?;
-    Ok(Encoded { blocks: blocks.data()?.into_owned(), values })
+    Ok(Encoded {
+        blocks: blocks.data()?.into_owned(),
+        values,
+    })
 }

@@ -51,7 +51,10 @@ impl Source {
         if path.is_file() {
             let file = GgufFile::open(path)?;
             let llama = MetaValue::String(llama::PLAIN_ARCHITECTURE.into());
-            return match inputs.eye.filter(|_| file.metadata("general.architecture") == Some(&llama)) {
+            return match inputs
+                .eye
+                .filter(|_| file.metadata("general.architecture") == Some(&llama))
+            {
                 Some(eye) => backbone::of_llama(file, eye),
                 None => Self::of_gguf(file),
             };
@@ -67,14 +70,19 @@ impl Source {
         }
         let config_path = path.join("config.json");
         let text = std::fs::read_to_string(&config_path).map_err(Error::io(&config_path))?;
-        let config: Value = serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e.to_string()))?;
+        let config: Value =
+            serde_json::from_str(&text).map_err(|e| Error::format(&config_path, e.to_string()))?;
         let model_type = config["model_type"].as_str().unwrap_or_default();
         match model_type {
             _ if config.get("backbone").is_some() => assistant_checkpoint(path, &text),
             _ if config.get("patch_grids").is_some() => vision_checkpoint(path, &config, None),
-            _ if config["vision"].get("patch_grids").is_some() => vision_checkpoint(path, &config["vision"], config.get("text")),
+            _ if config["vision"].get("patch_grids").is_some() => {
+                vision_checkpoint(path, &config["vision"], config.get("text"))
+            }
             "siglip" | "siglip_vision_model" => hf_vision(path, &config),
-            _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => hf_llama(path, &config, inputs.eye),
+            _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => {
+                hf_llama(path, &config, inputs.eye)
+            }
             _ => Err(Error::format(
                 &config_path,
                 format!(
@@ -96,8 +104,16 @@ fn assistant_checkpoint(path: &Path, config: &str) -> Result<Source> {
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "model");
     metadata.extend(Vocabulary::open(path)?.metadata(config.backbone.vocab_size)?);
-    metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(config.tokens.eot.0)));
-    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+    metadata.push((
+        "tokenizer.ggml.eos_token_id".into(),
+        MetaValue::U32(config.tokens.eot.0),
+    ));
+    Ok(Source {
+        path: path.to_path_buf(),
+        metadata,
+        entries,
+        store: Store::Shards(Box::new(shards)),
+    })
 }
 
 /// The picture tower, and the text tower with its tokenizer where the configuration has one.
@@ -105,7 +121,9 @@ fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Resul
     let of = |e: serde_json::Error| Error::format(path.join("config.json"), e.to_string());
     let config: VisionConfig = serde_json::from_value(config.clone()).map_err(of)?;
     config.validate()?;
-    let text: Option<TextConfig> = text.map(|text| serde_json::from_value(text.clone()).map_err(of)).transpose()?;
+    let text: Option<TextConfig> = text
+        .map(|text| serde_json::from_value(text.clone()).map_err(of))
+        .transpose()?;
     let shards = Shards::open(path, "model")?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
@@ -117,19 +135,33 @@ fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Resul
     }
     let unused = if text.is_some() { &[] } else { TRAINING_ONLY };
     let entries = entries(&shards, slots, |slot| slot.gguf.clone(), false, unused)?;
-    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+    Ok(Source {
+        path: path.to_path_buf(),
+        metadata,
+        entries,
+        store: Store::Shards(Box::new(shards)),
+    })
 }
 
 fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
     let config = siglip::config(path, config)?;
     let shards = Shards::open(path, "model")?;
     // transformers 5 writes a vision model alone without the name of the part.
-    let part = if shards.names().any(|name| name.starts_with(VISION_PART)) { VISION_PART } else { "" };
+    let part = if shards.names().any(|name| name.starts_with(VISION_PART)) {
+        VISION_PART
+    } else {
+        ""
+    };
     let hf = |slot: &Slot| format!("{part}{}", slot.hf);
     let entries = entries(&shards, names::vision(&config), hf, true, NOT_NEEDED)?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
-    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+    Ok(Source {
+        path: path.to_path_buf(),
+        metadata,
+        entries,
+        store: Store::Shards(Box::new(shards)),
+    })
 }
 
 fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
@@ -142,12 +174,28 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
     if shards.same(names::UPDATE_OUTPUT, if tied { EMBEDDING } else { OUTPUT })? {
         unused.push(names::UPDATE_OUTPUT);
     }
-    let shape = |name: &str| shards.info(name).filter(|_| !unused.contains(&name)).map(|(shape, _)| shape.to_vec());
+    let shape = |name: &str| {
+        shards
+            .info(name)
+            .filter(|_| !unused.contains(&name))
+            .map(|(shape, _)| shape.to_vec())
+    };
     let model = llama::read(path, config, &shape, &vocabulary)?;
-    let mut entries = entries(&shards, model.slots(), |slot| slot.hf.clone(), true, &unused)?;
+    let mut entries = entries(
+        &shards,
+        model.slots(),
+        |slot| slot.hf.clone(),
+        true,
+        &unused,
+    )?;
     entries.extend(model.rope_entry());
     let (mut metadata, rows) = match (&model, eye) {
-        (Model::Plain { backbone, bos, eos, .. }, Some(eye)) => {
+        (
+            Model::Plain {
+                backbone, bos, eos, ..
+            },
+            Some(eye),
+        ) => {
             let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
             let bos = bos.filter(|&id| vocabulary.begins_with(id));
             // A Llama 3's text ends with another token than a turn of its chat, and its config.json lists both.
@@ -162,7 +210,12 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
     };
     name_it(&mut metadata, path, "model");
     metadata.extend(vocabulary.metadata(rows)?);
-    Ok(Source { path: path.to_path_buf(), metadata, entries, store: Store::Shards(Box::new(shards)) })
+    Ok(Source {
+        path: path.to_path_buf(),
+        metadata,
+        entries,
+        store: Store::Shards(Box::new(shards)),
+    })
 }
 
 /// PEFT saves what it trained; everything else is the base model's.
@@ -171,17 +224,33 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
     let shards = Shards::open(base, "model")?;
     // The adapter's own configuration and tokenizer go before the base model's.
     let mut config = read_json(&base.join("config.json"))?;
-    if let (Value::Object(config), Value::Object(own)) = (&mut config, read_json(&path.join("config.json"))?) {
+    if let (Value::Object(config), Value::Object(own)) =
+        (&mut config, read_json(&path.join("config.json"))?)
+    {
         config.extend(own);
     }
-    let vocabulary = Vocabulary::open(if path.join("tokenizer.json").exists() { path } else { base })?;
+    let vocabulary = Vocabulary::open(if path.join("tokenizer.json").exists() {
+        path
+    } else {
+        base
+    })?;
     // An output that was trained apart from the token table is no longer tied to it, and began as the table.
     let untied = config["tie_word_embeddings"].as_bool() == Some(true) && adapter.changes(OUTPUT);
     if untied {
         config["tie_word_embeddings"] = false.into();
     }
-    let stored = |name: &str| if untied && name == OUTPUT { EMBEDDING.to_owned() } else { name.to_owned() };
-    let shape = |name: &str| adapter.whole_shape(name).or_else(|| shards.info(&stored(name)).map(|(shape, _)| shape.to_vec()));
+    let stored = |name: &str| {
+        if untied && name == OUTPUT {
+            EMBEDDING.to_owned()
+        } else {
+            name.to_owned()
+        }
+    };
+    let shape = |name: &str| {
+        adapter
+            .whole_shape(name)
+            .or_else(|| shards.info(&stored(name)).map(|(shape, _)| shape.to_vec()))
+    };
     let model = llama::read(path, &config, &shape, &vocabulary)?;
     let mut entries = Vec::new();
     let mut used = Vec::new();
@@ -190,21 +259,39 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
         let found = shape(&slot.hf);
         let found = found.ok_or_else(|| missing(base, &slot.hf))?;
         check_shape(path, &slot.hf, &found, &slot)?;
-        let stored_as = shards.info(&stored(&slot.hf)).map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
-        entries.push(Entry { name: slot.gguf, shape: slot.shape, stored_as, origin });
+        let stored_as = shards
+            .info(&stored(&slot.hf))
+            .map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
+        entries.push(Entry {
+            name: slot.gguf,
+            shape: slot.shape,
+            stored_as,
+            origin,
+        });
     }
     adapter.refuse_unused(&used)?;
     entries.extend(model.rope_entry());
     let mut metadata = model.metadata()?;
     name_it(&mut metadata, path, "model");
     metadata.extend(vocabulary.metadata(model.backbone().vocab_size)?);
-    let store = Store::Adapted { base: Box::new(shards), adapter: Box::new(adapter.into_shards()) };
-    Ok(Source { path: path.to_path_buf(), metadata, entries, store })
+    let store = Store::Adapted {
+        base: Box::new(shards),
+        adapter: Box::new(adapter.into_shards()),
+    };
+    Ok(Source {
+        path: path.to_path_buf(),
+        metadata,
+        entries,
+        store,
+    })
 }
 
 /// `general.type` and `general.name` behind `general.architecture`.
 fn name_it(metadata: &mut Pairs, path: &Path, kind: &str) {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     metadata.insert(1, ("general.type".into(), MetaValue::String(kind.into())));
     metadata.insert(2, ("general.name".into(), MetaValue::String(name)));
 }
@@ -228,11 +315,21 @@ fn entries(
         if !changed {
             slot.change = Change::Keep;
         }
-        let (found, dtype) = shards.info(&name).ok_or_else(|| missing(shards.path(), &name))?;
+        let (found, dtype) = shards
+            .info(&name)
+            .ok_or_else(|| missing(shards.path(), &name))?;
         check_shape(shards.path(), &name, found, &slot)?;
         taken.insert(name.clone());
-        let origin = Origin::Read { name, change: slot.change };
-        entries.push(Entry { name: slot.gguf, shape: slot.shape, stored_as: format!("{dtype:?}"), origin });
+        let origin = Origin::Read {
+            name,
+            change: slot.change,
+        };
+        entries.push(Entry {
+            name: slot.gguf,
+            shape: slot.shape,
+            stored_as: format!("{dtype:?}"),
+            origin,
+        });
     }
     let known = |name: &str| {
         taken.contains(name)
@@ -250,10 +347,21 @@ pub(super) fn refuse_left(path: &Path, left: &[&str], of: &str) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    let listed: Vec<String> = left.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
-    let more = if left.len() > LISTED { format!(" and {} more", left.len() - LISTED) } else { String::new() };
+    let listed: Vec<String> = left
+        .iter()
+        .take(LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = if left.len() > LISTED {
+        format!(" and {} more", left.len() - LISTED)
+    } else {
+        String::new()
+    };
     let noun = if left.len() == 1 { "tensor" } else { "tensors" };
-    Err(Error::format(path, format!("{noun} {}{more}: not part of {of}", listed.join(", "))))
+    Err(Error::format(
+        path,
+        format!("{noun} {}{more}: not part of {of}", listed.join(", ")),
+    ))
 }
 
 /// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe is `[1, 1, Dv]`).
@@ -262,9 +370,18 @@ fn check_shape(path: &Path, name: &str, found: &[usize], slot: &Slot) -> Result<
     if let (Change::Part { parts, .. }, Some(first)) = (slot.change, expected.first_mut()) {
         *first *= parts;
     }
-    let bare = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+    let bare = |shape: &[usize]| {
+        shape
+            .iter()
+            .copied()
+            .filter(|&d| d != 1)
+            .collect::<Vec<_>>()
+    };
     if bare(found) != bare(&expected) {
-        return Err(Error::format(path, format!("tensor `{name}`: found shape {found:?}, expected {expected:?}")));
+        return Err(Error::format(
+            path,
+            format!("tensor `{name}`: found shape {found:?}, expected {expected:?}"),
+        ));
     }
     Ok(())
 }

@@ -9,7 +9,9 @@ use super::names::{self, ROPE_FREQS, Slot};
 use super::source::{Entry, Origin};
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
-use crate::model::config::{AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds};
+use crate::model::config::{
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds,
+};
 use crate::model::gguf::MetaValue;
 use crate::model::nn::Llama3Scaling;
 use crate::units::{Threshold, TokenId};
@@ -68,9 +70,17 @@ struct RopeJson {
 /// What a Llama's folder holds.
 pub(super) enum Model {
     /// A Llama and nothing else.
-    Plain { backbone: BackboneConfig, bos: Option<u32>, eos: u32, factors: Option<Vec<f32>> },
+    Plain {
+        backbone: BackboneConfig,
+        bos: Option<u32>,
+        eos: u32,
+        factors: Option<Vec<f32>>,
+    },
     /// With projector and, maybe, heads.
-    Assistant { config: Box<AssistantConfig>, factors: Option<Vec<f32>> },
+    Assistant {
+        config: Box<AssistantConfig>,
+        factors: Option<Vec<f32>>,
+    },
 }
 
 /// Reads the configuration; `shape` tells which tensors there are.
@@ -91,9 +101,19 @@ pub(super) fn read(
     }
     backbone.validate()?;
     let eos = vocabulary.eos().or_else(|| eos_of(json));
-    let eos = eos.ok_or_else(|| Error::format(&path, "eos_token_id: found none, here or in tokenizer_config.json"))?;
+    let eos = eos.ok_or_else(|| {
+        Error::format(
+            &path,
+            "eos_token_id: found none, here or in tokenizer_config.json",
+        )
+    })?;
     let Some(projector) = shape("mm_projector.0.weight") else {
-        return Ok(Model::Plain { backbone, bos: hf.bos_token_id, eos, factors });
+        return Ok(Model::Plain {
+            backbone,
+            bos: hf.bos_token_id,
+            eos,
+            factors,
+        });
     };
     let &[projector_length, vision_length] = projector.as_slice() else {
         return Err(Error::format(
@@ -110,8 +130,19 @@ pub(super) fn read(
     let own = vocabulary.id("[DST]").is_some() || hf.dst_gen_token_id.is_some();
     // ProAssist's own models have neither heads nor tokens of the extension.
     let proassist = heads == HeadKind::None && !own;
-    let gates = hf.gates(heads, if proassist { PROASSIST_THRESHOLD } else { THRESHOLD_DEFAULT });
-    let tokens = if proassist { hf.reserved(&path, vocabulary, eos)? } else { hf.tokens(&path, vocabulary, eos)? };
+    let gates = hf.gates(
+        heads,
+        if proassist {
+            PROASSIST_THRESHOLD
+        } else {
+            THRESHOLD_DEFAULT
+        },
+    );
+    let tokens = if proassist {
+        hf.reserved(&path, vocabulary, eos)?
+    } else {
+        hf.tokens(&path, vocabulary, eos)?
+    };
     let config = AssistantConfig {
         tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 }, // DSTProAct always has one
         projector_length,
@@ -121,13 +152,19 @@ pub(super) fn read(
         ..AssistantConfig::plain(backbone, vision_length, gates, tokens)
     };
     config.validate()?;
-    Ok(Model::Assistant { config: Box::new(config), factors })
+    Ok(Model::Assistant {
+        config: Box::new(config),
+        factors,
+    })
 }
 
 /// A number, or the first of a list.
 fn eos_of(json: &Value) -> Option<u32> {
     let eos = &json["eos_token_id"];
-    eos.as_u64().or_else(|| eos.get(0)?.as_u64())?.try_into().ok()
+    eos.as_u64()
+        .or_else(|| eos.get(0)?.as_u64())?
+        .try_into()
+        .ok()
 }
 
 impl LlamaJson {
@@ -136,14 +173,21 @@ impl LlamaJson {
             Error::format(path, format!("{key}: found {found:?}, expected {expected}"))
         };
         if self.attention_bias || self.mlp_bias {
-            return Err(wrong("attention_bias, mlp_bias", &true, "false: a Llama has no biases"));
+            return Err(wrong(
+                "attention_bias, mlp_bias",
+                &true,
+                "false: a Llama has no biases",
+            ));
         }
         if let Some(act) = self.hidden_act.as_deref().filter(|&act| act != "silu") {
             return Err(wrong("hidden_act", &act, "silu"));
         }
         let key_length = match self.head_dim {
             Some(length) => length,
-            None => self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0),
+            None => self
+                .hidden_size
+                .checked_div(self.num_attention_heads)
+                .unwrap_or(0),
         };
         let rope = self.rope_parameters.as_ref();
         let base = self.rope_theta.or(rope.and_then(|rope| rope.rope_theta));
@@ -173,35 +217,57 @@ impl LlamaJson {
     /// ProAssist's I: 1, 5 or 10.
     fn tokens_per_frame(&self) -> usize {
         let side = self.img_patch_token_size.unwrap_or(0);
-        usize::from(self.use_img_cls_token.unwrap_or(true)).saturating_add(side.saturating_mul(side))
+        usize::from(self.use_img_cls_token.unwrap_or(true))
+            .saturating_add(side.saturating_mul(side))
     }
 
     /// ProAssist adds `<image>` behind the table's last row and never looks it up, and knows no `[DST]` and `[ASST]`. Their
     /// places are taken by tokens that Llama-3 keeps in reserve, so that the scores stay exactly those of the model.
     fn reserved(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
-        let mut spare = (0..).map_while(|n| vocabulary.id(&format!("<|reserved_special_token_{n}|>"))).map(TokenId);
-        let (Some(image), Some(dst), Some(asst)) = (spare.next(), spare.next(), spare.next()) else {
+        let mut spare = (0..)
+            .map_while(|n| vocabulary.id(&format!("<|reserved_special_token_{n}|>")))
+            .map(TokenId);
+        let (Some(image), Some(dst), Some(asst)) = (spare.next(), spare.next(), spare.next())
+        else {
             let why = "tokens `<|reserved_special_token_0|>` to `_2|>`: found none, expected Llama-3's tokenizer.json, as ProAssist's models have it";
             return Err(Error::format(path, why));
         };
-        Ok(TokenIds { bos: self.bos_token_id.map(TokenId), eot: TokenId(eos), image, dst, asst })
+        Ok(TokenIds {
+            bos: self.bos_token_id.map(TokenId),
+            eot: TokenId(eos),
+            image,
+            dst,
+            asst,
+        })
     }
 
     fn gates(&self, heads: HeadKind, default: f32) -> Gates {
-        let kind = if heads == HeadKind::None { GateKind::Token } else { GateKind::Head };
+        let kind = if heads == HeadKind::None {
+            GateKind::Token
+        } else {
+            GateKind::Head
+        };
         let threshold = Threshold(self.binary_threshold.unwrap_or(default));
-        let gate = GateConfig { kind, threshold, hysteresis: 0.0, refractory_s: 0.0 };
-        Gates { speak: gate, dst_update: gate }
+        let gate = GateConfig {
+            kind,
+            threshold,
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
+        Gates {
+            speak: gate,
+            dst_update: gate,
+        }
     }
 
     fn tokens(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
         let token = |id: Option<u32>, text: &str| {
-            id.or_else(|| vocabulary.id(text)).map(TokenId).ok_or_else(|| {
-                let why = format!(
-                    "token `{text}`: found none, expected one in tokenizer.json"
-                );
-                Error::format(path, why)
-            })
+            id.or_else(|| vocabulary.id(text))
+                .map(TokenId)
+                .ok_or_else(|| {
+                    let why = format!("token `{text}`: found none, expected one in tokenizer.json");
+                    Error::format(path, why)
+                })
         };
         Ok(TokenIds {
             bos: self.bos_token_id.map(TokenId),
@@ -220,7 +286,12 @@ impl RopeJson {
             Some("llama3") => {
                 let need = |key: &str, value: Option<f64>| {
                     let value = value.filter(|v| v.is_finite() && *v > 0.0);
-                    value.ok_or_else(|| Error::format(path, format!("rope_scaling.{key}: expected a number above 0")))
+                    value.ok_or_else(|| {
+                        Error::format(
+                            path,
+                            format!("rope_scaling.{key}: expected a number above 0"),
+                        )
+                    })
                 };
                 let original = self.original_max_position_embeddings.map(|v| v as f64);
                 let scaling = Llama3Scaling {
@@ -237,9 +308,10 @@ impl RopeJson {
                 }
                 Ok(Some(scaling))
             }
-            Some(other) => {
-                Err(Error::format(path, format!("rope_scaling.rope_type: found {other:?}, expected llama3 or default")))
-            }
+            Some(other) => Err(Error::format(
+                path,
+                format!("rope_scaling.rope_type: found {other:?}, expected llama3 or default"),
+            )),
         }
     }
 }
@@ -278,14 +350,21 @@ impl Model {
         match self {
             Self::Assistant { config, .. } => {
                 let mut pairs = config.to_metadata()?;
-                pairs.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(config.tokens.eot.0)));
+                pairs.push((
+                    "tokenizer.ggml.eos_token_id".into(),
+                    MetaValue::U32(config.tokens.eot.0),
+                ));
                 Ok(pairs)
             }
-            Self::Plain { backbone, bos, eos, .. } => {
+            Self::Plain {
+                backbone, bos, eos, ..
+            } => {
                 let architecture = MetaValue::String(PLAIN_ARCHITECTURE.into());
                 let mut pairs = vec![("general.architecture".to_owned(), architecture)];
                 backbone.write(&mut pairs, PLAIN_ARCHITECTURE)?;
-                pairs.extend(bos.map(|id| ("tokenizer.ggml.bos_token_id".to_owned(), MetaValue::U32(id))));
+                pairs.extend(
+                    bos.map(|id| ("tokenizer.ggml.bos_token_id".to_owned(), MetaValue::U32(id))),
+                );
                 pairs.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(*eos)));
                 Ok(pairs)
             }

@@ -55,13 +55,22 @@ pub struct Options<'a> {
 ///
 /// # Errors
 /// A weight is not finite or does not fit its format; the recipe has no pattern for a tensor; reading or writing fails.
-pub fn quantize(source: &Source, recipe: &Recipe, out: &Path, options: &Options<'_>) -> Result<Report> {
+pub fn quantize(
+    source: &Source,
+    recipe: &Recipe,
+    out: &Path,
+    options: &Options<'_>,
+) -> Result<Report> {
     let mut planned = Vec::with_capacity(source.entries.len());
     let mut wanted = Vec::with_capacity(source.entries.len());
     for entry in &source.entries {
         let choice = recipe.choose(&entry.name, &entry.shape, source.has_type(entry))?;
         wanted.push(choice.wanted);
-        planned.push(write::Planned { name: entry.name.clone(), shape: entry.shape.clone(), ty: choice.ty });
+        planned.push(write::Planned {
+            name: entry.name.clone(),
+            shape: entry.shape.clone(),
+            ty: choice.ty,
+        });
     }
     let metadata = final_metadata(source, &planned, options)?;
     let types: Vec<GgmlType> = planned.iter().map(|p| p.ty).collect();
@@ -85,7 +94,11 @@ pub fn quantize(source: &Source, recipe: &Recipe, out: &Path, options: &Options<
 pub fn plan(source: &Source, recipe: &Recipe) -> Result<Report> {
     let tensor = |entry: &Entry| {
         let choice = recipe.choose(&entry.name, &entry.shape, source.has_type(entry))?;
-        let planned = write::Planned { name: entry.name.clone(), shape: entry.shape.clone(), ty: choice.ty };
+        let planned = write::Planned {
+            name: entry.name.clone(),
+            shape: entry.shape.clone(),
+            ty: choice.ty,
+        };
         Ok(TensorReport {
             bytes: planned.byte_len()?,
             from: entry.stored_as.clone(),
@@ -97,18 +110,36 @@ pub fn plan(source: &Source, recipe: &Recipe) -> Result<Report> {
             max_abs: 0.0,
         })
     };
-    Ok(Report { tensors: source.entries.iter().map(tensor).collect::<Result<_>>()?, sha256: String::new() })
+    Ok(Report {
+        tensors: source.entries.iter().map(tensor).collect::<Result<_>>()?,
+        sha256: String::new(),
+    })
 }
 
 /// Packs a tensor piece by piece, a handful of pieces at a time in parallel, and writes them in order.
-fn stream(source: &Source, entry: &Entry, wanted: GgmlType, ty: GgmlType, writer: &mut write::Writer) -> Result<TensorReport> {
+fn stream(
+    source: &Source,
+    entry: &Entry,
+    wanted: GgmlType,
+    ty: GgmlType,
+    writer: &mut write::Writer,
+) -> Result<TensorReport> {
     let rows = (PIECE_VALUES / entry.row_width().max(1)).max(1);
-    let cut = |part: Range<usize>| part.clone().step_by(rows).map(move |start| start..part.end.min(start + rows));
-    let pieces: Vec<_> = cut(0..entry.boundary()).chain(cut(entry.boundary()..entry.row_count())).collect();
+    let cut = |part: Range<usize>| {
+        part.clone()
+            .step_by(rows)
+            .map(move |start| start..part.end.min(start + rows))
+    };
+    let pieces: Vec<_> = cut(0..entry.boundary())
+        .chain(cut(entry.boundary()..entry.row_count()))
+        .collect();
     let (mut sums, mut bytes) = (report::Sums::default(), 0);
     writer.begin(&entry.name)?;
     for batch in pieces.chunks(rayon::current_num_threads().max(1)) {
-        let packed: Result<Vec<_>> = batch.par_iter().map(|rows| pack(source, entry, rows, ty)).collect();
+        let packed: Result<Vec<_>> = batch
+            .par_iter()
+            .map(|rows| pack(source, entry, rows, ty))
+            .collect();
         for (blocks, piece) in packed? {
             writer.piece(&blocks)?;
             bytes += blocks.len() as u64;
@@ -130,14 +161,25 @@ fn stream(source: &Source, entry: &Entry, wanted: GgmlType, ty: GgmlType, writer
 }
 
 /// Blocks of some rows, and what packing them lost.
-fn pack(source: &Source, entry: &Entry, rows: &Range<usize>, ty: GgmlType) -> Result<(Vec<u8>, report::Sums)> {
+fn pack(
+    source: &Source,
+    entry: &Entry,
+    rows: &Range<usize>,
+    ty: GgmlType,
+) -> Result<(Vec<u8>, report::Sums)> {
     if source.has_type(entry) == Some(ty)
         && let Some(blocks) = source.blocks(entry, rows)?
     {
         return Ok((blocks, report::Sums::default()));
     }
     let values = source.rows(entry, rows.clone())?;
-    let last = entry.shape.last().copied().filter(|_| entry.shape.len() > 1).unwrap_or(values.len()).max(1);
+    let last = entry
+        .shape
+        .last()
+        .copied()
+        .filter(|_| entry.shape.len() > 1)
+        .unwrap_or(values.len())
+        .max(1);
     let encoded = encode::encode(&entry.name, &values, &[values.len() / last, last], ty)?;
     let sums = report::Sums::of(&values, &encoded.values);
     Ok((encoded.blocks, sums))
@@ -155,13 +197,26 @@ fn final_metadata(
     let mut changes = options.metadata.clone();
     if let Some(path) = options.vision {
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| Error::format(path, "the name of a vision file must be UTF-8"))?;
-        changes.push(("dstproact.vision.file".into(), MetaValue::String(name.into())));
-        changes.push(("dstproact.vision.sha256".into(), MetaValue::String(GgufFile::open(path)?.sha256())));
+        let name =
+            name.ok_or_else(|| Error::format(path, "the name of a vision file must be UTF-8"))?;
+        changes.push((
+            "dstproact.vision.file".into(),
+            MetaValue::String(name.into()),
+        ));
+        changes.push((
+            "dstproact.vision.sha256".into(),
+            MetaValue::String(GgufFile::open(path)?.sha256()),
+        ));
     }
-    changes.push(("general.file_type".into(), MetaValue::U32(file_type(planned))));
+    changes.push((
+        "general.file_type".into(),
+        MetaValue::U32(file_type(planned)),
+    ));
     if planned.iter().any(|p| p.ty.block_values() > 1) {
-        changes.push(("general.quantization_version".into(), MetaValue::U32(QUANTIZATION_VERSION)));
+        changes.push((
+            "general.quantization_version".into(),
+            MetaValue::U32(QUANTIZATION_VERSION),
+        ));
     } else {
         metadata.retain(|(key, _)| key != "general.quantization_version");
     }
@@ -194,7 +249,12 @@ fn file_type(planned: &[write::Planned]) -> u32 {
     ];
     let weights = |ty: GgmlType| -> u64 {
         let of_type = planned.iter().filter(|p| p.ty == ty);
-        of_type.map(|p| p.shape.iter().map(|&d| d as u64).product::<u64>()).sum()
+        of_type
+            .map(|p| p.shape.iter().map(|&d| d as u64).product::<u64>())
+            .sum()
     };
-    FILE_TYPES.iter().max_by_key(|(ty, _)| weights(*ty)).map_or(0, |&(_, id)| id)
+    FILE_TYPES
+        .iter()
+        .max_by_key(|(ty, _)| weights(*ty))
+        .map_or(0, |&(_, id)| id)
 }

@@ -28,7 +28,12 @@ pub(super) struct Slot {
 }
 
 fn slot(gguf: impl Into<String>, hf: impl Into<String>, shape: &[usize]) -> Slot {
-    Slot { gguf: gguf.into(), hf: hf.into(), shape: shape.to_vec(), change: Change::Keep }
+    Slot {
+        gguf: gguf.into(),
+        hf: hf.into(),
+        shape: shape.to_vec(),
+        change: Change::Keep,
+    }
 }
 
 /// `{name}.weight` and `{name}.bias` of a linear layer or, without `inputs`, of a norm.
@@ -43,17 +48,37 @@ fn with_bias(gguf: &str, hf: &str, outputs: usize, inputs: Option<usize>) -> [Sl
 /// The Llama, without `rope_freqs.weight`, which Hugging Face computes.
 pub(super) fn backbone(config: &BackboneConfig) -> Vec<Slot> {
     let (d, ff) = (config.embedding_length, config.feed_forward_length);
-    let (q, kv) = (config.head_count * config.key_length, config.head_count_kv * config.key_length);
-    let mut slots = vec![slot("token_embd.weight", "model.embed_tokens.weight", &[config.vocab_size, d])];
+    let (q, kv) = (
+        config.head_count * config.key_length,
+        config.head_count_kv * config.key_length,
+    );
+    let mut slots = vec![slot(
+        "token_embd.weight",
+        "model.embed_tokens.weight",
+        &[config.vocab_size, d],
+    )];
     for n in 0..config.block_count {
         let one = |gguf: &str, hf: &str, shape: &[usize]| {
-            slot(format!("blk.{n}.{gguf}.weight"), format!("model.layers.{n}.{hf}.weight"), shape)
+            slot(
+                format!("blk.{n}.{gguf}.weight"),
+                format!("model.layers.{n}.{hf}.weight"),
+                shape,
+            )
         };
-        let permuted = |heads: usize, slot: Slot| Slot { change: Change::Permute { heads }, ..slot };
+        let permuted = |heads: usize, slot: Slot| Slot {
+            change: Change::Permute { heads },
+            ..slot
+        };
         slots.extend([
             one("attn_norm", "input_layernorm", &[d]),
-            permuted(config.head_count, one("attn_q", "self_attn.q_proj", &[q, d])),
-            permuted(config.head_count_kv, one("attn_k", "self_attn.k_proj", &[kv, d])),
+            permuted(
+                config.head_count,
+                one("attn_q", "self_attn.q_proj", &[q, d]),
+            ),
+            permuted(
+                config.head_count_kv,
+                one("attn_k", "self_attn.k_proj", &[kv, d]),
+            ),
             one("attn_v", "self_attn.v_proj", &[kv, d]),
             one("attn_output", "self_attn.o_proj", &[d, q]),
             one("ffn_norm", "post_attention_layernorm", &[d]),
@@ -64,7 +89,11 @@ pub(super) fn backbone(config: &BackboneConfig) -> Vec<Slot> {
     }
     slots.push(slot("output_norm.weight", "model.norm.weight", &[d]));
     if !config.tied_output {
-        slots.push(slot("output.weight", "lm_head.weight", &[config.vocab_size, d]));
+        slots.push(slot(
+            "output.weight",
+            "lm_head.weight",
+            &[config.vocab_size, d],
+        ));
     }
     slots
 }
@@ -78,14 +107,26 @@ pub(super) fn rope_freqs(config: &BackboneConfig) -> Slot {
 pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
     let (d, hidden) = (config.backbone.embedding_length, config.projector_length);
     let mut slots = Vec::new();
-    slots.extend(with_bias("mm.0", "mm_projector.0", hidden, Some(config.vision_length)));
+    slots.extend(with_bias(
+        "mm.0",
+        "mm_projector.0",
+        hidden,
+        Some(config.vision_length),
+    ));
     slots.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
     if config.step_evidence {
         for name in ["mm.step.scale", "mm.step.strict"] {
             slots.push(slot(name, name, &[1]));
         }
         slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
-        for (name, inputs) in [("seen", d), ("open", d), ("next", d), ("first", d), ("ready", d), ("states", SHARES)] {
+        for (name, inputs) in [
+            ("seen", d),
+            ("open", d),
+            ("next", d),
+            ("first", d),
+            ("ready", d),
+            ("states", SHARES),
+        ] {
             let name = format!("mm.step.{name}.weight");
             slots.push(slot(name.clone(), name, &[d, inputs]));
         }
@@ -102,7 +143,11 @@ pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
         }
     }
     if config.update_output {
-        slots.push(slot(UPDATE_OUTPUT, UPDATE_OUTPUT, &[config.backbone.vocab_size, d]));
+        slots.push(slot(
+            UPDATE_OUTPUT,
+            UPDATE_OUTPUT,
+            &[config.backbone.vocab_size, d],
+        ));
     }
     slots
 }
@@ -119,7 +164,12 @@ fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<Slot> {
     let mut slots = Vec::new();
     for n in 0..count {
         let mut both = |gguf: &str, hf: &str, outputs, inputs| {
-            slots.extend(with_bias(&format!("{tower}.blk.{n}.{gguf}"), &format!("encoder.layers.{n}.{hf}"), outputs, inputs));
+            slots.extend(with_bias(
+                &format!("{tower}.blk.{n}.{gguf}"),
+                &format!("encoder.layers.{n}.{hf}"),
+                outputs,
+                inputs,
+            ));
         };
         both("ln1", "layer_norm1", d, None);
         both("attn_q", "self_attn.q_proj", d, Some(d));
@@ -137,12 +187,25 @@ fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<Slot> {
 pub(super) fn text(config: &TextConfig) -> Vec<Slot> {
     let (d, ff) = (config.embedding_length, config.feed_forward_length);
     let mut slots = vec![
-        slot("t.token_embd.weight", "embeddings.token_embedding.weight", &[config.vocab_size, d]),
-        slot("t.position_embd.weight", "embeddings.position_embedding.weight", &[config.context_length, d]),
+        slot(
+            "t.token_embd.weight",
+            "embeddings.token_embedding.weight",
+            &[config.vocab_size, d],
+        ),
+        slot(
+            "t.position_embd.weight",
+            "embeddings.position_embedding.weight",
+            &[config.context_length, d],
+        ),
     ];
     slots.extend(blocks("t", config.block_count, d, ff));
     slots.extend(with_bias("t.post_ln", "final_layer_norm", d, None));
-    slots.extend(with_bias("t.head", "head", config.projection_length, Some(d)));
+    slots.extend(with_bias(
+        "t.head",
+        "head",
+        config.projection_length,
+        Some(d),
+    ));
     slots.push(slot("logit_scale", "logit_scale", &[1]));
     slots.push(slot("logit_bias", "logit_bias", &[1]));
     slots
@@ -150,22 +213,50 @@ pub(super) fn text(config: &TextConfig) -> Vec<Slot> {
 
 /// SigLIP's picture tower.
 pub(super) fn vision(config: &VisionConfig) -> Vec<Slot> {
-    let (d, ff, p) = (config.embedding_length, config.feed_forward_length, config.patch_size);
+    let (d, ff, p) = (
+        config.embedding_length,
+        config.feed_forward_length,
+        config.patch_size,
+    );
     let mut slots = vec![
-        slot("v.patch_embd.weight", "embeddings.patch_embedding.weight", &[d, CHANNELS, p, p]),
+        slot(
+            "v.patch_embd.weight",
+            "embeddings.patch_embedding.weight",
+            &[d, CHANNELS, p, p],
+        ),
         slot("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
-        slot("v.position_embd.weight", "embeddings.position_embedding.weight", &[config.patches(), d]),
+        slot(
+            "v.position_embd.weight",
+            "embeddings.position_embedding.weight",
+            &[config.patches(), d],
+        ),
     ];
     slots.extend(blocks("v", config.block_count, d, ff));
     slots.extend(with_bias("v.post_ln", "post_layernorm", d, None));
     if config.pool_head {
         slots.push(slot("v.head.probe.weight", "head.probe", &[d]));
         for (index, name) in ["attn_q", "attn_k", "attn_v"].into_iter().enumerate() {
-            let part = |slot| Slot { change: Change::Part { index, parts: 3 }, ..slot };
-            slots.push(part(slot(format!("v.head.{name}.weight"), "head.attention.in_proj_weight", &[d, d])));
-            slots.push(part(slot(format!("v.head.{name}.bias"), "head.attention.in_proj_bias", &[d])));
+            let part = |slot| Slot {
+                change: Change::Part { index, parts: 3 },
+                ..slot
+            };
+            slots.push(part(slot(
+                format!("v.head.{name}.weight"),
+                "head.attention.in_proj_weight",
+                &[d, d],
+            )));
+            slots.push(part(slot(
+                format!("v.head.{name}.bias"),
+                "head.attention.in_proj_bias",
+                &[d],
+            )));
         }
-        slots.extend(with_bias("v.head.attn_out", "head.attention.out_proj", d, Some(d)));
+        slots.extend(with_bias(
+            "v.head.attn_out",
+            "head.attention.out_proj",
+            d,
+            Some(d),
+        ));
         slots.extend(with_bias("v.head.ln", "head.layernorm", d, None));
         slots.extend(with_bias("v.head.ffn_up", "head.mlp.fc1", ff, Some(d)));
         slots.extend(with_bias("v.head.ffn_down", "head.mlp.fc2", d, Some(ff)));

@@ -45,8 +45,15 @@ const KEEP: &[&str] = &[
 ];
 
 /// What the types of a recipe may be.
-const TYPES: &[GgmlType] =
-    &[GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q6_K, GgmlType::Q5_K, GgmlType::Q4_K, GgmlType::Q4_0];
+const TYPES: &[GgmlType] = &[
+    GgmlType::F32,
+    GgmlType::F16,
+    GgmlType::Q8_0,
+    GgmlType::Q6_K,
+    GgmlType::Q5_K,
+    GgmlType::Q4_K,
+    GgmlType::Q4_0,
+];
 
 /// The recipes that come with the program.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -116,7 +123,8 @@ impl Recipe {
     /// Neither exists; the file is no recipe.
     pub fn open(name_or_path: &str) -> Result<Self> {
         if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(name, text).map_err(|why| Error::format(format!("quantize/{name}.toml"), why));
+            return Self::parse(name, text)
+                .map_err(|why| Error::format(format!("quantize/{name}.toml"), why));
         }
         let path = Path::new(name_or_path);
         if path.extension().is_none() && !path.exists() {
@@ -127,20 +135,40 @@ impl Recipe {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         Self::parse(&name, &text).map_err(|why| Error::format(path, why))
     }
 
     fn parse(name: &str, text: &str) -> Result<Self, String> {
         let file: RecipeFile = toml::from_str(text).map_err(|e| e.to_string())?;
-        let rules = file.tensor.into_iter().map(|rule| Ok((rule.pattern, parse_type(&rule.ty)?)));
+        let rules = file
+            .tensor
+            .into_iter()
+            .map(|rule| Ok((rule.pattern, parse_type(&rule.ty)?)));
         let rules = rules.collect::<Result<Vec<_>, String>>()?;
         let fallback = match file.fallback {
-            Some(names) => Some(names.iter().map(|name| parse_type(name)).collect::<Result<_, _>>()?),
+            Some(names) => Some(
+                names
+                    .iter()
+                    .map(|name| parse_type(name))
+                    .collect::<Result<_, _>>()?,
+            ),
             None => None,
         };
-        let keep = file.keep.unwrap_or_else(|| KEEP.iter().map(|&p| p.to_owned()).collect());
-        Ok(Self { name: name.to_owned(), description: file.description, rules, keep, fallback, same: file.same })
+        let keep = file
+            .keep
+            .unwrap_or_else(|| KEEP.iter().map(|&p| p.to_owned()).collect());
+        Ok(Self {
+            name: name.to_owned(),
+            description: file.description,
+            rules,
+            keep,
+            fallback,
+            same: file.same,
+        })
     }
 
     /// The block format for a tensor of this name and row-major shape, whose source stores it as `has`.
@@ -152,11 +180,17 @@ impl Recipe {
             return Ok(Choice { wanted: ty, ty });
         }
         if shape.len() < 2 || self.keep.iter().any(|pattern| glob(pattern, name)) {
-            return Ok(Choice { wanted: GgmlType::F32, ty: GgmlType::F32 });
+            return Ok(Choice {
+                wanted: GgmlType::F32,
+                ty: GgmlType::F32,
+            });
         }
         let rule = self.rules.iter().find(|(pattern, _)| glob(pattern, name));
         let Some(&(_, wanted)) = rule else {
-            let why = format!("recipe `{}`: no pattern fits tensor `{name}`; end it with `match = \"*\"`", self.name);
+            let why = format!(
+                "recipe `{}`: no pattern fits tensor `{name}`; end it with `match = \"*\"`",
+                self.name
+            );
             return Err(Error::Invalid(why));
         };
         let row = shape.last().copied().unwrap_or(0) as u64;
@@ -182,10 +216,14 @@ fn fallback_of(wanted: GgmlType) -> &'static [GgmlType] {
 }
 
 fn parse_type(name: &str) -> Result<GgmlType, String> {
-    TYPES.iter().copied().find(|ty| ty.name() == name).ok_or_else(|| {
-        let known: Vec<_> = TYPES.iter().map(|ty| ty.name()).collect();
-        format!("type `{name}`: expected one of {}", known.join(", "))
-    })
+    TYPES
+        .iter()
+        .copied()
+        .find(|ty| ty.name() == name)
+        .ok_or_else(|| {
+            let known: Vec<_> = TYPES.iter().map(|ty| ty.name()).collect();
+            format!("type `{name}`: expected one of {}", known.join(", "))
+        })
 }
 
 /// `true` when the pattern fits the whole name: `*` stands for any characters, `?` for one.
@@ -240,14 +278,31 @@ mod tests {
             let recipe = Recipe::open(name).unwrap();
             assert!(!recipe.description.is_empty());
             if name == "same" {
-                let kept = recipe.choose("blk.0.ffn_up.weight", &[512, 256], Some(GgmlType::Q4_1)).unwrap();
+                let kept = recipe
+                    .choose("blk.0.ffn_up.weight", &[512, 256], Some(GgmlType::Q4_1))
+                    .unwrap();
                 assert_eq!(kept.ty, GgmlType::Q4_1);
             } else {
-                let choice = recipe.choose("blk.0.ffn_up.weight", &[512, 256], None).unwrap();
-                assert_eq!(choice.ty.name().to_lowercase(), name, "the main type gives the recipe its name");
+                let choice = recipe
+                    .choose("blk.0.ffn_up.weight", &[512, 256], None)
+                    .unwrap();
+                assert_eq!(
+                    choice.ty.name().to_lowercase(),
+                    name,
+                    "the main type gives the recipe its name"
+                );
             }
-            for kept in ["output_norm.weight", "v.blk.3.ln1.weight", "dst_update_head.weight", "rope_freqs.weight"] {
-                assert_eq!(recipe.choose(kept, &[4, 256], None).unwrap().ty, GgmlType::F32, "{kept}");
+            for kept in [
+                "output_norm.weight",
+                "v.blk.3.ln1.weight",
+                "dst_update_head.weight",
+                "rope_freqs.weight",
+            ] {
+                assert_eq!(
+                    recipe.choose(kept, &[4, 256], None).unwrap().ty,
+                    GgmlType::F32,
+                    "{kept}"
+                );
             }
         }
     }
@@ -255,22 +310,57 @@ mod tests {
     #[test]
     fn rows_that_are_not_whole_blocks_fall_back() {
         let recipe = Recipe::open("q4_k").unwrap();
-        let ty = |row| recipe.choose("v.blk.0.ffn_up.weight", &[8, row], None).unwrap().ty;
+        let ty = |row| {
+            recipe
+                .choose("v.blk.0.ffn_up.weight", &[8, row], None)
+                .unwrap()
+                .ty
+        };
         assert_eq!(ty(512), GgmlType::Q4_K);
-        assert_eq!(ty(1152), GgmlType::Q4_0, "SigLIP So400m: 4.5 blocks of 256, 36 of 32");
-        assert_eq!(ty(4304), GgmlType::F16, "its feed-forward: 134.5 blocks of 32");
-        let embedding = recipe.choose("token_embd.weight", &[8, 1152], None).unwrap();
-        assert_eq!((embedding.wanted, embedding.ty), (GgmlType::Q6_K, GgmlType::Q8_0), "never coarser than 6 bits");
+        assert_eq!(
+            ty(1152),
+            GgmlType::Q4_0,
+            "SigLIP So400m: 4.5 blocks of 256, 36 of 32"
+        );
+        assert_eq!(
+            ty(4304),
+            GgmlType::F16,
+            "its feed-forward: 134.5 blocks of 32"
+        );
+        let embedding = recipe
+            .choose("token_embd.weight", &[8, 1152], None)
+            .unwrap();
+        assert_eq!(
+            (embedding.wanted, embedding.ty),
+            (GgmlType::Q6_K, GgmlType::Q8_0),
+            "never coarser than 6 bits"
+        );
         let own = "description='x'\nfallback=['Q8_0']\ntensor=[{match='*',type='Q4_K'}]";
-        assert_eq!(Recipe::parse("t", own).unwrap().choose("a", &[8, 1152], None).unwrap().ty, GgmlType::Q8_0);
+        assert_eq!(
+            Recipe::parse("t", own)
+                .unwrap()
+                .choose("a", &[8, 1152], None)
+                .unwrap()
+                .ty,
+            GgmlType::Q8_0
+        );
     }
 
     #[test]
     fn bad_recipes_are_told_apart() {
         for (text, part) in [
-            ("description='x'\ntensor=[{match='*',type='Q9'}]", "type `Q9`: expected one of F32"),
-            ("description='x'\ntensor=[{match='*',type='Q4_1'}]", "type `Q4_1`"),
-            ("description='x'\ntensor=[{match='*',typ='Q8_0'}]", "unknown field `typ`"),
+            (
+                "description='x'\ntensor=[{match='*',type='Q9'}]",
+                "type `Q9`: expected one of F32",
+            ),
+            (
+                "description='x'\ntensor=[{match='*',type='Q4_1'}]",
+                "type `Q4_1`",
+            ),
+            (
+                "description='x'\ntensor=[{match='*',typ='Q8_0'}]",
+                "unknown field `typ`",
+            ),
             ("tensor=[]", "missing field `description`"),
             ("description='x'", "missing field `tensor`"),
         ] {
@@ -278,9 +368,30 @@ mod tests {
             assert!(why.contains(part), "{why}");
         }
         let empty = Recipe::parse("test", "description='x'\ntensor=[]").unwrap();
-        assert!(empty.choose("a", &[2, 2], None).unwrap_err().to_string().contains("no pattern fits tensor `a`"));
-        let strict = Recipe::parse("t", "description='x'\nfallback=[]\ntensor=[{match='*',type='Q8_0'}]").unwrap();
-        assert!(strict.choose("a", &[2, 33], None).unwrap_err().to_string().contains("rows of 33"));
-        assert!(Recipe::open("q3").unwrap_err().to_string().contains("f16, q8_0"));
+        assert!(
+            empty
+                .choose("a", &[2, 2], None)
+                .unwrap_err()
+                .to_string()
+                .contains("no pattern fits tensor `a`")
+        );
+        let strict = Recipe::parse(
+            "t",
+            "description='x'\nfallback=[]\ntensor=[{match='*',type='Q8_0'}]",
+        )
+        .unwrap();
+        assert!(
+            strict
+                .choose("a", &[2, 33], None)
+                .unwrap_err()
+                .to_string()
+                .contains("rows of 33")
+        );
+        assert!(
+            Recipe::open("q3")
+                .unwrap_err()
+                .to_string()
+                .contains("f16, q8_0")
+        );
     }
 }

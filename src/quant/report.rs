@@ -42,7 +42,10 @@ impl Report {
 
     /// Weights of all tensors.
     pub fn weights(&self) -> u64 {
-        self.tensors.iter().map(|t| t.shape.iter().map(|&d| d as u64).product::<u64>()).sum()
+        self.tensors
+            .iter()
+            .map(|t| t.shape.iter().map(|&d| d as u64).product::<u64>())
+            .sum()
     }
 
     /// Bits a weight, on average.
@@ -53,8 +56,16 @@ impl Report {
     /// The same as a plan, in which nothing is known of errors.
     pub fn as_plan(&self) -> String {
         let lines = self.tensors.iter().map(|t| {
-            let shape = t.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-            format!("{:40}  {shape:>16}  {:>4} -> {:5} {:>12}\n", t.name, t.from, t.ty, t.bytes)
+            let shape = t
+                .shape
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("x");
+            format!(
+                "{:40}  {shape:>16}  {:>4} -> {:5} {:>12}\n",
+                t.name, t.from, t.ty, t.bytes
+            )
         });
         lines.collect::<String>() + &self.total()
     }
@@ -106,21 +117,36 @@ impl Sums {
 
     /// Relative RMS and largest difference.
     pub fn error(&self) -> (f64, f64) {
-        let relative = if self.error == 0.0 { 0.0 } else { (self.error / self.power).sqrt() };
+        let relative = if self.error == 0.0 {
+            0.0
+        } else {
+            (self.error / self.power).sqrt()
+        };
         (relative, self.max)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.tensors.iter().map(|t| t.name.len()).max().unwrap_or(0).max("tensor".len());
+        let width = self
+            .tensors
+            .iter()
+            .map(|t| t.name.len())
+            .max()
+            .unwrap_or(0)
+            .max("tensor".len());
         writeln!(
             f,
             "{:width$}  {:>16}  {:>4}    {:5} {:>10}  {:>9}  {:>9}",
             "tensor", "shape", "from", "to", "bytes", "rms err", "max err"
         )?;
         for t in &self.tensors {
-            let shape = t.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+            let shape = t
+                .shape
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("x");
             write!(
                 f,
                 "{:width$}  {shape:>16}  {:>4} -> {:5} {:>10}  {:>9.2e}  {:>9.2e}",

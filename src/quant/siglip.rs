@@ -48,9 +48,16 @@ impl Default for SiglipJson {
 pub(super) fn config(folder: &Path, json: &Value) -> Result<VisionConfig> {
     let path = folder.join("config.json");
     let vision = json.get("vision_config").unwrap_or(json);
-    let hf: SiglipJson = serde_json::from_value(vision.clone()).map_err(|e| Error::format(&path, e.to_string()))?;
+    let hf: SiglipJson =
+        serde_json::from_value(vision.clone()).map_err(|e| Error::format(&path, e.to_string()))?;
     if hf.hidden_act != "gelu_pytorch_tanh" {
-        return Err(Error::format(&path, format!("hidden_act: found {:?}, expected gelu_pytorch_tanh", hf.hidden_act)));
+        return Err(Error::format(
+            &path,
+            format!(
+                "hidden_act: found {:?}, expected gelu_pytorch_tanh",
+                hf.hidden_act
+            ),
+        ));
     }
     let preprocessor = folder.join("preprocessor_config.json");
     let colours = read_json(&preprocessor)?;
@@ -72,8 +79,14 @@ pub(super) fn config(folder: &Path, json: &Value) -> Result<VisionConfig> {
 }
 
 fn rgb(path: &Path, json: &Value, key: &str) -> Result<[f32; 3]> {
-    let Some(value) = json.get(key) else { return Ok(HALF) };
-    let values = value.as_array().map(|v| v.iter().map(|v| v.as_f64().map(|v| v as f32)).collect::<Option<Vec<_>>>());
+    let Some(value) = json.get(key) else {
+        return Ok(HALF);
+    };
+    let values = value.as_array().map(|v| {
+        v.iter()
+            .map(|v| v.as_f64().map(|v| v as f32))
+            .collect::<Option<Vec<_>>>()
+    });
     let values = values.flatten().and_then(|v| v.try_into().ok());
     values.ok_or_else(|| Error::format(path, format!("{key}: found {value}, expected 3 numbers")))
 }

@@ -33,7 +33,10 @@ pub struct Source {
 #[derive(Debug)]
 pub(super) enum Store {
     Shards(Box<Shards>),
-    Adapted { base: Box<Shards>, adapter: Box<Shards> },
+    Adapted {
+        base: Box<Shards>,
+        adapter: Box<Shards>,
+    },
     /// The file's header, and the file to read pieces of.
     Gguf(Box<GgufFile>, Shard),
 }
@@ -56,7 +59,12 @@ pub(super) enum Origin {
     /// Tensor of the source, changed.
     Read { name: String, change: Change },
     /// Tensor of the source, or of the adapter where that brings its own, plus `scale * B A`, then changed.
-    Merged { name: String, in_adapter: bool, lora: Lora, change: Change },
+    Merged {
+        name: String,
+        in_adapter: bool,
+        lora: Lora,
+        change: Change,
+    },
     /// Tensor that only the adapter has.
     Adapter { name: String, change: Change },
     /// Computed.
@@ -64,7 +72,11 @@ pub(super) enum Origin {
     /// As training would begin: a function of the name alone.
     Fresh(Init),
     /// The source's rows, and behind them rows that are the mean of those: new tokens.
-    Extended { name: String, rows: usize, mean: OnceLock<Vec<f32>> },
+    Extended {
+        name: String,
+        rows: usize,
+        mean: OnceLock<Vec<f32>>,
+    },
 }
 
 /// A low-rank addition: `W + scale * B A` with A `[r, in]` and B `[out, r]`, tensors of the adapter.
@@ -92,8 +104,14 @@ const FRESH_SEED: u64 = 0;
 impl Source {
     /// The block format an entry already has; only a GGUF file has any.
     pub(super) fn has_type(&self, entry: &Entry) -> Option<GgmlType> {
-        let (Store::Gguf(file, _), Origin::Read { name, change: Change::Keep } | Origin::Extended { name, .. }) =
-            (&self.store, &entry.origin)
+        let (
+            Store::Gguf(file, _),
+            Origin::Read {
+                name,
+                change: Change::Keep,
+            }
+            | Origin::Extended { name, .. },
+        ) = (&self.store, &entry.origin)
         else {
             return None;
         };
@@ -114,7 +132,9 @@ impl Source {
         }
         let (info, _) = file.bytes(name)?;
         let row = info.len / entry.shape_rows_of(info);
-        reader.read((info.start + rows.start * row) as u64, rows.len() * row).map(Some)
+        reader
+            .read((info.start + rows.start * row) as u64, rows.len() * row)
+            .map(Some)
     }
 
     /// Values of some rows of an entry: slices of its first dimension, row-major.
@@ -126,22 +146,38 @@ impl Source {
         let values = match &entry.origin {
             Origin::Made(values) => values[rows.start * width..rows.end * width].to_vec(),
             Origin::Fresh(init) => {
-                let all = fresh(FRESH_SEED, &entry.name, &entry.shape, *init, &Device::Cpu)?.flatten_all()?;
-                all.narrow(0, rows.start * width, rows.len() * width)?.to_vec1()?
+                let all = fresh(FRESH_SEED, &entry.name, &entry.shape, *init, &Device::Cpu)?
+                    .flatten_all()?;
+                all.narrow(0, rows.start * width, rows.len() * width)?
+                    .to_vec1()?
             }
-            Origin::Read { name, change } => self.changed(*change, entry, &rows, |from| self.read(name, width, from))?,
-            Origin::Adapter { name, change } => {
-                self.changed(*change, entry, &rows, |from| self.adapter()?.values(name, from.start * width, from.len() * width))?
+            Origin::Read { name, change } => {
+                self.changed(*change, entry, &rows, |from| self.read(name, width, from))?
             }
-            Origin::Merged { name, in_adapter, lora, change } => self.changed(*change, entry, &rows, |from| {
+            Origin::Adapter { name, change } => self.changed(*change, entry, &rows, |from| {
+                self.adapter()?
+                    .values(name, from.start * width, from.len() * width)
+            })?,
+            Origin::Merged {
+                name,
+                in_adapter,
+                lora,
+                change,
+            } => self.changed(*change, entry, &rows, |from| {
                 let mut values = match in_adapter {
-                    true => self.adapter()?.values(name, from.start * width, from.len() * width)?,
+                    true => self
+                        .adapter()?
+                        .values(name, from.start * width, from.len() * width)?,
                     false => self.read(name, width, from.clone())?,
                 };
                 merge(&mut values, width, from, self.adapter()?, lora)?;
                 Ok(values)
             })?,
-            Origin::Extended { name, rows: stored, mean } => {
+            Origin::Extended {
+                name,
+                rows: stored,
+                mean,
+            } => {
                 let mut values = match rows.start < *stored {
                     true => self.read(name, width, rows.start..rows.end.min(*stored))?,
                     false => Vec::new(),
@@ -153,7 +189,12 @@ impl Source {
             }
         };
         if values.len() != rows.len() * width {
-            let why = format!("tensor `{}`: {} values, expected {}", entry.name, values.len(), rows.len() * width);
+            let why = format!(
+                "tensor `{}`: {} values, expected {}",
+                entry.name,
+                values.len(),
+                rows.len() * width
+            );
             return Err(Error::format(&self.path, why));
         }
         Ok(values)
@@ -213,7 +254,10 @@ impl Source {
         let last = info.shape.last().copied().unwrap_or(1);
         let shape = [rows.len() * width / last, last];
         let tensor = match info.ty.storage() {
-            Some(Storage::Dense(dtype)) => Tensor::from_raw_buffer(&bytes, dtype, &shape, &Device::Cpu)?.to_dtype(candle_core::DType::F32)?,
+            Some(Storage::Dense(dtype)) => {
+                Tensor::from_raw_buffer(&bytes, dtype, &shape, &Device::Cpu)?
+                    .to_dtype(candle_core::DType::F32)?
+            }
             Some(Storage::Quantized(dtype)) => {
                 let storage = QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?;
                 QTensor::new(storage, &shape)?.dequantize(&Device::Cpu)?
@@ -225,14 +269,27 @@ impl Source {
     }
 
     /// The mean of a table's rows.
-    fn mean<'a>(&self, name: &str, rows: usize, width: usize, cell: &'a OnceLock<Vec<f32>>) -> Result<&'a [f32]> {
+    fn mean<'a>(
+        &self,
+        name: &str,
+        rows: usize,
+        width: usize,
+        cell: &'a OnceLock<Vec<f32>>,
+    ) -> Result<&'a [f32]> {
         if cell.get().is_none() {
             let mut sums = vec![0f64; width];
             for start in (0..rows).step_by(MEAN_ROWS) {
                 let piece = self.read(name, width, start..rows.min(start + MEAN_ROWS))?;
-                piece.chunks_exact(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v)));
+                piece.chunks_exact(width).for_each(|row| {
+                    sums.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, &v)| *sum += f64::from(v))
+                });
             }
-            let mean = sums.into_iter().map(|sum| (sum / rows as f64) as f32).collect();
+            let mean = sums
+                .into_iter()
+                .map(|sum| (sum / rows as f64) as f32)
+                .collect();
             cell.get_or_init(|| mean);
         }
         Ok(cell.get().map_or(&[], Vec::as_slice))
@@ -265,13 +322,21 @@ impl Entry {
             name: t.name.clone(),
             shape: t.shape.clone(),
             stored_as: t.ty.to_string(),
-            origin: Origin::Read { name: t.name.clone(), change: Change::Keep },
+            origin: Origin::Read {
+                name: t.name.clone(),
+                change: Change::Keep,
+            },
         }
     }
 
     /// A tensor as training would begin with it.
     pub(super) fn fresh(name: String, shape: Vec<usize>, init: Init) -> Self {
-        Self { name, shape, stored_as: "new".into(), origin: Origin::Fresh(init) }
+        Self {
+            name,
+            shape,
+            stored_as: "new".into(),
+            origin: Origin::Fresh(init),
+        }
     }
 
     /// Rows behind which new ones begin: a piece is one or the other, so that what was there stays bit for bit.
@@ -299,10 +364,19 @@ impl Entry {
 }
 
 /// `values += scale * B A` for some rows of the weight.
-fn merge(values: &mut [f32], width: usize, rows: Range<usize>, adapter: &Shards, lora: &Lora) -> Result<()> {
+fn merge(
+    values: &mut [f32],
+    width: usize,
+    rows: Range<usize>,
+    adapter: &Shards,
+    lora: &Lora,
+) -> Result<()> {
     let shape_of = |name: &str| match adapter.info(name) {
         Some(([rows, columns], _)) => Ok((*rows, *columns)),
-        _ => Err(Error::format(adapter.path(), format!("tensor `{name}`: found none, expected a matrix"))),
+        _ => Err(Error::format(
+            adapter.path(),
+            format!("tensor `{name}`: found none, expected a matrix"),
+        )),
     };
     let ((rank, columns), (outputs, rank_b)) = (shape_of(&lora.a)?, shape_of(&lora.b)?);
     if rank != rank_b || columns != width || rows.end > outputs {
@@ -317,6 +391,9 @@ fn merge(values: &mut [f32], width: usize, rows: Range<usize>, adapter: &Shards,
     let b = adapter.values(&lora.b, rows.start * rank, rows.len() * rank)?;
     let b = Tensor::from_vec(b, (rows.len(), rank), &device)?;
     let product: Vec<f32> = b.matmul(&a)?.flatten_all()?.to_vec1()?;
-    values.iter_mut().zip(product).for_each(|(value, p)| *value += lora.scale * p);
+    values
+        .iter_mut()
+        .zip(product)
+        .for_each(|(value, p)| *value += lora.scale * p);
     Ok(())
 }

@@ -30,21 +30,34 @@ impl Vocabulary {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let json = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let parsed = serde_json::from_str(&json).map_err(|e| Error::format(&path, e.to_string()))?;
+        let parsed =
+            serde_json::from_str(&json).map_err(|e| Error::format(&path, e.to_string()))?;
         let config = read_json(&folder.join("tokenizer_config.json"))?;
         let jinja = folder.join("chat_template.jinja");
         let template = match jinja.exists() {
             true => Some(std::fs::read_to_string(&jinja).map_err(Error::io(&jinja))?),
-            false => config.get("chat_template").and_then(Value::as_str).map(str::to_owned),
+            false => config
+                .get("chat_template")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         };
         // A token is a text, or an object with its `content`.
-        let eos = config.get("eos_token").and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));
-        Ok(Self { json, parsed, template, eos_text: eos.map(str::to_owned) })
+        let eos = config
+            .get("eos_token")
+            .and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));
+        Ok(Self {
+            json,
+            parsed,
+            template,
+            eos_text: eos.map(str::to_owned),
+        })
     }
 
     /// Id of a token by its exact text.
     pub fn id(&self, text: &str) -> Option<u32> {
-        self.tokens().find(|(token, ..)| *token == text).map(|(_, id, _)| id)
+        self.tokens()
+            .find(|(token, ..)| *token == text)
+            .map(|(_, id, _)| id)
     }
 
     /// Id of a token by its exact text; a new special token when there is none.
@@ -64,7 +77,9 @@ impl Vocabulary {
 
     /// The tokenizer puts this token before a text by itself: the model knows it as a beginning.
     pub fn begins_with(&self, id: u32) -> bool {
-        self.tokens().filter(|(_, own, _)| *own == id).any(|(text, ..)| names_special(&self.parsed["post_processor"], text))
+        self.tokens()
+            .filter(|(_, own, _)| *own == id)
+            .any(|(text, ..)| names_special(&self.parsed["post_processor"], text))
     }
 
     /// Id of the end-of-text token that `tokenizer_config.json` names.
@@ -75,8 +90,12 @@ impl Vocabulary {
     /// Text, id and kind of every token.
     fn tokens(&self) -> impl Iterator<Item = (&str, u32, i64)> {
         let id = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
-        let vocabulary = self.parsed["model"]["vocab"].as_object().into_iter().flatten();
-        let plain = vocabulary.filter_map(move |(text, v)| Some((text.as_str(), id(v)?, kind::NORMAL)));
+        let vocabulary = self.parsed["model"]["vocab"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        let plain =
+            vocabulary.filter_map(move |(text, v)| Some((text.as_str(), id(v)?, kind::NORMAL)));
         let added = self.parsed["added_tokens"].as_array().into_iter().flatten();
         let added = added.filter_map(move |token| {
             let kind = match token["special"].as_bool() {
@@ -97,20 +116,32 @@ impl Vocabulary {
         let mut kinds = vec![kind::UNUSED; rows];
         for (text, id, kind) in self.tokens() {
             let Some(place) = texts.get_mut(id as usize) else {
-                let why = format!("tokenizer.json: token {id} {text:?}, but the embedding has {rows} rows");
+                let why = format!(
+                    "tokenizer.json: token {id} {text:?}, but the embedding has {rows} rows"
+                );
                 return Err(Error::Model(why));
             };
             text.clone_into(place);
             kinds[id as usize] = kind;
         }
         let merges = self.merges()?;
-        let strings = |texts: Vec<String>| MetaValue::Array(texts.into_iter().map(MetaValue::String).collect());
+        let strings = |texts: Vec<String>| {
+            MetaValue::Array(texts.into_iter().map(MetaValue::String).collect())
+        };
         let model = if merges.is_empty() { "none" } else { "gpt2" };
         let mut pairs = vec![
             ("model", MetaValue::String(model.into())),
             ("pre", MetaValue::String(self.pre_tokenizer().into())),
             ("tokens", strings(texts)),
-            ("token_type", MetaValue::Array(kinds.into_iter().map(|kind| MetaValue::I32(kind as i32)).collect())),
+            (
+                "token_type",
+                MetaValue::Array(
+                    kinds
+                        .into_iter()
+                        .map(|kind| MetaValue::I32(kind as i32))
+                        .collect(),
+                ),
+            ),
         ];
         if !merges.is_empty() {
             pairs.push(("merges", strings(merges)));
@@ -118,22 +149,34 @@ impl Vocabulary {
         if let Some(id) = self.padding() {
             pairs.push(("padding_token_id", MetaValue::U32(id)));
         }
-        let mut pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).collect();
+        let mut pairs: Vec<_> = pairs
+            .into_iter()
+            .map(|(k, v)| (format!("tokenizer.ggml.{k}"), v))
+            .collect();
         pairs.push(self.whole());
         if let Some(template) = &self.template {
-            pairs.push(("tokenizer.chat_template".into(), MetaValue::String(template.clone())));
+            pairs.push((
+                "tokenizer.chat_template".into(),
+                MetaValue::String(template.clone()),
+            ));
         }
         Ok(pairs)
     }
 
     /// The whole `tokenizer.json`.
     pub fn whole(&self) -> (String, MetaValue) {
-        ("tokenizer.huggingface.json".into(), MetaValue::String(self.json.clone()))
+        (
+            "tokenizer.huggingface.json".into(),
+            MetaValue::String(self.json.clone()),
+        )
     }
 
     /// `left right`, however the file writes a merge.
     fn merges(&self) -> Result<Vec<String>> {
-        let merges = self.parsed["model"]["merges"].as_array().into_iter().flatten();
+        let merges = self.parsed["model"]["merges"]
+            .as_array()
+            .into_iter()
+            .flatten();
         let one = |merge: &Value| match (merge.as_str(), merge.as_array().map(Vec::as_slice)) {
             (Some(text), _) => Some(text.to_owned()),
             (_, Some([left, right])) => Some(format!("{} {}", left.as_str()?, right.as_str()?)),
@@ -141,7 +184,9 @@ impl Vocabulary {
         };
         merges
             .map(|merge| {
-                one(merge).ok_or_else(|| Error::Model(format!("tokenizer.json: merge {merge}: expected a pair")))
+                one(merge).ok_or_else(|| {
+                    Error::Model(format!("tokenizer.json: merge {merge}: expected a pair"))
+                })
             })
             .collect()
     }
@@ -159,7 +204,9 @@ impl Vocabulary {
     }
 
     fn padding(&self) -> Option<u32> {
-        let own = self.parsed["padding"]["pad_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let own = self.parsed["padding"]["pad_id"]
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok());
         own.or_else(|| PADDING_TOKENS.iter().find_map(|text| self.id(text)))
     }
 }
@@ -167,7 +214,8 @@ impl Vocabulary {
 /// A `TemplateProcessing` somewhere in a post-processor has this special token.
 fn names_special(processor: &Value, text: &str) -> bool {
     let nested = processor["processors"].as_array().into_iter().flatten();
-    processor["special_tokens"].get(text).is_some() || nested.into_iter().any(|inner| names_special(inner, text))
+    processor["special_tokens"].get(text).is_some()
+        || nested.into_iter().any(|inner| names_special(inner, text))
 }
 
 /// A JSON file; an empty object when there is none.

@@ -41,7 +41,10 @@ impl Planned {
     pub fn byte_len(&self) -> Result<u64> {
         let shape: Vec<u64> = self.shape.iter().map(|&d| d as u64).collect();
         self.ty.byte_len(&shape).ok_or_else(|| {
-            Error::Invalid(format!("tensor `{}`: shape {:?} cannot be written as {}", self.name, self.shape, self.ty))
+            Error::Invalid(format!(
+                "tensor `{}`: shape {:?} cannot be written as {}",
+                self.name, self.shape, self.ty
+            ))
         })
     }
 }
@@ -64,12 +67,24 @@ impl Writer {
     ///
     /// # Errors
     /// Something that no reader would take (names, shapes, keys); the system refuses the file.
-    pub fn create(target: impl AsRef<Path>, metadata: &[(String, MetaValue)], planned: Vec<Planned>) -> Result<Self> {
+    pub fn create(
+        target: impl AsRef<Path>,
+        metadata: &[(String, MetaValue)],
+        planned: Vec<Planned>,
+    ) -> Result<Self> {
         let target = target.as_ref().to_path_buf();
         let header = encode_header(metadata, &planned)?;
         let temporary = temporary_beside(&target)?;
         let file = File::create(&temporary).map_err(Error::io(&temporary))?;
-        let mut writer = Self { target, temporary, out: Some(BufWriter::new(file)), planned, written: 0, current: 0, hash: Sha256::new() };
+        let mut writer = Self {
+            target,
+            temporary,
+            out: Some(BufWriter::new(file)),
+            planned,
+            written: 0,
+            current: 0,
+            hash: Sha256::new(),
+        };
         writer.put(&header)?;
         Ok(writer)
     }
@@ -94,7 +109,10 @@ impl Writer {
             Some(next) if next.name == name => Ok(()),
             next => {
                 let expected = next.map_or("none", |next| next.name.as_str()).to_owned();
-                Err(Error::format(&self.target, format!("tensor `{name}` written where `{expected}` is due")))
+                Err(Error::format(
+                    &self.target,
+                    format!("tensor `{name}` written where `{expected}` is due"),
+                ))
             }
         }
     }
@@ -114,11 +132,17 @@ impl Writer {
     /// The number of bytes differs from the plan; the system refuses the write.
     pub fn end(&mut self) -> Result<()> {
         let Some(planned) = self.planned.get(self.written) else {
-            return Err(Error::format(&self.target, "a tensor ended that was not planned"));
+            return Err(Error::format(
+                &self.target,
+                "a tensor ended that was not planned",
+            ));
         };
         let expected = planned.byte_len()?;
         if self.current != expected {
-            let why = format!("tensor `{}`: {} bytes written, {expected} expected", planned.name, self.current);
+            let why = format!(
+                "tensor `{}`: {} bytes written, {expected} expected",
+                planned.name, self.current
+            );
             return Err(Error::format(&self.target, why));
         }
         let padding = expected.next_multiple_of(ALIGNMENT) - expected;
@@ -135,16 +159,26 @@ impl Writer {
     /// system refuses.
     pub fn finish(mut self) -> Result<String> {
         if let Some(missing) = self.planned.get(self.written) {
-            return Err(Error::format(&self.target, format!("tensor `{}` was planned but not written", missing.name)));
+            return Err(Error::format(
+                &self.target,
+                format!("tensor `{}` was planned but not written", missing.name),
+            ));
         }
         if let Some(out) = self.out.take() {
-            let file = out.into_inner().map_err(|e| Error::io(&self.temporary)(e.into_error()))?;
+            let file = out
+                .into_inner()
+                .map_err(|e| Error::io(&self.temporary)(e.into_error()))?;
             file.sync_all().map_err(Error::io(&self.temporary))?;
         }
         let written = hex(&std::mem::take(&mut self.hash));
         let found = sha256_of(&self.temporary)?;
         if found != written {
-            return Err(Error::format(&self.target, format!("read back: found SHA-256 {found}, expected {written}: the disk changed it")));
+            return Err(Error::format(
+                &self.target,
+                format!(
+                    "read back: found SHA-256 {found}, expected {written}: the disk changed it"
+                ),
+            ));
         }
         GgufFile::open(&self.temporary)?;
         std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target))?;
@@ -152,7 +186,10 @@ impl Writer {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let out = self.out.as_mut().ok_or_else(|| Error::format(&self.target, "written after its end"))?;
+        let out = self
+            .out
+            .as_mut()
+            .ok_or_else(|| Error::format(&self.target, "written after its end"))?;
         self.hash.update(bytes);
         out.write_all(bytes).map_err(Error::io(&self.temporary))
     }
@@ -166,7 +203,11 @@ impl Drop for Writer {
 }
 
 fn hex(hash: &Sha256) -> String {
-    hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.clone()
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// SHA-256 of a file in hex, read piece by piece and not mapped.
@@ -187,7 +228,9 @@ pub fn sha256_of(path: &Path) -> Result<String> {
 
 /// `.NAME.PID-N.tmp` in the same folder: a rename within one file system replaces the target in one step.
 fn temporary_beside(target: &Path) -> Result<PathBuf> {
-    let name = target.file_name().ok_or_else(|| Error::format(target, "not the name of a file"))?;
+    let name = target
+        .file_name()
+        .ok_or_else(|| Error::format(target, "not the name of a file"))?;
     static WRITERS: AtomicU64 = AtomicU64::new(0);
     let nth = WRITERS.fetch_add(1, Ordering::Relaxed);
     let mut temporary = std::ffi::OsString::from(".");
@@ -205,7 +248,9 @@ fn encode_header(metadata: &[(String, MetaValue)], planned: &[Planned]) -> Resul
     out.extend((metadata.len() as u64).to_le_bytes());
     for (key, value) in metadata {
         if key == header::ALIGNMENT_KEY {
-            return Err(Error::Invalid(format!("key `{key}`: the writer always aligns to {ALIGNMENT}")));
+            return Err(Error::Invalid(format!(
+                "key `{key}`: the writer always aligns to {ALIGNMENT}"
+            )));
         }
         put_text(&mut out, key);
         out.extend(tag_of(value).to_le_bytes());
@@ -214,8 +259,11 @@ fn encode_header(metadata: &[(String, MetaValue)], planned: &[Planned]) -> Resul
     let mut offset = 0u64;
     for tensor in planned {
         if tensor.name.len() > NAME_BYTES_MAX {
-            let why =
-                format!("tensor `{}`: a name of {} bytes, at most {NAME_BYTES_MAX}", tensor.name, tensor.name.len());
+            let why = format!(
+                "tensor `{}`: a name of {} bytes, at most {NAME_BYTES_MAX}",
+                tensor.name,
+                tensor.name.len()
+            );
             return Err(Error::Invalid(why));
         }
         put_text(&mut out, &tensor.name);
@@ -225,8 +273,15 @@ fn encode_header(metadata: &[(String, MetaValue)], planned: &[Planned]) -> Resul
         }
         out.extend(tensor.ty.id().to_le_bytes());
         out.extend(offset.to_le_bytes());
-        let end = offset.checked_add(tensor.byte_len()?).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
-        offset = end.ok_or_else(|| Error::Invalid(format!("tensor `{}`: the file would be too large", tensor.name)))?;
+        let end = offset
+            .checked_add(tensor.byte_len()?)
+            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
+        offset = end.ok_or_else(|| {
+            Error::Invalid(format!(
+                "tensor `{}`: the file would be too large",
+                tensor.name
+            ))
+        })?;
     }
     out.resize(out.len().next_multiple_of(ALIGNMENT as usize), 0);
     Ok(out)
@@ -274,11 +329,15 @@ fn put_value(out: &mut Vec<u8>, key: &str, value: &MetaValue) -> Result<()> {
             // An empty array has lost the type of its items; any will do.
             let item = items.first().map_or(tag::U32, tag_of);
             if items.iter().any(|other| tag_of(other) != item) {
-                return Err(Error::Invalid(format!("key `{key}`: an array with items of different types")));
+                return Err(Error::Invalid(format!(
+                    "key `{key}`: an array with items of different types"
+                )));
             }
             out.extend(item.to_le_bytes());
             out.extend((items.len() as u64).to_le_bytes());
-            items.iter().try_for_each(|inner| put_value(out, key, inner))?;
+            items
+                .iter()
+                .try_for_each(|inner| put_value(out, key, inner))?;
         }
     }
     Ok(())
@@ -304,7 +363,13 @@ pub fn set_metadata(path: impl AsRef<Path>, changes: &[(&str, Option<MetaValue>)
         }
     }
     let planned = file.tensors().iter();
-    let planned = planned.map(|t| Planned { name: t.name.clone(), shape: t.shape.clone(), ty: t.ty }).collect();
+    let planned = planned
+        .map(|t| Planned {
+            name: t.name.clone(),
+            shape: t.shape.clone(),
+            ty: t.ty,
+        })
+        .collect();
     let mut writer = Writer::create(path, &metadata, planned)?;
     for tensor in file.tensors() {
         writer.tensor(&tensor.name, file.bytes(&tensor.name)?.1)?;

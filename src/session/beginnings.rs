@@ -20,7 +20,11 @@ pub(super) struct Beginnings {
 impl Beginnings {
     /// None yet; `same_cosine_min` as `same_picture_cosine_min` of the configuration.
     pub(super) fn new(same_cosine_min: f32) -> Self {
-        Self { begun: Vec::new(), in_view: Arc::from([]), same_cosine_min }
+        Self {
+            begun: Vec::new(),
+            in_view: Arc::from([]),
+            same_cosine_min,
+        }
     }
 
     /// Takes a frame's features `[V*Dv]`.
@@ -38,7 +42,10 @@ impl Beginnings {
 
     /// Another step, still in progress, that began with a picture like the one in view; of several the likest.
     pub(super) fn of_this_picture(&self, step: StepId, state: &TaskState) -> Option<StepId> {
-        let open = self.begun.iter().filter(|(_, of, _)| *of != step && state.get(*of) == Some(StepState::InProgress));
+        let open = self
+            .begun
+            .iter()
+            .filter(|(_, of, _)| *of != step && state.get(*of) == Some(StepState::InProgress));
         let like = open.map(|(_, of, features)| (cosine(features, &self.in_view), *of));
         let (most, of) = like.max_by(|a, b| a.0.total_cmp(&b.0))?;
         (most >= self.same_cosine_min).then_some(of)
@@ -67,7 +74,9 @@ mod tests {
     const C: StepId = StepId(2);
 
     fn state(states: [StepState; 3]) -> TaskState {
-        let names = ["a", "b", "c"].map(|name| format!("[[step]]\nname = \"{name}\"\n")).concat();
+        let names = ["a", "b", "c"]
+            .map(|name| format!("[[step]]\nname = \"{name}\"\n"))
+            .concat();
         let mut state = TaskState::new(&Task::parse(&format!("goal = \"g\"\n{names}")).unwrap());
         for (step, of) in [A, B, C].into_iter().zip(states) {
             state.set(step, of);
@@ -90,7 +99,12 @@ mod tests {
     fn a_picture_is_that_of_the_likest_step_in_progress_and_never_of_the_step_itself() {
         use StepState::{Completed, InProgress, NotStarted};
         // Cosines of the last picture with those before it: 0.96 and 1.
-        let seen = [(0.0, [4.0, 3.0], Some(A)), (1.0, [2.0, 0.0], Some(B)), (2.0, [0.0, 1.0], None), (3.0, [0.1, 0.028_571], None)];
+        let seen = [
+            (0.0, [4.0, 3.0], Some(A)),
+            (1.0, [2.0, 0.0], Some(B)),
+            (2.0, [0.0, 1.0], None),
+            (3.0, [0.1, 0.028_571], None),
+        ];
         let begun = begun(&seen);
         for (states, of_c, of_b) in [
             ([InProgress, InProgress, NotStarted], Some(B), Some(A)),
@@ -98,10 +112,18 @@ mod tests {
             ([Completed, Completed, NotStarted], None, None),
             ([NotStarted, InProgress, InProgress], Some(B), None),
         ] {
-            assert_eq!([C, B].map(|step| begun.of_this_picture(step, &state(states))), [of_c, of_b], "{states:?}");
+            assert_eq!(
+                [C, B].map(|step| begun.of_this_picture(step, &state(states))),
+                [of_c, of_b],
+                "{states:?}"
+            );
         }
         let elsewhere = self::begun(&seen[..3]);
-        assert_eq!(elsewhere.of_this_picture(C, &state([InProgress, InProgress, NotStarted])), None, "0.6 and 0");
+        assert_eq!(
+            elsewhere.of_this_picture(C, &state([InProgress, InProgress, NotStarted])),
+            None,
+            "0.6 and 0"
+        );
     }
 
     #[test]
@@ -110,11 +132,21 @@ mod tests {
         let mut blind = Beginnings::new(0.9);
         blind.add(MediaTime(0.0), A);
         assert_eq!(blind.of_this_picture(B, &open), None);
-        assert_eq!(begun(&[(0.0, [0.0, 0.0], Some(A)), (1.0, [0.0, 0.0], None)]).of_this_picture(B, &open), None);
+        assert_eq!(
+            begun(&[(0.0, [0.0, 0.0], Some(A)), (1.0, [0.0, 0.0], None)]).of_this_picture(B, &open),
+            None
+        );
         let mut back = begun(&[(0.0, [1.0, 0.0], Some(A)), (5.0, [1.0, 0.1], Some(B))]);
         back.go_back(MediaTime(5.0));
-        assert_eq!(back.of_this_picture(C, &open), None, "the view is gone, too");
+        assert_eq!(
+            back.of_this_picture(C, &open),
+            None,
+            "the view is gone, too"
+        );
         back.see(&vec![1.0, 0.1].into());
-        assert_eq!([B, A].map(|step| back.of_this_picture(step, &open)), [Some(A), None]);
+        assert_eq!(
+            [B, A].map(|step| back.of_this_picture(step, &open)),
+            [Some(A), None]
+        );
     }
 }

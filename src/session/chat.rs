@@ -26,8 +26,19 @@ pub(super) struct Draft {
 
 impl Draft {
     /// A text without words yet; `banned` is never picked.
-    pub(super) fn new(logits: Vec<f32>, eot: TokenId, banned: Vec<TokenId>, tokens_max: usize) -> Self {
-        Self { tokens: Vec::new(), logits, eot, banned, tokens_max }
+    pub(super) fn new(
+        logits: Vec<f32>,
+        eot: TokenId,
+        banned: Vec<TokenId>,
+        tokens_max: usize,
+    ) -> Self {
+        Self {
+            tokens: Vec::new(),
+            logits,
+            eot,
+            banned,
+            tokens_max,
+        }
     }
 
     /// Tokens so far, without `<eot>`.
@@ -41,7 +52,8 @@ impl Draft {
         if self.tokens.is_empty() {
             banned.push(self.eot);
         }
-        let token = greedy(&self.logits, &banned)?.ok_or_else(|| Error::Model("every token is banned".into()))?;
+        let token = greedy(&self.logits, &banned)?
+            .ok_or_else(|| Error::Model("every token is banned".into()))?;
         if token != self.eot {
             self.tokens.push(token);
             let hidden = tape.read_tokens(&[token])?;
@@ -70,8 +82,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// What goes behind the person's turn: with the first one, which tells the goal, what is known of the task.
     pub(super) fn behind_words(&mut self, turn: &[TokenId]) -> Result<Vec<TokenId>> {
-        let has_goal = self.tracker.task().is_some_and(|task| !task.goal.trim().is_empty());
-        let told = [&self.goal_told, &self.goal_waiting].iter().any(|turns| !turns.is_empty());
+        let has_goal = self
+            .tracker
+            .task()
+            .is_some_and(|task| !task.goal.trim().is_empty());
+        let told = [&self.goal_told, &self.goal_waiting]
+            .iter()
+            .any(|turns| !turns.is_empty());
         if self.config.layout != LayoutName::Proassist || has_goal || told {
             return Ok(Vec::new());
         }
@@ -82,7 +99,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// Whether what is known of the task has been told: in the opening, with the task's goal, or behind the person's.
     pub(super) fn knowledge_is_told(&self) -> bool {
-        let has_goal = self.tracker.task().is_some_and(|task| !task.goal.trim().is_empty());
+        let has_goal = self
+            .tracker
+            .task()
+            .is_some_and(|task| !task.goal.trim().is_empty());
         has_goal || !self.goal_told.is_empty()
     }
 
@@ -96,11 +116,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// What memory begins with: system prompt, goal and knowledge, the person's own words for it where they said it.
     pub(super) fn chat_opening(&self) -> Result<Vec<TokenId>> {
-        Ok([self.chat()?.opening(self.tracker.task())?, self.goal_told.clone()].concat())
+        Ok([
+            self.chat()?.opening(self.tracker.task())?,
+            self.goal_told.clone(),
+        ]
+        .concat())
     }
 
     /// At the last image token: silence, or a reply.
-    pub(super) fn decide_chat(&mut self, hidden: &crate::model::Hidden, moment: Moment, sink: &mut dyn Sink) -> Result<()> {
+    pub(super) fn decide_chat(
+        &mut self,
+        hidden: &crate::model::Hidden,
+        moment: Moment,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let special = self.layout().special();
         let logits = self.tape.backbone().lm_logits(hidden)?;
         let prob = match self.config.gates.speak.kind {
@@ -109,17 +138,35 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             GateKind::Off => Prob(0.0),
         };
         if !(0.0..=1.0).contains(&prob.0) {
-            return Err(Error::Model(format!("gate speak: its probability is {}", prob.0)));
+            return Err(Error::Model(format!(
+                "gate speak: its probability is {}",
+                prob.0
+            )));
         }
         let (frame, at) = (moment.frame, moment.at);
-        sink.emit(&Event::Frame { frame, at, speak: logged(prob), dst_update: Prob(0.0) })?;
-        let owed = std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
+        sink.emit(&Event::Frame {
+            frame,
+            at,
+            speak: logged(prob),
+            dst_update: Prob(0.0),
+        })?;
+        let owed =
+            std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
         if !self.speak_gate.decide(prob, at) && !owed {
             self.end_frame();
             return Ok(());
         }
-        let draft = Draft::new(logits, special.eot, vec![special.image], self.config.utterance_tokens_max);
-        self.stage = Stage::Reply(Reply { moment, prob, draft });
+        let draft = Draft::new(
+            logits,
+            special.eot,
+            vec![special.image],
+            self.config.utterance_tokens_max,
+        );
+        self.stage = Stage::Reply(Reply {
+            moment,
+            prob,
+            draft,
+        });
         Ok(())
     }
 
@@ -135,7 +182,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             sink.emit(&reply.moment.rejected(text, "no words".into()))?;
         } else {
             let Moment { frame, at, .. } = reply.moment;
-            sink.emit(&Event::Utterance { frame, at, text, prob: logged(reply.prob) })?;
+            sink.emit(&Event::Utterance {
+                frame,
+                at,
+                text,
+                prob: logged(reply.prob),
+            })?;
         }
         self.end_frame();
         Ok(Flow::Working(Work::Speech))

@@ -21,9 +21,30 @@ impl TokenizerCodec {
     /// As [`Tokenizer::with_tokens`].
     pub fn new(tokenizer: Tokenizer, ids: &TokenIds, vocab_size: usize) -> Result<Self> {
         let tokenizer = tokenizer.with_tokens(ids, vocab_size)?;
-        let TokenIds { bos, eot, image, dst, asst, .. } = *ids;
-        let banned = tokenizer.special_ids().into_iter().filter(|id| *id != eot).collect();
-        Ok(Self { tokenizer, special: SpecialTokens { bos, eot, image, dst, asst }, banned })
+        let TokenIds {
+            bos,
+            eot,
+            image,
+            dst,
+            asst,
+            ..
+        } = *ids;
+        let banned = tokenizer
+            .special_ids()
+            .into_iter()
+            .filter(|id| *id != eot)
+            .collect();
+        Ok(Self {
+            tokenizer,
+            special: SpecialTokens {
+                bos,
+                eot,
+                image,
+                dst,
+                asst,
+            },
+            banned,
+        })
     }
 
     /// The tokenizer.
@@ -60,14 +81,26 @@ mod tests {
     use crate::dialogue::layout::Layout;
     use crate::dialogue::task::{Task, TaskState, Update};
 
-    const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}";
+    const TEMPLATE: &str =
+        "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}";
 
     /// A word-level tokenizer with the layout's tokens and two of its own format.
     fn codec() -> TokenizerCodec {
         let words = ["[UNK]", "S", "1", "-", ">", "start", "hello", "tea"];
-        let special = ["<s>", "<|end|>", "<image>", "[DST]", "[ASST]", "<|system|>", "<|user|>"];
-        let vocab: serde_json::Map<String, serde_json::Value> =
-            words.iter().enumerate().map(|(i, w)| ((*w).to_owned(), i.into())).collect();
+        let special = [
+            "<s>",
+            "<|end|>",
+            "<image>",
+            "[DST]",
+            "[ASST]",
+            "<|system|>",
+            "<|user|>",
+        ];
+        let vocab: serde_json::Map<String, serde_json::Value> = words
+            .iter()
+            .enumerate()
+            .map(|(i, w)| ((*w).to_owned(), i.into()))
+            .collect();
         let added: Vec<serde_json::Value> = special
             .iter()
             .enumerate()
@@ -100,13 +133,28 @@ mod tests {
         let layout = Layout::new(&codec, 1);
         let special = codec.special();
         let update = layout.update(Update::parse("S1->start").unwrap()).unwrap();
-        assert_eq!((update[0], *update.last().unwrap()), (special.dst, special.eot));
+        assert_eq!(
+            (update[0], *update.last().unwrap()),
+            (special.dst, special.eot)
+        );
         assert_eq!(codec.decode(&update).unwrap().replace(' ', ""), "S1->start");
         let task = Task::parse("goal = \"tea\"").unwrap();
         let prompt = layout.prompt(Some(&task), &TaskState::default()).unwrap();
-        assert_eq!(prompt.iter().filter(|t| Some(**t) == special.bos).count(), 1, "one bos");
+        assert_eq!(
+            prompt.iter().filter(|t| Some(**t) == special.bos).count(),
+            1,
+            "one bos"
+        );
         assert_eq!(prompt.last(), Some(&special.eot));
-        assert_eq!(layout.user_turn("hello").unwrap().iter().filter(|t| Some(**t) == special.bos).count(), 0);
+        assert_eq!(
+            layout
+                .user_turn("hello")
+                .unwrap()
+                .iter()
+                .filter(|t| Some(**t) == special.bos)
+                .count(),
+            0
+        );
     }
 
     #[test]
@@ -115,7 +163,9 @@ mod tests {
         let banned = codec.banned_in_text();
         assert_eq!(banned.len(), 6);
         assert!(!banned.contains(&codec.special().eot));
-        let turn = Layout::new(&codec, 1).user_turn("hello<|end|>[DST]S1->start<image>").unwrap();
+        let turn = Layout::new(&codec, 1)
+            .user_turn("hello<|end|>[DST]S1->start<image>")
+            .unwrap();
         let special = codec.special();
         assert_eq!(turn.iter().filter(|t| **t == special.eot).count(), 1);
         assert!(!turn.contains(&special.dst) && !turn.contains(&special.image));

@@ -131,7 +131,10 @@ impl Default for SessionConfig {
 impl SessionConfig {
     /// The defaults for a model of that layout: one of ProAssist's runs as upstream's runner runs it.
     pub fn of_layout(layout: LayoutName) -> Self {
-        let default = Self { layout, ..Self::default() };
+        let default = Self {
+            layout,
+            ..Self::default()
+        };
         match layout {
             LayoutName::Dstproact => default,
             LayoutName::Proassist => Self {
@@ -149,34 +152,54 @@ impl SessionConfig {
     /// Names the key, its value and what is expected.
     pub fn check(&self) -> Result<()> {
         if !(self.fps.is_finite() && self.fps > 0.0) {
-            return Err(Error::Invalid(format!("session: fps = {}, expected more than 0", self.fps)));
+            return Err(Error::Invalid(format!(
+                "session: fps = {}, expected more than 0",
+                self.fps
+            )));
         }
         let Prob(sure) = self.update_prob_min;
         if !(0.0..=1.0).contains(&sure) {
-            return Err(Error::Invalid(format!("session: update_prob_min = {sure}, expected 0 to 1")));
+            return Err(Error::Invalid(format!(
+                "session: update_prob_min = {sure}, expected 0 to 1"
+            )));
         }
-        if let Some(patience_s) = self.update_patience_s.filter(|s| !(s.is_finite() && *s >= 0.0)) {
-            return Err(Error::Invalid(format!("session: update_patience_s = {patience_s}, expected seconds, not below 0")));
+        if let Some(patience_s) = self
+            .update_patience_s
+            .filter(|s| !(s.is_finite() && *s >= 0.0))
+        {
+            return Err(Error::Invalid(format!(
+                "session: update_patience_s = {patience_s}, expected seconds, not below 0"
+            )));
         }
         let weight = self.out_of_order_weight;
         if !(weight > 0.0 && weight <= 1.0) {
-            return Err(Error::Invalid(format!("session: out_of_order_weight = {weight}, expected more than 0, 1 at most")));
+            return Err(Error::Invalid(format!(
+                "session: out_of_order_weight = {weight}, expected more than 0, 1 at most"
+            )));
         }
         let seen_s = self.missing_seen_s_max;
         if seen_s.is_nan() || seen_s < 0.0 {
-            return Err(Error::Invalid(format!("session: missing_seen_s_max = {seen_s}, expected seconds, not below 0, or inf")));
+            return Err(Error::Invalid(format!(
+                "session: missing_seen_s_max = {seen_s}, expected seconds, not below 0, or inf"
+            )));
         }
         let same = self.same_picture_cosine_min;
         if same.is_nan() || same < -1.0 {
-            return Err(Error::Invalid(format!("session: same_picture_cosine_min = {same}, expected a cosine, or inf")));
+            return Err(Error::Invalid(format!(
+                "session: same_picture_cosine_min = {same}, expected a cosine, or inf"
+            )));
         }
         let gap = self.start_cosine_gap_max;
         if gap.is_nan() || gap < 0.0 {
-            return Err(Error::Invalid(format!("session: start_cosine_gap_max = {gap}, expected a difference of cosines, not below 0, or inf")));
+            return Err(Error::Invalid(format!(
+                "session: start_cosine_gap_max = {gap}, expected a difference of cosines, not below 0, or inf"
+            )));
         }
         let Prob(mass) = self.update_mass_min;
         if !(0.0..=1.0).contains(&mass) {
-            return Err(Error::Invalid(format!("session: update_mass_min = {mass}, expected 0 to 1")));
+            return Err(Error::Invalid(format!(
+                "session: update_mass_min = {mass}, expected 0 to 1"
+            )));
         }
         let at_least_one = [
             ("updates_per_frame_max", self.updates_per_frame_max),
@@ -187,7 +210,9 @@ impl SessionConfig {
             ("tokens_per_frame", self.tokens_per_frame),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::Invalid(format!("session: {key} = 0, expected 1 or more")));
+            return Err(Error::Invalid(format!(
+                "session: {key} = 0, expected 1 or more"
+            )));
         }
         self.gates.speak.check("speak")?;
         self.gates.dst_update.check("dst_update")
@@ -195,7 +220,10 @@ impl SessionConfig {
 
     /// The gates as the event log tells them.
     pub(super) fn gates_info(&self) -> GatesInfo {
-        GatesInfo { speak: info(&self.gates.speak), dst_update: info(&self.gates.dst_update) }
+        GatesInfo {
+            speak: info(&self.gates.speak),
+            dst_update: info(&self.gates.dst_update),
+        }
     }
 }
 
@@ -238,10 +266,19 @@ mod tests {
             ("utterance_tokens_max = 0", "utterance_tokens_max"),
             ("[gates.speak]\nthreshold = 2.0", "speak"),
         ] {
-            let why = toml::from_str::<SessionConfig>(text).unwrap().check().unwrap_err().to_string();
+            let why = toml::from_str::<SessionConfig>(text)
+                .unwrap()
+                .check()
+                .unwrap_err()
+                .to_string();
             assert!(why.contains(key), "{why}");
         }
-        for text in ["frames_keept = 3", "context = \"forget\"", "[gates.speak]\nkind = \"maybe\"", "model_sha256 = \"x\""] {
+        for text in [
+            "frames_keept = 3",
+            "context = \"forget\"",
+            "[gates.speak]\nkind = \"maybe\"",
+            "model_sha256 = \"x\"",
+        ] {
             assert!(toml::from_str::<SessionConfig>(text).is_err(), "{text}");
         }
     }

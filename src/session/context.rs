@@ -24,17 +24,26 @@ const SPEECH_ENDS_TOKENS: usize = 2;
 const UPDATES_PER_STEP: usize = 2;
 
 /// Positions that the updates and the sentence of one frame can take at most.
-pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &SessionConfig) -> Result<usize> {
+pub(super) fn reserve_tokens(
+    layout: &Layout<'_>,
+    task: Option<&Task>,
+    config: &SessionConfig,
+) -> Result<usize> {
     let updates = match task.filter(|_| config.gates.dst_update.kind != GateKind::Off) {
         Some(task) => {
-            let count = config.updates_per_frame_max.min(task.steps.len() * UPDATES_PER_STEP);
+            let count = config
+                .updates_per_frame_max
+                .min(task.steps.len() * UPDATES_PER_STEP);
             count.saturating_mul(layout.update_tokens_max(task)?)
         }
         None => 0,
     };
     let speech = match config.gates.speak.kind {
         GateKind::Off => 0,
-        _ => config.utterance_tokens_max.saturating_add(SPEECH_ENDS_TOKENS).saturating_add(layout.note_tokens_max(task)?),
+        _ => config
+            .utterance_tokens_max
+            .saturating_add(SPEECH_ENDS_TOKENS)
+            .saturating_add(layout.note_tokens_max(task)?),
     };
     let summary = summary::reserve_tokens(layout, task, config)?;
     Ok(updates.saturating_add(speech).saturating_add(summary))
@@ -53,13 +62,19 @@ pub(super) fn check_capacity(
         LayoutName::Dstproact => layout.prompt(task, &TaskState::default())?.len(),
         LayoutName::Proassist => {
             let chat = Chat::new(*layout)?;
-            chat.opening(task)?.len().max(chat.opening(None)?.len() + config.user_tokens_max + chat.knowledge(task)?.len())
+            chat.opening(task)?.len().max(
+                chat.opening(None)?.len() + config.user_tokens_max + chat.knowledge(task)?.len(),
+            )
         }
     };
     let mut note = 0;
     if let Some(task) = task.filter(|_| !chat) {
         // The words for the states differ in length; the longest are among these.
-        for word in [StepState::NotStarted, StepState::InProgress, StepState::Completed] {
+        for word in [
+            StepState::NotStarted,
+            StepState::InProgress,
+            StepState::Completed,
+        ] {
             let mut state = TaskState::new(task);
             for (step, _) in task.iter() {
                 state.set(step, word);
@@ -72,11 +87,21 @@ pub(super) fn check_capacity(
     let kept = match config.context {
         ContextPolicyName::Refresh => config.frames_kept.saturating_mul(config.tokens_per_frame),
         ContextPolicyName::DropAll => 0,
-        ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => summary::prompt_tokens(config),
+        ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => {
+            summary::prompt_tokens(config)
+        }
         ContextPolicyName::DropMiddle | ContextPolicyName::None => note,
     };
-    let parts = [prompt, kept, config.user_tokens_max, config.tokens_per_frame, reserve_tokens];
-    let needed = parts.iter().fold(0usize, |sum, part| sum.saturating_add(*part));
+    let parts = [
+        prompt,
+        kept,
+        config.user_tokens_max,
+        config.tokens_per_frame,
+        reserve_tokens,
+    ];
+    let needed = parts
+        .iter()
+        .fold(0usize, |sum, part| sum.saturating_add(*part));
     if needed > capacity {
         return Err(Error::Invalid(format!(
             "memory of {capacity} tokens is too small: prompt {prompt} + kept frames or note {kept} + the person's words {} + \
@@ -120,38 +145,67 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// The policy acts before a frame when more than this is held.
     pub(super) fn memory_reset(&self) -> usize {
-        self.tape.capacity().saturating_sub(self.frame_needs(&[])).min(self.limit_tokens())
+        self.tape
+            .capacity()
+            .saturating_sub(self.frame_needs(&[]))
+            .min(self.limit_tokens())
     }
 
     /// The prompt for the present state.
     pub(super) fn prompt_now(&self) -> Result<Vec<TokenId>> {
         match self.config.layout {
-            LayoutName::Dstproact => self.layout().prompt(self.tracker.task(), self.tracker.state()),
+            LayoutName::Dstproact => self
+                .layout()
+                .prompt(self.tracker.task(), self.tracker.state()),
             LayoutName::Proassist => self.chat_opening(),
         }
     }
 
     /// Lets the policy act for a frame that may not fit, once; then the frame is looked at again.
-    pub(super) fn make_room(&mut self, needed: usize, moment: Moment, seen: Seen, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn make_room(
+        &mut self,
+        needed: usize,
+        moment: Moment,
+        seen: Seen,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         let (held, capacity) = (self.tape.len(), self.tape.capacity());
-        let full = Error::MemoryFull { tokens: held, needed, capacity };
+        let full = Error::MemoryFull {
+            tokens: held,
+            needed,
+            capacity,
+        };
         let policy = self.config.context;
         let tokens_after = match policy {
             ContextPolicyName::None => return Err(full),
             ContextPolicyName::Refresh => self.begin_anew(self.recent.iter().cloned().collect())?,
             ContextPolicyName::DropAll => self.begin_anew(Vec::new())?,
-            ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => return self.open_summary(moment, seen),
+            ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst => {
+                return self.open_summary(moment, seen);
+            }
             ContextPolicyName::DropMiddle => {
                 self.tracker.forget_told();
                 let needed = self.frame_needs(&self.words_before_frame()?);
                 let prompt = self.tape.prompt_tokens();
-                let share = prompt + self.limit_tokens().saturating_sub(prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
-                self.tape.evict_oldest(share.min(capacity.saturating_sub(needed)))?;
+                let share =
+                    prompt + self.limit_tokens().saturating_sub(prompt) / DROP_MIDDLE_KEEPS_ONE_IN;
+                self.tape
+                    .evict_oldest(share.min(capacity.saturating_sub(needed)))?;
                 self.tape.len()
             }
         };
-        sink.emit(&Event::Context { at: moment.at, policy, tokens_before: held, tokens_after, summary: None })?;
-        self.stage = Stage::Look { moment, seen, made_room: true };
+        sink.emit(&Event::Context {
+            at: moment.at,
+            policy,
+            tokens_before: held,
+            tokens_after,
+            summary: None,
+        })?;
+        self.stage = Stage::Look {
+            moment,
+            seen,
+            made_room: true,
+        };
         Ok(Flow::Working(Work::Context))
     }
 

@@ -32,11 +32,23 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(frame: FrameIdx, at: MediaTime) -> Self {
-        Self { frame, at, dst_update: None, before: TaskState::default(), updates: 0, held: Vec::new() }
+        Self {
+            frame,
+            at,
+            dst_update: None,
+            before: TaskState::default(),
+            updates: 0,
+            held: Vec::new(),
+        }
     }
 
     pub(super) fn rejected(&self, text: String, why: String) -> Event {
-        Event::Rejected { frame: self.frame, at: self.at, text, why }
+        Event::Rejected {
+            frame: self.frame,
+            at: self.at,
+            text,
+            why,
+        }
     }
 }
 
@@ -83,13 +95,23 @@ impl SpeechDraft {
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Reads the person's words and the frame, and asks the gates; or first lets the context policy act.
-    pub(super) fn look(&mut self, mut moment: Moment, seen: Seen, made_room: bool, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn look(
+        &mut self,
+        mut moment: Moment,
+        seen: Seen,
+        made_room: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         let words = self.words_before_frame()?;
         let needed = self.frame_needs(&words);
         let (tokens, capacity) = (self.tape.len(), self.tape.capacity());
         if tokens + needed > capacity || (!made_room && self.is_full(tokens)) {
             if made_room {
-                return Err(Error::MemoryFull { tokens, needed, capacity });
+                return Err(Error::MemoryFull {
+                    tokens,
+                    needed,
+                    capacity,
+                });
             }
             return self.make_room(needed, moment, seen, sink);
         }
@@ -131,7 +153,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if first && !fires {
             self.unsure_since = None;
         }
-        let insisted = if first { self.tracker.insisted(moment.at, reading.dst_update) } else { None };
+        let insisted = if first {
+            self.tracker.insisted(moment.at, reading.dst_update)
+        } else {
+            None
+        };
         let only = insisted.filter(|_| possible && !fires);
         if fires || only.is_some() {
             self.open_update(moment, reading, only, sink)
@@ -141,10 +167,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// The speak gate, once a frame; the frame's event and those that follow it go out.
-    fn decide_speech(&mut self, mut moment: Moment, reading: Reading, sink: &mut dyn Sink) -> Result<()> {
+    fn decide_speech(
+        &mut self,
+        mut moment: Moment,
+        reading: Reading,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let Moment { frame, at, .. } = moment;
         let dst_update = logged(moment.dst_update.unwrap_or_default());
-        sink.emit(&Event::Frame { frame, at, speak: logged(reading.speak), dst_update })?;
+        sink.emit(&Event::Frame {
+            frame,
+            at,
+            speak: logged(reading.speak),
+            dst_update,
+        })?;
         for event in std::mem::take(&mut moment.held) {
             sink.emit(&event)?;
         }
@@ -152,7 +188,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             sink.emit(&warning(frame, at, amiss))?;
         }
         // The gate takes its reading in any case: an answer that is owed does not change what it remembers.
-        let owed = std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
+        let owed =
+            std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
         if !self.speak_gate.decide(reading.speak, at) && !owed {
             self.end_frame();
             return Ok(());
@@ -164,12 +201,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             tokens_max: self.config.utterance_tokens_max,
         };
         let mark = self.tape.mark();
-        let note = self.layout().note(self.tracker.task(), &moment.before, self.tracker.state())?;
+        let note = self
+            .layout()
+            .note(self.tracker.task(), &moment.before, self.tracker.state())?;
         let mut items = vec![Item::Marker(special.asst, self.tracker.codes())];
         items.extend(note.into_iter().map(Item::Token));
         let hidden = self.tape.read(&items)?;
         let sentence = Sentence::new(rules);
-        self.stage = Stage::Speech(SpeechDraft { moment, mark, prob: reading.speak, sentence, hidden });
+        self.stage = Stage::Speech(SpeechDraft {
+            moment,
+            mark,
+            prob: reading.speak,
+            sentence,
+            hidden,
+        });
         Ok(())
     }
 
@@ -180,10 +225,21 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// Probabilities of the gates at a place. The lm_head is computed for gates of kind `token` only.
     fn read_gates(&self, hidden: &Hidden) -> Result<Reading> {
-        let kinds = [self.config.gates.speak.kind, self.config.gates.dst_update.kind];
+        let kinds = [
+            self.config.gates.speak.kind,
+            self.config.gates.dst_update.kind,
+        ];
         let backbone = self.tape.backbone();
-        let heads = if kinds.contains(&GateKind::Head) { Some(backbone.heads(hidden)?) } else { None };
-        let logits = if kinds.contains(&GateKind::Token) { Some(backbone.lm_logits(hidden)?) } else { None };
+        let heads = if kinds.contains(&GateKind::Head) {
+            Some(backbone.heads(hidden)?)
+        } else {
+            None
+        };
+        let logits = if kinds.contains(&GateKind::Token) {
+            Some(backbone.lm_logits(hidden)?)
+        } else {
+            None
+        };
         let special = self.layout().special();
         let read = |name, kind, logit: Option<crate::units::Logit>, token| {
             let prob = match (kind, logit, &logits) {
@@ -194,17 +250,31 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             if (0.0..=1.0).contains(&prob.0) {
                 Ok(prob)
             } else {
-                Err(Error::Model(format!("gate {name}: its probability is {}", prob.0)))
+                Err(Error::Model(format!(
+                    "gate {name}: its probability is {}",
+                    prob.0
+                )))
             }
         };
         Ok(Reading {
             speak: read("speak", kinds[0], heads.map(|h| h.speak), special.asst)?,
-            dst_update: read("dst_update", kinds[1], heads.map(|h| h.dst_update), special.dst)?,
+            dst_update: read(
+                "dst_update",
+                kinds[1],
+                heads.map(|h| h.dst_update),
+                special.dst,
+            )?,
         })
     }
 
     /// Feeds `[DST]` and what the grammar leaves no choice about; with `only` that is all of it.
-    fn open_update(&mut self, moment: Moment, reading: Reading, only: Option<Update>, sink: &mut dyn Sink) -> Result<()> {
+    fn open_update(
+        &mut self,
+        moment: Moment,
+        reading: Reading,
+        only: Option<Update>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let layout = self.layout();
         let mut grammar = match only {
             Some(update) => Grammar::of_updates(&layout, [update])?,
@@ -219,12 +289,25 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let mut items = vec![Item::Marker(open, self.tracker.codes())];
         items.extend(self.update_items(&grammar, &tokens, 0));
         let hidden = self.tape.read(&items)?;
-        self.settle_update(UpdateDraft { moment, mark, reading, grammar, tokens, hidden }, sink)
+        self.settle_update(
+            UpdateDraft {
+                moment,
+                mark,
+                reading,
+                grammar,
+                tokens,
+                hidden,
+            },
+            sink,
+        )
     }
 
     /// An update's tokens from a place on; its `<eot>` tells how far the steps are behind it.
     fn update_items(&self, grammar: &Grammar, tokens: &[TokenId], from: usize) -> Vec<Item> {
-        let mut items: Vec<Item> = tokens[from..].iter().map(|token| Item::Token(*token)).collect();
+        let mut items: Vec<Item> = tokens[from..]
+            .iter()
+            .map(|token| Item::Token(*token))
+            .collect();
         if let (Some(update), Some(Item::Token(eot))) = (grammar.finished(tokens), items.last()) {
             let marker = Item::Marker(*eot, self.tracker.codes_behind(update));
             items.pop();
@@ -234,19 +317,31 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// Feeds one chosen token of an update, and those that must follow it.
-    pub(super) fn write_update(&mut self, mut draft: UpdateDraft, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn write_update(
+        &mut self,
+        mut draft: UpdateDraft,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         let logits = self.tape.backbone().update_logits(&draft.hidden)?;
         let pick = draft.grammar.pick(&draft.tokens, &logits)?;
         if pick.mass < self.config.update_mass_min {
-            let why = format!("the model gives {} to all that the state allows", logged(pick.mass).0);
+            let why = format!(
+                "the model gives {} to all that the state allows",
+                logged(pick.mass).0
+            );
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
         }
         let at = draft.moment.at;
         let patient = |limit_s: f64| at.0 - self.unsure_since.unwrap_or(at).0 < limit_s;
-        if pick.prob < self.config.update_prob_min && self.config.update_patience_s.is_none_or(patient) {
+        if pick.prob < self.config.update_prob_min
+            && self.config.update_patience_s.is_none_or(patient)
+        {
             self.unsure_since.get_or_insert(at);
-            let why = format!("the model is unsure which: the likeliest has {}", logged(pick.prob).0);
+            let why = format!(
+                "the model is unsure which: the likeliest has {}",
+                logged(pick.prob).0
+            );
             self.refuse_update(draft, why, sink)?;
             return Ok(Flow::Working(Work::Update));
         }
@@ -273,18 +368,36 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             Ok(amiss) => amiss,
             Err(why) => return self.refuse_update(draft, why, sink),
         };
-        let UpdateDraft { mut moment, reading, hidden, .. } = draft;
+        let UpdateDraft {
+            mut moment,
+            reading,
+            hidden,
+            ..
+        } = draft;
         let Moment { frame, at, .. } = moment;
         let Update { step, transition } = update;
         moment.updates += 1;
         self.unsure_since = None;
-        moment.held.push(Event::Transition { frame, at, step, transition, prob: logged(reading.dst_update) });
-        moment.held.extend(amiss.into_iter().map(|amiss| warning(frame, at, amiss)));
+        moment.held.push(Event::Transition {
+            frame,
+            at,
+            step,
+            transition,
+            prob: logged(reading.dst_update),
+        });
+        moment
+            .held
+            .extend(amiss.into_iter().map(|amiss| warning(frame, at, amiss)));
         self.decide(hidden, moment, sink)
     }
 
     /// Forgets a refused update and goes on to the speak gate with what was read before it.
-    fn refuse_update(&mut self, draft: UpdateDraft, why: String, sink: &mut dyn Sink) -> Result<()> {
+    fn refuse_update(
+        &mut self,
+        draft: UpdateDraft,
+        why: String,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         self.tape.rewind(draft.mark)?;
         let text = self.codec.decode(&draft.tokens)?;
         let mut moment = draft.moment;
@@ -293,7 +406,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// Feeds one token of a sentence, or ends it.
-    pub(super) fn write_speech(&mut self, mut draft: SpeechDraft, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn write_speech(
+        &mut self,
+        mut draft: SpeechDraft,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         let logits = self.tape.backbone().lm_logits(&draft.hidden)?;
         let next = draft.sentence.next(&logits)?;
         let text = || self.codec.decode(draft.sentence.tokens());
@@ -314,7 +431,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         } else {
             let eot = self.layout().special().eot;
             self.tape.read_tokens(&[eot])?;
-            sink.emit(&Event::Utterance { frame, at, text, prob: logged(draft.prob) })?;
+            sink.emit(&Event::Utterance {
+                frame,
+                at,
+                text,
+                prob: logged(draft.prob),
+            })?;
         }
         self.end_frame();
         Ok(Flow::Working(Work::Speech))

@@ -41,22 +41,36 @@ struct Refused {
 impl Glimpses {
     /// None yet; `gap_max` as `start_cosine_gap_max` of the configuration.
     pub(super) fn new(gap_max: f32) -> Self {
-        Self { frames: VecDeque::new(), gap_max, refused: None }
+        Self {
+            frames: VecDeque::new(),
+            gap_max,
+            refused: None,
+        }
     }
 
     /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step; empty where nothing compares them.
     pub(super) fn add(&mut self, at: MediaTime, cosines: &[f32]) {
-        let Some((_, steps)) = cosines.split_last().filter(|_| self.gap_max.is_finite()) else { return };
-        while self.frames.front().is_some_and(|(seen, _)| at.0 - seen.0 > LOOK_BACK_S) {
+        let Some((_, steps)) = cosines.split_last().filter(|_| self.gap_max.is_finite()) else {
+            return;
+        };
+        while self
+            .frames
+            .front()
+            .is_some_and(|(seen, _)| at.0 - seen.0 > LOOK_BACK_S)
+        {
             self.frames.pop_front();
         }
         let best = cosines.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        self.frames.push_back((at, steps.iter().map(|cosine| best - cosine).collect()));
+        self.frames
+            .push_back((at, steps.iter().map(|cosine| best - cosine).collect()));
     }
 
     /// Whether none of the last pictures shows a step; `false` where nothing is known, or the model insists.
     pub(super) fn lack(&self, step: StepId) -> bool {
-        let shows = |(_, gaps): &(MediaTime, Vec<f32>)| gaps.get(usize::from(step.0)).is_none_or(|gap| *gap <= self.gap_max);
+        let shows = |(_, gaps): &(MediaTime, Vec<f32>)| {
+            gaps.get(usize::from(step.0))
+                .is_none_or(|gap| *gap <= self.gap_max)
+        };
         !self.frames.is_empty() && !self.frames.iter().any(shows) && self.insisted() != Some(step)
     }
 
@@ -64,7 +78,14 @@ impl Glimpses {
     pub(super) fn refuse(&mut self, at: MediaTime, step: StepId) {
         match &mut self.refused {
             Some(refused) if refused.step == step => {}
-            _ => self.refused = Some(Refused { step, last_at: at, meant_at: at, meant_s: 0.0 }),
+            _ => {
+                self.refused = Some(Refused {
+                    step,
+                    last_at: at,
+                    meant_at: at,
+                    meant_s: 0.0,
+                })
+            }
         }
     }
 
@@ -77,7 +98,10 @@ impl Glimpses {
             (refused.meant_at, refused.meant_s) = (at, refused.meant_s + lasted_s);
             return self.insisted();
         }
-        self.refused = self.refused.take().filter(|refused| at.0 - refused.meant_at.0 <= LOOK_BACK_S);
+        self.refused = self
+            .refused
+            .take()
+            .filter(|refused| at.0 - refused.meant_at.0 <= LOOK_BACK_S);
         None
     }
 
@@ -87,7 +111,10 @@ impl Glimpses {
     }
 
     fn insisted(&self) -> Option<StepId> {
-        self.refused.as_ref().filter(|refused| refused.meant_s > INSISTED_S).map(|refused| refused.step)
+        self.refused
+            .as_ref()
+            .filter(|refused| refused.meant_s > INSISTED_S)
+            .map(|refused| refused.step)
     }
 
     /// Forgets what was seen at `to` or later.
@@ -115,7 +142,11 @@ mod tests {
     #[test]
     fn a_step_is_lacking_when_no_picture_of_the_last_seconds_is_near_its_words() {
         // The second step's words are 0.25 behind the first's, then the first's 0.5 behind those for no step.
-        let frames = [(1.0, [0.5, 0.25, 0.0]), (3.0, [0.0, 0.25, 0.5]), (5.0, [0.0, 0.0, 0.5])];
+        let frames = [
+            (1.0, [0.5, 0.25, 0.0]),
+            (3.0, [0.0, 0.25, 0.5]),
+            (5.0, [0.0, 0.0, 0.5]),
+        ];
         for (gap_max, count, lacking) in [
             (0.25, 1, [false, false]),
             (0.2, 1, [false, true]),
@@ -125,13 +156,25 @@ mod tests {
             (0.25, 3, [false, false]),
         ] {
             let seen = seen(gap_max, &frames[..count]);
-            assert_eq!([A, B].map(|step| seen.lack(step)), lacking, "{gap_max}, {count}");
+            assert_eq!(
+                [A, B].map(|step| seen.lack(step)),
+                lacking,
+                "{gap_max}, {count}"
+            );
         }
         let mut later = seen(0.25, &frames);
         later.add(MediaTime(5.5), &[0.0, 0.0, 0.5]);
-        assert_eq!([A, B].map(|step| later.lack(step)), [true, false], "the first frame is too long ago");
+        assert_eq!(
+            [A, B].map(|step| later.lack(step)),
+            [true, false],
+            "the first frame is too long ago"
+        );
         later.go_back(MediaTime(3.0));
-        assert_eq!([A, B].map(|step| later.lack(step)), [false; 2], "nothing is known");
+        assert_eq!(
+            [A, B].map(|step| later.lack(step)),
+            [false; 2],
+            "nothing is known"
+        );
     }
 
     #[test]
@@ -140,19 +183,44 @@ mod tests {
         let hear = |gates: &[(f64, f32)]| {
             let mut seen = lacking(0.2);
             seen.refuse(MediaTime(1.0), B);
-            let heard: Vec<bool> = gates.iter().map(|(at, prob)| seen.hear(MediaTime(*at), Prob(*prob)) == Some(B)).collect();
+            let heard: Vec<bool> = gates
+                .iter()
+                .map(|(at, prob)| seen.hear(MediaTime(*at), Prob(*prob)) == Some(B))
+                .collect();
             (heard, seen.lack(B))
         };
         // Each frame counts for a second; that at 0.4 does not, nor the long break before the next.
-        let meant = [(2.0, 0.5), (3.0, 0.4), (6.0, 0.9), (7.0, 0.6), (8.0, 0.7), (9.0, 0.1), (10.0, 0.6)];
-        assert_eq!(hear(&meant), (vec![false, false, false, false, true, false, true], false));
+        let meant = [
+            (2.0, 0.5),
+            (3.0, 0.4),
+            (6.0, 0.9),
+            (7.0, 0.6),
+            (8.0, 0.7),
+            (9.0, 0.1),
+            (10.0, 0.6),
+        ];
+        assert_eq!(
+            hear(&meant),
+            (vec![false, false, false, false, true, false, true], false)
+        );
         assert_eq!(hear(&meant[..4]), (vec![false; 4], true));
         // Nothing for more than four seconds: it meant something else.
-        let gone = [(2.0, 0.9), (3.0, 0.9), (4.0, 0.9), (8.5, 0.1), (9.0, 0.9), (10.0, 0.9)];
+        let gone = [
+            (2.0, 0.9),
+            (3.0, 0.9),
+            (4.0, 0.9),
+            (8.5, 0.1),
+            (9.0, 0.9),
+            (10.0, 0.9),
+        ];
         assert_eq!(hear(&gone), (vec![false; 6], true));
 
         let mut seen = lacking(0.2);
-        assert_eq!(seen.hear(MediaTime(1.5), Prob(1.0)), None, "nothing was refused");
+        assert_eq!(
+            seen.hear(MediaTime(1.5), Prob(1.0)),
+            None,
+            "nothing was refused"
+        );
         seen.refuse(MediaTime(2.0), B);
         for at in [3.0, 4.0, 5.0] {
             seen.refuse(MediaTime(at), B);

@@ -40,12 +40,21 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     ///
     /// # Errors
     /// Out of range, or not above the gate's hysteresis: nothing has changed. The sink could not take it.
-    pub fn set_threshold(&mut self, gate: GateName, threshold: Threshold, sink: &mut dyn Sink) -> Result<()> {
+    pub fn set_threshold(
+        &mut self,
+        gate: GateName,
+        threshold: Threshold,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         match gate {
             GateName::Speak => self.speak_gate.set_threshold("speak", threshold)?,
             GateName::DstUpdate => self.dst_gate.set_threshold("dst_update", threshold)?,
         }
-        sink.emit(&Event::Threshold { at: self.now(), gate, threshold })
+        sink.emit(&Event::Threshold {
+            at: self.now(),
+            gate,
+            threshold,
+        })
     }
 
     /// Goes on from another place of the recording, also after the end. Ahead, the states stay; back, every
@@ -56,7 +65,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// take it.
     pub fn seek(&mut self, to: MediaTime, sink: &mut dyn Sink) -> Result<()> {
         if !to.0.is_finite() || to.0 < 0.0 {
-            return Err(Error::Invalid(format!("seek to {} s: expected a finite time from 0", to.0)));
+            return Err(Error::Invalid(format!(
+                "seek to {} s: expected a finite time from 0",
+                to.0
+            )));
         }
         self.check_between_inputs(true)?;
         let at = self.now();
@@ -66,7 +78,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.recent.clear();
         self.speak_gate.reset();
         self.dst_gate.reset();
-        sink.emit(&Event::Seek { at, to, steps: self.tracker.steps(false) })?;
+        sink.emit(&Event::Seek {
+            at,
+            to,
+            steps: self.tracker.steps(false),
+        })?;
         self.begin_anew(Vec::new())?;
         self.stage = Stage::Ready;
         Ok(())
@@ -88,19 +104,31 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let layout = self.layout();
         summary::check(Some(&task), &config)?;
         let reserve_tokens = context::reserve_tokens(&layout, Some(&task), &config)?;
-        context::check_capacity(&layout, Some(&task), &config, reserve_tokens, self.tape.capacity())?;
+        context::check_capacity(
+            &layout,
+            Some(&task),
+            &config,
+            reserve_tokens,
+            self.tape.capacity(),
+        )?;
         if config.step_evidence {
             let words = super::read_words(self.perceiver.as_deref(), &layout, &task)?;
             self.tape.set_words(words);
             for seen in &mut self.recent {
-                *seen = self.tape.compare(seen.ordinal, Arc::clone(&seen.features))?;
+                *seen = self
+                    .tape
+                    .compare(seen.ordinal, Arc::clone(&seen.features))?;
             }
         }
         (self.config, self.dst_gate, self.reserve_tokens) = (config, dst_gate, reserve_tokens);
         let goal = task.goal.clone();
         self.tracker = Tracker::new(Some(task), &self.config);
         self.goal_told.clear();
-        sink.emit(&Event::Task { at: self.now(), goal, steps: self.tracker.steps(true) })?;
+        sink.emit(&Event::Task {
+            at: self.now(),
+            goal,
+            steps: self.tracker.steps(true),
+        })?;
         self.begin_anew(self.recent.iter().cloned().collect())?;
         Ok(())
     }
@@ -112,6 +140,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             Stage::Finished => over_too,
             _ => false,
         };
-        if fits { Ok(()) } else { Err(Error::Invalid("the session is at work or over; this fits between two frames only".into())) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::Invalid(
+                "the session is at work or over; this fits between two frames only".into(),
+            ))
+        }
     }
 }

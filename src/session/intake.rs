@@ -15,10 +15,23 @@ const PIXEL_BYTES: u64 = 3;
 pub(super) enum Queued {
     Frame(Frame),
     /// The words as said, and as a closed user turn.
-    User { at: MediaTime, text: String, turn: Vec<TokenId> },
-    Hand { at: MediaTime, hand: Hand },
-    Dropped { at: MediaTime, count: u64 },
-    Source { at: MediaTime, state: SourceState },
+    User {
+        at: MediaTime,
+        text: String,
+        turn: Vec<TokenId>,
+    },
+    Hand {
+        at: MediaTime,
+        hand: Hand,
+    },
+    Dropped {
+        at: MediaTime,
+        count: u64,
+    },
+    Source {
+        at: MediaTime,
+        state: SourceState,
+    },
 }
 
 /// The queue and what is needed to check the next input against the ones before.
@@ -37,7 +50,11 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(inputs_max: usize, user_tokens_max: usize, feature_values: Option<usize>) -> Self {
+    pub(super) fn new(
+        inputs_max: usize,
+        user_tokens_max: usize,
+        feature_values: Option<usize>,
+    ) -> Self {
         Self {
             queue: VecDeque::new(),
             inputs_max,
@@ -84,8 +101,15 @@ impl Intake {
     ///
     /// # Errors
     /// They are more than may wait for a frame.
-    pub(super) fn recall_words(&mut self, at: MediaTime, text: &str, layout: &Layout<'_>) -> Result<Vec<TokenId>> {
-        let Queued::User { turn, .. } = self.check_words(at, text, layout)? else { return Ok(Vec::new()) };
+    pub(super) fn recall_words(
+        &mut self,
+        at: MediaTime,
+        text: &str,
+        layout: &Layout<'_>,
+    ) -> Result<Vec<TokenId>> {
+        let Queued::User { turn, .. } = self.check_words(at, text, layout)? else {
+            return Ok(Vec::new());
+        };
         self.user_tokens += turn.len();
         Ok(turn)
     }
@@ -93,14 +117,23 @@ impl Intake {
     /// Takes an input, or refuses it and stays as it was.
     pub(super) fn push(&mut self, input: Input, layout: &Layout<'_>) -> Result<()> {
         if self.room() == 0 {
-            return Err(Error::Invalid(format!("{} inputs wait already; advance the session first", self.inputs_max)));
+            return Err(Error::Invalid(format!(
+                "{} inputs wait already; advance the session first",
+                self.inputs_max
+            )));
         }
         let at = time_of(&input);
         if !at.0.is_finite() || at.0 < 0.0 {
-            return Err(Error::Invalid(format!("input at {} s: expected a finite time from 0", at.0)));
+            return Err(Error::Invalid(format!(
+                "input at {} s: expected a finite time from 0",
+                at.0
+            )));
         }
         if let Some(last) = self.last_at.filter(|last| at < *last) {
-            return Err(Error::Invalid(format!("input at {} s after one at {} s: times must not decrease", at.0, last.0)));
+            return Err(Error::Invalid(format!(
+                "input at {} s after one at {} s: times must not decrease",
+                at.0, last.0
+            )));
         }
         let queued = self.check(input, layout)?;
         match &queued {
@@ -123,11 +156,16 @@ impl Intake {
         Ok(match input {
             Input::Frame(frame) => {
                 if let Some(last) = self.last_frame.filter(|last| frame.idx <= *last) {
-                    return Err(Error::Invalid(format!("frame {} after frame {}: numbers must increase", frame.idx.0, last.0)));
+                    return Err(Error::Invalid(format!(
+                        "frame {} after frame {}: numbers must increase",
+                        frame.idx.0, last.0
+                    )));
                 }
                 match &frame.content {
                     Content::Picture(picture) => self.check_picture(frame.idx, picture)?,
-                    Content::Features(values) => self.check_features(frame.idx, values, layout.tokens_per_frame())?,
+                    Content::Features(values) => {
+                        self.check_features(frame.idx, values, layout.tokens_per_frame())?
+                    }
                 }
                 Queued::Frame(frame)
             }
@@ -140,7 +178,10 @@ impl Intake {
 
     pub(super) fn check_picture(&self, idx: FrameIdx, picture: &Picture) -> Result<()> {
         if !self.sees_pictures {
-            return Err(Error::Invalid(format!("frame {} is a picture, but the session has no vision model; name one with --vision, or give features", idx.0)));
+            return Err(Error::Invalid(format!(
+                "frame {} is a picture, but the session has no vision model; name one with --vision, or give features",
+                idx.0
+            )));
         }
         let Picture { width, height, rgb } = picture;
         let pixels = u64::from(*width) * u64::from(*height);
@@ -154,7 +195,12 @@ impl Intake {
         Ok(())
     }
 
-    pub(super) fn check_features(&self, idx: FrameIdx, values: &[f32], tokens_per_frame: usize) -> Result<()> {
+    pub(super) fn check_features(
+        &self,
+        idx: FrameIdx,
+        values: &[f32],
+        tokens_per_frame: usize,
+    ) -> Result<()> {
         let fits = match self.feature_values {
             Some(expected) => values.len() == expected,
             None => !values.is_empty() && values.len().is_multiple_of(tokens_per_frame),
@@ -164,10 +210,17 @@ impl Intake {
                 Some(expected) => expected.to_string(),
                 None => format!("a multiple of {tokens_per_frame}"),
             };
-            return Err(Error::Invalid(format!("frame {}: features of {} values, expected {expected}", idx.0, values.len())));
+            return Err(Error::Invalid(format!(
+                "frame {}: features of {} values, expected {expected}",
+                idx.0,
+                values.len()
+            )));
         }
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
-            return Err(Error::Invalid(format!("frame {}: value {i} of its features is {}", idx.0, values[i])));
+            return Err(Error::Invalid(format!(
+                "frame {}: value {i} of its features is {}",
+                idx.0, values[i]
+            )));
         }
         Ok(())
     }
@@ -192,6 +245,9 @@ impl Intake {
 fn time_of(input: &Input) -> MediaTime {
     match input {
         Input::Frame(frame) => frame.at,
-        Input::User { at, .. } | Input::Hand { at, .. } | Input::Dropped { at, .. } | Input::Source { at, .. } => *at,
+        Input::User { at, .. }
+        | Input::Hand { at, .. }
+        | Input::Dropped { at, .. }
+        | Input::Source { at, .. } => *at,
     }
 }

@@ -129,7 +129,11 @@ enum Stage {
     /// Between two inputs.
     Ready,
     /// A frame with its features; `made_room` once the context policy has acted for it.
-    Look { moment: Moment, seen: Seen, made_room: bool },
+    Look {
+        moment: Moment,
+        seen: Seen,
+        made_room: bool,
+    },
     /// An update is being written.
     Update(UpdateDraft),
     /// A sentence is being written.
@@ -198,12 +202,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     ) -> Result<Self> {
         config.check()?;
         let dst_kind = config.gates.dst_update.kind;
-        if config.layout == LayoutName::Proassist || task.as_ref().is_none_or(|task| task.steps.is_empty()) {
+        if config.layout == LayoutName::Proassist
+            || task.as_ref().is_none_or(|task| task.steps.is_empty())
+        {
             config.gates.dst_update.kind = GateKind::Off;
         }
         let vision_tokens = config.tokens_per_frame;
-        if let Some(given) = perceiver.as_ref().map(|p| p.tokens_per_frame()).filter(|given| *given != vision_tokens) {
-            return Err(Error::Model(format!("the vision model gives {given} tokens a frame, the assistant reads {vision_tokens}")));
+        if let Some(given) = perceiver
+            .as_ref()
+            .map(|p| p.tokens_per_frame())
+            .filter(|given| *given != vision_tokens)
+        {
+            return Err(Error::Model(format!(
+                "the vision model gives {given} tokens a frame, the assistant reads {vision_tokens}"
+            )));
         }
         let feature_values = perceiver.as_ref().map(|p| p.width() * vision_tokens);
         let layout = Layout::new(&*codec, vision_tokens).with_notes(config.speech_note);
@@ -213,10 +225,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if let Some(task) = task.as_ref().filter(|_| config.step_evidence) {
             tape.set_words(read_words(perceiver.as_deref(), &layout, task)?);
         }
-        context::check_capacity(&layout, task.as_ref(), &config, reserve_tokens, tape.capacity())?;
+        context::check_capacity(
+            &layout,
+            task.as_ref(),
+            &config,
+            reserve_tokens,
+            tape.capacity(),
+        )?;
         Ok(Self {
             banned: codec.banned_in_text(),
-            intake: Intake::new(config.queue_inputs_max, config.user_tokens_max, feature_values),
+            intake: Intake::new(
+                config.queue_inputs_max,
+                config.user_tokens_max,
+                feature_values,
+            ),
             speak_gate: Gate::new("speak", config.gates.speak)?,
             dst_gate: Gate::new("dst_update", config.gates.dst_update)?,
             dst_kind,
@@ -255,12 +277,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// many words, or words with special tokens in them; the session is over.
     pub fn feed(&mut self, input: Input) -> Result<()> {
         if matches!(self.stage, Stage::Finished | Stage::Broken) {
-            return Err(Error::Invalid("the session is over; it takes no more input".into()));
+            return Err(Error::Invalid(
+                "the session is over; it takes no more input".into(),
+            ));
         }
         if let Input::Hand { hand, .. } = &input {
             self.tracker.check_hand(*hand)?;
         }
-        self.intake.push(input, &Layout::new(&*self.codec, self.config.tokens_per_frame))
+        self.intake.push(
+            input,
+            &Layout::new(&*self.codec, self.config.tokens_per_frame),
+        )
     }
 
     /// Inputs that [`Session::feed`] takes before some have been worked off.
@@ -298,7 +325,10 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         for amiss in self.tracker.amiss_at_end() {
             sink.emit(&warning(self.last_frame, at, amiss))?;
         }
-        sink.emit(&Event::End { frames: self.frames_done, steps: self.tracker.steps(false) })
+        sink.emit(&Event::End {
+            frames: self.frames_done,
+            steps: self.tracker.steps(false),
+        })
     }
 
     /// Where the session is now.
@@ -313,11 +343,22 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             at: self.last_at,
             steps: self.tracker.state().iter().collect(),
             writing: match &self.stage {
-                Stage::Update(draft) => Some(Writing { speech: false, text: text(draft.text_tokens()) }),
-                Stage::Speech(draft) => Some(Writing { speech: true, text: text(draft.text_tokens()) }),
+                Stage::Update(draft) => Some(Writing {
+                    speech: false,
+                    text: text(draft.text_tokens()),
+                }),
+                Stage::Speech(draft) => Some(Writing {
+                    speech: true,
+                    text: text(draft.text_tokens()),
+                }),
                 Stage::Reply(reply) => {
-                    let words = self.chat().and_then(|chat| chat.words(reply.draft.tokens()));
-                    Some(Writing { speech: true, text: words.unwrap_or_default() })
+                    let words = self
+                        .chat()
+                        .and_then(|chat| chat.words(reply.draft.tokens()));
+                    Some(Writing {
+                        speech: true,
+                        text: words.unwrap_or_default(),
+                    })
                 }
                 _ => None,
             },
@@ -336,7 +377,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         match std::mem::replace(&mut self.stage, Stage::Broken) {
             Stage::Opening => self.open(sink),
             Stage::Ready => self.take_input(sink),
-            Stage::Look { moment, seen, made_room } => self.look(moment, seen, made_room, sink),
+            Stage::Look {
+                moment,
+                seen,
+                made_room,
+            } => self.look(moment, seen, made_room, sink),
             Stage::Update(draft) => self.write_update(draft, sink),
             Stage::Speech(draft) => self.write_speech(draft, sink),
             Stage::Reply(reply) => self.write_reply(reply, sink),
@@ -345,7 +390,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 self.stage = Stage::Finished;
                 Ok(Flow::Idle)
             }
-            Stage::Broken => Err(Error::Invalid("the session stopped at an earlier error".into())),
+            Stage::Broken => Err(Error::Invalid(
+                "the session stopped at an earlier error".into(),
+            )),
         }
     }
 
@@ -357,14 +404,19 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             schema: log::SCHEMA,
             model: self.config.model_sha256.clone(),
             vision: self.config.vision_sha256.clone(),
-            goal: self.tracker.task().map(|task| task.goal.clone()).unwrap_or_default(),
+            goal: self
+                .tracker
+                .task()
+                .map(|task| task.goal.clone())
+                .unwrap_or_default(),
             steps: self.tracker.steps(true),
             fps: self.config.fps,
             gates: self.config.gates_info(),
             context: self.config.context,
         })?;
         let prompt = self.prompt_now()?;
-        self.tape.restart(&prompt, Vec::new(), &self.tracker.codes())?;
+        self.tape
+            .restart(&prompt, Vec::new(), &self.tracker.codes())?;
         self.tape.read_waiting(self.config.prefill_tokens_max)?;
         self.stage = Stage::Ready;
         Ok(Flow::Working(Work::Prefill))
@@ -391,7 +443,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 }
                 Err(why) => {
                     let text = format!("{hand:?}").to_lowercase();
-                    sink.emit(&Event::Rejected { frame: self.last_frame, at, text, why })?;
+                    sink.emit(&Event::Rejected {
+                        frame: self.last_frame,
+                        at,
+                        text,
+                        why,
+                    })?;
                 }
             },
             Queued::Dropped { at, count } => sink.emit(&Event::Dropped { at, count })?,
@@ -404,41 +461,75 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Gets a frame's features: given, or from the encoder.
     fn perceive(&mut self, frame: Frame, sink: &mut dyn Sink) -> Result<Flow> {
         let moment = Moment::new(frame.idx, frame.at);
-        let ordinal = usize::try_from(self.frames_done).map_err(|_| Error::Invalid("too many frames".into()))?;
+        let ordinal = usize::try_from(self.frames_done)
+            .map_err(|_| Error::Invalid("too many frames".into()))?;
         let picture = match frame.content {
-            Content::Features(features) => return self.look(moment, self.tape.compare(ordinal, features)?, false, sink),
+            Content::Features(features) => {
+                return self.look(moment, self.tape.compare(ordinal, features)?, false, sink);
+            }
             Content::Picture(picture) => picture,
         };
         let features = self.encode(frame.idx, &picture)?;
-        self.stage = Stage::Look { moment, seen: self.tape.compare(ordinal, features)?, made_room: false };
+        self.stage = Stage::Look {
+            moment,
+            seen: self.tape.compare(ordinal, features)?,
+            made_room: false,
+        };
         Ok(Flow::Working(Work::Encode))
     }
 
     /// What the vision model says of a picture: `[V, Dv]`.
     fn encode(&self, idx: FrameIdx, picture: &Picture) -> Result<Arc<[f32]>> {
         let Some(perceiver) = &self.perceiver else {
-            return Err(Error::Invalid("a picture, but the session has no vision model".into()));
+            return Err(Error::Invalid(
+                "a picture, but the session has no vision model".into(),
+            ));
         };
         let features = perceiver.encode(&picture.rgb, picture.width, picture.height)?;
         let expected = perceiver.width() * self.config.tokens_per_frame;
         if features.len() != expected || features.iter().any(|v| !v.is_finite()) {
             let (n, found) = (idx.0, features.len());
-            return Err(Error::Model(format!("frame {n}: the vision model gave {found} values, expected {expected} finite ones")));
+            return Err(Error::Model(format!(
+                "frame {n}: the vision model gave {found} values, expected {expected} finite ones"
+            )));
         }
         Ok(features.into())
     }
 }
 
 /// The words that a task's frames are compared with.
-fn read_words<P: Perceiver>(perceiver: Option<&P>, layout: &Layout<'_>, task: &Task) -> Result<Arc<StepWords>> {
+fn read_words<P: Perceiver>(
+    perceiver: Option<&P>,
+    layout: &Layout<'_>,
+    task: &Task,
+) -> Result<Arc<StepWords>> {
     let Some(perceiver) = perceiver else {
         return Err(Error::Invalid("the assistant compares frames with the steps' words, but the session has no vision model".into()));
     };
-    let steps: Result<Vec<_>> = task.iter().map(|(id, step)| Ok((step.name.as_str(), layout.id_tokens(id)?, step.after.as_slice()))).collect();
+    let steps: Result<Vec<_>> = task
+        .iter()
+        .map(|(id, step)| {
+            Ok((
+                step.name.as_str(),
+                layout.id_tokens(id)?,
+                step.after.as_slice(),
+            ))
+        })
+        .collect();
     Ok(Arc::new(StepWords::read(perceiver, steps?)?))
 }
 
 fn warning(frame: FrameIdx, at: MediaTime, amiss: Amiss) -> Event {
-    let Amiss { kind, step, missing } = amiss;
-    Event::Warning { frame, at, kind, step, missing }
+    let Amiss {
+        kind,
+        step,
+        missing,
+    } = amiss;
+    Event::Warning {
+        frame,
+        at,
+        kind,
+        step,
+        missing,
+    }
 }

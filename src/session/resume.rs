@@ -10,7 +10,10 @@ use crate::dialogue::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
 use crate::stream::log::Check;
-use crate::stream::{Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo, WarningKind, update_of};
+use crate::stream::{
+    Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo,
+    WarningKind, update_of,
+};
 use crate::units::{FrameIdx, MediaTime, Prob};
 
 /// A frame of the log, until the events that belong to it have been read.
@@ -45,10 +48,15 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// The session has begun; the log contradicts itself, or is about another task; a frame as in [`Session::feed`].
     pub fn resume(&mut self, log: &[Event], seen: &[Frame]) -> Result<()> {
         if !matches!(self.stage, Stage::Opening) || self.resumed {
-            return Err(Error::Invalid("the session has begun; it cannot go on with another".into()));
+            return Err(Error::Invalid(
+                "the session has begun; it cannot go on with another".into(),
+            ));
         }
         let mut past = Past::default();
-        let task_at = log.iter().rposition(|event| matches!(event, Event::Session { .. } | Event::Task { .. })).unwrap_or_default();
+        let task_at = log
+            .iter()
+            .rposition(|event| matches!(event, Event::Session { .. } | Event::Task { .. }))
+            .unwrap_or_default();
         for (i, event) in log.iter().enumerate() {
             past.about_task = i >= task_at;
             let bad = |why: String| Error::Invalid(format!("event {} of the log: {why}", i + 1));
@@ -59,7 +67,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.recall_frame(&mut past);
         self.intake.go_on_from(past.last_at, past.last_frame);
         for (at, text) in &past.words {
-            let turn = self.intake.recall_words(*at, text, &Layout::new(&*self.codec, self.config.tokens_per_frame))?;
+            let turn = self.intake.recall_words(
+                *at,
+                text,
+                &Layout::new(&*self.codec, self.config.tokens_per_frame),
+            )?;
             let behind = self.behind_words(&turn)?;
             self.said.extend(turn);
             self.said.extend(behind);
@@ -109,13 +121,27 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                     self.dst_gate.reset();
                 }
             }
-            Event::Frame { frame, at, speak, dst_update } => {
+            Event::Frame {
+                frame,
+                at,
+                speak,
+                dst_update,
+            } => {
                 self.recall_frame(past);
-                past.reading = Some(Reading { at: *at, speak: *speak, dst_update: *dst_update, spoke: false, updated: false });
+                past.reading = Some(Reading {
+                    at: *at,
+                    speak: *speak,
+                    dst_update: *dst_update,
+                    spoke: false,
+                    updated: false,
+                });
                 past.last_frame = Some(*frame);
                 past.frames += 1;
                 if let Some((_, text)) = past.words.first() {
-                    let turn = self.layout().user_turn(text).map_err(|why| why.to_string())?;
+                    let turn = self
+                        .layout()
+                        .user_turn(text)
+                        .map_err(|why| why.to_string())?;
                     self.behind_words(&turn).map_err(|why| why.to_string())?;
                     self.words_are_read();
                 }
@@ -125,19 +151,24 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 if let Some((at, update)) = update_of(event).filter(|_| past.about_task) {
                     self.tracker.apply(at, update)?;
                 }
-                past.reading.iter_mut().for_each(|reading| reading.updated = true);
+                past.reading
+                    .iter_mut()
+                    .for_each(|reading| reading.updated = true);
             }
             Event::Mark { at, step, state } if past.about_task => {
                 self.tracker.hand(*at, Hand::Mark(*step, *state))?;
             }
-            Event::Threshold { gate, threshold, .. } => {
+            Event::Threshold {
+                gate, threshold, ..
+            } => {
                 // The frame before was decided by the old one.
                 self.recall_frame(past);
                 let (gate, name) = match gate {
                     GateName::Speak => (&mut self.speak_gate, "speak"),
                     GateName::DstUpdate => (&mut self.dst_gate, "dst_update"),
                 };
-                gate.set_threshold(name, *threshold).map_err(|why| why.to_string())?;
+                gate.set_threshold(name, *threshold)
+                    .map_err(|why| why.to_string())?;
             }
             Event::Seek { to, steps, .. } => {
                 past.reading = None;
@@ -150,9 +181,16 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 self.speak_gate.reset();
                 self.dst_gate.reset();
             }
-            Event::Utterance { .. } => past.reading.iter_mut().for_each(|reading| reading.spoke = true),
+            Event::Utterance { .. } => past
+                .reading
+                .iter_mut()
+                .for_each(|reading| reading.spoke = true),
             Event::User { at, text } => past.words.push((*at, text.clone())),
-            Event::Warning { kind: WarningKind::Missed, missing, .. } if past.about_task => self.tracker.was_told(missing),
+            Event::Warning {
+                kind: WarningKind::Missed,
+                missing,
+                ..
+            } if past.about_task => self.tracker.was_told(missing),
             Event::Mark { .. }
             | Event::End { .. }
             | Event::Rejected { .. }
@@ -168,18 +206,31 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
 
     /// The gates as they were after the frame that was read last.
     fn recall_frame(&mut self, past: &mut Past) {
-        let Some(reading) = past.reading.take() else { return };
-        self.speak_gate.recall(reading.speak, reading.at, reading.spoke);
-        self.dst_gate.recall(reading.dst_update, reading.at, reading.updated);
+        let Some(reading) = past.reading.take() else {
+            return;
+        };
+        self.speak_gate
+            .recall(reading.speak, reading.at, reading.spoke);
+        self.dst_gate
+            .recall(reading.dst_update, reading.at, reading.updated);
     }
 
     /// The log's task has to be this session's.
     fn same_task(&mut self, goal: &str, steps: &[StepInfo]) -> Result<(), String> {
-        let own = self.tracker.task().map(|task| task.goal.as_str()).unwrap_or_default();
+        let own = self
+            .tracker
+            .task()
+            .map(|task| task.goal.as_str())
+            .unwrap_or_default();
         if own != goal {
             return Err(format!("it is about `{goal}`, this session about `{own}`"));
         }
-        let names = |steps: &[StepInfo]| steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
+        let names = |steps: &[StepInfo]| {
+            steps
+                .iter()
+                .map(|step| step.name.clone())
+                .collect::<Vec<_>>()
+        };
         if names(steps) != names(&self.tracker.steps(true)) {
             return Err("its steps are not those of this session's task".into());
         }
@@ -199,11 +250,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             return Ok(());
         }
         let kept = &seen[seen.len().saturating_sub(self.config.frames_kept)..];
-        let first = usize::try_from(self.frames_done).unwrap_or(usize::MAX).saturating_sub(kept.len());
+        let first = usize::try_from(self.frames_done)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(kept.len());
         for (i, frame) in kept.iter().enumerate() {
             let features = match &frame.content {
                 Content::Features(features) => {
-                    self.intake.check_features(frame.idx, features, self.config.tokens_per_frame)?;
+                    self.intake.check_features(
+                        frame.idx,
+                        features,
+                        self.config.tokens_per_frame,
+                    )?;
                     features.clone()
                 }
                 Content::Picture(picture) => {
@@ -211,7 +268,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                     self.encode(frame.idx, picture)?
                 }
             };
-            self.recent.push_back(self.tape.compare(first + i, features)?);
+            self.recent
+                .push_back(self.tape.compare(first + i, features)?);
         }
         Ok(())
     }

@@ -20,15 +20,23 @@ pub(super) struct Sightings {
 impl Sightings {
     /// None yet; `seen_s_max` as `missing_seen_s_max` of the configuration.
     pub(super) fn new(seen_s_max: f64) -> Self {
-        Self { frames: Vec::new(), last_at: None, seen_s_max }
+        Self {
+            frames: Vec::new(),
+            last_at: None,
+            seen_s_max,
+        }
     }
 
     /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step. It counts for the step whose words fit
     /// it best, if that has not been started.
     pub(super) fn add(&mut self, at: MediaTime, cosines: &[f32], state: &TaskState) {
-        let lasted_s = self.last_at.map_or(0.0, |last| (at.0 - last.0).clamp(0.0, FRAME_S_MAX));
+        let lasted_s = self
+            .last_at
+            .map_or(0.0, |last| (at.0 - last.0).clamp(0.0, FRAME_S_MAX));
         self.last_at = Some(at);
-        let Some((best, _)) = cosines.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else { return };
+        let Some((best, _)) = cosines.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
+            return;
+        };
         let step = StepId(best as u16);
         let counts = lasted_s > 0.0 && self.seen_s_max.is_finite();
         if counts && state.get(step) == Some(StepState::NotStarted) && !self.was_seen(step) {
@@ -38,7 +46,12 @@ impl Sightings {
 
     /// Whether a step that nobody noted was in view for long enough.
     pub(super) fn was_seen(&self, step: StepId) -> bool {
-        let seen_s: f64 = self.frames.iter().filter(|(_, of, _)| *of == step).map(|(.., lasted_s)| lasted_s).sum();
+        let seen_s: f64 = self
+            .frames
+            .iter()
+            .filter(|(_, of, _)| *of == step)
+            .map(|(.., lasted_s)| lasted_s)
+            .sum();
         seen_s > self.seen_s_max
     }
 
@@ -60,7 +73,9 @@ mod tests {
     use crate::dialogue::task::Task;
 
     fn state() -> TaskState {
-        TaskState::new(&Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap())
+        TaskState::new(
+            &Task::parse("goal = \"g\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap(),
+        )
     }
 
     const FIRST: [f32; 3] = [0.5, 0.4, 0.3];
@@ -78,11 +93,26 @@ mod tests {
     #[test]
     fn a_frame_counts_for_the_step_that_it_fits_best_for_as_long_as_it_lasted() {
         // The first has no length yet, and that behind the gap has not shown the gap.
-        let frames = [(1.0, SECOND), (1.5, SECOND), (1.75, FIRST), (9.0, SECOND), (9.5, NONE)];
-        for (seen_s_max, both) in [(0.2, [true, true]), (0.25, [false, true]), (0.5 + FRAME_S_MAX, [false; 2]), (f64::INFINITY, [false; 2])] {
+        let frames = [
+            (1.0, SECOND),
+            (1.5, SECOND),
+            (1.75, FIRST),
+            (9.0, SECOND),
+            (9.5, NONE),
+        ];
+        for (seen_s_max, both) in [
+            (0.2, [true, true]),
+            (0.25, [false, true]),
+            (0.5 + FRAME_S_MAX, [false; 2]),
+            (f64::INFINITY, [false; 2]),
+        ] {
             let mut seen = seen(seen_s_max, &frames);
             seen.add(MediaTime(10.0), &[], &state());
-            assert_eq!([0, 1].map(|step| seen.was_seen(StepId(step))), both, "{seen_s_max}");
+            assert_eq!(
+                [0, 1].map(|step| seen.was_seen(StepId(step))),
+                both,
+                "{seen_s_max}"
+            );
         }
     }
 

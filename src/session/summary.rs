@@ -29,7 +29,10 @@ pub(super) struct Summary {
 
 /// The policy asks the model before it forgets.
 pub(super) fn summarizes(policy: ContextPolicyName) -> bool {
-    matches!(policy, ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst)
+    matches!(
+        policy,
+        ContextPolicyName::SummarizeAndDrop | ContextPolicyName::SummarizeWithDst
+    )
 }
 
 /// Checks that the policy can act: a summary guided by the steps needs steps, and a layout that tracks them.
@@ -38,23 +41,37 @@ pub(super) fn check(task: Option<&Task>, config: &SessionConfig) -> Result<()> {
         return Ok(());
     }
     if config.layout != LayoutName::Dstproact {
-        return Err(Error::Invalid("context summarize_with_dst: layout proassist tracks no steps; take summarize_and_drop".into()));
+        return Err(Error::Invalid(
+            "context summarize_with_dst: layout proassist tracks no steps; take summarize_and_drop"
+                .into(),
+        ));
     }
     if task.is_none_or(|task| task.steps.is_empty()) {
-        return Err(Error::Invalid("context summarize_with_dst: there is no task with steps; take summarize_and_drop".into()));
+        return Err(Error::Invalid(
+            "context summarize_with_dst: there is no task with steps; take summarize_and_drop"
+                .into(),
+        ));
     }
     Ok(())
 }
 
 /// Positions that asking and answering take at most.
-pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &SessionConfig) -> Result<usize> {
+pub(super) fn reserve_tokens(
+    layout: &Layout<'_>,
+    task: Option<&Task>,
+    config: &SessionConfig,
+) -> Result<usize> {
     if !summarizes(config.context) {
         return Ok(0);
     }
     let mut request = layout.summary_request(None)?.len();
     if let Some(task) = task.filter(|_| config.context == ContextPolicyName::SummarizeWithDst) {
         // Every step is named once at most; the words around them differ.
-        for word in [StepState::NotStarted, StepState::InProgress, StepState::Completed] {
+        for word in [
+            StepState::NotStarted,
+            StepState::InProgress,
+            StepState::Completed,
+        ] {
             let mut state = TaskState::new(task);
             for (step, _) in task.iter() {
                 state.set(step, word);
@@ -64,12 +81,20 @@ pub(super) fn reserve_tokens(layout: &Layout<'_>, task: Option<&Task>, config: &
         request += PROGRESS_ENDS_TOKENS;
     }
     let answer = config.summary_tokens_max.saturating_add(ANSWER_ENDS_TOKENS);
-    Ok(request.saturating_add(config.tokens_per_frame).saturating_add(answer))
+    Ok(request
+        .saturating_add(config.tokens_per_frame)
+        .saturating_add(answer))
 }
 
 /// Positions that a summary takes in the new prompt at most, about: its words may be split into tokens otherwise.
 pub(super) fn prompt_tokens(config: &SessionConfig) -> usize {
-    if summarizes(config.context) { config.summary_tokens_max.saturating_add(PROGRESS_ENDS_TOKENS) } else { 0 }
+    if summarizes(config.context) {
+        config
+            .summary_tokens_max
+            .saturating_add(PROGRESS_ENDS_TOKENS)
+    } else {
+        0
+    }
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
@@ -78,12 +103,20 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let layout = self.layout();
         let special = layout.special();
         let guided = self.config.context == ContextPolicyName::SummarizeWithDst;
-        let guide = self.tracker.task().filter(|_| guided).map(|task| (task, self.tracker.state()));
+        let guide = self
+            .tracker
+            .task()
+            .filter(|_| guided)
+            .map(|task| (task, self.tracker.state()));
         let request = layout.summary_request(guide)?;
         let tokens_before = self.tape.len();
         let mut items: Vec<Item> = request.into_iter().map(Item::Token).collect();
         let codes = self.tracker.codes();
-        items.extend(self.last_seen.clone().map(|last| Item::Frame(last, codes.clone())));
+        items.extend(
+            self.last_seen
+                .clone()
+                .map(|last| Item::Frame(last, codes.clone())),
+        );
         // A model of layout `dstproact` has its own opening; one of ProAssist writes the header itself.
         let mut banned = vec![special.image];
         if self.config.layout == LayoutName::Dstproact {
@@ -93,17 +126,31 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let hidden = self.tape.read(&items)?;
         let logits = self.tape.backbone().lm_logits(&hidden)?;
         let draft = Draft::new(logits, special.eot, banned, self.config.summary_tokens_max);
-        self.stage = Stage::Summary(Summary { moment, seen, tokens_before, draft });
+        self.stage = Stage::Summary(Summary {
+            moment,
+            seen,
+            tokens_before,
+            draft,
+        });
         Ok(Flow::Working(Work::Context))
     }
 
     /// One token of a summary; at its end memory begins anew with it.
-    pub(super) fn write_summary(&mut self, mut summary: Summary, sink: &mut dyn Sink) -> Result<Flow> {
+    pub(super) fn write_summary(
+        &mut self,
+        mut summary: Summary,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         if !summary.draft.write(&mut self.tape)? {
             self.stage = Stage::Summary(summary);
             return Ok(Flow::Working(Work::Context));
         }
-        let Summary { moment, seen, tokens_before, draft } = summary;
+        let Summary {
+            moment,
+            seen,
+            tokens_before,
+            draft,
+        } = summary;
         let text = self.summary_words(draft.tokens())?;
         let mut prompt = self.prompt_behind(&text)?;
         if prompt.len() + self.frame_needs(&self.said) > self.tape.capacity() {
@@ -111,10 +158,22 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             prompt = self.prompt_now()?;
         }
         self.tracker.tell_in_prompt();
-        let tokens_after = self.tape.restart(&prompt, Vec::new(), &self.tracker.codes())?;
+        let tokens_after = self
+            .tape
+            .restart(&prompt, Vec::new(), &self.tracker.codes())?;
         let policy = self.config.context;
-        sink.emit(&Event::Context { at: moment.at, policy, tokens_before, tokens_after, summary: Some(text) })?;
-        self.stage = Stage::Look { moment, seen, made_room: true };
+        sink.emit(&Event::Context {
+            at: moment.at,
+            policy,
+            tokens_before,
+            tokens_after,
+            summary: Some(text),
+        })?;
+        self.stage = Stage::Look {
+            moment,
+            seen,
+            made_room: true,
+        };
         Ok(Flow::Working(Work::Context))
     }
 
@@ -128,9 +187,14 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// The prompt for the present state with a summary in it.
     fn prompt_behind(&self, summary: &str) -> Result<Vec<TokenId>> {
         match self.config.layout {
-            LayoutName::Proassist => self.chat()?.reopening(summary, self.tracker.task().filter(|_| self.knowledge_is_told())),
+            LayoutName::Proassist => self.chat()?.reopening(
+                summary,
+                self.tracker.task().filter(|_| self.knowledge_is_told()),
+            ),
             LayoutName::Dstproact if summary.is_empty() => self.prompt_now(),
-            LayoutName::Dstproact => Ok([self.prompt_now()?, self.layout().progress(summary)?].concat()),
+            LayoutName::Dstproact => {
+                Ok([self.prompt_now()?, self.layout().progress(summary)?].concat())
+            }
         }
     }
 }

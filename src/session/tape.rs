@@ -89,8 +89,16 @@ impl<B: Backbone> Tape<B> {
 
     /// A frame with its cosines with the words.
     pub(super) fn compare(&self, ordinal: usize, features: Arc<[f32]>) -> Result<Seen> {
-        let cosines = if self.words.steps().ids.is_empty() { Vec::new() } else { self.words.cosines(&features)? };
-        Ok(Seen { ordinal, features, cosines: cosines.into() })
+        let cosines = if self.words.steps().ids.is_empty() {
+            Vec::new()
+        } else {
+            self.words.cosines(&features)?
+        };
+        Ok(Seen {
+            ordinal,
+            features,
+            cosines: cosines.into(),
+        })
     }
 
     pub(super) fn backbone(&self) -> &B {
@@ -111,7 +119,12 @@ impl<B: Backbone> Tape<B> {
     }
 
     /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they will take.
-    pub(super) fn restart(&mut self, prompt: &[TokenId], frames: Vec<Seen>, states: &Arc<[u8]>) -> Result<usize> {
+    pub(super) fn restart(
+        &mut self,
+        prompt: &[TokenId],
+        frames: Vec<Seen>,
+        states: &Arc<[u8]>,
+    ) -> Result<usize> {
         if !self.memory.is_empty() {
             self.rewind(Mark(0))?;
         }
@@ -123,7 +136,8 @@ impl<B: Backbone> Tape<B> {
         for frame in frames {
             self.frame_starts.push_back(end);
             end += self.tokens_per_frame;
-            self.waiting.push_back(Item::Frame(frame, Arc::clone(states)));
+            self.waiting
+                .push_back(Item::Frame(frame, Arc::clone(states)));
         }
         Ok(end)
     }
@@ -153,7 +167,15 @@ impl<B: Backbone> Tape<B> {
     pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
         let steps = self.words.steps();
         fn evidence<'a>(steps: &'a Steps, cosines: &'a [f32], states: &'a [u8]) -> Evidence<'a> {
-            if cosines.is_empty() { Evidence::default() } else { Evidence { steps, cosines, states } }
+            if cosines.is_empty() {
+                Evidence::default()
+            } else {
+                Evidence {
+                    steps,
+                    cosines,
+                    states,
+                }
+            }
         }
         let mut last = &self.last_cosines;
         let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(items.len());
@@ -175,7 +197,10 @@ impl<B: Backbone> Tape<B> {
                 match item {
                     Item::Token(token) | Item::Marker(token, _) => slots.push(Slot::Token(*token)),
                     Item::Frame(seen, _) => {
-                        slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image { frame: seen.ordinal, part }));
+                        slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image {
+                            frame: seen.ordinal,
+                            part,
+                        }));
                     }
                 }
             }
@@ -213,7 +238,12 @@ impl<B: Backbone> Tape<B> {
         let held = self.memory.len();
         let surplus = held.saturating_sub(tokens_max);
         let enough = |start: &&usize| **start - self.prompt_tokens >= surplus;
-        let cut = self.frame_starts.iter().find(enough).copied().unwrap_or(held);
+        let cut = self
+            .frame_starts
+            .iter()
+            .find(enough)
+            .copied()
+            .unwrap_or(held);
         if cut <= self.prompt_tokens {
             return Ok(());
         }

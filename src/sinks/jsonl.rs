@@ -21,7 +21,8 @@ impl JsonlSink {
 
 impl Sink for JsonlSink {
     fn emit(&mut self, event: &Event) -> Result<()> {
-        let mut line = serde_json::to_string(event).map_err(|e| Error::Sink(format!("event log: {e}")))?;
+        let mut line =
+            serde_json::to_string(event).map_err(|e| Error::Sink(format!("event log: {e}")))?;
         line.push('\n');
         self.out.write(&line)
     }
@@ -55,7 +56,10 @@ mod tests {
             assert_eq!(object.to_string(), line);
         }
         let frame = text.lines().find(|l| l.contains("\"frame\",")).unwrap();
-        assert_eq!(frame, r#"{"type":"frame","frame":12,"at":6.0,"speak":0.031,"dst_update":0.912}"#);
+        assert_eq!(
+            frame,
+            r#"{"type":"frame","frame":12,"at":6.0,"speak":0.031,"dst_update":0.912}"#
+        );
     }
 
     #[test]
@@ -66,14 +70,23 @@ mod tests {
         let mut sink = JsonlSink::new(Output::create(&path).unwrap());
         for (n, event) in events().iter().enumerate() {
             sink.emit(event).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), n + 1);
+            assert_eq!(
+                std::fs::read_to_string(&path).unwrap().lines().count(),
+                n + 1
+            );
         }
         sink.close().unwrap();
     }
 
     #[test]
     fn a_full_disk_is_told() {
-        let mut sink = JsonlSink::new(Output::to(Page { room: Some(100), ..Page::default() }, "log"));
+        let mut sink = JsonlSink::new(Output::to(
+            Page {
+                room: Some(100),
+                ..Page::default()
+            },
+            "log",
+        ));
         let results: Vec<_> = events().iter().map(|e| sink.emit(e).is_ok()).collect();
         assert!(results.contains(&false));
     }

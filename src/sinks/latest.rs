@@ -44,8 +44,17 @@ impl LatestSink {
     /// Holds at most `capacity` events (at least 1).
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        let window = Window { events: VecDeque::with_capacity(capacity), capacity, next: 0, closed: false };
-        Self { window: Latest { shared: Arc::new(Mutex::new(window)) } }
+        let window = Window {
+            events: VecDeque::with_capacity(capacity),
+            capacity,
+            next: 0,
+            closed: false,
+        };
+        Self {
+            window: Latest {
+                shared: Arc::new(Mutex::new(window)),
+            },
+        }
     }
 
     /// The screen's end.
@@ -60,8 +69,18 @@ impl Latest {
         let window = self.lock();
         let oldest = window.next - window.events.len() as u64;
         let from = next.clamp(oldest, window.next);
-        let events = window.events.iter().skip((from - oldest) as usize).cloned().collect();
-        Since { events, missed: from.saturating_sub(next), next: window.next, closed: window.closed }
+        let events = window
+            .events
+            .iter()
+            .skip((from - oldest) as usize)
+            .cloned()
+            .collect();
+        Since {
+            events,
+            missed: from.saturating_sub(next),
+            next: window.next,
+            closed: window.closed,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Window> {
@@ -93,20 +112,47 @@ mod tests {
     use crate::units::MediaTime;
 
     fn event(n: u64) -> Event {
-        Event::Dropped { at: MediaTime(0.0), count: n }
+        Event::Dropped {
+            at: MediaTime(0.0),
+            count: n,
+        }
     }
 
     #[test]
     fn a_look_gives_what_is_new_and_tells_what_was_missed() {
         let mut sink = LatestSink::new(3);
         let view = sink.view();
-        assert_eq!(view.since(0), Since { events: vec![], missed: 0, next: 0, closed: false });
+        assert_eq!(
+            view.since(0),
+            Since {
+                events: vec![],
+                missed: 0,
+                next: 0,
+                closed: false
+            }
+        );
         (0..2).for_each(|n| sink.emit(&event(n)).unwrap());
-        assert_eq!(view.since(0), Since { events: vec![event(0), event(1)], missed: 0, next: 2, closed: false });
+        assert_eq!(
+            view.since(0),
+            Since {
+                events: vec![event(0), event(1)],
+                missed: 0,
+                next: 2,
+                closed: false
+            }
+        );
         (2..7).for_each(|n| sink.emit(&event(n)).unwrap());
         sink.close().unwrap();
         let seen = std::thread::spawn(move || view.since(2)).join().unwrap();
-        assert_eq!(seen, Since { events: vec![event(4), event(5), event(6)], missed: 2, next: 7, closed: true });
+        assert_eq!(
+            seen,
+            Since {
+                events: vec![event(4), event(5), event(6)],
+                missed: 2,
+                next: 7,
+                closed: true
+            }
+        );
         assert_eq!(sink.view().since(7).events, []);
         assert_eq!(sink.view().since(99).next, 7);
     }

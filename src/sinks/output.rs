@@ -31,17 +31,26 @@ impl Output {
     /// The file cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(Error::io(path))?;
-        Ok(Self { writer: Writer::File(file), name: path.display().to_string() })
+        Ok(Self {
+            writer: Writer::File(file),
+            name: path.display().to_string(),
+        })
     }
 
     /// A file that is open already; writing goes on where it stands.
     pub fn of_file(file: File, path: &Path) -> Self {
-        Self { writer: Writer::File(file), name: path.display().to_string() }
+        Self {
+            writer: Writer::File(file),
+            name: path.display().to_string(),
+        }
     }
 
     /// Any writer, under a name that errors mention.
     pub fn to(writer: impl Write + Send + 'static, name: &str) -> Self {
-        Self { writer: Writer::Other(Box::new(writer)), name: name.to_owned() }
+        Self {
+            writer: Writer::Other(Box::new(writer)),
+            name: name.to_owned(),
+        }
     }
 
     /// Writes a piece and flushes.
@@ -51,7 +60,9 @@ impl Output {
     pub(super) fn write(&mut self, piece: &str) -> Result<()> {
         let written = match &mut self.writer {
             Writer::File(file) => file.write_all(piece.as_bytes()),
-            Writer::Other(writer) => writer.write_all(piece.as_bytes()).and_then(|()| writer.flush()),
+            Writer::Other(writer) => writer
+                .write_all(piece.as_bytes())
+                .and_then(|()| writer.flush()),
         };
         self.named(written)
     }
@@ -64,7 +75,9 @@ impl Output {
         let closed = match &mut self.writer {
             // Pipes and terminals have nothing to make durable and say so.
             Writer::File(file) => match file.sync_all() {
-                Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+                Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+                    Ok(())
+                }
                 other => other,
             },
             Writer::Other(writer) => writer.flush(),
@@ -80,7 +93,9 @@ impl Output {
 /// Words on one line: every run of blanks and control characters is one space, so that nothing said by a
 /// model or written in a file can steer a terminal or break a format of lines.
 pub(super) fn one_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    let words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -122,7 +137,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_full_disk_is_an_error_with_the_name() {
-        let mut output = Output::to(Page { room: Some(3), ..Page::default() }, "log.jsonl");
+        let mut output = Output::to(
+            Page {
+                room: Some(3),
+                ..Page::default()
+            },
+            "log.jsonl",
+        );
         let why = output.write("four").unwrap_err().to_string();
         assert!(why.contains("log.jsonl"), "{why}");
         assert!(Output::create(Path::new("/no/such/folder/x")).is_err());

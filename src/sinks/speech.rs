@@ -102,7 +102,11 @@ impl SpeechSink {
             .name("speech".into())
             .spawn(move || speak_all(&words, &theirs))
             .map_err(|e| Error::Sink(format!("speech: {e}")))?;
-        Ok(Self { shared, thread: Some(thread), close_max: CLOSE_MAX })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+            close_max: CLOSE_MAX,
+        })
     }
 
     /// Lets `close` wait so long for the voice to finish.
@@ -123,11 +127,16 @@ impl SpeechSink {
     }
 
     fn finish(&mut self, limit: Duration) {
-        let Some(thread) = self.thread.take() else { return };
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
         let mut state = self.shared.lock();
         state.closing = true;
         self.shared.changed.notify_all();
-        let waited = self.shared.changed.wait_timeout_while(state, limit, |s| !s.done);
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(state, limit, |s| !s.done);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.stop = true;
         drop(state);
@@ -184,14 +193,20 @@ pub fn split_command(command: &str) -> Result<Vec<String>> {
     words.extend(word);
     match words.first() {
         Some(program) if !program.is_empty() && !program.contains(TEXT) => Ok(words),
-        _ => Err(bad("expected a program and its arguments, such as `espeak-ng -s 160`")),
+        _ => Err(bad(
+            "expected a program and its arguments, such as `espeak-ng -s 160`",
+        )),
     }
 }
 
 /// The arguments for one sentence.
 fn arguments(words: &[String], text: &str) -> Vec<String> {
     // A sentence that starts with a dash would be taken for an option.
-    let text = if text.starts_with('-') { format!(" {text}") } else { text.to_owned() };
+    let text = if text.starts_with('-') {
+        format!(" {text}")
+    } else {
+        text.to_owned()
+    };
     let mut arguments: Vec<String> = words[1..].iter().map(|w| w.replace(TEXT, &text)).collect();
     if !words[1..].iter().any(|w| w.contains(TEXT)) {
         arguments.push(text);
@@ -204,7 +219,9 @@ fn speak_all(words: &[String], shared: &Shared) {
     let mut warned = false;
     loop {
         let state = shared.lock();
-        let waited = shared.changed.wait_while(state, |s| s.waiting.is_none() && !s.closing && !s.stop);
+        let waited = shared
+            .changed
+            .wait_while(state, |s| s.waiting.is_none() && !s.closing && !s.stop);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let text = state.waiting.take();
         if state.stop || text.is_none() {
@@ -239,7 +256,11 @@ enum Outcome {
 /// Speaks one sentence and reaps the command.
 fn speak(words: &[String], text: &str, shared: &Shared) -> Outcome {
     let mut command = Command::new(&words[0]);
-    command.args(arguments(words, text)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(arguments(words, text))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return Outcome::Failed(e.to_string()),
@@ -256,7 +277,9 @@ fn speak(words: &[String], text: &str, shared: &Shared) -> Outcome {
             }
         }
         let state = shared.lock();
-        let state = shared.changed.wait_timeout_while(state, LOOK_EVERY, |s| !s.stop);
+        let state = shared
+            .changed
+            .wait_timeout_while(state, LOOK_EVERY, |s| !s.stop);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         waited += LOOK_EVERY;
         if state.stop || waited >= SENTENCE_MAX {
@@ -279,14 +302,22 @@ mod tests {
     use crate::units::{FrameIdx, MediaTime, Prob};
 
     fn say(text: &str) -> Event {
-        Event::Utterance { frame: FrameIdx(0), at: MediaTime(0.0), text: text.into(), prob: Prob(1.0) }
+        Event::Utterance {
+            frame: FrameIdx(0),
+            at: MediaTime(0.0),
+            text: text.into(),
+            prob: Prob(1.0),
+        }
     }
 
     #[test]
     fn commands_are_split_without_a_shell() {
         let split = |c: &str| split_command(c).unwrap();
         assert_eq!(split("espeak-ng  -s 160"), ["espeak-ng", "-s", "160"]);
-        assert_eq!(split("say -v 'Anna Maria' \"it's\" ''"), ["say", "-v", "Anna Maria", "it's", ""]);
+        assert_eq!(
+            split("say -v 'Anna Maria' \"it's\" ''"),
+            ["say", "-v", "Anna Maria", "it's", ""]
+        );
         assert_eq!(split("a$HOME;b|c `d`"), ["a$HOME;b|c", "`d`"]);
         for bad in ["", "  ", "''", "say 'x", "{text}", "a\0b"] {
             assert!(split_command(bad).is_err(), "{bad:?}");
@@ -297,8 +328,14 @@ mod tests {
     fn the_sentence_is_one_argument_and_never_an_option() {
         let words = |c: &str| split_command(c).unwrap();
         assert_eq!(arguments(&words("say -x"), "a b; rm"), ["-x", "a b; rm"]);
-        assert_eq!(arguments(&words("say --text={text} -q"), "hi"), ["--text=hi", "-q"]);
-        assert_eq!(arguments(&words("say"), "-f /etc/passwd"), [" -f /etc/passwd"]);
+        assert_eq!(
+            arguments(&words("say --text={text} -q"), "hi"),
+            ["--text=hi", "-q"]
+        );
+        assert_eq!(
+            arguments(&words("say"), "-f /etc/passwd"),
+            [" -f /etc/passwd"]
+        );
     }
 
     #[cfg(unix)]
@@ -311,7 +348,10 @@ mod tests {
         fn voice(dir: &tempfile::TempDir, pause: &str) -> String {
             let script = dir.path().join("voice.sh");
             let log = dir.path().join("log");
-            let text = format!("#!/bin/sh\necho \"begin $1\" >> '{0}'\nsleep {pause}\necho \"end $1\" >> '{0}'\n", log.display());
+            let text = format!(
+                "#!/bin/sh\necho \"begin $1\" >> '{0}'\nsleep {pause}\necho \"end $1\" >> '{0}'\n",
+                log.display()
+            );
             std::fs::write(&script, text).unwrap();
             std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
             format!("/bin/sh '{}'", script.display())
@@ -335,35 +375,62 @@ mod tests {
         #[test]
         fn never_two_voices_and_the_newest_waiting_sentence_wins() {
             let dir = tempfile::tempdir().unwrap();
-            let mut sink = SpeechSink::new(&voice(&dir, "0.3")).unwrap().closing_within(Duration::from_secs(20));
+            let mut sink = SpeechSink::new(&voice(&dir, "0.3"))
+                .unwrap()
+                .closing_within(Duration::from_secs(20));
             sink.emit(&say("one")).unwrap();
             until(|| log(&dir).contains("begin one"));
-            ["two", "three", "four"].iter().for_each(|t| sink.emit(&say(t)).unwrap());
+            ["two", "three", "four"]
+                .iter()
+                .for_each(|t| sink.emit(&say(t)).unwrap());
             sink.close().unwrap();
             assert_eq!(log(&dir), "begin one\nend one\nbegin four\nend four\n");
-            assert_eq!(sink.report(), SpeechReport { spoken: 2, replaced: 2, ..SpeechReport::default() });
+            assert_eq!(
+                sink.report(),
+                SpeechReport {
+                    spoken: 2,
+                    replaced: 2,
+                    ..SpeechReport::default()
+                }
+            );
         }
 
         #[test]
         fn a_slow_command_is_cut_off_at_the_end() {
-            let mut sink = SpeechSink::new("sleep").unwrap().closing_within(Duration::from_millis(50));
+            let mut sink = SpeechSink::new("sleep")
+                .unwrap()
+                .closing_within(Duration::from_millis(50));
             sink.emit(&say("1000")).unwrap();
             until(|| sink.shared.lock().waiting.is_none());
             sink.emit(&say("1001")).unwrap();
             sink.close().unwrap();
-            assert_eq!(sink.report(), SpeechReport { cut_off: 2, ..SpeechReport::default() });
+            assert_eq!(
+                sink.report(),
+                SpeechReport {
+                    cut_off: 2,
+                    ..SpeechReport::default()
+                }
+            );
             sink.close().unwrap();
         }
 
         #[test]
         fn a_missing_or_failing_command_stops_nothing() {
             for command in ["proact-no-such-program", "false"] {
-                let mut sink = SpeechSink::new(command).unwrap().closing_within(Duration::from_secs(20));
+                let mut sink = SpeechSink::new(command)
+                    .unwrap()
+                    .closing_within(Duration::from_secs(20));
                 sink.emit(&say("x")).unwrap();
                 until(|| sink.report().failed == 1);
                 sink.emit(&say("y")).unwrap();
                 sink.close().unwrap();
-                assert_eq!(sink.report(), SpeechReport { failed: 2, ..SpeechReport::default() });
+                assert_eq!(
+                    sink.report(),
+                    SpeechReport {
+                        failed: 2,
+                        ..SpeechReport::default()
+                    }
+                );
             }
         }
 

@@ -60,7 +60,12 @@ impl SubtitleSink {
         if format == SubtitleFormat::WebVtt {
             out.write("WEBVTT\n")?;
         }
-        Ok(Self { out, format, open: None, cues: 0 })
+        Ok(Self {
+            out,
+            format,
+            open: None,
+            cues: 0,
+        })
     }
 
     fn say(&mut self, at: MediaTime, text: &str) -> Result<()> {
@@ -68,24 +73,43 @@ impl SubtitleSink {
         if text.is_empty() {
             return Ok(());
         }
-        if let Some(cue) = self.open.as_mut().filter(|cue| at.0 < cue.start_s + SHARED_WITHIN_S) {
+        if let Some(cue) = self
+            .open
+            .as_mut()
+            .filter(|cue| at.0 < cue.start_s + SHARED_WITHIN_S)
+        {
             cue.texts.push(text);
             return Ok(());
         }
         self.end_by(at.0)?;
-        self.open = Some(Cue { start_s: at.0.max(0.0), texts: vec![text] });
+        self.open = Some(Cue {
+            start_s: at.0.max(0.0),
+            texts: vec![text],
+        });
         Ok(())
     }
 
     /// Writes the open cue, which ends when it is read but not after `next_s`.
     fn end_by(&mut self, next_s: f64) -> Result<()> {
-        let Some(cue) = self.open.take() else { return Ok(()) };
+        let Some(cue) = self.open.take() else {
+            return Ok(());
+        };
         self.cues += 1;
-        let (start, end) = (self.time(cue.start_s), self.time(cue.readable_until_s().min(next_s)));
-        let lines: Vec<String> = cue.texts.iter().flat_map(|t| wrap(t)).map(|line| self.escape(&line)).collect();
+        let (start, end) = (
+            self.time(cue.start_s),
+            self.time(cue.readable_until_s().min(next_s)),
+        );
+        let lines: Vec<String> = cue
+            .texts
+            .iter()
+            .flat_map(|t| wrap(t))
+            .map(|line| self.escape(&line))
+            .collect();
         let piece = match self.format {
             SubtitleFormat::WebVtt => format!("\n{start} --> {end}\n{}\n", lines.join("\n")),
-            SubtitleFormat::Srt => format!("{}\n{start} --> {end}\n{}\n\n", self.cues, lines.join("\n")),
+            SubtitleFormat::Srt => {
+                format!("{}\n{start} --> {end}\n{}\n\n", self.cues, lines.join("\n"))
+            }
         };
         self.out.write(&piece)
     }
@@ -94,8 +118,17 @@ impl SubtitleSink {
     fn time(&self, seconds: f64) -> String {
         let millis = (seconds * 1000.0).round() as u64;
         let (s, ms) = (millis / 1000, millis % 1000);
-        let point = if self.format == SubtitleFormat::WebVtt { '.' } else { ',' };
-        format!("{:02}:{:02}:{:02}{point}{ms:03}", s / 3600, s / 60 % 60, s % 60)
+        let point = if self.format == SubtitleFormat::WebVtt {
+            '.'
+        } else {
+            ','
+        };
+        format!(
+            "{:02}:{:02}:{:02}{point}{ms:03}",
+            s / 3600,
+            s / 60 % 60,
+            s % 60
+        )
     }
 
     fn escape(&self, line: &str) -> String {
@@ -136,7 +169,14 @@ impl Sink for SubtitleSink {
             // Times go on from elsewhere: no later cue bounds this one.
             Event::Seek { .. } => self.end_by(f64::INFINITY),
             // Time has passed: a cue that has been read by now can be written.
-            Event::Frame { at, .. } if self.open.as_ref().is_some_and(|cue| cue.readable_until_s() <= at.0) => self.end_by(at.0),
+            Event::Frame { at, .. }
+                if self
+                    .open
+                    .as_ref()
+                    .is_some_and(|cue| cue.readable_until_s() <= at.0) =>
+            {
+                self.end_by(at.0)
+            }
             _ => Ok(()),
         }
     }
@@ -154,11 +194,21 @@ mod tests {
     use crate::units::{FrameIdx, Prob};
 
     fn say(at: f64, text: &str) -> Event {
-        Event::Utterance { frame: FrameIdx(0), at: MediaTime(at), text: text.into(), prob: Prob(0.9) }
+        Event::Utterance {
+            frame: FrameIdx(0),
+            at: MediaTime(at),
+            text: text.into(),
+            prob: Prob(0.9),
+        }
     }
 
     fn frame(at: f64) -> Event {
-        Event::Frame { frame: FrameIdx(0), at: MediaTime(at), speak: Prob(0.0), dst_update: Prob(0.0) }
+        Event::Frame {
+            frame: FrameIdx(0),
+            at: MediaTime(at),
+            speak: Prob(0.0),
+            dst_update: Prob(0.0),
+        }
     }
 
     fn write(format: SubtitleFormat, events: &[Event], close: bool) -> String {
@@ -173,7 +223,12 @@ mod tests {
 
     #[test]
     fn cues_end_when_read_or_at_the_next_one() {
-        let events = [say(1.0, "First."), say(1.1, "Also."), say(2.5, "A & B <i>\n\n--> C"), say(3725.0, &"word ".repeat(40))];
+        let events = [
+            say(1.0, "First."),
+            say(1.1, "Also."),
+            say(2.5, "A & B <i>\n\n--> C"),
+            say(3725.0, &"word ".repeat(40)),
+        ];
         let vtt = "WEBVTT
 
 00:00:01.000 --> 00:00:02.500
@@ -192,27 +247,48 @@ word word word word word word word word
 ";
         assert_eq!(write(SubtitleFormat::WebVtt, &events, true), vtt);
         let srt = write(SubtitleFormat::Srt, &events[2..3], true);
-        assert_eq!(srt, "1\n00:00:02,500 --> 00:00:04,500\nA & B <\u{2060}i\u{2060}> --\u{2060}> C\n\n");
+        assert_eq!(
+            srt,
+            "1\n00:00:02,500 --> 00:00:04,500\nA & B <\u{2060}i\u{2060}> --\u{2060}> C\n\n"
+        );
     }
 
     #[test]
     fn a_killed_process_leaves_a_sound_file_with_what_was_read() {
-        let events = [say(1.0, "First."), frame(2.0), frame(3.0), say(9.0, "Second.")];
+        let events = [
+            say(1.0, "First."),
+            frame(2.0),
+            frame(3.0),
+            say(9.0, "Second."),
+        ];
         let cut = write(SubtitleFormat::WebVtt, &events, false);
         assert_eq!(cut, "WEBVTT\n\n00:00:01.000 --> 00:00:03.000\nFirst.\n");
-        assert_eq!(write(SubtitleFormat::WebVtt, &events[..2], false), "WEBVTT\n");
+        assert_eq!(
+            write(SubtitleFormat::WebVtt, &events[..2], false),
+            "WEBVTT\n"
+        );
     }
 
     #[test]
     fn nothing_said_is_a_sound_file() {
-        assert_eq!(write(SubtitleFormat::WebVtt, &[frame(1.0), say(2.0, " \n ")], true), "WEBVTT\n");
+        assert_eq!(
+            write(
+                SubtitleFormat::WebVtt,
+                &[frame(1.0), say(2.0, " \n ")],
+                true
+            ),
+            "WEBVTT\n"
+        );
         assert_eq!(write(SubtitleFormat::Srt, &[], true), "");
     }
 
     #[test]
     fn no_cue_ends_before_it_starts() {
         let events: Vec<Event> = (0..200).map(|i| say(f64::from(i) * 0.07, "x")).collect();
-        for line in write(SubtitleFormat::Srt, &events, true).lines().filter(|l| l.contains("-->")) {
+        for line in write(SubtitleFormat::Srt, &events, true)
+            .lines()
+            .filter(|l| l.contains("-->"))
+        {
             let (start, end) = line.split_once(" --> ").unwrap();
             assert!(start < end, "{line}");
         }
@@ -220,8 +296,30 @@ word word word word word word word word
 
     #[test]
     fn a_full_disk_is_told() {
-        assert!(SubtitleSink::new(Output::to(Page { room: Some(3), ..Page::default() }, "x"), SubtitleFormat::WebVtt).is_err());
-        let mut sink = SubtitleSink::new(Output::to(Page { room: Some(10), ..Page::default() }, "x"), SubtitleFormat::WebVtt).unwrap();
+        assert!(
+            SubtitleSink::new(
+                Output::to(
+                    Page {
+                        room: Some(3),
+                        ..Page::default()
+                    },
+                    "x"
+                ),
+                SubtitleFormat::WebVtt
+            )
+            .is_err()
+        );
+        let mut sink = SubtitleSink::new(
+            Output::to(
+                Page {
+                    room: Some(10),
+                    ..Page::default()
+                },
+                "x",
+            ),
+            SubtitleFormat::WebVtt,
+        )
+        .unwrap();
         sink.emit(&say(0.0, "a")).unwrap();
         assert!(sink.close().is_err());
     }

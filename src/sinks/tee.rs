@@ -58,7 +58,11 @@ mod tests {
     impl Probe {
         fn note(&mut self, what: char) -> Result<()> {
             self.seen.borrow_mut().extend([self.name, what]);
-            if self.fails { Err(Error::Sink(format!("{} is full", self.name))) } else { Ok(()) }
+            if self.fails {
+                Err(Error::Sink(format!("{} is full", self.name)))
+            } else {
+                Ok(())
+            }
         }
     }
 
@@ -77,9 +81,16 @@ mod tests {
         let seen = Rc::new(RefCell::new(String::new()));
         let mut tee = Tee::new();
         for (name, fails) in [('1', false), ('2', true), ('3', true), ('4', false)] {
-            tee.push(Probe { name, fails, seen: seen.clone() });
+            tee.push(Probe {
+                name,
+                fails,
+                seen: seen.clone(),
+            });
         }
-        let event = Event::Dropped { at: MediaTime(0.0), count: 1 };
+        let event = Event::Dropped {
+            at: MediaTime(0.0),
+            count: 1,
+        };
         assert_eq!(tee.emit(&event).unwrap_err().to_string(), "sink: 2 is full");
         assert_eq!(tee.close().unwrap_err().to_string(), "sink: 2 is full");
         assert_eq!(*seen.borrow(), "1e2e3e4e1c2c3c4c");

@@ -26,26 +26,53 @@ impl Decoder {
     pub fn new() -> Result<Self, String> {
         let api = openh264::OpenH264API::from_source();
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
-        Ok(Self { inner: OpenH264::with_api_config(api, config).map_err(|e| e.to_string())? })
+        Ok(Self {
+            inner: OpenH264::with_api_config(api, config).map_err(|e| e.to_string())?,
+        })
     }
 
     /// Decodes one access unit (byte stream). `out` gets every picture that is finished by it.
-    pub fn decode(&mut self, stream: &[u8], sample: usize, out: &mut dyn FnMut(usize, &Planes<'_>)) -> Result<(), Corrupt> {
+    pub fn decode(
+        &mut self,
+        stream: &[u8],
+        sample: usize,
+        out: &mut dyn FnMut(usize, &Planes<'_>),
+    ) -> Result<(), Corrupt> {
         // The second call says that the access unit is complete, so that it is decoded at once.
         self.call(stream, sample, out)?;
         self.call(&[], sample, out)
     }
 
-    fn call(&mut self, stream: &[u8], sample: usize, out: &mut dyn FnMut(usize, &Planes<'_>)) -> Result<(), Corrupt> {
+    fn call(
+        &mut self,
+        stream: &[u8],
+        sample: usize,
+        out: &mut dyn FnMut(usize, &Planes<'_>),
+    ) -> Result<(), Corrupt> {
         let length = i32::try_from(stream.len()).map_err(|_| Corrupt)?;
-        let data = if stream.is_empty() { std::ptr::null() } else { stream.as_ptr() };
+        let data = if stream.is_empty() {
+            std::ptr::null()
+        } else {
+            stream.as_ptr()
+        };
         let mut planes = [std::ptr::null_mut::<u8>(); 3];
-        let mut info = SBufferInfo { uiInBsTimeStamp: sample as u64, ..SBufferInfo::default() };
+        let mut info = SBufferInfo {
+            uiInBsTimeStamp: sample as u64,
+            ..SBufferInfo::default()
+        };
         // SAFETY: `data` is null or valid for `length` bytes during the call; `planes` and `info` are
         // ours and have the types that the interface asks for. No option that the wrapper relies on changes.
-        let state = unsafe { self.inner.raw_api().decode_frame2(data, length, planes.as_mut_ptr(), &raw mut info) };
+        let state = unsafe {
+            self.inner
+                .raw_api()
+                .decode_frame2(data, length, planes.as_mut_ptr(), &raw mut info)
+        };
         hand_out(&planes, &info, out);
-        if state == dsErrorFree { Ok(()) } else { Err(Corrupt) }
+        if state == dsErrorFree {
+            Ok(())
+        } else {
+            Err(Corrupt)
+        }
     }
 
     /// Hands out what the decoder still holds back. Only at the end of a stream or of a decoder's life.
@@ -57,7 +84,10 @@ impl Decoder {
             // SAFETY: the option asks for one `int`; `planes` and `info` are ours and of the right types.
             unsafe {
                 let api = self.inner.raw_api();
-                api.get_option(DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, (&raw mut held).cast());
+                api.get_option(
+                    DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER,
+                    (&raw mut held).cast(),
+                );
                 if held <= 0 {
                     return;
                 }
@@ -76,8 +106,14 @@ fn hand_out(data: &[*mut u8; 3], info: &SBufferInfo, out: &mut dyn FnMut(usize, 
     // SAFETY: with status 1 the decoder filled the union's only member.
     let buffer = unsafe { info.UsrData.sSystemBuffer };
     let size = |n: i32| usize::try_from(n).ok().filter(|n| *n > 0);
-    let (Some(width), Some(height)) = (size(buffer.iWidth), size(buffer.iHeight)) else { return };
-    let (Some(luma_stride), Some(chroma_stride)) = (size(buffer.iStride[0]), size(buffer.iStride[1])) else { return };
+    let (Some(width), Some(height)) = (size(buffer.iWidth), size(buffer.iHeight)) else {
+        return;
+    };
+    let (Some(luma_stride), Some(chroma_stride)) =
+        (size(buffer.iStride[0]), size(buffer.iStride[1]))
+    else {
+        return;
+    };
     let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
     if luma_stride < width || chroma_stride < chroma_width {
         return;
@@ -94,6 +130,19 @@ fn hand_out(data: &[*mut u8; 3], info: &SBufferInfo, out: &mut dyn FnMut(usize, 
             std::slice::from_raw_parts(data[2], chroma_bytes),
         )
     };
-    let Ok(sample) = usize::try_from(info.uiOutYuvTimeStamp) else { return };
-    out(sample, &Planes { width, height, y, u, v, luma_stride, chroma_stride });
+    let Ok(sample) = usize::try_from(info.uiOutYuvTimeStamp) else {
+        return;
+    };
+    out(
+        sample,
+        &Planes {
+            width,
+            height,
+            y,
+            u,
+            v,
+            luma_stride,
+            chroma_stride,
+        },
+    );
 }

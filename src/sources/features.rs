@@ -37,7 +37,13 @@ impl FeatureSource {
         if file.frames() > 0 {
             file.tokens(0, layout)?;
         }
-        Ok(Self { file, layout, sampler, next: 0, frames: 0 })
+        Ok(Self {
+            file,
+            layout,
+            sampler,
+            next: 0,
+            frames: 0,
+        })
     }
 
     /// The file that is played.
@@ -55,7 +61,11 @@ impl Source for FeatureSource {
                 continue;
             }
             let content = Content::Features(Arc::from(self.file.tokens(row, self.layout)?));
-            let frame = Frame { idx: FrameIdx(self.frames), at: MediaTime(at_s), content };
+            let frame = Frame {
+                idx: FrameIdx(self.frames),
+                at: MediaTime(at_s),
+                content,
+            };
             self.frames += 1;
             return Ok(Poll::Ready(Input::Frame(frame)));
         }
@@ -74,15 +84,29 @@ mod tests {
 
     #[test]
     fn rows_become_frames_at_their_own_times() {
-        let file = FeatureFile { fps: 4.0, dim: 2, cls: (0..12).map(|i| i as f32).collect(), ..FeatureFile::default() };
+        let file = FeatureFile {
+            fps: 4.0,
+            dim: 2,
+            cls: (0..12).map(|i| i as f32).collect(),
+            ..FeatureFile::default()
+        };
         let mut source = FeatureSource::new(file.clone(), 2.0, TokenLayout::default()).unwrap();
         assert_eq!(source.duration(), Some(MediaTime(1.5)));
         let mut seen = Vec::new();
         while let Poll::Ready(Input::Frame(f)) = source.next().unwrap() {
-            let Content::Features(values) = f.content else { panic!() };
+            let Content::Features(values) = f.content else {
+                panic!()
+            };
             seen.push((f.idx.0, f.at.0, values.to_vec()));
         }
-        assert_eq!(seen, [(0, 0.0, vec![0.0, 1.0]), (1, 0.5, vec![4.0, 5.0]), (2, 1.0, vec![8.0, 9.0])]);
+        assert_eq!(
+            seen,
+            [
+                (0, 0.0, vec![0.0, 1.0]),
+                (1, 0.5, vec![4.0, 5.0]),
+                (2, 1.0, vec![8.0, 9.0])
+            ]
+        );
         assert!(FeatureSource::new(file, 2.0, TokenLayout::from_tokens(5).unwrap()).is_err());
     }
 }

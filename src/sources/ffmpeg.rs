@@ -27,7 +27,10 @@ pub(super) const INSTALL: &str = "install ffmpeg so that it is on the PATH (Debi
 
 /// A command that makes a file which plays without ffmpeg.
 pub(super) fn convert_command(path: &Path) -> String {
-    format!("ffmpeg -i '{}' -an -vf format=yuv420p -c:v libx264 converted.mp4", path.display())
+    format!(
+        "ffmpeg -i '{}' -an -vf format=yuv420p -c:v libx264 converted.mp4",
+        path.display()
+    )
 }
 
 /// A running ffmpeg; killed and reaped when dropped.
@@ -57,7 +60,15 @@ impl FfmpegSource {
         let mut input = std::ffi::OsString::from("file:");
         input.push(path);
         let spawned = Command::new(program)
-            .args(["-nostdin", "-hide_banner", "-v", "error", "-protocol_whitelist", "file,pipe", "-i"])
+            .args([
+                "-nostdin",
+                "-hide_banner",
+                "-v",
+                "error",
+                "-protocol_whitelist",
+                "file,pipe",
+                "-i",
+            ])
             .arg(&input)
             .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf"])
             .arg(format!("fps=fps={fps}:start_time=0,format=rgb24"))
@@ -90,11 +101,21 @@ impl FfmpegSource {
     /// ffmpeg closed its output: well or not?
     fn finish(&mut self) -> Result<Poll> {
         self.ended = true;
-        let status = self.child.wait().map_err(|e| Error::Source(format!("ffmpeg: {e}")))?;
-        let said = self.last_words.take().and_then(|t| t.join().ok()).unwrap_or_default();
+        let status = self
+            .child
+            .wait()
+            .map_err(|e| Error::Source(format!("ffmpeg: {e}")))?;
+        let said = self
+            .last_words
+            .take()
+            .and_then(|t| t.join().ok())
+            .unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         if !status.success() || self.frames == 0 {
-            return Err(Error::format(&self.path, format!("ffmpeg could not read it ({status}): {}", said.trim())));
+            return Err(Error::format(
+                &self.path,
+                format!("ffmpeg could not read it ({status}): {}", said.trim()),
+            ));
         }
         if !said.trim().is_empty() {
             tracing::warn!(file = %self.path.display(), "ffmpeg: {}", said.trim());
@@ -111,14 +132,21 @@ impl Source for FfmpegSource {
         match read_ppm(&mut self.pictures) {
             Ok(Some(picture)) => {
                 let at = MediaTime(self.frames as f64 / self.fps);
-                let frame = Frame { idx: FrameIdx(self.frames), at, content: Content::Picture(Arc::new(picture)) };
+                let frame = Frame {
+                    idx: FrameIdx(self.frames),
+                    at,
+                    content: Content::Picture(Arc::new(picture)),
+                };
                 self.frames += 1;
                 Ok(Poll::Ready(Input::Frame(frame)))
             }
             Ok(None) => self.finish(),
             Err(why) => {
                 self.ended = true;
-                Err(Error::Source(format!("{}: from ffmpeg: {why}", self.path.display())))
+                Err(Error::Source(format!(
+                    "{}: from ffmpeg: {why}",
+                    self.path.display()
+                )))
             }
         }
     }
@@ -139,13 +167,27 @@ impl Drop for FfmpegSource {
 /// Length of the file from `ffprobe`, which comes with ffmpeg; only for progress.
 fn probe_duration(input: &std::ffi::OsStr) -> Option<MediaTime> {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-show_entries", "format=duration", "-of", "csv=p=0", "-i"])
+        .args([
+            "-v",
+            "error",
+            "-protocol_whitelist",
+            "file,pipe",
+            "-show_entries",
+            "format=duration",
+            "-of",
+            "csv=p=0",
+            "-i",
+        ])
         .arg(input)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    let seconds: f64 = std::str::from_utf8(&output.stdout).ok()?.trim().parse().ok()?;
+    let seconds: f64 = std::str::from_utf8(&output.stdout)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     (seconds.is_finite() && seconds > 0.0).then_some(MediaTime(seconds))
 }
 
@@ -184,10 +226,19 @@ fn read_ppm(from: &mut impl BufRead) -> Result<Option<Picture>, String> {
     if word()? != "P6" {
         return Err("not a PPM picture".into());
     }
-    let mut number = || word()?.parse::<u32>().map_err(|_| "not a PPM picture".to_owned());
+    let mut number = || {
+        word()?
+            .parse::<u32>()
+            .map_err(|_| "not a PPM picture".to_owned())
+    };
     let (width, height, depth) = (number()?, number()?, number()?);
     let bytes = u64::from(width) * u64::from(height) * 3;
-    if depth != 255 || width == 0 || height == 0 || width.max(height) > SIDE_MAX || bytes > PICTURE_BYTES_MAX {
+    if depth != 255
+        || width == 0
+        || height == 0
+        || width.max(height) > SIDE_MAX
+        || bytes > PICTURE_BYTES_MAX
+    {
         return Err(format!("a picture of {width}x{height} with {depth} levels"));
     }
     let mut rgb = vec![0; bytes as usize];
@@ -203,17 +254,32 @@ mod tests {
     fn pictures_are_read_from_a_pipe() {
         let mut bytes: &[u8] = b"P6\n2 1\n255\nabcdefP6\n1 1\n255\nxyz";
         let first = read_ppm(&mut bytes).unwrap().unwrap();
-        assert_eq!((first.width, first.height, &first.rgb[..]), (2, 1, &b"abcdef"[..]));
+        assert_eq!(
+            (first.width, first.height, &first.rgb[..]),
+            (2, 1, &b"abcdef"[..])
+        );
         assert_eq!(read_ppm(&mut bytes).unwrap().unwrap().rgb, b"xyz");
         assert!(read_ppm(&mut bytes).unwrap().is_none());
-        for bad in [&b"P5\n1 1\n255\nx"[..], b"P6\n1 1\n255\nxy", b"P6\n0 1\n255\n", b"P6\n99999 99999\n255\n", b"P6\n1", b"\xff\xff\xff", b"P6\n1 1\n65535\nxxxxxx"] {
+        for bad in [
+            &b"P5\n1 1\n255\nx"[..],
+            b"P6\n1 1\n255\nxy",
+            b"P6\n0 1\n255\n",
+            b"P6\n99999 99999\n255\n",
+            b"P6\n1",
+            b"\xff\xff\xff",
+            b"P6\n1 1\n65535\nxxxxxx",
+        ] {
             assert!(read_ppm(&mut &bad[..]).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_missing_program_is_not_an_error_here() {
-        assert!(FfmpegSource::open_with("proact-no-such-program", Path::new("x.mkv"), 2.0).unwrap().is_none());
+        assert!(
+            FfmpegSource::open_with("proact-no-such-program", Path::new("x.mkv"), 2.0)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -238,7 +304,9 @@ mod tests {
     fn start(program: &str) -> FfmpegSource {
         for _ in 0..100 {
             match FfmpegSource::open_with(program, Path::new("clip.mkv"), 2.0) {
-                Err(e) if e.to_string().contains("busy") => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Err(e) if e.to_string().contains("busy") => {
+                    std::thread::sleep(std::time::Duration::from_millis(20))
+                }
                 other => return other.unwrap().unwrap(),
             }
         }
@@ -251,7 +319,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut source = start(&stand_in(&dir, "echo 'moov atom not found' >&2; exit 1"));
         let why = source.next().unwrap_err().to_string();
-        assert!(why.contains("clip.mkv") && why.contains("moov atom not found"), "{why}");
+        assert!(
+            why.contains("clip.mkv") && why.contains("moov atom not found"),
+            "{why}"
+        );
         assert!(matches!(source.next(), Ok(Poll::End)), "it stays ended");
         let mut cut = start(&stand_in(&dir, "printf 'P6\\n2 2\\n255\\nabc'"));
         assert!(cut.next().is_err());

@@ -48,25 +48,61 @@ impl FrameFileSource {
         Sampler::new(frames_fps)?;
         arrow_columns(path)?;
         let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
-        let reader = StreamReader::try_new(file, None).map_err(|e| Error::format(path, format!("not an Arrow stream: {e}")))?;
+        let reader = StreamReader::try_new(file, None)
+            .map_err(|e| Error::format(path, format!("not an Arrow stream: {e}")))?;
         let schema = reader.schema();
-        match schema.column_with_name(COLUMN).map(|(_, field)| field.data_type()) {
+        match schema
+            .column_with_name(COLUMN)
+            .map(|(_, field)| field.data_type())
+        {
             Some(DataType::Utf8 | DataType::LargeUtf8) => {}
-            Some(other) => return Err(Error::format(path, format!("column `{COLUMN}` is of type {other}: expected text (base64)"))),
-            None => return Err(Error::format(path, format!("column `{COLUMN}` is missing: not a frame file"))),
+            Some(other) => {
+                return Err(Error::format(
+                    path,
+                    format!("column `{COLUMN}` is of type {other}: expected text (base64)"),
+                ));
+            }
+            None => {
+                return Err(Error::format(
+                    path,
+                    format!("column `{COLUMN}` is missing: not a frame file"),
+                ));
+            }
         }
-        Ok(Self { path: path.to_path_buf(), reader, batch: None, row: 0, frames_fps, sampler, next: 0, frames: 0 })
+        Ok(Self {
+            path: path.to_path_buf(),
+            reader,
+            batch: None,
+            row: 0,
+            frames_fps,
+            sampler,
+            next: 0,
+            frames: 0,
+        })
     }
 
     /// The next picture's text; `None` at the end.
     fn text(&mut self) -> Result<Option<String>> {
         let broken = |path: &Path, why: String| Error::format(path, why);
-        while self.batch.as_ref().is_none_or(|batch| self.row >= batch.num_rows()) {
-            let Some(batch) = self.reader.next() else { return Ok(None) };
-            self.batch = Some(batch.map_err(|e| broken(&self.path, format!("a broken record batch: {e}")))?);
+        while self
+            .batch
+            .as_ref()
+            .is_none_or(|batch| self.row >= batch.num_rows())
+        {
+            let Some(batch) = self.reader.next() else {
+                return Ok(None);
+            };
+            self.batch =
+                Some(batch.map_err(|e| broken(&self.path, format!("a broken record batch: {e}")))?);
             self.row = 0;
         }
-        let Some(column) = self.batch.as_ref().and_then(|batch| batch.column_by_name(COLUMN)) else { return Ok(None) };
+        let Some(column) = self
+            .batch
+            .as_ref()
+            .and_then(|batch| batch.column_by_name(COLUMN))
+        else {
+            return Ok(None);
+        };
         let (row, frame) = (self.row, self.next);
         self.row += 1;
         if column.is_null(row) {
@@ -77,7 +113,13 @@ impl FrameFileSource {
             _ => column.as_string::<i32>().value(row),
         };
         if text.len() > PICTURE_BYTES_MAX {
-            return Err(broken(&self.path, format!("frame {frame}: {} bytes, expected at most {PICTURE_BYTES_MAX}", text.len())));
+            return Err(broken(
+                &self.path,
+                format!(
+                    "frame {frame}: {} bytes, expected at most {PICTURE_BYTES_MAX}",
+                    text.len()
+                ),
+            ));
         }
         Ok(Some(text.to_owned()))
     }
@@ -92,9 +134,15 @@ impl Source for FrameFileSource {
                 continue;
             }
             let bad = |why: String| Error::format(&self.path, format!("frame {number}: {why}"));
-            let bytes = STANDARD.decode(text.trim()).map_err(|e| bad(format!("no base64: {e}")))?;
+            let bytes = STANDARD
+                .decode(text.trim())
+                .map_err(|e| bad(format!("no base64: {e}")))?;
             let picture = decode_picture(&bytes).map_err(bad)?;
-            let frame = Frame { idx: FrameIdx(self.frames), at: MediaTime(at_s), content: Content::Picture(Arc::new(picture)) };
+            let frame = Frame {
+                idx: FrameIdx(self.frames),
+                at: MediaTime(at_s),
+                content: Content::Picture(Arc::new(picture)),
+            };
             self.frames += 1;
             return Ok(Poll::Ready(Input::Frame(frame)));
         }
@@ -117,14 +165,18 @@ mod tests {
         let mut writer = StreamWriter::try_new(File::create(path).unwrap(), &schema).unwrap();
         for from in (0..texts.len()).step_by(3) {
             let part = array.slice(from, 3.min(texts.len() - from));
-            writer.write(&RecordBatch::try_new(schema.clone(), vec![part]).unwrap()).unwrap();
+            writer
+                .write(&RecordBatch::try_new(schema.clone(), vec![part]).unwrap())
+                .unwrap();
         }
         writer.finish().unwrap();
     }
 
     fn jpeg(grey: u8) -> Option<String> {
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, 90).encode(&[grey; 8 * 6 * 3], 8, 6, image::ExtendedColorType::Rgb8).unwrap();
+        JpegEncoder::new_with_quality(&mut bytes, 90)
+            .encode(&[grey; 8 * 6 * 3], 8, 6, image::ExtendedColorType::Rgb8)
+            .unwrap();
         Some(STANDARD.encode(bytes))
     }
 
@@ -132,14 +184,33 @@ mod tests {
     fn pictures_come_over_several_batches_at_their_times() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.arrow");
-        write(&path, "frame", &(0..7).map(|i| jpeg(i * 30)).collect::<Vec<_>>());
+        write(
+            &path,
+            "frame",
+            &(0..7).map(|i| jpeg(i * 30)).collect::<Vec<_>>(),
+        );
         let mut source = FrameFileSource::open(&path, 1.0, 2.0).unwrap();
         let mut seen = Vec::new();
         while let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() {
-            let Content::Picture(picture) = &frame.content else { panic!("no picture") };
-            seen.push((frame.at.0, picture.width, picture.height, picture.rgb[0] / 10));
+            let Content::Picture(picture) = &frame.content else {
+                panic!("no picture")
+            };
+            seen.push((
+                frame.at.0,
+                picture.width,
+                picture.height,
+                picture.rgb[0] / 10,
+            ));
         }
-        assert_eq!(seen, [(0.0, 8, 6, 0), (1.0, 8, 6, 6), (2.0, 8, 6, 12), (3.0, 8, 6, 18)]);
+        assert_eq!(
+            seen,
+            [
+                (0.0, 8, 6, 0),
+                (1.0, 8, 6, 6),
+                (2.0, 8, 6, 12),
+                (3.0, 8, 6, 18)
+            ]
+        );
     }
 
     #[test]
@@ -153,10 +224,19 @@ mod tests {
         ] {
             write(&path, "frame", &texts);
             let mut source = FrameFileSource::open(&path, 2.0, 2.0).unwrap();
-            let why = std::iter::from_fn(|| Some(source.next())).find_map(std::result::Result::err).unwrap().to_string();
+            let why = std::iter::from_fn(|| Some(source.next()))
+                .find_map(std::result::Result::err)
+                .unwrap()
+                .to_string();
             assert!(why.contains(word) && why.contains("v.arrow"), "{why}");
         }
         write(&path, "picture", &[jpeg(0)]);
-        assert!(FrameFileSource::open(&path, 2.0, 2.0).err().unwrap().to_string().contains("`frame` is missing"));
+        assert!(
+            FrameFileSource::open(&path, 2.0, 2.0)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("`frame` is missing")
+        );
     }
 }

@@ -49,14 +49,34 @@ mod tests {
     #[test]
     fn what_stands_before_is_thrown_away_and_numbers_stay() {
         let content = || Content::Features([].into());
-        let frame = |k: u64| Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64 / 2.0), content: content() });
+        let frame = |k: u64| {
+            Input::Frame(Frame {
+                idx: FrameIdx(k),
+                at: MediaTime(k as f64 / 2.0),
+                content: content(),
+            })
+        };
         let mut inputs: Vec<Input> = (0..6).map(frame).collect();
-        inputs.insert(3, Input::User { at: MediaTime(1.2), text: "x".into() });
-        let mut source = From::new(Box::new(ScriptSource::new(inputs).lasting(MediaTime(3.0))), MediaTime(1.5));
+        inputs.insert(
+            3,
+            Input::User {
+                at: MediaTime(1.2),
+                text: "x".into(),
+            },
+        );
+        let mut source = From::new(
+            Box::new(ScriptSource::new(inputs).lasting(MediaTime(3.0))),
+            MediaTime(1.5),
+        );
         assert_eq!(source.duration(), Some(MediaTime(3.0)));
-        assert!(matches!(source.next().unwrap(), Poll::Ready(_)), "fewer than are left out at once");
+        assert!(
+            matches!(source.next().unwrap(), Poll::Ready(_)),
+            "fewer than are left out at once"
+        );
         for wanted in 4..6 {
-            let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() else { panic!("a frame") };
+            let Poll::Ready(Input::Frame(frame)) = source.next().unwrap() else {
+                panic!("a frame")
+            };
             assert_eq!(frame.idx, FrameIdx(wanted));
         }
         assert!(matches!(source.next().unwrap(), Poll::End));
@@ -64,13 +84,25 @@ mod tests {
 
     #[test]
     fn a_long_beginning_is_left_out_piece_by_piece() {
-        let word = |k: u64| Input::User { at: MediaTime(k as f64), text: "x".into() };
-        let mut source = From::new(Box::new(ScriptSource::new((0..100).map(word))), MediaTime(50.0));
+        let word = |k: u64| Input::User {
+            at: MediaTime(k as f64),
+            text: "x".into(),
+        };
+        let mut source = From::new(
+            Box::new(ScriptSource::new((0..100).map(word))),
+            MediaTime(50.0),
+        );
         let mut pending = 0;
         while matches!(source.next().unwrap(), Poll::Pending) {
             pending += 1;
         }
         assert_eq!(pending, 50 / SKIPPED_AT_ONCE);
-        assert!(matches!(source.next().unwrap(), Poll::Ready(Input::User { at: MediaTime(51.0), .. })));
+        assert!(matches!(
+            source.next().unwrap(),
+            Poll::Ready(Input::User {
+                at: MediaTime(51.0),
+                ..
+            })
+        ));
     }
 }

@@ -72,7 +72,11 @@ impl AvcConfig {
         if length_bytes == 3 {
             return Err(Fault::Broken("box `avcC`: lengths of 3 bytes".into()));
         }
-        let mut config = Self { length_bytes, parameter_sets: Vec::new(), sps: None };
+        let mut config = Self {
+            length_bytes,
+            parameter_sets: Vec::new(),
+            sps: None,
+        };
         let (sps_count, mut rest) = rest.split_first().ok_or_else(short)?;
         let mut left = sps_count & 0x1f;
         for kind in [unit::SPS, unit::PPS] {
@@ -82,7 +86,9 @@ impl AvcConfig {
             }
             for _ in 0..left {
                 let (length, tail) = rest.split_first_chunk::<2>().ok_or_else(short)?;
-                let (nal, tail) = tail.split_at_checked(u16::from_be_bytes(*length).into()).ok_or_else(short)?;
+                let (nal, tail) = tail
+                    .split_at_checked(u16::from_be_bytes(*length).into())
+                    .ok_or_else(short)?;
                 rest = tail;
                 config.parameter_set(nal, kind)?;
             }
@@ -92,7 +98,9 @@ impl AvcConfig {
 
     fn parameter_set(&mut self, nal: &[u8], kind: u8) -> Result<(), Fault> {
         if nal.first().is_none_or(|b| b & 0x1f != kind) {
-            return Err(Fault::Broken("box `avcC`: a parameter set of another type".into()));
+            return Err(Fault::Broken(
+                "box `avcC`: a parameter set of another type".into(),
+            ));
         }
         if kind == unit::SPS {
             let sps = Sps::parse(nal)?;
@@ -110,10 +118,12 @@ impl AvcConfig {
             if sample.is_empty() {
                 return None;
             }
-            let split = sample.split_at_checked(length_bytes).and_then(|(length, rest)| {
-                let length = length.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
-                rest.split_at_checked(length)
-            });
+            let split = sample
+                .split_at_checked(length_bytes)
+                .and_then(|(length, rest)| {
+                    let length = length.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
+                    rest.split_at_checked(length)
+                });
             sample = split.map_or(&[], |(_, rest)| rest);
             Some(split.map(|(unit, _)| unit))
         })
@@ -124,7 +134,8 @@ impl AvcConfig {
         stream.clear();
         let mut kind = SampleKind::default();
         for (n, nal) in self.units(sample).enumerate() {
-            let nal = nal.ok_or_else(|| Fault::Broken("a unit is longer than its sample".into()))?;
+            let nal =
+                nal.ok_or_else(|| Fault::Broken("a unit is longer than its sample".into()))?;
             let Some(first) = nal.first() else { continue };
             if n >= UNITS_MAX || first & 0x80 != 0 {
                 return Err(Fault::Broken("not a sequence of H.264 units".into()));
@@ -176,7 +187,8 @@ impl Sps {
     /// Reads and judges a sequence parameter set (H.264, 7.3.2.1.1), with its unit header.
     pub fn parse(nal: &[u8]) -> Result<Self, Fault> {
         let mut bits = Bits::new(nal);
-        Self::read(&mut bits).ok_or_else(|| Fault::Broken("the sequence parameter set ends too early".into()))?
+        Self::read(&mut bits)
+            .ok_or_else(|| Fault::Broken("the sequence parameter set ends too early".into()))?
     }
 
     fn read(bits: &mut Bits) -> Option<Result<Self, Fault>> {
@@ -185,7 +197,10 @@ impl Sps {
         let profile = bits.u(8)?;
         bits.u(16)?;
         bits.ue()?;
-        if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+        if matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        ) {
             match bits.ue()? {
                 1 => {}
                 0 => return refuse("H.264 without colour (4:0:0)"),
@@ -223,7 +238,10 @@ impl Sps {
         if bits.u(1)? == 0 {
             return refuse("interlaced H.264");
         }
-        if columns.checked_mul(rows).is_none_or(|n| n > MACROBLOCKS_MAX) {
+        if columns
+            .checked_mul(rows)
+            .is_none_or(|n| n > MACROBLOCKS_MAX)
+        {
             return refuse("a picture of more than 4096x2304 (level 5.2)");
         }
         bits.u(1)?;
@@ -231,13 +249,21 @@ impl Sps {
         if bits.u(1)? != 0 {
             // In units of two samples for 4:2:0 and progressive pictures.
             let [left, right, top, bottom] = [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?];
-            let cut = |size: u32, a: u32, b: u32| size.checked_sub(a.checked_add(b)?.checked_mul(2)?).filter(|n| *n > 0);
+            let cut = |size: u32, a: u32, b: u32| {
+                size.checked_sub(a.checked_add(b)?.checked_mul(2)?)
+                    .filter(|n| *n > 0)
+            };
             match (cut(width, left, right), cut(height, top, bottom)) {
                 (Some(w), Some(h)) => (width, height) = (w, h),
                 _ => return Some(Err(Fault::Broken("the picture is cropped away".into()))),
             }
         }
-        let mut sps = Self { width, height, matrix: None, full_range: None };
+        let mut sps = Self {
+            width,
+            height,
+            matrix: None,
+            full_range: None,
+        };
         if bits.u(1)? != 0 {
             // A video description that ends early says nothing; the decoder itself does not need it.
             let _ = sps.read_colour(bits);
@@ -329,7 +355,12 @@ impl Bits {
 
     fn se(&mut self) -> Option<i32> {
         let code = i64::from(self.ue()?);
-        i32::try_from(if code % 2 == 1 { code / 2 + 1 } else { -(code / 2) }).ok()
+        i32::try_from(if code % 2 == 1 {
+            code / 2 + 1
+        } else {
+            -(code / 2)
+        })
+        .ok()
     }
 }
 
@@ -356,23 +387,59 @@ mod tests {
             let mut bits = self.0;
             bits.push(true);
             bits.resize(bits.len().div_ceil(8) * 8, false);
-            bits.chunks(8).map(|c| c.iter().fold(0, |n, b| n << 1 | u8::from(*b))).collect()
+            bits.chunks(8)
+                .map(|c| c.iter().fold(0, |n, b| n << 1 | u8::from(*b)))
+                .collect()
         }
     }
 
     /// A High profile set for 1920x1080 with chroma, depth, interlacing and colour as given.
     fn high(chroma: u32, depth: u32, frames_only: u32, matrix: u32) -> Vec<u8> {
-        let w = Writer::default().u(8, 0x67).u(8, 100).u(16, 40).ue(0).ue(chroma).ue(depth).ue(depth).u(1, 0).u(1, 0);
-        let w = w.ue(0).ue(0).ue(2).ue(4).u(1, 0).ue(119).ue(67).u(1, frames_only);
+        let w = Writer::default()
+            .u(8, 0x67)
+            .u(8, 100)
+            .u(16, 40)
+            .ue(0)
+            .ue(chroma)
+            .ue(depth)
+            .ue(depth)
+            .u(1, 0)
+            .u(1, 0);
+        let w = w
+            .ue(0)
+            .ue(0)
+            .ue(2)
+            .ue(4)
+            .u(1, 0)
+            .ue(119)
+            .ue(67)
+            .u(1, frames_only);
         let w = if frames_only == 0 { w.u(1, 0) } else { w };
         let w = w.u(1, 1).u(1, 1).ue(0).ue(0).ue(0).ue(4);
-        w.u(1, 1).u(1, 0).u(1, 0).u(1, 1).u(3, 5).u(1, 0).u(1, 1).u(16, 0x0101).u(8, matrix).bytes()
+        w.u(1, 1)
+            .u(1, 0)
+            .u(1, 0)
+            .u(1, 1)
+            .u(3, 5)
+            .u(1, 0)
+            .u(1, 1)
+            .u(16, 0x0101)
+            .u(8, matrix)
+            .bytes()
     }
 
     #[test]
     fn size_and_colour_are_read() {
         let sps = Sps::parse(&high(1, 0, 1, 1)).unwrap();
-        assert_eq!(sps, Sps { width: 1920, height: 1080, matrix: Some(Matrix::Bt709), full_range: Some(false) });
+        assert_eq!(
+            sps,
+            Sps {
+                width: 1920,
+                height: 1080,
+                matrix: Some(Matrix::Bt709),
+                full_range: Some(false)
+            }
+        );
         assert_eq!(Sps::parse(&high(1, 0, 1, 2)).unwrap().matrix, None);
     }
 
@@ -406,9 +473,15 @@ mod tests {
 
     #[test]
     fn samples_are_split_into_units_and_wrong_lengths_are_errors() {
-        let config = AvcConfig { length_bytes: 2, parameter_sets: Vec::new(), sps: None };
+        let config = AvcConfig {
+            length_bytes: 2,
+            parameter_sets: Vec::new(),
+            sps: None,
+        };
         let mut stream = Vec::new();
-        let kind = config.read_sample(b"\0\x02\x06x\0\x03\x65ab\0\x00", &mut stream).unwrap();
+        let kind = config
+            .read_sample(b"\0\x02\x06x\0\x03\x65ab\0\x00", &mut stream)
+            .unwrap();
         assert!(kind.idr && kind.picture && kind.reference);
         assert_eq!(stream, b"\0\0\0\x01\x65ab");
         let kind = config.read_sample(b"\0\x02\x01x", &mut stream).unwrap();

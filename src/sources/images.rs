@@ -38,14 +38,25 @@ impl ImageSource {
     pub fn open(path: &Path, fps: f64, images_fps: f64) -> Result<Self> {
         let sampler = Sampler::new(fps)?;
         Sampler::new(images_fps)?;
-        let (files, ignored) = if path.is_dir() { list(path)? } else { (vec![path.to_path_buf()], Vec::new()) };
+        let (files, ignored) = if path.is_dir() {
+            list(path)?
+        } else {
+            (vec![path.to_path_buf()], Vec::new())
+        };
         if files.is_empty() {
             return Err(Error::format(path, "no JPEG or PNG picture in this folder"));
         }
         if !ignored.is_empty() {
             tracing::warn!(folder = %path.display(), count = ignored.len(), first = %ignored[0].display(), "files that are no JPEG or PNG were passed by");
         }
-        Ok(Self { files, ignored, images_fps, sampler, next: 0, frames: 0 })
+        Ok(Self {
+            files,
+            ignored,
+            images_fps,
+            sampler,
+            next: 0,
+            frames: 0,
+        })
     }
 
     /// Files of the folder that are no pictures and were passed by.
@@ -63,7 +74,11 @@ impl Source for ImageSource {
                 continue;
             }
             let picture = read_picture(path)?;
-            let frame = Frame { idx: FrameIdx(self.frames), at: MediaTime(at_s), content: Content::Picture(Arc::new(picture)) };
+            let frame = Frame {
+                idx: FrameIdx(self.frames),
+                at: MediaTime(at_s),
+                content: Content::Picture(Arc::new(picture)),
+            };
             self.frames += 1;
             return Ok(Poll::Ready(Input::Frame(frame)));
         }
@@ -82,14 +97,31 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let path = entry.map_err(Error::io(folder))?.path();
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         // Names that start with a dot are a file manager's own, whatever they end in.
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        let is_picture = matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png")) && !hidden && path.is_file();
-        if is_picture { &mut pictures } else { &mut others }.push(path);
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let is_picture = matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png"))
+            && !hidden
+            && path.is_file();
+        if is_picture {
+            &mut pictures
+        } else {
+            &mut others
+        }
+        .push(path);
         if pictures.len() > PICTURES_MAX {
-            return Err(Error::format(folder, format!("more than {PICTURES_MAX} pictures")));
+            return Err(Error::format(
+                folder,
+                format!("more than {PICTURES_MAX} pictures"),
+            ));
         }
     }
-    let name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |p: &PathBuf| {
+        p.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     pictures.sort_by(|a, b| natural(&name(a), &name(b)).then_with(|| a.cmp(b)));
     others.sort();
     Ok((pictures, others))
@@ -99,7 +131,9 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 pub fn natural(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
-        let (Some(x), Some(y)) = (a.first(), b.first()) else { return a.len().cmp(&b.len()) };
+        let (Some(x), Some(y)) = (a.first(), b.first()) else {
+            return a.len().cmp(&b.len());
+        };
         if x.is_ascii_digit() && y.is_ascii_digit() {
             let (m, n) = (digits(&mut a), digits(&mut b));
             // Without leading zeros, the longer number is the larger one.
@@ -128,13 +162,17 @@ fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 /// # Errors
 /// Unreadable, corrupt, not JPEG or PNG, or larger than 16384 pixels a side.
 pub fn read_picture(path: &Path) -> Result<Picture> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
+    let reader = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(Error::io(path))?;
     decode(reader).map_err(|why| Error::format(path, why))
 }
 
 /// The same from a picture's bytes; the reason why not, in words.
 pub(super) fn decode_picture(bytes: &[u8]) -> Result<Picture, String> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| e.to_string())?;
     decode(reader)
 }
 
@@ -147,11 +185,17 @@ fn decode(reader: ImageReader<impl BufRead + Seek>) -> Result<Picture, String> {
         limits.check_dimensions(decoder.dimensions().0, decoder.dimensions().1)?;
         decoder.set_limits(limits)?;
         // Broken EXIF says nothing about the picture itself.
-        let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+        let orientation = decoder
+            .orientation()
+            .unwrap_or(image::metadata::Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder)?;
         picture.apply_orientation(orientation);
         let rgb = picture.into_rgb8();
-        Ok(Picture { width: rgb.width(), height: rgb.height(), rgb: rgb.into_raw() })
+        Ok(Picture {
+            width: rgb.width(),
+            height: rgb.height(),
+            rgb: rgb.into_raw(),
+        })
     };
     decode().map_err(|e| format!("not a sound picture: {e}"))
 }
@@ -161,13 +205,17 @@ mod tests {
     use super::*;
 
     fn png(path: &Path, shade: u8) {
-        image::RgbImage::from_pixel(3, 2, image::Rgb([shade, 0, 0])).save(path).unwrap();
+        image::RgbImage::from_pixel(3, 2, image::Rgb([shade, 0, 0]))
+            .save(path)
+            .unwrap();
     }
 
     fn frames(source: &mut ImageSource) -> Vec<(f64, u8)> {
         let mut out = Vec::new();
         while let Poll::Ready(Input::Frame(f)) = source.next().unwrap() {
-            let Content::Picture(p) = f.content else { panic!() };
+            let Content::Picture(p) = f.content else {
+                panic!()
+            };
             assert_eq!((p.width, p.height, f.idx.0 as usize), (3, 2, out.len()));
             out.push((f.at.0, p.rgb[0]));
         }
@@ -176,9 +224,28 @@ mod tests {
 
     #[test]
     fn numbers_in_names_count_by_value() {
-        let mut names = ["frame_10", "frame_2", "frame_02", "a", "frame_1x", "frame_1", "frame_99999999999999999999999"];
+        let mut names = [
+            "frame_10",
+            "frame_2",
+            "frame_02",
+            "a",
+            "frame_1x",
+            "frame_1",
+            "frame_99999999999999999999999",
+        ];
         names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["a", "frame_1", "frame_1x", "frame_2", "frame_02", "frame_10", "frame_99999999999999999999999"]);
+        assert_eq!(
+            names,
+            [
+                "a",
+                "frame_1",
+                "frame_1x",
+                "frame_2",
+                "frame_02",
+                "frame_10",
+                "frame_99999999999999999999999"
+            ]
+        );
     }
 
     #[test]
@@ -217,7 +284,9 @@ mod tests {
     fn orientation_is_applied() {
         // A 2x1 JPEG with an EXIF orientation of 6 (a quarter to the right) spliced in.
         let mut jpeg = std::io::Cursor::new(Vec::new());
-        image::RgbImage::from_pixel(16, 8, image::Rgb([200, 0, 0])).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        image::RgbImage::from_pixel(16, 8, image::Rgb([200, 0, 0]))
+            .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+            .unwrap();
         let jpeg = jpeg.into_inner();
         let tiff = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
         let mut bytes = jpeg[..2].to_vec();

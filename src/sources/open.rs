@@ -33,7 +33,11 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { fps: 2.0, images_fps: None, tokens_per_frame: 1 }
+        Self {
+            fps: 2.0,
+            images_fps: None,
+            tokens_per_frame: 1,
+        }
     }
 }
 
@@ -64,7 +68,9 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>> {
         Kind::Frames => Box::new(FrameFileSource::open(path, options.fps, rate)?),
         Kind::Mp4 => match VideoSource::open(path, options.fps)? {
             Ok(video) => Box::new(video),
-            Err(Fault::Broken(why)) => return Err(Error::format(path, format!("broken MP4: {why}"))),
+            Err(Fault::Broken(why)) => {
+                return Err(Error::format(path, format!("broken MP4: {why}")));
+            }
             Err(Fault::Unsupported(what)) => through_ffmpeg(path, options.fps, &what)?,
         },
         Kind::Other => through_ffmpeg(path, options.fps, "no MP4, picture or feature file")?,
@@ -96,7 +102,9 @@ fn kind_of(path: &Path) -> Result<Kind> {
     }
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let file = File::open(path).map_err(Error::io(path))?;
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    file.take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(Error::io(path))?;
     if head.is_empty() {
         return Err(Error::format(path, "the file is empty"));
     }
@@ -104,7 +112,11 @@ fn kind_of(path: &Path) -> Result<Kind> {
         // Both are Arrow streams; their columns tell.
         Kind::Features if kind(&head) == Some(features::Kind::Arrow) => {
             let columns = arrow_columns(path)?;
-            if columns.iter().any(|name| name == frames::COLUMN) { Kind::Frames } else { Kind::Features }
+            if columns.iter().any(|name| name == frames::COLUMN) {
+                Kind::Frames
+            } else {
+                Kind::Features
+            }
         }
         other => other,
     })
@@ -113,7 +125,13 @@ fn kind_of(path: &Path) -> Result<Kind> {
 fn kind_of_head(head: &[u8]) -> Kind {
     match head {
         // `ftyp` opens MP4 and its relatives; old QuickTime files open with one of the others.
-        [_, _, _, _, name @ ..] if MP4_OPENINGS.iter().any(|opening| name.starts_with(opening.as_slice())) => Kind::Mp4,
+        [_, _, _, _, name @ ..]
+            if MP4_OPENINGS
+                .iter()
+                .any(|opening| name.starts_with(opening.as_slice())) =>
+        {
+            Kind::Mp4
+        }
         [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => Kind::Picture,
         _ if kind(head).is_some() => Kind::Features,
         _ => Kind::Other,
@@ -130,7 +148,10 @@ mod tests {
         assert_eq!(kind_of_head(b"\x89PNG\r\n\x1a\n"), Kind::Picture);
         assert_eq!(kind_of_head(&[0xff, 0xd8, 0xff, 0xe0]), Kind::Picture);
         assert_eq!(kind_of_head(b"\x40\0\0\0\0\0\0\0{\"cls\":"), Kind::Features);
-        assert_eq!(kind_of_head(b"\xff\xff\xff\xff\x80\0\0\0\0\0\0\0"), Kind::Features);
+        assert_eq!(
+            kind_of_head(b"\xff\xff\xff\xff\x80\0\0\0\0\0\0\0"),
+            Kind::Features
+        );
         assert_eq!(kind_of_head(b"\x1a\x45\xdf\xa3\0\0\0\0"), Kind::Other);
         assert_eq!(kind_of_head(b"RIFF"), Kind::Other);
         assert_eq!(kind_of_head(b""), Kind::Other);
@@ -142,7 +163,10 @@ mod tests {
         let empty = dir.path().join("empty.mp4");
         std::fs::write(&empty, "").unwrap();
         for path in [empty.as_path(), &dir.path().join("none"), dir.path()] {
-            let why = open(path, &OpenOptions::default()).err().unwrap().to_string();
+            let why = open(path, &OpenOptions::default())
+                .err()
+                .unwrap()
+                .to_string();
             assert!(why.contains(&path.display().to_string()), "{why}");
         }
     }

@@ -28,7 +28,15 @@ pub struct Paced<C> {
 impl<C: FnMut() -> f64 + Send> Paced<C> {
     /// Paces `source`; a frame that is `late_s` seconds late or more is dropped if a later one can be had.
     pub fn new(source: Box<dyn Source>, late_s: f64, clock: C) -> Self {
-        Self { source, clock, late_s, start_s: None, held: None, dropped: None, in_a_row: 0 }
+        Self {
+            source,
+            clock,
+            late_s,
+            start_s: None,
+            held: None,
+            dropped: None,
+            in_a_row: 0,
+        }
     }
 
     fn now_s(&mut self) -> f64 {
@@ -60,7 +68,9 @@ impl<C: FnMut() -> f64 + Send> Source for Paced<C> {
                 return Ok(self.tell_dropped().unwrap_or(answer));
             }
             let now_s = self.now_s();
-            let Some(input) = self.held.take() else { continue };
+            let Some(input) = self.held.take() else {
+                continue;
+            };
             let due_s = at(&input).0;
             if due_s > now_s {
                 self.held = Some(input);
@@ -102,13 +112,25 @@ mod tests {
     fn paced(inputs: Vec<Input>) -> (Paced<impl FnMut() -> f64 + Send>, impl Fn(f64)) {
         let millis = Arc::new(AtomicU64::new(5_000));
         let clock = millis.clone();
-        let source = Paced::new(Box::new(ScriptSource::new(inputs)), 1.0, move || clock.load(Ordering::Relaxed) as f64 / 1000.0);
-        (source, move |s| millis.store(5_000 + (s * 1000.0) as u64, Ordering::Relaxed))
+        let source = Paced::new(Box::new(ScriptSource::new(inputs)), 1.0, move || {
+            clock.load(Ordering::Relaxed) as f64 / 1000.0
+        });
+        (source, move |s| {
+            millis.store(5_000 + (s * 1000.0) as u64, Ordering::Relaxed)
+        })
     }
 
     fn frames(n: u64) -> Vec<Input> {
         let content = || Content::Features([].into());
-        (0..n).map(|k| Input::Frame(Frame { idx: FrameIdx(k), at: MediaTime(k as f64 / 2.0), content: content() })).collect()
+        (0..n)
+            .map(|k| {
+                Input::Frame(Frame {
+                    idx: FrameIdx(k),
+                    at: MediaTime(k as f64 / 2.0),
+                    content: content(),
+                })
+            })
+            .collect()
     }
 
     fn show(poll: Poll) -> String {
@@ -140,7 +162,13 @@ mod tests {
     #[test]
     fn late_frames_are_dropped_and_told_but_words_are_not() {
         let mut inputs = frames(12);
-        inputs.insert(6, Input::User { at: MediaTime(2.6), text: "x".into() });
+        inputs.insert(
+            6,
+            Input::User {
+                at: MediaTime(2.6),
+                text: "x".into(),
+            },
+        );
         let (mut source, set) = paced(inputs);
         let mut at = |s: f64| {
             set(s);

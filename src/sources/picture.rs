@@ -52,7 +52,11 @@ impl Coefficients {
     fn new(matrix: Matrix, full_range: bool) -> Self {
         let (kr, kb) = matrix.weights();
         let kg = 1.0 - kr - kb;
-        let (luma, chroma, zero) = if full_range { (1.0, 1.0, 0) } else { (255.0 / 219.0, 255.0 / 224.0, 16) };
+        let (luma, chroma, zero) = if full_range {
+            (1.0, 1.0, 0)
+        } else {
+            (255.0 / 219.0, 255.0 / 224.0, 16)
+        };
         let fixed = |x: f64| (x * f64::from(1 << BITS)).round() as i32;
         Self {
             y: fixed(luma),
@@ -68,7 +72,13 @@ impl Coefficients {
 /// Converts to RGB, each chroma sample standing for its 2x2 block. `None` when the planes are too small
 /// for the size that they claim.
 pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> Option<Picture> {
-    let Planes { width, height, luma_stride, chroma_stride, .. } = *planes;
+    let Planes {
+        width,
+        height,
+        luma_stride,
+        chroma_stride,
+        ..
+    } = *planes;
     let chroma_width = width.div_ceil(2);
     if width == 0 || height == 0 || luma_stride < width || chroma_stride < chroma_width {
         return None;
@@ -78,8 +88,14 @@ pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> O
     let mut rgb = vec![0u8; width.checked_mul(height)?.checked_mul(3)?];
     for (row, out) in rgb.chunks_exact_mut(width * 3).enumerate() {
         let y = planes.y.get(row * luma_stride..)?.get(..width)?;
-        let u = planes.u.get(row / 2 * chroma_stride..)?.get(..chroma_width)?;
-        let v = planes.v.get(row / 2 * chroma_stride..)?.get(..chroma_width)?;
+        let u = planes
+            .u
+            .get(row / 2 * chroma_stride..)?
+            .get(..chroma_width)?;
+        let v = planes
+            .v
+            .get(row / 2 * chroma_stride..)?
+            .get(..chroma_width)?;
         for (((pair, y), u), v) in out.chunks_mut(6).zip(y.chunks(2)).zip(u).zip(v) {
             let (u, v) = (i32::from(*u) - 128, i32::from(*v) - 128);
             let (r, g, b) = (k.rv * v + half, k.gu * u + k.gv * v + half, k.bu * u + half);
@@ -91,7 +107,11 @@ pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> O
             }
         }
     }
-    Some(Picture { width: u32::try_from(width).ok()?, height: u32::try_from(height).ok()?, rgb })
+    Some(Picture {
+        width: u32::try_from(width).ok()?,
+        height: u32::try_from(height).ok()?,
+        rgb,
+    })
 }
 
 /// Turns a picture.
@@ -115,7 +135,11 @@ pub(crate) fn turned(picture: Picture, turn: Turn) -> Picture {
         let at = (y * w + x) * 3;
         pixel.copy_from_slice(&picture.rgb[at..at + 3]);
     }
-    Picture { width: width as u32, height: height as u32, rgb }
+    Picture {
+        width: width as u32,
+        height: height as u32,
+        rgb,
+    }
 }
 
 #[cfg(test)]
@@ -123,8 +147,20 @@ mod tests {
     use super::*;
 
     fn one(y: u8, u: u8, v: u8, matrix: Matrix, full: bool) -> [u8; 3] {
-        let planes = Planes { width: 1, height: 1, y: &[y], u: &[u], v: &[v], luma_stride: 1, chroma_stride: 1 };
-        to_rgb(&planes, matrix, full).unwrap().rgb.try_into().unwrap()
+        let planes = Planes {
+            width: 1,
+            height: 1,
+            y: &[y],
+            u: &[u],
+            v: &[v],
+            luma_stride: 1,
+            chroma_stride: 1,
+        };
+        to_rgb(&planes, matrix, full)
+            .unwrap()
+            .rgb
+            .try_into()
+            .unwrap()
     }
 
     #[test]
@@ -137,7 +173,10 @@ mod tests {
             assert_eq!(one(1, 128, 128, matrix, false), [0; 3]);
         }
         // Pure red, from the forward equations of BT.601 and BT.709, limited range.
-        for (matrix, [y, u, v]) in [(Matrix::Bt601, [81, 90, 240]), (Matrix::Bt709, [63, 102, 240])] {
+        for (matrix, [y, u, v]) in [
+            (Matrix::Bt601, [81, 90, 240]),
+            (Matrix::Bt709, [63, 102, 240]),
+        ] {
             let [r, g, b] = one(y, u, v, matrix, false);
             assert!(r >= 253 && g <= 2 && b <= 2, "{matrix:?}: {r} {g} {b}");
         }
@@ -145,26 +184,63 @@ mod tests {
 
     #[test]
     fn odd_sizes_have_their_last_row_and_column() {
-        let planes = Planes { width: 3, height: 3, y: &[235; 9], u: &[128; 4], v: &[128; 4], luma_stride: 3, chroma_stride: 2 };
+        let planes = Planes {
+            width: 3,
+            height: 3,
+            y: &[235; 9],
+            u: &[128; 4],
+            v: &[128; 4],
+            luma_stride: 3,
+            chroma_stride: 2,
+        };
         let picture = to_rgb(&planes, Matrix::Bt601, false).unwrap();
         assert_eq!(picture.rgb, [255; 27]);
     }
 
     #[test]
     fn planes_too_small_are_refused() {
-        let planes = Planes { width: 4, height: 4, y: &[0; 15], u: &[0; 4], v: &[0; 4], luma_stride: 4, chroma_stride: 2 };
+        let planes = Planes {
+            width: 4,
+            height: 4,
+            y: &[0; 15],
+            u: &[0; 4],
+            v: &[0; 4],
+            luma_stride: 4,
+            chroma_stride: 2,
+        };
         assert!(to_rgb(&planes, Matrix::Bt601, false).is_none());
-        let planes = Planes { width: 4, height: 4, y: &[0; 16], u: &[0; 4], v: &[0; 3], luma_stride: 4, chroma_stride: 2 };
+        let planes = Planes {
+            width: 4,
+            height: 4,
+            y: &[0; 16],
+            u: &[0; 4],
+            v: &[0; 3],
+            luma_stride: 4,
+            chroma_stride: 2,
+        };
         assert!(to_rgb(&planes, Matrix::Bt601, false).is_none());
     }
 
     #[test]
     fn turns_put_the_first_pixel_into_the_right_corner() {
         // 3x2: a b c / d e f, told apart by their red.
-        let picture = || Picture { width: 3, height: 2, rgb: b"abcdef".iter().flat_map(|p| [*p, 0, 0]).collect() };
-        let read = |p: Picture| (p.width, p.height, String::from_utf8(p.rgb.chunks(3).map(|c| c[0]).collect()).unwrap());
+        let picture = || Picture {
+            width: 3,
+            height: 2,
+            rgb: b"abcdef".iter().flat_map(|p| [*p, 0, 0]).collect(),
+        };
+        let read = |p: Picture| {
+            (
+                p.width,
+                p.height,
+                String::from_utf8(p.rgb.chunks(3).map(|c| c[0]).collect()).unwrap(),
+            )
+        };
         assert_eq!(read(turned(picture(), Turn::None)), (3, 2, "abcdef".into()));
-        assert_eq!(read(turned(picture(), Turn::Right)), (2, 3, "daebfc".into()));
+        assert_eq!(
+            read(turned(picture(), Turn::Right)),
+            (2, 3, "daebfc".into())
+        );
         assert_eq!(read(turned(picture(), Turn::Half)), (3, 2, "fedcba".into()));
         assert_eq!(read(turned(picture(), Turn::Left)), (2, 3, "cfbead".into()));
     }

@@ -20,25 +20,41 @@ impl ReadBack {
     /// # Errors
     /// The decoder does not start.
     pub fn new() -> Result<Self> {
-        let decoder = Decoder::new().map_err(|why| Error::Invalid(format!("the H.264 decoder does not start: {why}")))?;
-        Ok(Self { decoder, sps: None, units: 0 })
+        let decoder = Decoder::new()
+            .map_err(|why| Error::Invalid(format!("the H.264 decoder does not start: {why}")))?;
+        Ok(Self {
+            decoder,
+            sps: None,
+            units: 0,
+        })
     }
 
     /// The picture of an access unit: `stream` is its byte stream, `nals` its units without start codes.
     ///
     /// # Errors
     /// It gives none.
-    pub fn decode<'a>(&mut self, stream: &[u8], mut nals: impl Iterator<Item = &'a [u8]>) -> Result<Picture> {
-        let found = nals.find(|nal| nal.first().is_some_and(|b| b & 0x1f == super::h264::unit::SPS));
+    pub fn decode<'a>(
+        &mut self,
+        stream: &[u8],
+        mut nals: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Picture> {
+        let found = nals.find(|nal| {
+            nal.first()
+                .is_some_and(|b| b & 0x1f == super::h264::unit::SPS)
+        });
         self.sps = found.and_then(|nal| Sps::parse(nal).ok()).or(self.sps);
         let matrix = self.sps.and_then(|s| s.matrix).unwrap_or_default();
         let full = self.sps.and_then(|s| s.full_range).unwrap_or_default();
         let mut picture = None;
-        let decoded = self.decoder.decode(stream, self.units, &mut |_, planes| picture = to_rgb(planes, matrix, full));
+        let decoded = self.decoder.decode(stream, self.units, &mut |_, planes| {
+            picture = to_rgb(planes, matrix, full)
+        });
         self.units += 1;
         match (decoded, picture) {
             (Ok(()), Some(picture)) => Ok(picture),
-            _ => Err(Error::Invalid("the recorded video cannot be read back".into())),
+            _ => Err(Error::Invalid(
+                "the recorded video cannot be read back".into(),
+            )),
         }
     }
 }

@@ -28,7 +28,9 @@ impl Sampler {
         if fps.is_finite() && fps > 0.0 && fps <= FPS_MAX {
             return Ok(Self { fps, next_slot: 0 });
         }
-        Err(Error::Invalid(format!("fps is {fps}: expected a number above 0 and at most {FPS_MAX}")))
+        Err(Error::Invalid(format!(
+            "fps is {fps}: expected a number above 0 and at most {FPS_MAX}"
+        )))
     }
 
     /// Frames per second of the recording.
@@ -70,11 +72,19 @@ mod tests {
     fn five_hours_at_ntsc_rate_do_not_drift() {
         let frame_s = 1001.0 / 30000.0;
         let hours = 5.0 * 3600.0;
-        let got = picks(2.0, (0..).map(|i| f64::from(i) * frame_s).take_while(|t| *t < hours));
+        let got = picks(
+            2.0,
+            (0..)
+                .map(|i| f64::from(i) * frame_s)
+                .take_while(|t| *t < hours),
+        );
         assert_eq!(got.len(), 36_000);
         for (k, at) in got.iter().enumerate() {
             let late = at - k as f64 / 2.0;
-            assert!((-TOLERANCE_S - 1e-9..frame_s).contains(&late), "slot {k} at {at}");
+            assert!(
+                (-TOLERANCE_S - 1e-9..frame_s).contains(&late),
+                "slot {k} at {at}"
+            );
         }
     }
 
@@ -83,12 +93,20 @@ mod tests {
         let rounded = (0..300).map(|i| (f64::from(i) * 1000.0 / 30.0).floor() / 1000.0);
         let got = picks(2.0, rounded);
         assert_eq!(got.len(), 20);
-        assert!(got.iter().enumerate().all(|(k, at)| (at - k as f64 / 2.0).abs() < 0.002), "{got:?}");
+        assert!(
+            got.iter()
+                .enumerate()
+                .all(|(k, at)| (at - k as f64 / 2.0).abs() < 0.002),
+            "{got:?}"
+        );
     }
 
     #[test]
     fn gaps_and_late_starts_give_fewer_frames_not_copies() {
-        assert_eq!(picks(2.0, [3.2, 3.3, 3.6, 9.1, 9.4, 9.6]), [3.2, 3.6, 9.1, 9.6]);
+        assert_eq!(
+            picks(2.0, [3.2, 3.3, 3.6, 9.1, 9.4, 9.6]),
+            [3.2, 3.6, 9.1, 9.6]
+        );
         assert_eq!(picks(2.0, [-0.5, -0.1, 0.0, 0.1]), [0.0]);
         assert_eq!(picks(2.0, [0.0, 1.0, 2.0]), [0.0, 1.0, 2.0]);
         assert_eq!(picks(2.0, [f64::NAN, f64::INFINITY, 0.0]), [0.0]);

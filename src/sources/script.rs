@@ -37,19 +37,40 @@ struct Line {
 impl Line {
     fn into_input(self) -> Result<Input, String> {
         if !(self.at.is_finite() && self.at >= 0.0) {
-            return Err(format!("at is {}: expected seconds since the start", self.at));
+            return Err(format!(
+                "at is {}: expected seconds since the start",
+                self.at
+            ));
         }
         let at = MediaTime(self.at);
         match (self.user, self.mark, self.state, self.undo, self.jump) {
             (Some(text), None, None, None, None) => match text.trim() {
                 "" => Err("user: nothing was said".into()),
-                text if text.len() > WORDS_BYTES_MAX => Err(format!("user: {} bytes; at most {WORDS_BYTES_MAX}", text.len())),
-                text => Ok(Input::User { at, text: text.to_owned() }),
+                text if text.len() > WORDS_BYTES_MAX => Err(format!(
+                    "user: {} bytes; at most {WORDS_BYTES_MAX}",
+                    text.len()
+                )),
+                text => Ok(Input::User {
+                    at,
+                    text: text.to_owned(),
+                }),
             },
-            (None, Some(step), Some(state), None, None) => Ok(Input::Hand { at, hand: Hand::Mark(step, state) }),
-            (None, None, None, Some(true), None) => Ok(Input::Hand { at, hand: Hand::Undo }),
-            (None, None, None, None, Some(step)) => Ok(Input::Hand { at, hand: Hand::Jump(step) }),
-            _ => Err("expected `at` and one of: `user`; `mark` with `state`; `undo`: true; `jump`".into()),
+            (None, Some(step), Some(state), None, None) => Ok(Input::Hand {
+                at,
+                hand: Hand::Mark(step, state),
+            }),
+            (None, None, None, Some(true), None) => Ok(Input::Hand {
+                at,
+                hand: Hand::Undo,
+            }),
+            (None, None, None, None, Some(step)) => Ok(Input::Hand {
+                at,
+                hand: Hand::Jump(step),
+            }),
+            _ => Err(
+                "expected `at` and one of: `user`; `mark` with `state`; `undo`: true; `jump`"
+                    .into(),
+            ),
         }
     }
 }
@@ -61,7 +82,10 @@ impl Line {
 pub fn read_inputs(path: &Path) -> Result<Vec<Input>> {
     let bytes = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(Error::format(path, format!("{bytes} bytes; at most {FILE_BYTES_MAX}")));
+        return Err(Error::format(
+            path,
+            format!("{bytes} bytes; at most {FILE_BYTES_MAX}"),
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     parse_inputs(&text).map_err(|why| Error::format(path, why))
@@ -73,11 +97,21 @@ pub fn read_inputs(path: &Path) -> Result<Vec<Input>> {
 /// As [`read_inputs`], without the file's name.
 pub fn parse_inputs(text: &str) -> Result<Vec<Input>, String> {
     let mut inputs: Vec<Input> = Vec::new();
-    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let input = serde_json::from_str::<Line>(line).map_err(|e| e.to_string()).and_then(Line::into_input);
+    for (n, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        let input = serde_json::from_str::<Line>(line)
+            .map_err(|e| e.to_string())
+            .and_then(Line::into_input);
         let input = input.map_err(|why| format!("line {}: {why}", n + 1))?;
         if inputs.last().is_some_and(|last| at(last) > at(&input)) {
-            return Err(format!("line {}: goes back in time to {}", n + 1, at(&input)));
+            return Err(format!(
+                "line {}: goes back in time to {}",
+                n + 1,
+                at(&input)
+            ));
         }
         inputs.push(input);
     }
@@ -88,7 +122,10 @@ pub fn parse_inputs(text: &str) -> Result<Vec<Input>, String> {
 pub fn at(input: &Input) -> MediaTime {
     match input {
         Input::Frame(frame) => frame.at,
-        Input::User { at, .. } | Input::Hand { at, .. } | Input::Dropped { at, .. } | Input::Source { at, .. } => *at,
+        Input::User { at, .. }
+        | Input::Hand { at, .. }
+        | Input::Dropped { at, .. }
+        | Input::Source { at, .. } => *at,
     }
 }
 
@@ -107,7 +144,10 @@ impl ScriptSource {
 
     /// Plays these answers, then ends.
     pub fn of_polls(polls: impl IntoIterator<Item = Poll>) -> Self {
-        Self { polls: polls.into_iter().collect(), duration: None }
+        Self {
+            polls: polls.into_iter().collect(),
+            duration: None,
+        }
     }
 
     /// The same with a known length.
@@ -142,7 +182,12 @@ pub struct Merged {
 impl Merged {
     /// Merges `script` (times not decreasing, as [`read_inputs`] gives them) into `source`.
     pub fn new(source: Box<dyn Source>, script: Vec<Input>) -> Self {
-        Self { source, script: script.into(), held: None, ended: false }
+        Self {
+            source,
+            script: script.into(),
+            held: None,
+            ended: false,
+        }
     }
 }
 
@@ -160,7 +205,11 @@ impl Source for Merged {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let input = if script_first { self.script.pop_front() } else { self.held.take() };
+        let input = if script_first {
+            self.script.pop_front()
+        } else {
+            self.held.take()
+        };
         Ok(input.map_or(Poll::End, Poll::Ready))
     }
 
@@ -196,7 +245,11 @@ mod tests {
     use crate::units::FrameIdx;
 
     fn frame(idx: u64, at: f64) -> Input {
-        Input::Frame(Frame { idx: FrameIdx(idx), at: MediaTime(at), content: Content::Features([].into()) })
+        Input::Frame(Frame {
+            idx: FrameIdx(idx),
+            at: MediaTime(at),
+            content: Content::Features([].into()),
+        })
     }
 
     #[test]
@@ -204,8 +257,20 @@ mod tests {
         let text = "{\"at\":1,\"user\":\" hi \"}\n\n{\"at\":1,\"mark\":\"S3\",\"state\":\"completed\"}\n{\"at\":2,\"undo\":true}\n{\"at\":2.5,\"jump\":\"S4\"}\n";
         let got = parse_inputs(text).unwrap();
         assert!(matches!(&got[0], Input::User { at, text } if at.0 == 1.0 && text == "hi"));
-        assert!(matches!(got[1], Input::Hand { hand: Hand::Mark(StepId(2), StepState::Completed), .. }));
-        assert!(matches!(got[2], Input::Hand { hand: Hand::Undo, .. }));
+        assert!(matches!(
+            got[1],
+            Input::Hand {
+                hand: Hand::Mark(StepId(2), StepState::Completed),
+                ..
+            }
+        ));
+        assert!(matches!(
+            got[2],
+            Input::Hand {
+                hand: Hand::Undo,
+                ..
+            }
+        ));
         assert!(matches!(got[3], Input::Hand { hand: Hand::Jump(StepId(3)), at } if at.0 == 2.5));
     }
 
@@ -232,15 +297,33 @@ mod tests {
 
     #[test]
     fn words_come_after_the_frames_up_to_their_time() {
-        let script = parse_inputs("{\"at\":0.5,\"user\":\"a\"}\n{\"at\":0.7,\"undo\":true}\n{\"at\":9,\"user\":\"b\"}").unwrap();
-        let mut polls: Vec<Poll> = vec![Poll::Ready(frame(0, 0.0)), Poll::Ready(frame(1, 0.5)), Poll::Pending];
+        let script = parse_inputs(
+            "{\"at\":0.5,\"user\":\"a\"}\n{\"at\":0.7,\"undo\":true}\n{\"at\":9,\"user\":\"b\"}",
+        )
+        .unwrap();
+        let mut polls: Vec<Poll> = vec![
+            Poll::Ready(frame(0, 0.0)),
+            Poll::Ready(frame(1, 0.5)),
+            Poll::Pending,
+        ];
         polls.push(Poll::Ready(frame(2, 1.0)));
-        let mut merged = Merged::new(Box::new(ScriptSource::of_polls(polls).lasting(MediaTime(1.5))), script);
+        let mut merged = Merged::new(
+            Box::new(ScriptSource::of_polls(polls).lasting(MediaTime(1.5))),
+            script,
+        );
         assert_eq!(merged.duration(), Some(MediaTime(1.5)));
         let mut seen = Vec::new();
         loop {
             match merged.next().unwrap() {
-                Poll::Ready(input) => seen.push(format!("{:.1}{}", at(&input).0, if matches!(input, Input::Frame(_)) { "f" } else { "" })),
+                Poll::Ready(input) => seen.push(format!(
+                    "{:.1}{}",
+                    at(&input).0,
+                    if matches!(input, Input::Frame(_)) {
+                        "f"
+                    } else {
+                        ""
+                    }
+                )),
                 Poll::Pending => seen.push("wait".into()),
                 Poll::End => break,
             }

@@ -54,7 +54,12 @@ pub struct VideoSource {
 
 impl std::fmt::Debug for VideoSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VideoSource({} samples, {} wanted)", self.track.info.samples.len(), self.wanted.len())
+        write!(
+            f,
+            "VideoSource({} samples, {} wanted)",
+            self.track.info.samples.len(),
+            self.wanted.len()
+        )
     }
 }
 
@@ -66,7 +71,9 @@ impl VideoSource {
     pub fn in_process(path: &Path, fps: f64) -> Result<Self> {
         Self::open(path, fps)?.map_err(|fault| match fault {
             Fault::Broken(why) => Error::format(path, format!("broken MP4: {why}")),
-            Fault::Unsupported(what) => Error::format(path, format!("{what} is not decoded in process")),
+            Fault::Unsupported(what) => {
+                Error::format(path, format!("{what} is not decoded in process"))
+            }
         })
     }
 
@@ -77,12 +84,30 @@ impl VideoSource {
             Ok(track) => track,
             Err(fault) => return Ok(Err(fault)),
         };
-        let mut shown: Vec<Wanted> = track.info.shown_at_s.iter().enumerate().filter_map(|(sample, at)| Some(Wanted { sample, at_s: (*at)? })).collect();
+        let mut shown: Vec<Wanted> = track
+            .info
+            .shown_at_s
+            .iter()
+            .enumerate()
+            .filter_map(|(sample, at)| {
+                Some(Wanted {
+                    sample,
+                    at_s: (*at)?,
+                })
+            })
+            .collect();
         shown.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
         let wanted: Vec<Wanted> = shown.into_iter().filter(|w| sampler.take(w.at_s)).collect();
         let mut to_decode: Vec<usize> = wanted.iter().map(|w| w.sample).collect();
         to_decode.sort_unstable();
-        let sync = track.info.samples.iter().enumerate().filter(|(_, s)| s.sync).map(|(i, _)| i).collect();
+        let sync = track
+            .info
+            .samples
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.sync)
+            .map(|(i, _)| i)
+            .collect();
         let sps = track.info.avc.sps;
         let mut source = Self {
             track,
@@ -101,7 +126,9 @@ impl VideoSource {
             stream: Vec::new(),
         };
         if source.starts_without_idr()? {
-            return Ok(Err(Fault::Unsupported("H.264 that does not start with an IDR picture".into())));
+            return Ok(Err(Fault::Unsupported(
+                "H.264 that does not start with an IDR picture".into(),
+            )));
         }
         Ok(Ok(source))
     }
@@ -109,7 +136,11 @@ impl VideoSource {
     /// The first sample is sound, and decoding cannot start at it.
     fn starts_without_idr(&mut self) -> Result<bool> {
         let sound = self.track.read(0, &mut self.sample_bytes)?;
-        let kind = self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream);
+        let kind = self
+            .track
+            .info
+            .avc
+            .read_sample(&self.sample_bytes, &mut self.stream);
         Ok(sound && kind.is_ok_and(|kind| kind.picture && !kind.idr))
     }
 
@@ -138,7 +169,10 @@ impl VideoSource {
 
     /// Moves `next_sample` to the last start of decoding from which the next wanted sample can be reached.
     fn skip_ahead(&mut self) -> Result<()> {
-        let Some(target) = self.to_decode.get(self.to_decode.partition_point(|s| *s < self.next_sample)) else {
+        let Some(target) = self
+            .to_decode
+            .get(self.to_decode.partition_point(|s| *s < self.next_sample))
+        else {
             self.next_sample = self.track.info.samples.len();
             return Ok(());
         };
@@ -146,10 +180,21 @@ impl VideoSource {
         let samples = &self.track.info.samples;
         let candidates = &self.sync[..self.sync.partition_point(|s| *s <= target)];
         // A picture shown before the sync picture that it follows may need what stands before that.
-        let start = candidates.iter().rev().take(2).find(|s| samples[**s].composition <= samples[target].composition);
-        let Some(start) = start.copied().filter(|s| *s > self.next_sample) else { return Ok(()) };
+        let start = candidates
+            .iter()
+            .rev()
+            .take(2)
+            .find(|s| samples[**s].composition <= samples[target].composition);
+        let Some(start) = start.copied().filter(|s| *s > self.next_sample) else {
+            return Ok(());
+        };
         if self.track.read(start, &mut self.sample_bytes)?
-            && self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream).is_ok_and(|kind| kind.idr)
+            && self
+                .track
+                .info
+                .avc
+                .read_sample(&self.sample_bytes, &mut self.stream)
+                .is_ok_and(|kind| kind.idr)
         {
             self.next_sample = start;
         }
@@ -165,7 +210,11 @@ impl VideoSource {
             return Ok(());
         }
         let kind = match self.track.read(sample, &mut self.sample_bytes)? {
-            true => self.track.info.avc.read_sample(&self.sample_bytes, &mut self.stream),
+            true => self
+                .track
+                .info
+                .avc
+                .read_sample(&self.sample_bytes, &mut self.stream),
             false => Err(Fault::Broken("it lies outside the file".into())),
         };
         let Ok(kind) = kind else {
@@ -193,10 +242,13 @@ impl VideoSource {
     fn decode(&mut self, sample: usize) -> Result<()> {
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
-            None => Decoder::new().map_err(|why| Error::Source(format!("the H.264 decoder does not start: {why}")))?,
+            None => Decoder::new()
+                .map_err(|why| Error::Source(format!("the H.264 decoder does not start: {why}")))?,
         };
         let stream = std::mem::take(&mut self.stream);
-        let result = decoder.decode(&stream, sample, &mut |sample, planes| self.keep(sample, planes));
+        let result = decoder.decode(&stream, sample, &mut |sample, planes| {
+            self.keep(sample, planes)
+        });
         self.stream = stream;
         self.decoder = Some(decoder);
         match result {
@@ -211,7 +263,9 @@ impl VideoSource {
 
     /// Keeps a picture if it is wanted and has not been given up already.
     fn keep(&mut self, sample: usize, planes: &super::picture::Planes<'_>) {
-        let Some(next) = self.wanted.get(self.next_out) else { return };
+        let Some(next) = self.wanted.get(self.next_out) else {
+            return;
+        };
         let shown = self.track.info.shown_at_s.get(sample).copied().flatten();
         let too_late = shown.is_none_or(|at_s| at_s < next.at_s) || self.lost.contains(&sample);
         if too_late || self.to_decode.binary_search(&sample).is_err() {
@@ -219,15 +273,24 @@ impl VideoSource {
         }
         let (matrix, full) = self.colour();
         if let Some(picture) = to_rgb(planes, matrix, full) {
-            self.ready.insert(sample, Arc::new(turned(picture, self.track.info.turn)));
+            self.ready
+                .insert(sample, Arc::new(turned(picture, self.track.info.turn)));
         }
     }
 
     /// The stream's own word on colour, else the container's, else the defaults of H.273's readers.
     fn colour(&self) -> (Matrix, bool) {
         let container = self.track.info.colour;
-        let matrix = self.sps.and_then(|s| s.matrix).or(container.map(|c| c.0)).unwrap_or_default();
-        let full = self.sps.and_then(|s| s.full_range).or(container.map(|c| c.1)).unwrap_or_default();
+        let matrix = self
+            .sps
+            .and_then(|s| s.matrix)
+            .or(container.map(|c| c.0))
+            .unwrap_or_default();
+        let full = self
+            .sps
+            .and_then(|s| s.full_range)
+            .or(container.map(|c| c.1))
+            .unwrap_or_default();
         (matrix, full)
     }
 
@@ -241,7 +304,10 @@ impl VideoSource {
     /// Everything is decoded: what is wanted and has not come is lost.
     fn finish(&mut self) {
         self.retire_decoder();
-        let missing = self.wanted[self.next_out..].iter().map(|w| w.sample).filter(|s| !self.ready.contains_key(s));
+        let missing = self.wanted[self.next_out..]
+            .iter()
+            .map(|w| w.sample)
+            .filter(|s| !self.ready.contains_key(s));
         self.lost.extend(missing);
     }
 
@@ -259,11 +325,18 @@ impl VideoSource {
     fn dropped(&mut self) -> Option<Input> {
         let first = self.wanted.get(self.next_out)?;
         let mut count = 0u64;
-        while self.wanted.get(self.next_out).is_some_and(|w| self.lost.remove(&w.sample)) {
+        while self
+            .wanted
+            .get(self.next_out)
+            .is_some_and(|w| self.lost.remove(&w.sample))
+        {
             self.next_out += 1;
             count += 1;
         }
-        (count > 0).then_some(Input::Dropped { at: MediaTime(first.at_s), count })
+        (count > 0).then_some(Input::Dropped {
+            at: MediaTime(first.at_s),
+            count,
+        })
     }
 }
 
@@ -273,10 +346,16 @@ impl Source for VideoSource {
             if let Some(dropped) = self.dropped() {
                 return Ok(Poll::Ready(dropped));
             }
-            let Some(wanted) = self.wanted.get(self.next_out).copied() else { return Ok(Poll::End) };
+            let Some(wanted) = self.wanted.get(self.next_out).copied() else {
+                return Ok(Poll::End);
+            };
             if let Some(picture) = self.ready.remove(&wanted.sample) {
                 self.next_out += 1;
-                let frame = Frame { idx: FrameIdx(self.frames), at: MediaTime(wanted.at_s), content: Content::Picture(picture) };
+                let frame = Frame {
+                    idx: FrameIdx(self.frames),
+                    at: MediaTime(wanted.at_s),
+                    content: Content::Picture(picture),
+                };
                 self.frames += 1;
                 return Ok(Poll::Ready(Input::Frame(frame)));
             }

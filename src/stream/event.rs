@@ -277,7 +277,13 @@ pub enum Event {
 impl Event {
     /// Whether it is what a person looks for in a session: a step changed, a sentence, something amiss.
     pub fn is_news(&self) -> bool {
-        matches!(self, Self::Transition { .. } | Self::Utterance { .. } | Self::Warning { .. } | Self::Rejected { .. })
+        matches!(
+            self,
+            Self::Transition { .. }
+                | Self::Utterance { .. }
+                | Self::Warning { .. }
+                | Self::Rejected { .. }
+        )
     }
 }
 
@@ -309,10 +315,12 @@ impl<'de> Deserializer<'de> for Plain {
             Value::Null => visitor.visit_unit(),
             Value::Bool(b) => visitor.visit_bool(b),
             Value::String(s) => visitor.visit_string(s),
-            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Plain))),
-            Value::Object(map) => {
-                visitor.visit_map(MapDeserializer::new(map.into_iter().map(|(key, value)| (key, Plain(value)))))
+            Value::Array(items) => {
+                visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Plain)))
             }
+            Value::Object(map) => visitor.visit_map(MapDeserializer::new(
+                map.into_iter().map(|(key, value)| (key, Plain(value))),
+            )),
             Value::Number(n) => {
                 if let Some(whole) = n.as_u64() {
                     visitor.visit_u64(whole)

@@ -49,11 +49,18 @@ pub struct Extent {
 pub fn read(path: &Path, tail: Tail, mut take: impl FnMut(Event)) -> Result<Extent> {
     let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let mut check = Check::default();
-    let mut extent = Extent { line_ended: true, ..Extent::default() };
+    let mut extent = Extent {
+        line_ended: true,
+        ..Extent::default()
+    };
     let (mut line, mut bytes) = (Vec::new(), 0);
     for number in 1.. {
         line.clear();
-        let n = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(Error::io(path))? as u64;
+        let n = reader
+            .by_ref()
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .map_err(Error::io(path))? as u64;
         if n == 0 {
             break;
         }
@@ -61,7 +68,9 @@ pub fn read(path: &Path, tail: Tail, mut take: impl FnMut(Event)) -> Result<Exte
         let bad = |why: String| Error::format(path, format!("line {number}: {why}"));
         let line_ended = line.last() == Some(&b'\n');
         if n == LINE_BYTES_MAX && !line_ended {
-            return Err(bad(format!("longer than {LINE_BYTES_MAX} bytes; expected one event a line")));
+            return Err(bad(format!(
+                "longer than {LINE_BYTES_MAX} bytes; expected one event a line"
+            )));
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -98,13 +107,24 @@ impl Check {
     /// # Errors
     /// What is wrong with it, in words; the log is then no log, and this is of no more use.
     pub fn push(&mut self, event: &Event) -> Result<(), String> {
-        if let Event::Session { schema, goal, steps, fps, gates, .. } = event {
+        if let Event::Session {
+            schema,
+            goal,
+            steps,
+            fps,
+            gates,
+            ..
+        } = event
+        {
             return self.begin(*schema, goal, steps, *fps, gates);
         }
         if !self.begun {
             return Err("the first event must be `session`".into());
         }
-        if let Event::Resume { at, gates, steps, .. } = event {
+        if let Event::Resume {
+            at, gates, steps, ..
+        } = event
+        {
             self.advance(*at)?;
             check_gates(gates)?;
             self.ended = false;
@@ -123,10 +143,18 @@ impl Check {
             return Err("an event after `end`; only `resume` or `seek` may follow it".into());
         }
         match event {
-            Event::Frame { frame, at, speak, dst_update } => {
+            Event::Frame {
+                frame,
+                at,
+                speak,
+                dst_update,
+            } => {
                 self.advance(*at)?;
                 if let Some(last) = self.last_frame.filter(|last| frame <= last) {
-                    return Err(format!("frame {} after frame {}; numbers must increase", frame.0, last.0));
+                    return Err(format!(
+                        "frame {} after frame {}; numbers must increase",
+                        frame.0, last.0
+                    ));
                 }
                 self.last_frame = Some(*frame);
                 check_prob("speak", *speak)?;
@@ -135,7 +163,9 @@ impl Check {
             Event::Transition { at, step, prob, .. } => {
                 self.advance(*at)?;
                 check_prob("prob", *prob)?;
-                let Some((_, update)) = update_of(event) else { return Ok(()) };
+                let Some((_, update)) = update_of(event) else {
+                    return Ok(());
+                };
                 self.set(*step, after(self.state_of(*step)?, update)?);
                 Ok(())
             }
@@ -158,12 +188,21 @@ impl Check {
                 check_prob("prob", *prob)?;
                 check_text("text", text)
             }
-            Event::Warning { at, step, missing, .. } => {
+            Event::Warning {
+                at, step, missing, ..
+            } => {
                 self.advance(*at)?;
                 if missing.len() > self.states.len() {
-                    return Err(format!("missing: {} steps of {}", missing.len(), self.states.len()));
+                    return Err(format!(
+                        "missing: {} steps of {}",
+                        missing.len(),
+                        self.states.len()
+                    ));
                 }
-                missing.iter().chain([step]).try_for_each(|step| self.state_of(*step).map(|_| ()))
+                missing
+                    .iter()
+                    .chain([step])
+                    .try_for_each(|step| self.state_of(*step).map(|_| ()))
             }
             Event::Rejected { at, text, why, .. } => {
                 self.advance(*at)?;
@@ -174,7 +213,9 @@ impl Check {
                 self.advance(*at)?;
                 check_text("text", text)
             }
-            Event::Dropped { at, .. } | Event::Context { at, .. } | Event::Source { at, .. } => self.advance(*at),
+            Event::Dropped { at, .. } | Event::Context { at, .. } | Event::Source { at, .. } => {
+                self.advance(*at)
+            }
             Event::End { steps, .. } => {
                 self.ended = true;
                 self.agree("end", steps)
@@ -188,9 +229,15 @@ impl Check {
     /// # Errors
     /// In words, when the task has no such step.
     pub fn state_of(&self, step: StepId) -> Result<StepState, String> {
-        self.states.get(usize::from(step.0)).copied().ok_or_else(|| {
-            format!("step {step}, but the `session` event lists {} steps", self.states.len())
-        })
+        self.states
+            .get(usize::from(step.0))
+            .copied()
+            .ok_or_else(|| {
+                format!(
+                    "step {step}, but the `session` event lists {} steps",
+                    self.states.len()
+                )
+            })
     }
 
     /// Number of the newest frame; `None` where the person has moved since.
@@ -208,10 +255,21 @@ impl Check {
     /// # Errors
     /// In words, when there was none.
     pub fn finish(&self) -> Result<(), String> {
-        if self.begun { Ok(()) } else { Err("empty; expected an event log that begins with `session`".into()) }
+        if self.begun {
+            Ok(())
+        } else {
+            Err("empty; expected an event log that begins with `session`".into())
+        }
     }
 
-    fn begin(&mut self, schema: u32, goal: &str, steps: &[StepInfo], fps: f64, gates: &GatesInfo) -> Result<(), String> {
+    fn begin(
+        &mut self,
+        schema: u32,
+        goal: &str,
+        steps: &[StepInfo],
+        fps: f64,
+        gates: &GatesInfo,
+    ) -> Result<(), String> {
         if self.begun {
             return Err("a second `session`; a log holds one session".into());
         }
@@ -235,7 +293,10 @@ impl Check {
         check_text("goal", goal)?;
         for (i, info) in steps.iter().enumerate() {
             if usize::from(info.id.0) != i {
-                return Err(format!("steps[{i}].id is {}, expected ids S1, S2, … in order", info.id));
+                return Err(format!(
+                    "steps[{i}].id is {}, expected ids S1, S2, … in order",
+                    info.id
+                ));
             }
             check_text("name", info.name.as_deref().unwrap_or_default())?;
         }
@@ -246,7 +307,11 @@ impl Check {
     /// The states at another place of the recording; which they are is the session's to know.
     fn go_to(&mut self, steps: &[StepInfo]) -> Result<(), String> {
         if steps.len() != self.states.len() {
-            return Err(format!("`seek` lists {} steps of {}", steps.len(), self.states.len()));
+            return Err(format!(
+                "`seek` lists {} steps of {}",
+                steps.len(),
+                self.states.len()
+            ));
         }
         for info in steps {
             self.state_of(info.id)?;
@@ -258,10 +323,15 @@ impl Check {
     fn advance(&mut self, at: MediaTime) -> Result<(), String> {
         let at = at.seconds();
         if !(0.0..=AT_S_MAX).contains(&at) {
-            return Err(format!("at is {at}, expected seconds since the start of the recording, at most {AT_S_MAX}"));
+            return Err(format!(
+                "at is {at}, expected seconds since the start of the recording, at most {AT_S_MAX}"
+            ));
         }
         if at < self.last_s {
-            return Err(format!("at is {at}, but an earlier line has {}; times must not decrease", self.last_s));
+            return Err(format!(
+                "at is {at}, but an earlier line has {}; times must not decrease",
+                self.last_s
+            ));
         }
         self.last_s = at;
         Ok(())
@@ -279,7 +349,9 @@ impl Check {
             let (said, now) = (info.state, self.state_of(info.id)?);
             if now != said {
                 let (id, said, now) = (info.id, said.word(), now.word());
-                return Err(format!("`{name}` says {id} is {said}, but the transitions lead to {now}"));
+                return Err(format!(
+                    "`{name}` says {id} is {said}, but the transitions lead to {now}"
+                ));
             }
         }
         Ok(())
@@ -299,22 +371,43 @@ pub fn after(now: StepState, update: Update) -> Result<StepState, String> {
 }
 
 fn check_prob(name: &str, Prob(prob): Prob) -> Result<(), String> {
-    if (0.0..=1.0).contains(&prob) { Ok(()) } else { Err(format!("{name} is {prob}, expected 0 to 1")) }
+    if (0.0..=1.0).contains(&prob) {
+        Ok(())
+    } else {
+        Err(format!("{name} is {prob}, expected 0 to 1"))
+    }
 }
 
 fn check_gates(gates: &GatesInfo) -> Result<(), String> {
     for (name, gate) in [("speak", &gates.speak), ("dst_update", &gates.dst_update)] {
-        let GateInfo { kind, threshold, hysteresis, refractory_s } = gate;
+        let GateInfo {
+            kind,
+            threshold,
+            hysteresis,
+            refractory_s,
+        } = gate;
         check_text("kind", kind)?;
-        if !((0.0..=1.0).contains(&threshold.0) && hysteresis.is_finite() && refractory_s.is_finite()) {
-            return Err(format!("gates.{name}: expected a threshold from 0 to 1 and finite numbers"));
+        if !((0.0..=1.0).contains(&threshold.0)
+            && hysteresis.is_finite()
+            && refractory_s.is_finite())
+        {
+            return Err(format!(
+                "gates.{name}: expected a threshold from 0 to 1 and finite numbers"
+            ));
         }
     }
     Ok(())
 }
 
 fn check_text(name: &str, text: &str) -> Result<(), String> {
-    if text.len() <= TEXT_BYTES_MAX { Ok(()) } else { Err(format!("{name}: {} bytes; at most {TEXT_BYTES_MAX}", text.len())) }
+    if text.len() <= TEXT_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(format!(
+            "{name}: {} bytes; at most {TEXT_BYTES_MAX}",
+            text.len()
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -323,7 +416,8 @@ mod tests {
 
     const HEAD: &str = r#"{"type":"session","schema":1,"model":"m","vision":"","goal":"tea","steps":[{"id":"S1","name":"Boil water","state":"not_started"},{"id":"S2","name":"Pour","state":"not_started"}],"fps":2.0,"gates":{"speak":{"kind":"head","threshold":0.5,"hysteresis":0.0,"refractory_s":0.0},"dst_update":{"kind":"head","threshold":0.5,"hysteresis":0.0,"refractory_s":0.0}},"context":"refresh"}"#;
     const FRAME: &str = r#"{"type":"frame","frame":2,"at":1.0,"speak":0.1,"dst_update":0.9}"#;
-    const START: &str = r#"{"type":"transition","frame":2,"at":1.0,"step":"S1","transition":"start","prob":0.9}"#;
+    const START: &str =
+        r#"{"type":"transition","frame":2,"at":1.0,"step":"S1","transition":"start","prob":0.9}"#;
     const END: &str = r#"{"type":"end","frames":1,"steps":[{"id":"S1","state":"in_progress"}]}"#;
 
     fn resume(state: &str) -> String {
@@ -351,33 +445,103 @@ mod tests {
     fn a_bad_line_is_an_error_that_names_it() {
         let said = r#"{"type":"utterance","frame":2,"at":1.0,"text":"TEXT","prob":0.9}"#;
         let warning = r#"{"type":"warning","frame":2,"at":1.0,"kind":"missed","step":"S1","missing":["S1","S1","S1"]}"#;
-        let many: Vec<String> = (1..=100).map(|i| format!("{{\"id\":\"S{i}\",\"state\":\"not_started\"}}")).collect();
-        let (steps_at, steps_end) = (HEAD.find("[{\"id\"").unwrap(), HEAD.find("],\"fps\"").unwrap() + 1);
+        let many: Vec<String> = (1..=100)
+            .map(|i| format!("{{\"id\":\"S{i}\",\"state\":\"not_started\"}}"))
+            .collect();
+        let (steps_at, steps_end) = (
+            HEAD.find("[{\"id\"").unwrap(),
+            HEAD.find("],\"fps\"").unwrap() + 1,
+        );
         let cases: [(String, &str); 23] = [
             (String::new(), "empty"),
-            (START.to_owned(), "line 1: the first event must be `session`"),
-            (format!("{HEAD}\n{HEAD}"), "line 2: a second"),
-            (HEAD.replace("\"schema\":1", "\"schema\":2"), "line 1: schema 2"),
-            (HEAD.replace("\"fps\":2.0", "\"fps\":0"), "line 1: fps is 0"),
-            (HEAD.replace("\"threshold\":0.5", "\"threshold\":7"), "line 1: gates.speak"),
-            (HEAD.replace("\"id\":\"S2\"", "\"id\":\"S3\""), "line 1: steps[1].id is S3"),
-            (format!("{}[{}]{}", &HEAD[..steps_at], many.join(","), &HEAD[steps_end..]), "line 1: 100 steps"),
-            (format!("{HEAD}\nnot json"), "line 2: no event"),
-            (format!("{HEAD}\n{{\"type\":\"dance\"}}"), "line 2: no event"),
-            (format!("{HEAD}\n{}", START.replace("1.0", "-1.0")), "line 2: at is -1"),
-            (format!("{HEAD}\n{}", START.replace("1.0", "1e999")), "line 2: no event"),
-            (format!("{HEAD}\n{}", START.replace("1.0", "1e300")), "line 2: at is 1"),
-            (format!("{HEAD}\n{}", START.replace("0.9", "9.0")), "line 2: prob is 9"),
-            (format!("{HEAD}\n{}", START.replace("S1", "S9")), "line 2: step S9"),
-            (format!("{HEAD}\n{START}\n{START}"), "line 3: S1->start, but S1 is in_progress"),
-            (format!("{HEAD}\n{FRAME}\n{FRAME}"), "line 3: frame 2 after frame 2"),
-            (format!("{HEAD}\n{}", said.replace("TEXT", &"x".repeat(TEXT_BYTES_MAX + 1))), "line 2: text: 65537 bytes"),
-            (format!("{HEAD}\n{warning}"), "line 2: missing: 3 steps of 2"),
-            (format!("{HEAD}\n{}", END), "line 2: `end` says S1 is in_progress"),
-            (format!("{HEAD}\n{START}\n{END}\n{FRAME}"), "line 4: an event after"),
-            (format!("{HEAD}\n{}", resume("completed")), "line 2: `resume` says S1 is completed"),
             (
-                format!("{HEAD}\n{START}\n{}", START.replace("1.0", "0.5").replace("S1", "S2")),
+                START.to_owned(),
+                "line 1: the first event must be `session`",
+            ),
+            (format!("{HEAD}\n{HEAD}"), "line 2: a second"),
+            (
+                HEAD.replace("\"schema\":1", "\"schema\":2"),
+                "line 1: schema 2",
+            ),
+            (HEAD.replace("\"fps\":2.0", "\"fps\":0"), "line 1: fps is 0"),
+            (
+                HEAD.replace("\"threshold\":0.5", "\"threshold\":7"),
+                "line 1: gates.speak",
+            ),
+            (
+                HEAD.replace("\"id\":\"S2\"", "\"id\":\"S3\""),
+                "line 1: steps[1].id is S3",
+            ),
+            (
+                format!(
+                    "{}[{}]{}",
+                    &HEAD[..steps_at],
+                    many.join(","),
+                    &HEAD[steps_end..]
+                ),
+                "line 1: 100 steps",
+            ),
+            (format!("{HEAD}\nnot json"), "line 2: no event"),
+            (
+                format!("{HEAD}\n{{\"type\":\"dance\"}}"),
+                "line 2: no event",
+            ),
+            (
+                format!("{HEAD}\n{}", START.replace("1.0", "-1.0")),
+                "line 2: at is -1",
+            ),
+            (
+                format!("{HEAD}\n{}", START.replace("1.0", "1e999")),
+                "line 2: no event",
+            ),
+            (
+                format!("{HEAD}\n{}", START.replace("1.0", "1e300")),
+                "line 2: at is 1",
+            ),
+            (
+                format!("{HEAD}\n{}", START.replace("0.9", "9.0")),
+                "line 2: prob is 9",
+            ),
+            (
+                format!("{HEAD}\n{}", START.replace("S1", "S9")),
+                "line 2: step S9",
+            ),
+            (
+                format!("{HEAD}\n{START}\n{START}"),
+                "line 3: S1->start, but S1 is in_progress",
+            ),
+            (
+                format!("{HEAD}\n{FRAME}\n{FRAME}"),
+                "line 3: frame 2 after frame 2",
+            ),
+            (
+                format!(
+                    "{HEAD}\n{}",
+                    said.replace("TEXT", &"x".repeat(TEXT_BYTES_MAX + 1))
+                ),
+                "line 2: text: 65537 bytes",
+            ),
+            (
+                format!("{HEAD}\n{warning}"),
+                "line 2: missing: 3 steps of 2",
+            ),
+            (
+                format!("{HEAD}\n{}", END),
+                "line 2: `end` says S1 is in_progress",
+            ),
+            (
+                format!("{HEAD}\n{START}\n{END}\n{FRAME}"),
+                "line 4: an event after",
+            ),
+            (
+                format!("{HEAD}\n{}", resume("completed")),
+                "line 2: `resume` says S1 is completed",
+            ),
+            (
+                format!(
+                    "{HEAD}\n{START}\n{}",
+                    START.replace("1.0", "0.5").replace("S1", "S2")
+                ),
                 "line 3: at is 0.5",
             ),
         ];
@@ -391,32 +555,53 @@ mod tests {
 
     #[test]
     fn a_session_goes_on_behind_its_end_and_behind_a_break() {
-        for before in [format!("{HEAD}\n{FRAME}\n{START}\n"), format!("{HEAD}\n{FRAME}\n{START}\n{END}\n")] {
+        for before in [
+            format!("{HEAD}\n{FRAME}\n{START}\n"),
+            format!("{HEAD}\n{FRAME}\n{START}\n{END}\n"),
+        ] {
             let more = FRAME.replace("\"frame\":2", "\"frame\":3");
             let text = format!("{before}{}\n{more}\n{END}\n", resume("in_progress"));
             let (events, extent) = told(text.as_bytes(), Tail::Refuse).unwrap();
             assert_eq!(events.len(), text.lines().count());
-            assert_eq!(extent, Extent { bytes: text.len() as u64, line_ended: true, cut: false });
+            assert_eq!(
+                extent,
+                Extent {
+                    bytes: text.len() as u64,
+                    line_ended: true,
+                    cut: false
+                }
+            );
         }
     }
 
     #[test]
     fn the_person_may_go_back_also_behind_the_end_and_times_follow() {
         let seek = r#"{"type":"seek","at":1.0,"to":0.5,"steps":[{"id":"S1","state":"not_started"},{"id":"S2","state":"not_started"}]}"#;
-        let again = FRAME.replace("\"frame\":2", "\"frame\":1").replace("1.0", "0.5");
+        let again = FRAME
+            .replace("\"frame\":2", "\"frame\":1")
+            .replace("1.0", "0.5");
         for end in ["", END] {
-            let text = format!("{HEAD}\n{FRAME}\n{START}\n{end}\n{seek}\n{again}\n{START}\n{END}\n");
+            let text =
+                format!("{HEAD}\n{FRAME}\n{START}\n{end}\n{seek}\n{again}\n{START}\n{END}\n");
             told(text.as_bytes(), Tail::Refuse).unwrap();
         }
         let before = format!("{HEAD}\n{FRAME}\n{START}\n");
         assert!(why(&format!("{before}{again}")).contains("line 4: at is 0.5"));
-        assert!(why(&format!("{before}{}", seek.replace("0.5", "-0.5"))).contains("line 4: at is -0.5"));
+        assert!(
+            why(&format!("{before}{}", seek.replace("0.5", "-0.5"))).contains("line 4: at is -0.5")
+        );
         assert!(why(&format!("{before}{}", seek.replace("S2", "S3"))).contains("line 4: step S3"));
-        assert!(why(&format!("{before}{seek}\n{}", again.replace("0.5", "0.25"))).contains("line 5: at is 0.25"));
+        assert!(
+            why(&format!("{before}{seek}\n{}", again.replace("0.5", "0.25")))
+                .contains("line 5: at is 0.25")
+        );
         let threshold = r#"{"type":"threshold","at":1.0,"gate":"speak","threshold":7}"#;
         assert!(why(&format!("{before}{threshold}")).contains("line 4: threshold is 7"));
         let task = r#"{"type":"task","at":1.0,"goal":"soup","steps":[{"id":"S1","name":"Boil","state":"not_started"}]}"#;
-        assert!(why(&format!("{before}{task}\n{}", START.replace("S1", "S2"))).contains("line 5: step S2"));
+        assert!(
+            why(&format!("{before}{task}\n{}", START.replace("S1", "S2")))
+                .contains("line 5: step S2")
+        );
     }
 
     #[test]
@@ -433,8 +618,19 @@ mod tests {
             assert_eq!(extent.line_ended, !ends.contains(&cut), "cut at {cut}");
         }
         // The same in front of other lines is no cut.
-        assert!(told(format!("{HEAD}\n{}\n{FRAME}\n", &START[..20]).as_bytes(), Tail::Drop).is_err());
-        assert!(told(&HEAD.as_bytes()[..50], Tail::Drop).unwrap_err().to_string().contains("empty"));
+        assert!(
+            told(
+                format!("{HEAD}\n{}\n{FRAME}\n", &START[..20]).as_bytes(),
+                Tail::Drop
+            )
+            .is_err()
+        );
+        assert!(
+            told(&HEAD.as_bytes()[..50], Tail::Drop)
+                .unwrap_err()
+                .to_string()
+                .contains("empty")
+        );
     }
 
     proptest::proptest! {

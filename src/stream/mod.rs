@@ -8,7 +8,9 @@ pub mod log;
 
 use std::sync::Arc;
 
-pub use event::{ContextPolicyName, Event, GateInfo, GateName, GatesInfo, SourceState, StepInfo, WarningKind};
+pub use event::{
+    ContextPolicyName, Event, GateInfo, GateName, GatesInfo, SourceState, StepInfo, WarningKind,
+};
 
 pub use crate::dialogue::task::{StepState, Transition};
 
@@ -178,9 +180,18 @@ impl Sink for Vec<Event> {
 /// The state change of an [`Event::Transition`], if it is one.
 pub fn update_of(event: &Event) -> Option<(MediaTime, Update)> {
     match event {
-        Event::Transition { at, step, transition, .. } => {
-            Some((*at, Update { step: *step, transition: *transition }))
-        }
+        Event::Transition {
+            at,
+            step,
+            transition,
+            ..
+        } => Some((
+            *at,
+            Update {
+                step: *step,
+                transition: *transition,
+            },
+        )),
         _ => None,
     }
 }

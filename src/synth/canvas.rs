@@ -30,18 +30,27 @@ impl Ink {
 
     /// The same colour with this opacity.
     pub fn fade(self, alpha: f32) -> Self {
-        Self { alpha: self.alpha * alpha, ..self }
+        Self {
+            alpha: self.alpha * alpha,
+            ..self
+        }
     }
 
     /// Brighter (above 1) or darker.
     pub fn lit(self, factor: f32) -> Self {
-        Self { rgb: self.rgb.map(|c| (c * factor).clamp(0.0, 1.0)), ..self }
+        Self {
+            rgb: self.rgb.map(|c| (c * factor).clamp(0.0, 1.0)),
+            ..self
+        }
     }
 
     /// A mixture: 0 is `self`, 1 is `other`.
     pub fn blend(self, other: Self, part: f32) -> Self {
         let at = |i: usize| self.rgb[i] + (other.rgb[i] - self.rgb[i]) * part;
-        Self { rgb: [at(0), at(1), at(2)], alpha: self.alpha + (other.alpha - self.alpha) * part }
+        Self {
+            rgb: [at(0), at(1), at(2)],
+            alpha: self.alpha + (other.alpha - self.alpha) * part,
+        }
     }
 }
 
@@ -61,7 +70,11 @@ struct Extent {
 impl Canvas {
     /// A black canvas.
     pub fn new(width: usize, height: usize) -> Self {
-        Self { width, height, rgb: vec![0; width * height * 3] }
+        Self {
+            width,
+            height,
+            rgb: vec![0; width * height * 3],
+        }
     }
 
     /// Columns.
@@ -81,7 +94,11 @@ impl Canvas {
 
     /// The finished picture.
     pub fn into_picture(self) -> Picture {
-        Picture { width: self.width as u32, height: self.height as u32, rgb: self.rgb }
+        Picture {
+            width: self.width as u32,
+            height: self.height as u32,
+            rgb: self.rgb,
+        }
     }
 
     fn extent(&self, x: f32, y: f32, reach_x: f32, reach_y: f32) -> Extent {
@@ -108,13 +125,18 @@ impl Canvas {
         for y in extent.y {
             let row = y * self.width;
             let py = y as f32 + 0.5;
-            let pixels = &mut self.rgb[(row + extent.x.start) * 3..(row + extent.x.end.max(extent.x.start)) * 3];
+            let pixels = &mut self.rgb
+                [(row + extent.x.start) * 3..(row + extent.x.end.max(extent.x.start)) * 3];
             for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
                 let d = distance((extent.x.start + i) as f32 + 0.5, py);
                 if d >= 0.5 {
                     continue;
                 }
-                let cover = if d <= -0.5 { full } else { ((0.5 - d) * full as f32) as i32 };
+                let cover = if d <= -0.5 {
+                    full
+                } else {
+                    ((0.5 - d) * full as f32) as i32
+                };
                 for (value, target) in pixel.iter_mut().zip(colour) {
                     let old = i32::from(*value);
                     *value = (old + (((target - old) * cover) >> 8)) as u8;
@@ -138,14 +160,30 @@ pub struct Pen<'a> {
 impl<'a> Pen<'a> {
     /// A pen whose origin stands at pixel (x, y), one unit being `scale` pixels, turned by `angle` (radians).
     pub fn new(canvas: &'a mut Canvas, x: f32, y: f32, scale: f32, angle: f32) -> Self {
-        Self { canvas, x, y, scale, cos: angle.cos(), sin: angle.sin(), angle }
+        Self {
+            canvas,
+            x,
+            y,
+            scale,
+            cos: angle.cos(),
+            sin: angle.sin(),
+            angle,
+        }
     }
 
     /// A pen with its origin at (x, y) of this one, `scale` times as large, turned by `angle`.
     pub fn at(&mut self, x: f32, y: f32, scale: f32, angle: f32) -> Pen<'_> {
         let (px, py) = self.map(x, y);
         let (scale, angle) = (self.scale * scale, self.angle + angle);
-        Pen { canvas: self.canvas, x: px, y: py, scale, cos: angle.cos(), sin: angle.sin(), angle }
+        Pen {
+            canvas: self.canvas,
+            x: px,
+            y: py,
+            scale,
+            cos: angle.cos(),
+            sin: angle.sin(),
+            angle,
+        }
     }
 
     fn map(&self, x: f32, y: f32) -> (f32, f32) {
@@ -188,7 +226,10 @@ impl<'a> Pen<'a> {
     pub fn ellipse(&mut self, x: f32, y: f32, rx: f32, ry: f32, angle: f32, ink: Ink) {
         let (cx, cy) = self.map(x, y);
         let (cos, sin) = ((self.angle + angle).cos(), (self.angle + angle).sin());
-        let (rx, ry) = ((rx * self.scale).abs().max(0.3), (ry * self.scale).abs().max(0.3));
+        let (rx, ry) = (
+            (rx * self.scale).abs().max(0.3),
+            (ry * self.scale).abs().max(0.3),
+        );
         let reach_x = ((rx * cos).powi(2) + (ry * sin).powi(2)).sqrt();
         let reach_y = ((rx * sin).powi(2) + (ry * cos).powi(2)).sqrt();
         let (ix, iy) = (1.0 / rx, 1.0 / ry);
@@ -216,7 +257,12 @@ impl<'a> Pen<'a> {
         let r = (radius * self.scale).max(0.35);
         let (dx, dy) = (bx - ax, by - ay);
         let inverse = 1.0 / (dx * dx + dy * dy).max(1e-6);
-        let extent = self.canvas.extent((ax + bx) * 0.5, (ay + by) * 0.5, dx.abs() * 0.5 + r, dy.abs() * 0.5 + r);
+        let extent = self.canvas.extent(
+            (ax + bx) * 0.5,
+            (ay + by) * 0.5,
+            dx.abs() * 0.5 + r,
+            dy.abs() * 0.5 + r,
+        );
         let (inner, outer) = ((r - 0.5).max(0.0).powi(2), (r + 0.5).powi(2));
         self.canvas.fill(extent, ink, |px, py| {
             let along = (((px - ax) * dx + (py - ay) * dy) * inverse).clamp(0.0, 1.0);
@@ -233,7 +279,16 @@ impl<'a> Pen<'a> {
 
     /// A box with half sides and round corners, turned by `angle`.
     #[allow(clippy::too_many_arguments, reason = "a shape is its numbers")]
-    pub fn rect(&mut self, x: f32, y: f32, half_w: f32, half_h: f32, round: f32, angle: f32, ink: Ink) {
+    pub fn rect(
+        &mut self,
+        x: f32,
+        y: f32,
+        half_w: f32,
+        half_h: f32,
+        round: f32,
+        angle: f32,
+        ink: Ink,
+    ) {
         let (cx, cy) = self.map(x, y);
         let (cos, sin) = ((self.angle + angle).cos(), (self.angle + angle).sin());
         let (hw, hh) = (half_w.abs() * self.scale, half_h.abs() * self.scale);
@@ -280,9 +335,16 @@ impl<'a> Pen<'a> {
             let (nx, ny) = ((b.1 - a.1) / length * sense, (a.0 - b.0) / length * sense);
             sides[i] = (nx, ny, nx * a.0 + ny * a.1);
         }
-        let extent = self.canvas.extent((low.0 + high.0) * 0.5, (low.1 + high.1) * 0.5, (high.0 - low.0) * 0.5, (high.1 - low.1) * 0.5);
+        let extent = self.canvas.extent(
+            (low.0 + high.0) * 0.5,
+            (low.1 + high.1) * 0.5,
+            (high.0 - low.0) * 0.5,
+            (high.1 - low.1) * 0.5,
+        );
         self.canvas.fill(extent, ink, |px, py| {
-            sides[..count].iter().fold(f32::MIN, |d, (nx, ny, offset)| d.max(nx * px + ny * py - offset))
+            sides[..count].iter().fold(f32::MIN, |d, (nx, ny, offset)| {
+                d.max(nx * px + ny * py - offset)
+            })
         });
     }
 }
@@ -307,15 +369,30 @@ mod tests {
         let pi = std::f32::consts::PI;
         let cases: [(f32, Vec<u8>); 6] = [
             (pi * 100.0, white(|p| p.disc(0.0, 0.0, 1.0, ink))),
-            (pi * 50.0, white(|p| p.ellipse(0.0, 0.0, 1.0, 0.5, 0.7, ink))),
+            (
+                pi * 50.0,
+                white(|p| p.ellipse(0.0, 0.0, 1.0, 0.5, 0.7, ink)),
+            ),
             (200.0, white(|p| p.rect(0.0, 0.0, 1.0, 0.5, 0.0, 0.4, ink))),
-            (pi * 9.0 + 6.0 * 10.0, white(|p| p.line((-0.5, 0.0), (0.5, 0.0), 0.3, ink))),
-            (50.0, white(|p| p.poly(&[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)], ink))),
-            (2.0 * pi * 10.0 * 2.0, white(|p| p.ring(0.0, 0.0, 1.0, 0.2, ink))),
+            (
+                pi * 9.0 + 6.0 * 10.0,
+                white(|p| p.line((-0.5, 0.0), (0.5, 0.0), 0.3, ink)),
+            ),
+            (
+                50.0,
+                white(|p| p.poly(&[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)], ink)),
+            ),
+            (
+                2.0 * pi * 10.0 * 2.0,
+                white(|p| p.ring(0.0, 0.0, 1.0, 0.2, ink)),
+            ),
         ];
         for (i, (expected, picture)) in cases.iter().enumerate() {
             let got = area(picture);
-            assert!((got - expected).abs() / expected < 0.04, "{i}: {got}, expected {expected}");
+            assert!(
+                (got - expected).abs() / expected < 0.04,
+                "{i}: {got}, expected {expected}"
+            );
         }
     }
 

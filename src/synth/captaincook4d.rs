@@ -95,12 +95,14 @@ pub fn read(folder: &Path, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Ti
     let mut graphs: HashMap<PathBuf, Graph> = HashMap::new();
     let mut timelines = Vec::new();
     for (key, value) in raw {
-        let recording: RawRecording =
-            serde_json::from_value(value).map_err(|e| Error::format(&path, format!("recording `{key}`: {e}")))?;
+        let recording: RawRecording = serde_json::from_value(value)
+            .map_err(|e| Error::format(&path, format!("recording `{key}`: {e}")))?;
         if !wanted(&recording.recording_id, &recording.activity_name) {
             continue;
         }
-        let graph_path = folder.join(GRAPHS_FOLDER).join(format!("{}.json", graph_name(&recording.activity_name)));
+        let graph_path = folder
+            .join(GRAPHS_FOLDER)
+            .join(format!("{}.json", graph_name(&recording.activity_name)));
         let graph = match graphs.entry(graph_path) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
@@ -118,13 +120,21 @@ pub fn read(folder: &Path, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Ti
 
 /// Name of a recipe's graph file: its letters and digits in lower case.
 fn graph_name(recipe: &str) -> String {
-    recipe.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    recipe
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 type Mistakes = HashMap<(String, String, u64), String>;
 
 fn mistake_key(recording: &str, description: &str, start_s: f64) -> (String, String, u64) {
-    (recording.to_owned(), description.to_owned(), start_s.to_bits())
+    (
+        recording.to_owned(),
+        description.to_owned(),
+        start_s.to_bits(),
+    )
 }
 
 fn read_errors(path: &Path) -> Result<Mistakes> {
@@ -157,21 +167,35 @@ fn graph(raw: RawGraph) -> std::result::Result<Graph, String> {
     let mut index_of: HashMap<u64, Option<usize>> = HashMap::new();
     let mut nodes = Vec::new();
     for (key, value) in &raw.steps {
-        let id: u64 = key.parse().map_err(|_| format!("steps: key `{key}`, expected a number"))?;
-        let description = value.as_str().ok_or_else(|| format!("steps.{key}: expected a text"))?;
+        let id: u64 = key
+            .parse()
+            .map_err(|_| format!("steps: key `{key}`, expected a number"))?;
+        let description = value
+            .as_str()
+            .ok_or_else(|| format!("steps.{key}: expected a text"))?;
         let edge_of_time = matches!(description, "START" | "END");
         index_of.insert(id, (!edge_of_time).then_some(nodes.len()));
         if !edge_of_time {
-            nodes.push(Node { description: description.to_owned(), after: Vec::new() });
+            nodes.push(Node {
+                description: description.to_owned(),
+                after: Vec::new(),
+            });
         }
     }
     for (from, to) in &raw.edges {
-        let of = |id: &u64| index_of.get(id).copied().ok_or_else(|| format!("edges: no step {id}"));
+        let of = |id: &u64| {
+            index_of
+                .get(id)
+                .copied()
+                .ok_or_else(|| format!("edges: no step {id}"))
+        };
         if let (Some(before), Some(step)) = (of(from)?, of(to)?) {
             nodes[step].after.push(before);
         }
         if raw.steps.get(&from.to_string()).and_then(Value::as_str) == Some("END") {
-            return Err(format!("edges: [{from}, {to}] leaves END, expected [prerequisite, step]"));
+            return Err(format!(
+                "edges: [{from}, {to}] leaves END, expected [prerequisite, step]"
+            ));
         }
     }
     Ok(Graph { nodes })
@@ -198,11 +222,18 @@ fn timeline(
     for (at, item) in order.iter().enumerate() {
         place[*item] = at;
     }
-    let id_of = |place: usize| u16::try_from(place).map(StepId).map_err(|_| "too many steps".to_owned());
+    let id_of = |place: usize| {
+        u16::try_from(place)
+            .map(StepId)
+            .map_err(|_| "too many steps".to_owned())
+    };
     let mut steps = Vec::new();
     let mut doings = Vec::new();
     for item in order {
-        let mut before: Vec<StepId> = after[item].iter().map(|b| id_of(place[*b])).collect::<std::result::Result<_, _>>()?;
+        let mut before: Vec<StepId> = after[item]
+            .iter()
+            .map(|b| id_of(place[*b]))
+            .collect::<std::result::Result<_, _>>()?;
         before.sort_by_key(|id| id.0);
         steps.push(Step::new(items[item].name.clone(), before));
         doings.push(items[item].doing.clone());
@@ -210,7 +241,11 @@ fn timeline(
     Ok(Timeline {
         id: recording.recording_id.clone(),
         dataset: "captaincook4d".into(),
-        task: Task { goal: recording.activity_name.trim().to_owned(), knowledge: None, steps },
+        task: Task {
+            goal: recording.activity_name.trim().to_owned(),
+            knowledge: None,
+            steps,
+        },
         doings,
         person: recording.person_id,
         environment: recording.environment,
@@ -224,7 +259,11 @@ fn timeline(
 fn items(recording: &RawRecording, mistakes: &Mistakes, graph: &Graph) -> Vec<Item> {
     let mut raw: Vec<&RawStep> = recording.steps.iter().collect();
     let omitted = |s: &RawStep| s.start_time < 0.0;
-    raw.sort_by(|a, b| (omitted(a), a.start_time).partial_cmp(&(omitted(b), b.start_time)).unwrap_or(std::cmp::Ordering::Equal));
+    raw.sort_by(|a, b| {
+        (omitted(a), a.start_time)
+            .partial_cmp(&(omitted(b), b.start_time))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
     let mut used = vec![false; graph.nodes.len()];
     let mut items = Vec::new();
     for step in raw {
@@ -238,9 +277,16 @@ fn items(recording: &RawRecording, mistakes: &Mistakes, graph: &Graph) -> Vec<It
             used[node] = true;
         }
         let key = mistake_key(&recording.recording_id, &step.description, step.start_time);
-        let span = (!omitted(step)).then_some(Span { start_s: step.start_time, end_s: step.end_time });
+        let span = (!omitted(step)).then_some(Span {
+            start_s: step.start_time,
+            end_s: step.end_time,
+        });
         let mistake = span.and_then(|_| mistakes.get(&key).cloned());
-        items.push(Item { name: clean_name(&step.description), doing: Doing { span, mistake }, node });
+        items.push(Item {
+            name: clean_name(&step.description),
+            doing: Doing { span, mistake },
+            node,
+        });
     }
     items
 }
@@ -270,7 +316,10 @@ fn prerequisites(items: &[Item], graph: &Graph) -> Vec<Vec<usize>> {
         found.sort_unstable();
         found
     };
-    items.iter().map(|item| item.node.map(of).unwrap_or_default()).collect()
+    items
+        .iter()
+        .map(|item| item.node.map(of).unwrap_or_default())
+        .collect()
 }
 
 /// Times by which items want to be ordered: their start; for what was left out, right behind its
@@ -287,10 +336,14 @@ fn order_keys(items: &[Item], after: &[Vec<usize>]) -> std::result::Result<Vec<f
         }
     }
     let needed_at = |i: usize| {
-        let needing = (0..items.len()).filter(|j| after[*j].contains(&i)).filter_map(start);
+        let needing = (0..items.len())
+            .filter(|j| after[*j].contains(&i))
+            .filter_map(start);
         needing.reduce(f64::min).unwrap_or(f64::MAX)
     };
-    Ok((0..items.len()).map(|i| keys[i].unwrap_or_else(|| needed_at(i))).collect())
+    Ok((0..items.len())
+        .map(|i| keys[i].unwrap_or_else(|| needed_at(i)))
+        .collect())
 }
 
 /// Stable topological order: of what is ready, the earliest first.
@@ -299,7 +352,9 @@ fn intended_order(keys: &[f64], after: &[Vec<usize>]) -> std::result::Result<Vec
     let mut placed = vec![false; keys.len()];
     while order.len() < keys.len() {
         let ready = (0..keys.len()).filter(|i| !placed[*i] && after[*i].iter().all(|b| placed[*b]));
-        let next = ready.min_by(|a, b| keys[*a].total_cmp(&keys[*b])).ok_or("the task graph is circular")?;
+        let next = ready
+            .min_by(|a, b| keys[*a].total_cmp(&keys[*b]))
+            .ok_or("the task graph is circular")?;
         placed[next] = true;
         order.push(next);
     }
@@ -321,7 +376,11 @@ mod tests {
         std::fs::write(folder.path().join(STEPS_FILE), recording).unwrap();
         let errors = r#"[{"recording_id":"1_1","activity_id":1,"is_error":true,"step_annotations":[{"description":"Boil-Boil the water","step_id":1,"start_time":9.5,"end_time":19.0,"errors":[{"tag":"Order Error","description":"late"},{"tag":"Temperature Error","description":"too cold "}]}]}]"#;
         std::fs::write(folder.path().join(ERRORS_FILE), errors).unwrap();
-        std::fs::write(folder.path().join(GRAPHS_FOLDER).join("minttea.json"), graph).unwrap();
+        std::fs::write(
+            folder.path().join(GRAPHS_FOLDER).join("minttea.json"),
+            graph,
+        )
+        .unwrap();
         folder
     }
 
@@ -335,21 +394,53 @@ mod tests {
         assert_eq!(all.len(), 1);
         let t = &all[0];
         let names: Vec<&str> = t.task.steps.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["Boil the water", "Pour the water into a mug", "Add 1 tea bag to the mug", "Stir the mug"]);
-        let after: Vec<Vec<u16>> = t.task.steps.iter().map(|s| s.after.iter().map(|a| a.0).collect()).collect();
+        assert_eq!(
+            names,
+            [
+                "Boil the water",
+                "Pour the water into a mug",
+                "Add 1 tea bag to the mug",
+                "Stir the mug"
+            ]
+        );
+        let after: Vec<Vec<u16>> = t
+            .task
+            .steps
+            .iter()
+            .map(|s| s.after.iter().map(|a| a.0).collect())
+            .collect();
         assert_eq!(after, [vec![], vec![0], vec![1], vec![2]]);
         assert_eq!(t.doings[2].span, None);
-        assert_eq!(t.doings[0].mistake.as_deref(), Some("Temperature Error: too cold"));
-        assert_eq!((t.id.as_str(), t.person, t.environment, t.task.goal.as_str()), ("1_1", 3, 8, "Mint Tea"));
+        assert_eq!(
+            t.doings[0].mistake.as_deref(),
+            Some("Temperature Error: too cold")
+        );
+        assert_eq!(
+            (t.id.as_str(), t.person, t.environment, t.task.goal.as_str()),
+            ("1_1", 3, 8, "Mint Tea")
+        );
         assert!(read(folder.path(), &|_, _| false).unwrap().is_empty());
     }
 
     #[test]
     fn a_step_done_twice_is_two_steps() {
-        let twice = STEPS.replace("\"start_time\":-1,\"end_time\":-1,\"description\":\"Add-1 tea bag to the mug\"", "\"start_time\":30,\"end_time\":35,\"description\":\"Stir-Stir the mug\"");
-        let t = read(folder(&twice, GRAPH).path(), &|_, _| true).unwrap().remove(0);
+        let twice = STEPS.replace(
+            "\"start_time\":-1,\"end_time\":-1,\"description\":\"Add-1 tea bag to the mug\"",
+            "\"start_time\":30,\"end_time\":35,\"description\":\"Stir-Stir the mug\"",
+        );
+        let t = read(folder(&twice, GRAPH).path(), &|_, _| true)
+            .unwrap()
+            .remove(0);
         let names: Vec<&str> = t.task.steps.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["Boil the water", "Pour the water into a mug", "Stir the mug", "Stir the mug"]);
+        assert_eq!(
+            names,
+            [
+                "Boil the water",
+                "Pour the water into a mug",
+                "Stir the mug",
+                "Stir the mug"
+            ]
+        );
         // The recording has no tea bag: the steps behind it need what is before it.
         assert_eq!(t.task.steps[2].after, [StepId(1)]);
     }
@@ -359,15 +450,35 @@ mod tests {
         let cases = [
             (STEPS.replace("8.0", "1.0"), GRAPH.to_owned(), "1_1"),
             (STEPS.replace("8.0", "1e99"), GRAPH.to_owned(), "1_1"),
-            (STEPS.replace("\"start_time\":1.5", "\"start_time\":\"x\""), GRAPH.to_owned(), "1_1"),
-            (STEPS.replace("\"start_time\":1.5,", ""), GRAPH.to_owned(), "start_time"),
+            (
+                STEPS.replace("\"start_time\":1.5", "\"start_time\":\"x\""),
+                GRAPH.to_owned(),
+                "1_1",
+            ),
+            (
+                STEPS.replace("\"start_time\":1.5,", ""),
+                GRAPH.to_owned(),
+                "start_time",
+            ),
             ("[]".to_owned(), GRAPH.to_owned(), "no step"),
-            (STEPS.to_owned(), GRAPH.replace("[3,4]", "[3,9]"), "no step 9"),
-            (STEPS.to_owned(), GRAPH.replace("[3,4]", "[3,4],[4,1]"), "circular"),
+            (
+                STEPS.to_owned(),
+                GRAPH.replace("[3,4]", "[3,9]"),
+                "no step 9",
+            ),
+            (
+                STEPS.to_owned(),
+                GRAPH.replace("[3,4]", "[3,4],[4,1]"),
+                "circular",
+            ),
             (STEPS.to_owned(), GRAPH.replace("[4,5]", "[5,4]"), "END"),
             (STEPS.to_owned(), GRAPH.replace("\"4\":", "\"x\":"), "`x`"),
             (STEPS.to_owned(), "{".to_owned(), "minttea.json"),
-            ("[[[[".to_owned(), GRAPH.to_owned(), "complete_step_annotations.json"),
+            (
+                "[[[[".to_owned(),
+                GRAPH.to_owned(),
+                "complete_step_annotations.json",
+            ),
         ];
         for (steps, graph, word) in cases {
             let folder = folder(&steps, &graph);

@@ -18,7 +18,12 @@ pub enum Condition {
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::LowLight, Self::Dropouts, Self::LongIdle, Self::Distractors];
+    pub const ALL: [Self; 4] = [
+        Self::LowLight,
+        Self::Dropouts,
+        Self::LongIdle,
+        Self::Distractors,
+    ];
 
     /// Its name on the command line and of a suite's part.
     pub fn name(self) -> &'static str {
@@ -36,7 +41,10 @@ impl std::str::FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|c| c.name() == text).ok_or_else(|| format!("`{text}`: expected one of {}", names()))
+        Self::ALL
+            .into_iter()
+            .find(|c| c.name() == text)
+            .ok_or_else(|| format!("`{text}`: expected one of {}", names()))
     }
 }
 
@@ -62,7 +70,11 @@ pub struct Hardships {
 
 impl Default for Hardships {
     fn default() -> Self {
-        Self { light: 1.0, hangs: Vec::new(), asides: Vec::new() }
+        Self {
+            light: 1.0,
+            hangs: Vec::new(),
+            asides: Vec::new(),
+        }
     }
 }
 
@@ -106,20 +118,41 @@ const AROUND_ASIDE_S: f64 = 3.0;
 
 impl Hardships {
     /// Draws what the conditions come to and makes room for it among the steps' spans (seconds of the video).
-    pub fn draw(conditions: &[Condition], rendering: u64, spans: &mut [Option<Span>], rng: &mut Rng) -> Self {
+    pub fn draw(
+        conditions: &[Condition],
+        rendering: u64,
+        spans: &mut [Option<Span>],
+        rng: &mut Rng,
+    ) -> Self {
         let mut drawn = Self::default();
         if conditions.contains(&Condition::LongIdle) {
             for at_s in breaks(spans, rng) {
-                push_back(spans, &mut drawn.asides, at_s, f64::from(rng.range(IDLE_S.0, IDLE_S.1)));
+                push_back(
+                    spans,
+                    &mut drawn.asides,
+                    at_s,
+                    f64::from(rng.range(IDLE_S.0, IDLE_S.1)),
+                );
             }
         }
         if conditions.contains(&Condition::Distractors) {
             let names = if rendering == 0 { ASIDES } else { ASIDES_AGAIN };
             for at_s in breaks(spans, rng) {
                 let length_s = f64::from(rng.range(ASIDE_S.0, ASIDE_S.1));
-                push_back(spans, &mut drawn.asides, at_s, length_s + 2.0 * AROUND_ASIDE_S);
+                push_back(
+                    spans,
+                    &mut drawn.asides,
+                    at_s,
+                    length_s + 2.0 * AROUND_ASIDE_S,
+                );
                 let start_s = at_s + AROUND_ASIDE_S;
-                drawn.asides.push(Aside { name: rng.pick(&names).to_owned(), span: Span { start_s, end_s: start_s + length_s } });
+                drawn.asides.push(Aside {
+                    name: rng.pick(&names).to_owned(),
+                    span: Span {
+                        start_s,
+                        end_s: start_s + length_s,
+                    },
+                });
             }
         }
         if conditions.contains(&Condition::LowLight) {
@@ -139,7 +172,10 @@ impl Hardships {
 
     /// The time whose picture is to be seen at a time: an earlier one while the camera hangs.
     pub fn seen_at(&self, at_s: f64) -> f64 {
-        self.hangs.iter().find(|hang| hang.start_s < at_s && at_s < hang.end_s).map_or(at_s, |hang| hang.start_s)
+        self.hangs
+            .iter()
+            .find(|hang| hang.start_s < at_s && at_s < hang.end_s)
+            .map_or(at_s, |hang| hang.start_s)
     }
 }
 
@@ -147,7 +183,10 @@ impl Hardships {
 /// putting time in at one leaves the others where they are.
 fn breaks(spans: &[Option<Span>], rng: &mut Rng) -> Vec<f64> {
     let all: Vec<Span> = spans.iter().flatten().copied().collect();
-    let free = |at: &f64| !all.iter().any(|s| s.start_s < *at && *at < s.end_s) && all.iter().any(|s| s.start_s >= *at);
+    let free = |at: &f64| {
+        !all.iter().any(|s| s.start_s < *at && *at < s.end_s)
+            && all.iter().any(|s| s.start_s >= *at)
+    };
     let mut at: Vec<f64> = all.iter().map(|s| s.end_s).filter(free).collect();
     at.sort_by(f64::total_cmp);
     at.dedup();
@@ -161,7 +200,12 @@ fn breaks(spans: &[Option<Span>], rng: &mut Rng) -> Vec<f64> {
 
 /// All that begins at a time or later begins so much later.
 fn push_back(spans: &mut [Option<Span>], asides: &mut [Aside], at_s: f64, by_s: f64) {
-    for span in spans.iter_mut().flatten().chain(asides.iter_mut().map(|a| &mut a.span)).filter(|s| s.start_s >= at_s) {
+    for span in spans
+        .iter_mut()
+        .flatten()
+        .chain(asides.iter_mut().map(|a| &mut a.span))
+        .filter(|s| s.start_s >= at_s)
+    {
         span.start_s += by_s;
         span.end_s += by_s;
     }
@@ -174,13 +218,22 @@ mod tests {
 
     fn spans() -> Vec<Option<Span>> {
         let span = |start_s, end_s| Some(Span { start_s, end_s });
-        vec![span(4.0, 10.0), span(8.0, 20.0), None, span(22.0, 30.0), span(30.0, 36.0)]
+        vec![
+            span(4.0, 10.0),
+            span(8.0, 20.0),
+            None,
+            span(22.0, 30.0),
+            span(30.0, 36.0),
+        ]
     }
 
     #[test]
     fn nothing_is_drawn_without_a_condition() {
         let mut moved = spans();
-        assert_eq!(Hardships::draw(&[], 0, &mut moved, &mut Rng::new(1, "x")), Hardships::default());
+        assert_eq!(
+            Hardships::draw(&[], 0, &mut moved, &mut Rng::new(1, "x")),
+            Hardships::default()
+        );
         assert_eq!(moved, spans());
     }
 
@@ -197,9 +250,15 @@ mod tests {
             let order = |s: &[Option<Span>]| s.iter().flatten().map(|s| s.start_s).is_sorted();
             assert!(order(&moved));
             assert!((1..=BREAKS_MAX).contains(&drawn.asides.len()));
-            assert!(moved[4].unwrap().start_s - 30.0 > f64::from(IDLE_S.0), "a break came somewhere before");
+            assert!(
+                moved[4].unwrap().start_s - 30.0 > f64::from(IDLE_S.0),
+                "a break came somewhere before"
+            );
             for aside in &drawn.asides {
-                let apart = |s: &Span| s.end_s <= aside.span.start_s - AROUND_ASIDE_S + 1e-9 || s.start_s >= aside.span.end_s + AROUND_ASIDE_S - 1e-9;
+                let apart = |s: &Span| {
+                    s.end_s <= aside.span.start_s - AROUND_ASIDE_S + 1e-9
+                        || s.start_s >= aside.span.end_s + AROUND_ASIDE_S - 1e-9
+                };
                 assert!(moved.iter().flatten().all(apart), "{aside:?} {moved:?}");
             }
         }
@@ -207,10 +266,18 @@ mod tests {
 
     #[test]
     fn a_hanging_camera_shows_the_picture_of_its_last_moment() {
-        let drawn = Hardships::draw(&[Condition::Dropouts], 0, &mut spans(), &mut Rng::new(3, "x"));
+        let drawn = Hardships::draw(
+            &[Condition::Dropouts],
+            0,
+            &mut spans(),
+            &mut Rng::new(3, "x"),
+        );
         let hang = drawn.hangs[0];
         assert!((1.0..=4.0).contains(&(hang.end_s - hang.start_s)));
-        assert_eq!(drawn.seen_at((hang.start_s + hang.end_s) / 2.0), hang.start_s);
+        assert_eq!(
+            drawn.seen_at((hang.start_s + hang.end_s) / 2.0),
+            hang.start_s
+        );
         assert_eq!(drawn.seen_at(hang.end_s), hang.end_s);
         assert_eq!(drawn.seen_at(1.0), 1.0);
     }
@@ -220,14 +287,22 @@ mod tests {
         for condition in Condition::ALL {
             assert_eq!(condition.name().parse(), Ok(condition));
         }
-        assert!("dark".parse::<Condition>().unwrap_err().contains("low-light"));
+        assert!(
+            "dark"
+                .parse::<Condition>()
+                .unwrap_err()
+                .contains("low-light")
+        );
     }
 
     #[test]
     fn what_is_done_besides_looks_like_something_and_is_never_the_same_in_both_lists() {
         let looks = |names: [&str; 8]| names.map(super::super::words::look);
         for look in looks(ASIDES) {
-            assert!(look.thing.is_some() || look.carried.is_some() || look.tool != Tool::Hand, "{look:?}");
+            assert!(
+                look.thing.is_some() || look.carried.is_some() || look.tool != Tool::Hand,
+                "{look:?}"
+            );
             assert!(!looks(ASIDES_AGAIN).contains(&look));
         }
     }

@@ -63,7 +63,9 @@ impl Episode {
     /// A speed that is no positive number, or a timeline that fails its own check.
     pub fn new(timeline: &Timeline, seed: u64, speed: f64) -> Result<Self> {
         if !(speed.is_finite() && speed > 0.0) {
-            return Err(Error::Invalid(format!("speed {speed}: expected a number above 0")));
+            return Err(Error::Invalid(format!(
+                "speed {speed}: expected a number above 0"
+            )));
         }
         let invalid = |why| Error::Invalid(format!("timeline `{}`: {why}", timeline.id));
         timeline.check().map_err(invalid)?;
@@ -78,16 +80,42 @@ impl Episode {
             let end_s = tidy(span.end_s / speed - first_s + lead_s).max(start_s + SHOWN_MIN_S);
             Span { start_s, end_s }
         };
-        spans.iter_mut().flatten().for_each(|span| *span = place(*span));
+        spans
+            .iter_mut()
+            .flatten()
+            .for_each(|span| *span = place(*span));
         let mut chance = Rng::new(seed, &format!("{} conditions", timeline.id));
-        let hardships = Hardships::draw(&timeline.conditions, timeline.rendering, &mut spans, &mut chance);
-        spans.iter_mut().flatten().for_each(|span| *span = Span { start_s: tidy(span.start_s), end_s: tidy(span.end_s) });
-        let doings = timeline.doings.iter().zip(spans).map(|(doing, span)| Doing { span, mistake: doing.mistake.clone() });
+        let hardships = Hardships::draw(
+            &timeline.conditions,
+            timeline.rendering,
+            &mut spans,
+            &mut chance,
+        );
+        spans.iter_mut().flatten().for_each(|span| {
+            *span = Span {
+                start_s: tidy(span.start_s),
+                end_s: tidy(span.end_s),
+            }
+        });
+        let doings = timeline
+            .doings
+            .iter()
+            .zip(spans)
+            .map(|(doing, span)| Doing {
+                span,
+                mistake: doing.mistake.clone(),
+            });
         let doings: Vec<Doing> = doings.collect();
-        let last_s = doings.iter().filter_map(|d| d.span).map(|s| s.end_s).fold(0.0, f64::max);
+        let last_s = doings
+            .iter()
+            .filter_map(|d| d.span)
+            .map(|s| s.end_s)
+            .fold(0.0, f64::max);
         let length_s = tidy(last_s + TAIL_S.0 + TAIL_S.1 * f64::from(rng.unit()));
         if length_s > TIME_MAX_S {
-            return Err(invalid(format!("{length_s} s long at speed {speed}, at most {TIME_MAX_S} s")));
+            return Err(invalid(format!(
+                "{length_s} s long at speed {speed}, at most {TIME_MAX_S} s"
+            )));
         }
         Ok(Self {
             id: timeline.id.clone(),
@@ -113,7 +141,9 @@ fn tidy(at_s: f64) -> f64 {
 
 fn close_small_overlaps(task: &Task, spans: &mut [Option<Span>]) {
     for (id, step) in task.iter() {
-        let Some(Span { start_s, .. }) = spans[usize::from(id.0)] else { continue };
+        let Some(Span { start_s, .. }) = spans[usize::from(id.0)] else {
+            continue;
+        };
         for before in &step.after {
             if let Some(span) = spans[usize::from(before.0)].as_mut()
                 && span.start_s < start_s
@@ -142,8 +172,14 @@ pub(crate) mod tests {
         let episode = tea();
         let first = episode.doings[0].span.unwrap();
         let second = episode.doings[1].span.unwrap();
-        assert!((LEAD_MIN_S..=LEAD_MAX_S).contains(&first.start_s), "{first:?}");
-        assert!((first.end_s - first.start_s - 5.0).abs() < 1e-9, "the small overlap is closed: {first:?}");
+        assert!(
+            (LEAD_MIN_S..=LEAD_MAX_S).contains(&first.start_s),
+            "{first:?}"
+        );
+        assert!(
+            (first.end_s - first.start_s - 5.0).abs() < 1e-9,
+            "the small overlap is closed: {first:?}"
+        );
         assert_eq!(first.end_s, second.start_s);
         let short = episode.doings[3].span.unwrap();
         assert!(short.end_s - short.start_s >= SHOWN_MIN_S - 1e-9);
@@ -158,6 +194,9 @@ pub(crate) mod tests {
         for speed in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Episode::new(&timeline, 1, speed).is_err());
         }
-        assert!(Episode::new(&timeline, 1, 1e-6).is_err(), "longer than a day");
+        assert!(
+            Episode::new(&timeline, 1, 1e-6).is_err(),
+            "longer than a day"
+        );
     }
 }

@@ -55,7 +55,9 @@ fn version(episode: &Episode) -> u32 {
         (!episode.hardships.hangs.is_empty(), HANGS),
         (episode.hardships.light < 1.0, LOW_LIGHT),
     ];
-    is.iter().filter(|(is, _)| *is).fold(RENDERER_VERSION, |version, (_, flag)| version | flag)
+    is.iter()
+        .filter(|(is, _)| *is)
+        .fold(RENDERER_VERSION, |version, (_, flag)| version | flag)
 }
 
 /// Frames that an episode's video has.
@@ -68,7 +70,13 @@ pub fn frames(episode: &Episode, format: Format) -> u64 {
 ///
 /// # Errors
 /// A folder of that name that holds something else, or the operating system's refusal.
-pub fn write(folder: &Path, episode: &Episode, format: Format, stop: &AtomicBool, tick: &(dyn Fn() + Sync)) -> Result<Outcome> {
+pub fn write(
+    folder: &Path,
+    episode: &Episode,
+    format: Format,
+    stop: &AtomicBool,
+    tick: &(dyn Fn() + Sync),
+) -> Result<Outcome> {
     let target = folder.join(&episode.id);
     let recording = script(episode)?;
     let line = format!("{}\n", annotation::to_line(&recording));
@@ -77,7 +85,10 @@ pub fn write(folder: &Path, episode: &Episode, format: Format, stop: &AtomicBool
         return if same(&target, episode, format, &line, &task) {
             Ok(Outcome::Kept)
         } else {
-            Err(Error::format(&target, "is there already, with other content or settings; choose another folder or remove it"))
+            Err(Error::format(
+                &target,
+                "is there already, with other content or settings; choose another folder or remove it",
+            ))
         };
     }
     let partial = folder.join(format!(".{}.partial", episode.id));
@@ -124,7 +135,11 @@ fn fill(
         video.push(&scene.render(frame as f64 / format.fps, format.width, format.height))?;
         tick();
     }
-    let files = [(VIDEO, video.finish()?), (ANNOTATION, line.into()), (TASK, task.into())];
+    let files = [
+        (VIDEO, video.finish()?),
+        (ANNOTATION, line.into()),
+        (TASK, task.into()),
+    ];
     for (name, bytes) in files {
         let path = partial.join(name);
         std::fs::write(&path, bytes).map_err(Error::io(&path))?;
@@ -135,15 +150,23 @@ fn fill(
 /// Whether the folder holds this very episode in this format.
 fn same(target: &Path, episode: &Episode, format: Format, line: &str, task: &str) -> bool {
     let read = |name: &str| std::fs::read(target.join(name)).ok();
-    if read(ANNOTATION).as_deref() != Some(line.as_bytes()) || read(TASK).as_deref() != Some(task.as_bytes()) {
+    if read(ANNOTATION).as_deref() != Some(line.as_bytes())
+        || read(TASK).as_deref() != Some(task.as_bytes())
+    {
         return false;
     }
-    let Some(bytes) = read(VIDEO) else { return false };
+    let Some(bytes) = read(VIDEO) else {
+        return false;
+    };
     if bytes.get(VERSION_AT) != Some(&version(episode).to_be_bytes()[..]) {
         return false;
     }
-    let Ok(mp4) = re_mp4::Mp4::read_bytes(&bytes) else { return false };
-    let Some(track) = mp4.tracks().values().next() else { return false };
+    let Ok(mp4) = re_mp4::Mp4::read_bytes(&bytes) else {
+        return false;
+    };
+    let Some(track) = mp4.tracks().values().next() else {
+        return false;
+    };
     (u32::from(track.width), u32::from(track.height)) == (format.width, format.height)
         && track.samples.len() as u64 == frames(episode, format)
 }
@@ -154,7 +177,11 @@ mod tests {
     use super::super::episode::tests::tea;
     use super::*;
 
-    const SMALL: Format = Format { width: 64, height: 48, fps: 2.0 };
+    const SMALL: Format = Format {
+        width: 64,
+        height: 48,
+        fps: 2.0,
+    };
 
     #[test]
     fn an_episode_is_written_once_the_same_each_time_and_read_back() {
@@ -162,30 +189,60 @@ mod tests {
         let go = AtomicBool::new(false);
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         for path in [&a, &b] {
-            assert_eq!(write(path, &tea(), SMALL, &go, &|| ()).unwrap(), Outcome::Written);
+            assert_eq!(
+                write(path, &tea(), SMALL, &go, &|| ()).unwrap(),
+                Outcome::Written
+            );
         }
         for name in [VIDEO, ANNOTATION, TASK] {
             let read = |root: &Path| std::fs::read(root.join("tea").join(name)).unwrap();
             assert_eq!(read(&a), read(&b), "{name}");
         }
-        assert_eq!(write(&a, &tea(), SMALL, &go, &|| ()).unwrap(), Outcome::Kept);
+        assert_eq!(
+            write(&a, &tea(), SMALL, &go, &|| ()).unwrap(),
+            Outcome::Kept
+        );
         let task = crate::dialogue::task::Task::read(&a.join("tea").join(TASK)).unwrap();
         assert_eq!(task, tea().task);
         let recordings = annotation::read(&a.join("tea").join(ANNOTATION)).unwrap();
         assert_eq!(recordings, [script(&tea()).unwrap()]);
         let other = Format { fps: 3.0, ..SMALL };
-        assert!(write(&a, &tea(), other, &go, &|| ()).is_err(), "other settings are told, not skipped");
-        let still = Episode { fixed_camera: true, ..tea() };
+        assert!(
+            write(&a, &tea(), other, &go, &|| ()).is_err(),
+            "other settings are told, not skipped"
+        );
+        let still = Episode {
+            fixed_camera: true,
+            ..tea()
+        };
         assert!(write(&a, &still, SMALL, &go, &|| ()).is_err());
-        let dark = Hardships { light: 0.3, ..Hardships::default() };
-        assert!(write(&a, &Episode { hardships: dark, ..tea() }, SMALL, &go, &|| ()).is_err());
+        let dark = Hardships {
+            light: 0.3,
+            ..Hardships::default()
+        };
+        assert!(
+            write(
+                &a,
+                &Episode {
+                    hardships: dark,
+                    ..tea()
+                },
+                SMALL,
+                &go,
+                &|| ()
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_stopped_episode_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
-        let outcome = write(folder.path(), &tea(), SMALL, &stop, &|| stop.store(true, Ordering::Relaxed)).unwrap();
+        let outcome = write(folder.path(), &tea(), SMALL, &stop, &|| {
+            stop.store(true, Ordering::Relaxed)
+        })
+        .unwrap();
         assert_eq!(outcome, Outcome::Stopped);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

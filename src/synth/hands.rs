@@ -10,9 +10,12 @@ const WOOD: Ink = Ink::hex(0xA9713B);
 /// How far hands go down to be out of sight.
 const AWAY_Y: f32 = 1.7;
 
-const SKINS: [u32; 7] = [0xF0C7A4, 0xE2AC84, 0xC98E62, 0xA9714A, 0x85552F, 0x5E3A20, 0xF3D3BC];
-const SLEEVES: [u32; 9] =
-    [0x2E4A7D, 0x7D2E3A, 0x3B3B3F, 0xC9C5BC, 0x2F6B4F, 0x8A5FA8, 0xD98E2B, 0x4FA3B5, 0x93745A];
+const SKINS: [u32; 7] = [
+    0xF0C7A4, 0xE2AC84, 0xC98E62, 0xA9714A, 0x85552F, 0x5E3A20, 0xF3D3BC,
+];
+const SLEEVES: [u32; 9] = [
+    0x2E4A7D, 0x7D2E3A, 0x3B3B3F, 0xC9C5BC, 0x2F6B4F, 0x8A5FA8, 0xD98E2B, 0x4FA3B5, 0x93745A,
+];
 
 /// Who is before the camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +36,12 @@ impl Person {
         let mut own = Rng::new(number, "person");
         let skin = Ink::hex(SKINS[own.below(SKINS.len())]).lit(rng.range(0.95, 1.05));
         let sleeve = Ink::hex(SLEEVES[rng.below(SLEEVES.len())]).lit(rng.range(0.85, 1.15));
-        Self { skin, sleeve, rolled: rng.range(0.15, 0.75), size: own.range(0.92, 1.1) }
+        Self {
+            skin,
+            sleeve,
+            rolled: rng.range(0.15, 0.75),
+            size: own.range(0.92, 1.1),
+        }
     }
 }
 
@@ -67,12 +75,28 @@ pub fn hand(pen: &mut Pen, person: &Person, hand: Hand, x: f32, y: f32, grip: Gr
     let size = person.size;
     let wrist = (x + 0.1 * side, y + 0.24 * size);
     let elbow = (x * 0.35 + 0.85 * side, y + 1.25);
-    let cuff = (wrist.0 + (elbow.0 - wrist.0) * person.rolled, wrist.1 + (elbow.1 - wrist.1) * person.rolled);
+    let cuff = (
+        wrist.0 + (elbow.0 - wrist.0) * person.rolled,
+        wrist.1 + (elbow.1 - wrist.1) * person.rolled,
+    );
     let skin = person.skin;
-    pen.line((wrist.0 + 0.03, wrist.1 + 0.05), (elbow.0 + 0.03, elbow.1 + 0.05), 0.12 * size, Ink::hex(0).fade(0.2));
+    pen.line(
+        (wrist.0 + 0.03, wrist.1 + 0.05),
+        (elbow.0 + 0.03, elbow.1 + 0.05),
+        0.12 * size,
+        Ink::hex(0).fade(0.2),
+    );
     pen.line(wrist, elbow, 0.085 * size, skin.lit(0.9));
     pen.line(cuff, elbow, 0.135 * size, person.sleeve);
-    pen.line(cuff, (cuff.0 + (elbow.0 - cuff.0) * 0.04, cuff.1 + (elbow.1 - cuff.1) * 0.04), 0.14 * size, person.sleeve.lit(0.75));
+    pen.line(
+        cuff,
+        (
+            cuff.0 + (elbow.0 - cuff.0) * 0.04,
+            cuff.1 + (elbow.1 - cuff.1) * 0.04,
+        ),
+        0.14 * size,
+        person.sleeve.lit(0.75),
+    );
     let mut p = pen.at(x, y, size, side * -0.25);
     p.ellipse(0.03 * side, 0.13, 0.125, 0.14, 0.0, skin.lit(0.82));
     p.ellipse(0.03 * side, 0.12, 0.115, 0.13, 0.0, skin);
@@ -84,14 +108,22 @@ pub fn hand(pen: &mut Pen, person: &Person, hand: Hand, x: f32, y: f32, grip: Gr
         Grip::Open => {
             for i in 0..4 {
                 let t = i as f32 - 1.5;
-                finger(&mut p, (0.055 * t + 0.03 * side, 0.06), (0.075 * t + 0.02 * side, -0.1 + 0.02 * t.abs()));
+                finger(
+                    &mut p,
+                    (0.055 * t + 0.03 * side, 0.06),
+                    (0.075 * t + 0.02 * side, -0.1 + 0.02 * t.abs()),
+                );
             }
             finger(&mut p, (-0.07 * side, 0.12), (-0.17 * side, 0.02));
         }
         Grip::Fist => {
             for i in 0..4 {
                 let t = i as f32 - 1.5;
-                finger(&mut p, (0.055 * t + 0.03 * side, 0.05), (0.05 * t - 0.01 * side, 0.0));
+                finger(
+                    &mut p,
+                    (0.055 * t + 0.03 * side, 0.05),
+                    (0.05 * t - 0.01 * side, 0.0),
+                );
             }
             finger(&mut p, (-0.06 * side, 0.13), (-0.09 * side, 0.0));
         }
@@ -120,7 +152,11 @@ pub fn tool(pen: &mut Pen, tool: Tool, from: (f32, f32), tip: (f32, f32), fill: 
         }
         Tool::Spoon | Tool::MeasuringSpoon => {
             let wide = if tool == Tool::Spoon { 0.14 } else { 0.115 };
-            let stem = if tool == Tool::Spoon { WOOD } else { Ink::hex(0xD23A3A) };
+            let stem = if tool == Tool::Spoon {
+                WOOD
+            } else {
+                Ink::hex(0xD23A3A)
+            };
             p.line((0.05, 0.0), grip, 0.032, stem.lit(0.8));
             p.ellipse(0.0, 0.0, wide * 1.25, wide, 0.0, stem.lit(0.75));
             p.ellipse(0.0, 0.0, wide * 1.05, wide * 0.8, 0.0, fill.unwrap_or(stem));
@@ -135,7 +171,12 @@ pub fn tool(pen: &mut Pen, tool: Tool, from: (f32, f32), tip: (f32, f32), fill: 
             for ry in [0.13, 0.07] {
                 for k in 0..10 {
                     let (a, b) = (k as f32 * 0.628, (k + 1) as f32 * 0.628);
-                    p.line((0.02 + 0.18 * a.cos(), ry * a.sin()), (0.02 + 0.18 * b.cos(), ry * b.sin()), 0.014, STEEL);
+                    p.line(
+                        (0.02 + 0.18 * a.cos(), ry * a.sin()),
+                        (0.02 + 0.18 * b.cos(), ry * b.sin()),
+                        0.014,
+                        STEEL,
+                    );
                 }
             }
         }
@@ -168,13 +209,37 @@ fn blade(p: &mut Pen, tool: Tool, length: f32, fill: Option<Ink>) {
     match tool {
         Tool::Knife => {
             p.line((length * 0.7, 0.0), grip, 0.05, DARK);
-            p.poly(&[(-0.05, 0.06), (0.1, -0.07), (length * 0.72, -0.07), (length * 0.72, 0.07)], STEEL.lit(0.72));
-            p.poly(&[(-0.02, 0.05), (0.12, -0.05), (length * 0.7, -0.05), (length * 0.7, 0.035)], STEEL.lit(1.08));
+            p.poly(
+                &[
+                    (-0.05, 0.06),
+                    (0.1, -0.07),
+                    (length * 0.72, -0.07),
+                    (length * 0.72, 0.07),
+                ],
+                STEEL.lit(0.72),
+            );
+            p.poly(
+                &[
+                    (-0.02, 0.05),
+                    (0.12, -0.05),
+                    (length * 0.7, -0.05),
+                    (length * 0.7, 0.035),
+                ],
+                STEEL.lit(1.08),
+            );
         }
         Tool::Brush => {
             p.line((0.12, 0.0), grip, 0.035, Ink::hex(0x2F6FC0));
             p.rect(0.1, 0.0, 0.04, 0.1, 0.01, 0.0, STEEL.lit(0.7));
-            p.rect(-0.02, 0.0, 0.1, 0.11, 0.03, 0.0, fill.unwrap_or(Ink::hex(0xE8D9B0)));
+            p.rect(
+                -0.02,
+                0.0,
+                0.1,
+                0.11,
+                0.03,
+                0.0,
+                fill.unwrap_or(Ink::hex(0xE8D9B0)),
+            );
         }
         Tool::Peeler => {
             p.line((0.12, 0.0), grip, 0.045, Ink::hex(0x1F9A57));
@@ -184,7 +249,12 @@ fn blade(p: &mut Pen, tool: Tool, length: f32, fill: Option<Ink>) {
         Tool::Grater => {
             p.rect(0.0, 0.0, 0.3, 0.2, 0.03, 0.0, STEEL);
             for i in 0..12 {
-                p.disc(-0.2 + 0.12 * (i % 4) as f32, -0.1 + 0.1 * (i / 4) as f32, 0.03, STEEL.lit(0.5));
+                p.disc(
+                    -0.2 + 0.12 * (i % 4) as f32,
+                    -0.1 + 0.1 * (i / 4) as f32,
+                    0.03,
+                    STEEL.lit(0.5),
+                );
             }
             p.line((0.3, 0.0), grip, 0.05, DARK);
         }
@@ -199,7 +269,12 @@ fn blade(p: &mut Pen, tool: Tool, length: f32, fill: Option<Ink>) {
             p.line((-0.05, 0.0), (length * 0.5, 0.0), 0.016, Ink::hex(0xE01F1F));
             p.disc(length * 0.85, 0.0, 0.15, STEEL.lit(0.75));
             p.disc(length * 0.85, 0.0, 0.12, Ink::hex(0xFDFDFD));
-            p.line((length * 0.85, 0.0), (length * 0.85 + 0.08, -0.05), 0.02, Ink::hex(0xE01F1F));
+            p.line(
+                (length * 0.85, 0.0),
+                (length * 0.85 + 0.08, -0.05),
+                0.02,
+                Ink::hex(0xE01F1F),
+            );
         }
         Tool::Toothpick => p.line((-0.1, 0.0), (length * 0.9, 0.0), 0.024, Ink::hex(0xE8CC94)),
         Tool::Towel => {

@@ -59,8 +59,20 @@ const PARAPHRASES: usize = 3;
 const FIRST_AT_S: f64 = 5.0;
 
 /// What a dish is called behind its main thing.
-const DISHES: [&str; 12] =
-    ["Salad", "Soup", "Bowl", "Stew", "Wrap", "Bake", "Curry", "Toast", "Plate", "Pie", "Skillet", "Breakfast"];
+const DISHES: [&str; 12] = [
+    "Salad",
+    "Soup",
+    "Bowl",
+    "Stew",
+    "Wrap",
+    "Bake",
+    "Curry",
+    "Toast",
+    "Plate",
+    "Pie",
+    "Skillet",
+    "Breakfast",
+];
 /// What recordings are made of.
 #[derive(Default)]
 struct Pool {
@@ -76,12 +88,28 @@ impl Pool {
     fn of(given: &[Timeline]) -> Self {
         let mut pool = Self::default();
         for timeline in given {
-            let done = timeline.task.steps.iter().zip(&timeline.doings).filter_map(|(step, doing)| Some((step, doing.span?)));
+            let done = timeline
+                .task
+                .steps
+                .iter()
+                .zip(&timeline.doings)
+                .filter_map(|(step, doing)| Some((step, doing.span?)));
             let mut done: Vec<(&Step, Span)> = done.collect();
             done.sort_by(|a, b| a.1.start_s.total_cmp(&b.1.start_s));
-            pool.gaps_s.extend(done.windows(2).map(|w| (w[1].1.start_s - w[0].1.end_s).min(GAP_MAX_S)));
-            pool.tails.extend(done.iter().filter_map(|(step, _)| Some(tail(&step.name)?.to_owned())));
-            pool.steps.extend(done.iter().map(|(step, span)| (step.name.clone(), (span.end_s - span.start_s).min(STEP_MAX_S))));
+            pool.gaps_s.extend(
+                done.windows(2)
+                    .map(|w| (w[1].1.start_s - w[0].1.end_s).min(GAP_MAX_S)),
+            );
+            pool.tails.extend(
+                done.iter()
+                    .filter_map(|(step, _)| Some(tail(&step.name)?.to_owned())),
+            );
+            pool.steps.extend(done.iter().map(|(step, span)| {
+                (
+                    step.name.clone(),
+                    (span.end_s - span.start_s).min(STEP_MAX_S),
+                )
+            }));
         }
         pool.tails.sort_unstable();
         pool.tails.dedup();
@@ -96,8 +124,16 @@ pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> 
         return Vec::new();
     }
     let made = |number| {
-        let mut timeline = recipe(&pool, number, &mut Rng::new(seed, &format!("invented {number}")));
-        paraphrase(&mut timeline.task.steps, &pool.tails, &mut Rng::new(seed, &format!("paraphrases of {number}")));
+        let mut timeline = recipe(
+            &pool,
+            number,
+            &mut Rng::new(seed, &format!("invented {number}")),
+        );
+        paraphrase(
+            &mut timeline.task.steps,
+            &pool.tails,
+            &mut Rng::new(seed, &format!("paraphrases of {number}")),
+        );
         timeline
     };
     numbers.map(made).collect()
@@ -108,7 +144,9 @@ fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
     let mut taken: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
     for step in steps {
         for _ in 0..PARAPHRASES {
-            if let Some(other) = in_other_words(&step.name, tails, rng).filter(|other| !taken.contains(other)) {
+            if let Some(other) =
+                in_other_words(&step.name, tails, rng).filter(|other| !taken.contains(other))
+            {
                 taken.push(other.clone());
                 step.paraphrases.push(other);
             }
@@ -119,11 +157,16 @@ fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
 /// Sentence, length in seconds and look of each step of a recipe.
 fn listed(pool: &Pool, rng: &mut Rng) -> (Vec<String>, Vec<f64>, Vec<Look>) {
     let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
-    let (mut names, mut lengths_s, mut looks) = (Vec::<String>::new(), Vec::new(), Vec::<Look>::new());
+    let (mut names, mut lengths_s, mut looks) =
+        (Vec::<String>::new(), Vec::new(), Vec::<Look>::new());
     // A small pool may not have so many different steps.
     for _ in 0..wanted * 4 {
         let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
-        let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() { in_other_words(&names[rng.below(names.len())], &pool.tails, rng) } else { None };
+        let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() {
+            in_other_words(&names[rng.below(names.len())], &pool.tails, rng)
+        } else {
+            None
+        };
         let is_again = again.is_some();
         let name = again.unwrap_or_else(|| {
             let name = match rng.unit() {
@@ -131,14 +174,23 @@ fn listed(pool: &Pool, rng: &mut Rng) -> (Vec<String>, Vec<f64>, Vec<Look>) {
                 _ if rng.unit() < EXCHANGED_SHARE => exchange(name, rng),
                 _ => name.clone(),
             };
-            if rng.unit() < ENDED_SHARE { with_tail(&name, &pool.tails, rng) } else { name }
+            if rng.unit() < ENDED_SHARE {
+                with_tail(&name, &pool.tails, rng)
+            } else {
+                name
+            }
         });
         let shown = look(&name);
-        let fits = if is_again { !names.contains(&name) } else { !looks.contains(&shown) };
+        let fits = if is_again {
+            !names.contains(&name)
+        } else {
+            !looks.contains(&shown)
+        };
         if names.len() < wanted && fits {
             looks.push(shown);
             names.push(name);
-            lengths_s.push(length_s * LENGTHS.0 * (LENGTHS.1 / LENGTHS.0).powf(f64::from(rng.unit())));
+            lengths_s
+                .push(length_s * LENGTHS.0 * (LENGTHS.1 / LENGTHS.0).powf(f64::from(rng.unit())));
         }
     }
     (names, lengths_s, looks)
@@ -161,11 +213,18 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     }
     let doings = doings(pool, &lengths_s, &looks, rng);
     let person = STRANGERS_FROM + number as u64;
-    let conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
+    let conditions = Condition::ALL
+        .into_iter()
+        .filter(|_| rng.unit() < CONDITION_SHARE)
+        .collect();
     Timeline {
         id: format!("invented_{number}"),
         dataset: INVENTED_DATASET.into(),
-        task: Task { goal: goal(&names, rng), knowledge: None, steps },
+        task: Task {
+            goal: goal(&names, rng),
+            knowledge: None,
+            steps,
+        },
         doings,
         person,
         environment: person,
@@ -193,13 +252,24 @@ fn doings(pool: &Pool, lengths_s: &[f64], looks: &[Look], rng: &mut Rng) -> Vec<
         }
         let end_s = start_s + lengths_s[step].max(STEP_MIN_S);
         let mistake = (rng.unit() < MISTAKE_SHARE).then(|| "goes wrong".to_owned());
-        doings[step] = Doing { span: Some(Span { start_s, end_s }), mistake };
+        doings[step] = Doing {
+            span: Some(Span { start_s, end_s }),
+            mistake,
+        };
         last_s = last_s.max(end_s);
-        let gap_s = if pool.gaps_s.is_empty() { 0.0 } else { pool.gaps_s[rng.below(pool.gaps_s.len())] };
+        let gap_s = if pool.gaps_s.is_empty() {
+            0.0
+        } else {
+            pool.gaps_s[rng.below(pool.gaps_s.len())]
+        };
         let gap_s = gap_s * f64::from(rng.range(SHORTER.0, SHORTER.1));
         let overlaps = rng.unit() < OVERLAP_SHARE;
         let part = f64::from(rng.range(OVERLAP_FROM.0, OVERLAP_FROM.1));
-        let next_s = if overlaps { start_s + part * (end_s - start_s) } else { last_s + gap_s };
+        let next_s = if overlaps {
+            start_s + part * (end_s - start_s)
+        } else {
+            last_s + gap_s
+        };
         start_s = next_s.max(start_s + STEP_MIN_S);
     }
     doings
@@ -211,13 +281,19 @@ fn exchange(name: &str, rng: &mut Rng) -> String {
     let stands = |noun: &str| {
         let at = lower.find(noun)?;
         let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-        let whole = edge(lower[..at].chars().next_back()) && edge(lower[at + noun.len()..].chars().next());
+        let whole =
+            edge(lower[..at].chars().next_back()) && edge(lower[at + noun.len()..].chars().next());
         // What stands first is the verb, and lower case may have moved the places of letters that are not ASCII.
         (whole && at > 0 && name.is_ascii()).then_some(at)
     };
-    let found = lexicon::things().filter_map(|(noun, shape)| Some((stands(noun)?, noun, kind(noun, shape))));
-    let longest = found.filter(|f| f.2 != Kind::Own).min_by_key(|(at, noun, _)| (*at, std::cmp::Reverse(noun.len())));
-    let Some((at, noun, kind_of)) = longest else { return name.to_owned() };
+    let found = lexicon::things()
+        .filter_map(|(noun, shape)| Some((stands(noun)?, noun, kind(noun, shape))));
+    let longest = found
+        .filter(|f| f.2 != Kind::Own)
+        .min_by_key(|(at, noun, _)| (*at, std::cmp::Reverse(noun.len())));
+    let Some((at, noun, kind_of)) = longest else {
+        return name.to_owned();
+    };
     let other = thing(kind_of, STRANGE_SHARE, rng);
     format!("{}{other}{}", &name[..at], &name[at + noun.len()..])
 }
@@ -225,8 +301,15 @@ fn exchange(name: &str, rng: &mut Rng) -> String {
 /// "Mushroom Stew", from what is handled.
 fn goal(names: &[String], rng: &mut Rng) -> String {
     let words: Vec<String> = names.iter().map(|n| n.to_lowercase()).collect();
-    let named: Vec<&str> = lexicon::things().map(|t| t.0).filter(|noun| words.iter().any(|w| w.contains(noun))).collect();
-    let main = if named.is_empty() { "Mystery" } else { rng.pick(&named) };
+    let named: Vec<&str> = lexicon::things()
+        .map(|t| t.0)
+        .filter(|noun| words.iter().any(|w| w.contains(noun)))
+        .collect();
+    let main = if named.is_empty() {
+        "Mystery"
+    } else {
+        rng.pick(&named)
+    };
     let main: Vec<String> = main.split(' ').map(capital).collect();
     format!("{} {}", main.join(" "), rng.pick(&DISHES))
 }
@@ -241,8 +324,14 @@ mod tests {
     use super::*;
 
     fn given() -> Vec<Timeline> {
-        let salad = TEA.replace("Mint Tea", "Salad").replace("Boil the water", "Slice one tomato").replace("Add sugar", "Add salt to the bowl");
-        vec![Timeline::parse("tea", TEA).unwrap(), Timeline::parse("salad", &salad).unwrap()]
+        let salad = TEA
+            .replace("Mint Tea", "Salad")
+            .replace("Boil the water", "Slice one tomato")
+            .replace("Add sugar", "Add salt to the bowl");
+        vec![
+            Timeline::parse("tea", TEA).unwrap(),
+            Timeline::parse("salad", &salad).unwrap(),
+        ]
     }
 
     #[test]
@@ -252,7 +341,10 @@ mod tests {
         assert_ne!(made, invent(&given(), 1..=30, 8));
         let ids: HashSet<&str> = made.iter().map(|t| t.id.as_str()).collect();
         assert_eq!(ids.len(), 30);
-        let lists: HashSet<Vec<&str>> = made.iter().map(|t| t.task.steps.iter().map(|s| s.name.as_str()).collect()).collect();
+        let lists: HashSet<Vec<&str>> = made
+            .iter()
+            .map(|t| t.task.steps.iter().map(|s| s.name.as_str()).collect())
+            .collect();
         assert!(lists.len() > 25, "{}", lists.len());
         for timeline in &made {
             timeline.check().unwrap();
@@ -267,10 +359,15 @@ mod tests {
         for timeline in invent(&given(), 1..=200, 7) {
             let looks: Vec<Look> = timeline.task.steps.iter().map(|s| look(&s.name)).collect();
             for (later, shown) in looks.iter().enumerate() {
-                let Some(earlier) = looks[..later].iter().position(|other| other == shown) else { continue };
+                let Some(earlier) = looks[..later].iter().position(|other| other == shown) else {
+                    continue;
+                };
                 let start_s = |step: usize| timeline.doings[step].span.unwrap().start_s;
                 assert!(start_s(earlier) < start_s(later), "{}", timeline.id);
-                assert_ne!(timeline.task.steps[earlier].name, timeline.task.steps[later].name);
+                assert_ne!(
+                    timeline.task.steps[earlier].name,
+                    timeline.task.steps[later].name
+                );
                 pairs += 1;
             }
         }
@@ -281,7 +378,12 @@ mod tests {
     fn paraphrases_look_like_their_step_and_are_no_other_steps() {
         let mut all = 0;
         for timeline in invent(&given(), 1..=50, 7) {
-            let mut seen: HashSet<&str> = timeline.task.steps.iter().map(|s| s.name.as_str()).collect();
+            let mut seen: HashSet<&str> = timeline
+                .task
+                .steps
+                .iter()
+                .map(|s| s.name.as_str())
+                .collect();
             for step in &timeline.task.steps {
                 for other in &step.paraphrases {
                     assert_eq!(look(other), look(&step.name), "{} / {other}", step.name);
@@ -296,14 +398,31 @@ mod tests {
     #[test]
     fn some_steps_begin_while_another_goes_on() {
         // Recordings with no overlap of their own.
-        let pool = Pool { gaps_s: vec![2.0], ..Pool::default() };
-        let looks: Vec<Look> = ["Stir the soup", "Peel a potato", "Slice the ham", "Wash the mug"].map(look).to_vec();
+        let pool = Pool {
+            gaps_s: vec![2.0],
+            ..Pool::default()
+        };
+        let looks: Vec<Look> = [
+            "Stir the soup",
+            "Peel a potato",
+            "Slice the ham",
+            "Wash the mug",
+        ]
+        .map(look)
+        .to_vec();
         let (mut within, mut steps) = (0, 0);
         for number in 0..500 {
             let doings = doings(&pool, &[20.0; 4], &looks, &mut Rng::new(number, "overlaps"));
             let spans: Vec<Span> = doings.iter().filter_map(|d| d.span).collect();
             steps += spans.len();
-            within += spans.iter().filter(|a| spans.iter().any(|b| b.start_s < a.start_s && a.start_s < b.end_s)).count();
+            within += spans
+                .iter()
+                .filter(|a| {
+                    spans
+                        .iter()
+                        .any(|b| b.start_s < a.start_s && a.start_s < b.end_s)
+                })
+                .count();
         }
         let share = within as f32 / steps as f32;
         assert!((share - OVERLAP_SHARE).abs() < 0.03, "{share}");
@@ -315,11 +434,22 @@ mod tests {
         let mut seen = HashSet::new();
         for _ in 0..200 {
             let name = exchange("Slice one tomato into slices", &mut rng);
-            assert!(name.starts_with("Slice one ") && name.ends_with(" into slices"), "{name}");
+            assert!(
+                name.starts_with("Slice one ") && name.ends_with(" into slices"),
+                "{name}"
+            );
             seen.insert(name);
         }
-        assert!(seen.len() > 20 && !seen.iter().any(|n| n.contains("salt")), "{seen:?}");
-        for kept in ["Boil the water", "Butter the pan", "Toast it", "Öl the pan with salt"] {
+        assert!(
+            seen.len() > 20 && !seen.iter().any(|n| n.contains("salt")),
+            "{seen:?}"
+        );
+        for kept in [
+            "Boil the water",
+            "Butter the pan",
+            "Toast it",
+            "Öl the pan with salt",
+        ] {
             assert_eq!(exchange(kept, &mut rng), kept);
         }
     }

@@ -193,9 +193,17 @@ pub enum Noun {
 }
 
 /// Ground coffee: water poured over it goes through a dripper.
-pub const COFFEE_GROUNDS: Thing = Thing { shape: Shape::Heap, main: Ink::hex(0x3A2415), second: Ink::hex(0x54331C) };
+pub const COFFEE_GROUNDS: Thing = Thing {
+    shape: Shape::Heap,
+    main: Ink::hex(0x3A2415),
+    second: Ink::hex(0x54331C),
+};
 /// What eggs become when they are whisked.
-pub const EGG_MIXTURE: Thing = Thing { shape: Shape::Puddle, main: Ink::hex(0xF7CF3C), second: Ink::hex(0xFFE68A) };
+pub const EGG_MIXTURE: Thing = Thing {
+    shape: Shape::Puddle,
+    main: Ink::hex(0xF7CF3C),
+    second: Ink::hex(0xFFE68A),
+};
 
 /// Nouns of things, in the singular; several words are matched before one.
 #[rustfmt::skip]
@@ -247,8 +255,18 @@ const TOOLS: &[(&str, Tool)] = &[
 
 /// Shapes that an unknown noun may get.
 const HASHED_SHAPES: [Shape; 12] = [
-    Shape::Ball, Shape::Egg, Shape::Long, Shape::Pepper, Shape::Cubes, Shape::Block, Shape::Flat, Shape::Jar,
-    Shape::Packet, Shape::Balls, Shape::Berry, Shape::Heap,
+    Shape::Ball,
+    Shape::Egg,
+    Shape::Long,
+    Shape::Pepper,
+    Shape::Cubes,
+    Shape::Block,
+    Shape::Flat,
+    Shape::Jar,
+    Shape::Packet,
+    Shape::Balls,
+    Shape::Berry,
+    Shape::Heap,
 ];
 
 /// Every noun of a thing, in the singular, with its outline.
@@ -259,8 +277,19 @@ pub fn things() -> impl Iterator<Item = (&'static str, Shape)> {
 /// What a noun (lower case, singular) stands for, if the lexicon has it.
 pub fn find(noun: &str) -> Option<Noun> {
     let thing = THINGS.iter().find(|t| t.0 == noun);
-    let thing = thing.map(|(_, shape, main, second)| Noun::Thing(Thing { shape: *shape, main: Ink::hex(*main), second: Ink::hex(*second) }));
-    let vessel = || VESSELS.iter().find(|v| v.0 == noun).map(|v| Noun::Vessel(v.1));
+    let thing = thing.map(|(_, shape, main, second)| {
+        Noun::Thing(Thing {
+            shape: *shape,
+            main: Ink::hex(*main),
+            second: Ink::hex(*second),
+        })
+    });
+    let vessel = || {
+        VESSELS
+            .iter()
+            .find(|v| v.0 == noun)
+            .map(|v| Noun::Vessel(v.1))
+    };
     let tool = || TOOLS.iter().find(|t| t.0 == noun).map(|t| Noun::Tool(t.1));
     thing.or_else(vessel).or_else(tool)
 }
@@ -269,7 +298,11 @@ pub fn find(noun: &str) -> Option<Noun> {
 pub fn unknown(noun: &str) -> Thing {
     let hash = hash_text(noun);
     let shape = HASHED_SHAPES[(hash % HASHED_SHAPES.len() as u64) as usize];
-    Thing { shape, main: hashed_ink(mix(hash)), second: hashed_ink(mix(hash ^ 1)) }
+    Thing {
+        shape,
+        main: hashed_ink(mix(hash)),
+        second: hashed_ink(mix(hash ^ 1)),
+    }
 }
 
 /// A saturated colour, its hue from the hash.
@@ -281,7 +314,10 @@ fn hashed_ink(hash: u64) -> Ink {
         let k = (n + hue) % 6.0;
         value * (1.0 - 0.75 * k.min(4.0 - k).clamp(0.0, 1.0))
     };
-    Ink { rgb: [channel(5.0), channel(3.0), channel(1.0)], alpha: 1.0 }
+    Ink {
+        rgb: [channel(5.0), channel(3.0), channel(1.0)],
+        alpha: 1.0,
+    }
 }
 
 /// Words at most in one entry.
@@ -293,9 +329,17 @@ mod tests {
 
     #[test]
     fn entries_are_unique_and_short() {
-        let mut all: Vec<&str> = THINGS.iter().map(|t| t.0).chain(VESSELS.iter().map(|v| v.0)).chain(TOOLS.iter().map(|t| t.0)).collect();
+        let mut all: Vec<&str> = THINGS
+            .iter()
+            .map(|t| t.0)
+            .chain(VESSELS.iter().map(|v| v.0))
+            .chain(TOOLS.iter().map(|t| t.0))
+            .collect();
         assert!(all.len() > 180);
-        assert!(all.iter().all(|n| n.split(' ').count() <= WORDS_MAX && *n == n.to_lowercase()));
+        assert!(
+            all.iter()
+                .all(|n| n.split(' ').count() <= WORDS_MAX && *n == n.to_lowercase())
+        );
         let count = all.len();
         all.sort_unstable();
         all.dedup();
@@ -305,7 +349,9 @@ mod tests {
     #[test]
     fn unknown_nouns_have_a_stable_look_unlike_others() {
         assert_eq!(unknown("gizmo"), unknown("gizmo"));
-        let looks: Vec<Thing> = ["gizmo", "widget", "doohickey", "flange"].map(unknown).to_vec();
+        let looks: Vec<Thing> = ["gizmo", "widget", "doohickey", "flange"]
+            .map(unknown)
+            .to_vec();
         for (i, a) in looks.iter().enumerate() {
             assert!(looks[i + 1..].iter().all(|b| a != b));
         }

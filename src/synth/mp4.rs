@@ -39,8 +39,20 @@ pub struct Mp4Writer {
 impl Mp4Writer {
     /// A file of this picture size and frame rate; `brand_version` is stored as the `ftyp`'s minor version.
     pub fn new(width: u16, height: u16, fps: f64, brand_version: u32) -> Self {
-        let track = Track { width, height, sps: None, pps: None };
-        Self { track, fps, brand_version, sizes: Vec::new(), sync: Vec::new(), data: Vec::new() }
+        let track = Track {
+            width,
+            height,
+            sps: None,
+            pps: None,
+        };
+        Self {
+            track,
+            fps,
+            brand_version,
+            sizes: Vec::new(),
+            sync: Vec::new(),
+            data: Vec::new(),
+        }
     }
 
     /// Frames so far.
@@ -56,7 +68,8 @@ impl Mp4Writer {
         let start = self.data.len();
         let sync = self.track.append(nals, &mut self.data)?;
         let size = self.data.len() - start;
-        self.sizes.push(u32::try_from(size).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?);
+        self.sizes
+            .push(u32::try_from(size).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?);
         if sync {
             self.sync.push(self.sizes.len() as u32);
         }
@@ -78,7 +91,10 @@ impl Mp4Writer {
             return Err(too_long());
         }
         let timescale = (self.fps * f64::from(TICKS)).round().max(1.0) as u32;
-        let moov = |offset| self.track.moov(timescale, duration as u32, &self.stbl(&avc1, offset), &[]);
+        let moov = |offset| {
+            self.track
+                .moov(timescale, duration as u32, &self.stbl(&avc1, offset), &[])
+        };
         let ftyp = ftyp(self.brand_version);
         // The header's length does not depend on the offset in it.
         let offset = u32::try_from(ftyp.len() + moov(0).len() + 8).map_err(|_| too_long())?;
@@ -90,10 +106,18 @@ impl Mp4Writer {
         let count = self.sizes.len() as u32;
         let stsd = full(b"stsd", 0, &[words(&[1]), avc1.to_vec()].concat());
         let stts = full(b"stts", 0, &words(&[1, count, TICKS]));
-        let stss = full(b"stss", 0, &[words(&[self.sync.len() as u32]), words(&self.sync)].concat());
+        let stss = full(
+            b"stss",
+            0,
+            &[words(&[self.sync.len() as u32]), words(&self.sync)].concat(),
+        );
         // One chunk has everything.
         let stsc = full(b"stsc", 0, &words(&[1, 1, count, 1]));
-        let stsz = full(b"stsz", 0, &[words(&[0, count]), words(&self.sizes)].concat());
+        let stsz = full(
+            b"stsz",
+            0,
+            &[words(&[0, count]), words(&self.sizes)].concat(),
+        );
         let stco = full(b"stco", 0, &words(&[1, offset]));
         boxed(b"stbl", &[stsd, stts, stss, stsc, stsz, stco].concat())
     }
@@ -101,7 +125,11 @@ impl Mp4Writer {
 
 impl Track {
     /// Writes a frame's NAL units with their lengths; parameter sets are kept. `true` when it can be decoded alone.
-    fn append<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Result<bool> {
+    fn append<'a>(
+        &mut self,
+        nals: impl Iterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
         let start = out.len();
         let mut sync = false;
         for nal in nals {
@@ -111,20 +139,27 @@ impl Track {
                 NAL_PPS => &mut self.pps,
                 _ => {
                     sync |= kind == NAL_IDR;
-                    let length = u32::try_from(nal.len()).map_err(|_| Error::Invalid("a NAL unit above 4 GiB".into()))?;
+                    let length = u32::try_from(nal.len())
+                        .map_err(|_| Error::Invalid("a NAL unit above 4 GiB".into()))?;
                     out.extend(length.to_be_bytes());
                     out.extend(nal);
                     continue;
                 }
             };
             match slot {
-                Some(first) if first != nal => return Err(Error::Invalid("the encoder changed its parameter sets".into())),
+                Some(first) if first != nal => {
+                    return Err(Error::Invalid(
+                        "the encoder changed its parameter sets".into(),
+                    ));
+                }
                 Some(_) => {}
                 None => *slot = Some(nal.to_vec()),
             }
         }
         if out.len() == start {
-            return Err(Error::Invalid("the encoder gave a frame without a picture".into()));
+            return Err(Error::Invalid(
+                "the encoder gave a frame without a picture".into(),
+            ));
         }
         Ok(sync)
     }
@@ -149,23 +184,39 @@ impl Track {
         .concat();
         // Language `und`, packed in 5-bit letters.
         let mdhd = [words(&[0, 0, timescale, duration]), vec![0x55, 0xC4, 0, 0]].concat();
-        let hdlr = [words(&[0]), b"vide".to_vec(), words(&[0, 0, 0]), b"proact\0".to_vec()].concat();
+        let hdlr = [
+            words(&[0]),
+            b"vide".to_vec(),
+            words(&[0, 0, 0]),
+            b"proact\0".to_vec(),
+        ]
+        .concat();
         let url = full(b"url ", 1, &[]);
         let dinf = boxed(b"dinf", &full(b"dref", 0, &[words(&[1]), url].concat()));
         let vmhd = full(b"vmhd", 1, &[0; 8]);
         let minf = boxed(b"minf", &[vmhd, dinf, stbl.to_vec()].concat());
-        let mdia = boxed(b"mdia", &[full(b"mdhd", 0, &mdhd), full(b"hdlr", 0, &hdlr), minf].concat());
+        let mdia = boxed(
+            b"mdia",
+            &[full(b"mdhd", 0, &mdhd), full(b"hdlr", 0, &hdlr), minf].concat(),
+        );
         // Flags 3: enabled, in the movie.
         let trak = boxed(b"trak", &[full(b"tkhd", 3, &tkhd), mdia].concat());
-        boxed(b"moov", &[full(b"mvhd", 0, &mvhd), trak, mvex.to_vec()].concat())
+        boxed(
+            b"moov",
+            &[full(b"mvhd", 0, &mvhd), trak, mvex.to_vec()].concat(),
+        )
     }
 
     fn avc1(&self) -> Result<Vec<u8>> {
         let (Some(sps), Some(pps)) = (&self.sps, &self.pps) else {
-            return Err(Error::Invalid("no frame, or no parameter sets: nothing to write".into()));
+            return Err(Error::Invalid(
+                "no frame, or no parameter sets: nothing to write".into(),
+            ));
         };
         if sps.len() < 4 {
-            return Err(Error::Invalid("the encoder's parameter set is cut off".into()));
+            return Err(Error::Invalid(
+                "the encoder's parameter set is cut off".into(),
+            ));
         }
         let short = |n: usize| (n as u16).to_be_bytes().to_vec();
         let avcc = [
@@ -211,17 +262,31 @@ pub struct Fragments {
 impl Fragments {
     /// For frames of this size, each lasting about `frame_ms`.
     pub fn new(width: u16, height: u16, frame_ms: u32) -> Self {
-        Self { track: Track { width, height, sps: None, pps: None }, frame_ms: frame_ms.max(1), written: 0 }
+        Self {
+            track: Track {
+                width,
+                height,
+                sps: None,
+                pps: None,
+            },
+            frame_ms: frame_ms.max(1),
+            written: 0,
+        }
     }
 
     /// The bytes that a frame at `at_ms` adds to the file; those of the first begin with the header.
     ///
     /// # Errors
     /// The first frame cannot be decoded alone; as [`Mp4Writer::push`].
-    pub fn push<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>, at_ms: u64) -> Result<Vec<u8>> {
+    pub fn push<'a>(
+        &mut self,
+        nals: impl Iterator<Item = &'a [u8]>,
+        at_ms: u64,
+    ) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         let sync = self.track.append(nals, &mut data)?;
-        let size = u32::try_from(data.len()).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?;
+        let size =
+            u32::try_from(data.len()).map_err(|_| Error::Invalid("a frame above 4 GiB".into()))?;
         let mut out = Vec::new();
         if self.written == 0 {
             if !sync {
@@ -230,8 +295,14 @@ impl Fragments {
             let empty = |name| full(name, 0, &words(&[0]));
             let sizes = full(b"stsz", 0, &words(&[0, 0]));
             let stsd = full(b"stsd", 0, &[words(&[1]), self.track.avc1()?].concat());
-            let stbl = boxed(b"stbl", &[stsd, empty(b"stts"), empty(b"stsc"), sizes, empty(b"stco")].concat());
-            let mvex = boxed(b"mvex", &full(b"trex", 0, &words(&[1, 1, self.frame_ms, 0, 0])));
+            let stbl = boxed(
+                b"stbl",
+                &[stsd, empty(b"stts"), empty(b"stsc"), sizes, empty(b"stco")].concat(),
+            );
+            let mvex = boxed(
+                b"mvex",
+                &full(b"trex", 0, &words(&[1, 1, self.frame_ms, 0, 0])),
+            );
             out.extend([ftyp(0), self.track.moov(1000, 0, &stbl, &mvex)].concat());
         }
         self.written += 1;
@@ -243,8 +314,15 @@ impl Fragments {
             // Other frames are needed to decode one that is no key frame.
             let flags = if sync { 0x0200_0000 } else { 0x0101_0000 };
             // Offset; duration, size and flags of the one sample.
-            let trun = full(b"trun", 0x701, &words(&[1, offset, self.frame_ms, size, flags]));
-            boxed(b"moof", &[mfhd, boxed(b"traf", &[tfhd, tfdt, trun].concat())].concat())
+            let trun = full(
+                b"trun",
+                0x701,
+                &words(&[1, offset, self.frame_ms, size, flags]),
+            );
+            boxed(
+                b"moof",
+                &[mfhd, boxed(b"traf", &[tfhd, tfdt, trun].concat())].concat(),
+            )
         };
         let offset = moof(0).len() as u32 + 8;
         out.extend([moof(offset), boxed(b"mdat", &data)].concat());
@@ -257,7 +335,18 @@ fn too_long() -> Error {
 }
 
 fn ftyp(brand_version: u32) -> Vec<u8> {
-    boxed(b"ftyp", &[*b"isom", brand_version.to_be_bytes(), *b"isom", *b"iso2", *b"avc1", *b"mp41"].concat())
+    boxed(
+        b"ftyp",
+        &[
+            *b"isom",
+            brand_version.to_be_bytes(),
+            *b"isom",
+            *b"iso2",
+            *b"avc1",
+            *b"mp41",
+        ]
+        .concat(),
+    )
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

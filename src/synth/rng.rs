@@ -15,7 +15,9 @@ pub fn mix(value: u64) -> u64 {
 
 /// Hash of a text (FNV-1a, then mixed).
 pub fn hash_text(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
+    let fnv = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)
+    });
     mix(fnv)
 }
 

@@ -28,7 +28,9 @@ const SHELF_MAX: usize = 14;
 /// The camera's exposure: what moves meanwhile is blurred, in seconds.
 const EXPOSURE_S: f32 = 0.06;
 
-const WORKTOPS: [u32; 8] = [0xCBB391, 0x8C7B6A, 0xD9D6CF, 0x6E7277, 0xB8A99A, 0x9DB0B5, 0x7A5C43, 0xE4DCCB];
+const WORKTOPS: [u32; 8] = [
+    0xCBB391, 0x8C7B6A, 0xD9D6CF, 0x6E7277, 0xB8A99A, 0x9DB0B5, 0x7A5C43, 0xE4DCCB,
+];
 
 /// A further rendering shows the person and the kitchen of a number this much higher.
 const STRANGERS_FROM: u64 = 1000;
@@ -117,7 +119,10 @@ impl Scene {
         let (dx, dy, zoom, angle) = self.camera_at(at_s as f32);
         let fit = (height as f32 * 0.5 / STAGE_HALF).min(width as f32 * 0.5 / STAGE_HALF_WIDE);
         let scale = fit * zoom;
-        let (cx, cy) = (width as f32 * 0.5 + dx * fit, height as f32 * 0.5 + dy * fit);
+        let (cx, cy) = (
+            width as f32 * 0.5 + dx * fit,
+            height as f32 * 0.5 + dy * fit,
+        );
         self.worktop(&mut canvas, (cx, cy), scale, angle, at_s);
         {
             let mut pen = Pen::new(&mut canvas, cx, cy, scale, angle);
@@ -137,7 +142,9 @@ impl Scene {
             return (0.0, 0.0, 1.0, 0.0);
         }
         let c = &self.camera;
-        let wave = |i: usize, speed: f32| (t * speed + c[i]).sin() * 0.6 + (t * speed * 2.3 + c[i + 1]).sin() * 0.4;
+        let wave = |i: usize, speed: f32| {
+            (t * speed + c[i]).sin() * 0.6 + (t * speed * 2.3 + c[i + 1]).sin() * 0.4
+        };
         let glance = self.glance(t);
         (
             0.035 * wave(0, 0.9) + 0.5 * glance,
@@ -157,7 +164,11 @@ impl Scene {
         let draw = mix(self.seed ^ slot ^ 0x91A4);
         let within = (t / 3.0).fract();
         let side = if draw & 8 == 0 { 1.0 } else { -1.0 };
-        if draw.is_multiple_of(3) { side * (within * std::f32::consts::PI).sin() } else { 0.0 }
+        if draw.is_multiple_of(3) {
+            side * (within * std::f32::consts::PI).sin()
+        } else {
+            0.0
+        }
     }
 
     fn play(&self, pen: &mut Pen, moment: &Moment, at_s: f64) {
@@ -178,13 +189,24 @@ impl Scene {
             let other = &self.looks[usize::from(aside.0)];
             acts::aside(&self.act(other, moment, at_s as f32, &[], 0.0), pen);
         }
-        let slip = if self.mistakes[index] && moment.away < 1.0 { ((moment.done - SLIP_AT) / SLIP_RISE).clamp(0.0, 1.0) } else { 0.0 };
+        let slip = if self.mistakes[index] && moment.away < 1.0 {
+            ((moment.done - SLIP_AT) / SLIP_RISE).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         let before = self.before(at_s, look.vessel);
         let act = self.act(look, moment, moment.clock_s as f32, &before, slip);
         acts::draw(&act, pen);
     }
 
-    fn act<'a>(&'a self, look: &'a Look, moment: &Moment, clock_s: f32, before: &'a [Thing], slip: f32) -> Act<'a> {
+    fn act<'a>(
+        &'a self,
+        look: &'a Look,
+        moment: &Moment,
+        clock_s: f32,
+        before: &'a [Thing],
+        slip: f32,
+    ) -> Act<'a> {
         Act {
             look,
             person: &self.person,
@@ -200,13 +222,28 @@ impl Scene {
 
     /// Things that earlier steps put into this vessel.
     fn before(&self, at_s: f64, vessel: Vessel) -> Vec<Thing> {
-        let keeps = |v: Vessel| !matches!(v, Vessel::Board | Vessel::Worktop | Vessel::Sink | Vessel::Bin | Vessel::Scale | Vessel::Microwave | Vessel::Measure | Vessel::Kettle);
+        let keeps = |v: Vessel| {
+            !matches!(
+                v,
+                Vessel::Board
+                    | Vessel::Worktop
+                    | Vessel::Sink
+                    | Vessel::Bin
+                    | Vessel::Scale
+                    | Vessel::Microwave
+                    | Vessel::Measure
+                    | Vessel::Kettle
+            )
+        };
         if !keeps(vessel) {
             return Vec::new();
         }
         let over = self.stage.over(at_s);
         let looks = over.iter().map(|id| &self.looks[usize::from(id.0)]);
-        looks.filter(|l| l.target == vessel).filter_map(|l| l.thing).collect()
+        looks
+            .filter(|l| l.target == vessel)
+            .filter_map(|l| l.thing)
+            .collect()
     }
 
     /// What was done stands small along the back, as a trace of each step.
@@ -223,7 +260,15 @@ impl Scene {
             let y = -0.86 + 0.04 * ((i as f32) * 1.9).sin();
             let mut p = pen.at(x, y, 0.17, 0.0);
             p.disc(0.0, 0.1, 0.55, Ink::hex(0xEDE9E0).lit(0.9));
-            things::draw(&mut p, &thing, if look.vessel == Vessel::Board { Form::Pieces } else { look.form });
+            things::draw(
+                &mut p,
+                &thing,
+                if look.vessel == Vessel::Board {
+                    Form::Pieces
+                } else {
+                    look.form
+                },
+            );
         }
     }
 
@@ -236,7 +281,17 @@ impl Scene {
         let within = at_s - slot as f64 * EVERY_S - (draw % 5) as f64;
         if draw.is_multiple_of(4) && (0.0..PASS_S).contains(&within) {
             let x = -1.5 + 3.0 * (within / PASS_S) as f32;
-            hand(pen, &self.person, Hand { side: 1.0, away: 0.0 }, x * 0.6, 0.35, Grip::Open);
+            hand(
+                pen,
+                &self.person,
+                Hand {
+                    side: 1.0,
+                    away: 0.0,
+                },
+                x * 0.6,
+                0.35,
+                Grip::Open,
+            );
         }
     }
 
@@ -255,7 +310,8 @@ impl Scene {
                 let (u, v) = (px * cos - py * sin, px * sin + py * cos);
                 let base = if v < -0.72 { wall } else { top };
                 let grain = texture(self.texture, u, v);
-                let light = flicker * grain * (1.0 + self.light.slope_x * px + self.light.slope_y * py);
+                let light =
+                    flicker * grain * (1.0 + self.light.slope_x * px + self.light.slope_y * py);
                 for ((value, base), gain) in pixel.iter_mut().zip(base).zip(self.light.gain) {
                     *value = (base * light * gain).clamp(0.0, 255.0) as u8;
                 }
@@ -267,13 +323,20 @@ impl Scene {
     fn finish(&self, canvas: &mut Canvas, at_s: f64) {
         let strength = (self.light.noise * 256.0 / 128.0) as i32;
         let mut state = mix(self.seed ^ (at_s * 1000.0) as u64);
-        let gain = self.light.gain.map(|g| (g.sqrt() * self.hardships.light * 256.0) as i32);
+        let gain = self
+            .light
+            .gain
+            .map(|g| (g.sqrt() * self.hardships.light * 256.0) as i32);
         for pixel in canvas.pixels_mut().chunks_exact_mut(3) {
             // xorshift: noise needs speed, not quality.
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            let noise = [(state & 0xFF) as i32, (state >> 8 & 0xFF) as i32, (state >> 16 & 0xFF) as i32];
+            let noise = [
+                (state & 0xFF) as i32,
+                (state >> 8 & 0xFF) as i32,
+                (state >> 16 & 0xFF) as i32,
+            ];
             let grey = (state >> 24 & 0xFF) as i32;
             for ((value, noise), gain) in pixel.iter_mut().zip(noise).zip(gain) {
                 let shift = ((noise + grey - 255) * strength) >> 9;
@@ -296,7 +359,10 @@ fn smear(canvas: &mut Canvas, reach: usize) {
             let near = x.saturating_sub(reach)..(x + reach + 1).min(width);
             let count = near.len() as u32;
             for channel in 0..3 {
-                let sum: u32 = near.clone().map(|i| u32::from(row_before[i * 3 + channel])).sum();
+                let sum: u32 = near
+                    .clone()
+                    .map(|i| u32::from(row_before[i * 3 + channel]))
+                    .sum();
                 row[x * 3 + channel] = (sum / count) as u8;
             }
         }
@@ -318,7 +384,11 @@ fn texture(kind: usize, u: f32, v: f32) -> f32 {
         }
         2 => {
             let (a, b) = ((u * 2.6).rem_euclid(1.0), (v * 2.6).rem_euclid(1.0));
-            if a < 0.045 || b < 0.045 { 0.84 } else { 1.0 + 0.03 * cell(2.6) }
+            if a < 0.045 || b < 0.045 {
+                0.84
+            } else {
+                1.0 + 0.03 * cell(2.6)
+            }
         }
         _ => 1.0 + 0.03 * (u * 3.0 + (v * 4.0).sin()).sin(),
     }
@@ -327,7 +397,11 @@ fn texture(kind: usize, u: f32, v: f32) -> f32 {
 /// Colours differ a little between kitchens; kinds do not.
 fn jitter(mut look: Look, rng: &mut Rng) -> Look {
     let mut shift = |thing: &mut Thing| {
-        let by = [rng.range(0.92, 1.08), rng.range(0.92, 1.08), rng.range(0.92, 1.08)];
+        let by = [
+            rng.range(0.92, 1.08),
+            rng.range(0.92, 1.08),
+            rng.range(0.92, 1.08),
+        ];
         for ink in [&mut thing.main, &mut thing.second] {
             for (channel, factor) in ink.rgb.iter_mut().zip(by) {
                 *channel = (*channel * factor).clamp(0.0, 1.0);
@@ -358,33 +432,64 @@ mod tests {
         let episode = episode(name, 1);
         let start_s = episode.doings[0].span.unwrap().start_s;
         let scene = Scene::new(&episode);
-        (0..6).map(|i| scene.render(start_s + 2.0 + 0.7 * f64::from(i), SIZE.0, SIZE.1)).collect()
+        (0..6)
+            .map(|i| scene.render(start_s + 2.0 + 0.7 * f64::from(i), SIZE.0, SIZE.1))
+            .collect()
     }
 
     /// Mean difference of two pictures, in steps of 255.
     fn distance(a: &Picture, b: &Picture) -> f64 {
-        let sum: u64 = a.rgb.iter().zip(&b.rgb).map(|(x, y)| u64::from(x.abs_diff(*y))).sum();
+        let sum: u64 = a
+            .rgb
+            .iter()
+            .zip(&b.rgb)
+            .map(|(x, y)| u64::from(x.abs_diff(*y)))
+            .sum();
         sum as f64 / a.rgb.len() as f64
     }
 
     fn closest(a: &[Picture], b: &[Picture]) -> f64 {
-        a.iter().flat_map(|x| b.iter().map(move |y| distance(x, y))).fold(f64::INFINITY, f64::min)
+        a.iter()
+            .flat_map(|x| b.iter().map(move |y| distance(x, y)))
+            .fold(f64::INFINITY, f64::min)
     }
 
     #[test]
     fn different_verbs_and_different_objects_look_different() {
         let names = [
-            "Slice the tomato", "Peel the tomato", "Rinse the tomato", "Add the tomato to the bowl", "Cook the tomato in the pan",
-            "Microwave the tomato", "Stir the bowl", "Whisk the egg", "Pour the milk into the mug", "Wait for the coffee",
-            "Slice the cucumber", "Add the banana to the bowl", "Sprinkle salt on the plate", "Sprinkle pepper on the plate",
-            "Weigh the coffee beans", "Transfer the omelette to the plate", "Turn on the heat", "Frobnicate the gizmo",
-            "Roll the tortilla", "Discard the paper filter", "Place the lettuce on the plate", "Crack one egg into the bowl",
+            "Slice the tomato",
+            "Peel the tomato",
+            "Rinse the tomato",
+            "Add the tomato to the bowl",
+            "Cook the tomato in the pan",
+            "Microwave the tomato",
+            "Stir the bowl",
+            "Whisk the egg",
+            "Pour the milk into the mug",
+            "Wait for the coffee",
+            "Slice the cucumber",
+            "Add the banana to the bowl",
+            "Sprinkle salt on the plate",
+            "Sprinkle pepper on the plate",
+            "Weigh the coffee beans",
+            "Transfer the omelette to the plate",
+            "Turn on the heat",
+            "Frobnicate the gizmo",
+            "Roll the tortilla",
+            "Discard the paper filter",
+            "Place the lettuce on the plate",
+            "Crack one egg into the bowl",
         ];
         let all: Vec<Vec<Picture>> = names.iter().map(|n| frames(n)).collect();
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate().skip(i + 1) {
                 let apart = closest(a, b);
-                assert!(apart > APART_MIN, "`{}` and `{}`: {apart}", names[i], names[j]);
+                assert!(
+                    apart > APART_MIN,
+                    "`{}` and `{}`: {apart}",
+                    names[i],
+                    names[j]
+                );
             }
         }
     }
@@ -394,7 +499,10 @@ mod tests {
         let episode = episode("Stir the bowl", 3);
         let (a, b) = (Scene::new(&episode), Scene::new(&episode));
         let later = b.render(9.0, SIZE.0, SIZE.1);
-        assert!(a.render(7.0, SIZE.0, SIZE.1) == b.render(7.0, SIZE.0, SIZE.1), "whatever was rendered before");
+        assert!(
+            a.render(7.0, SIZE.0, SIZE.1) == b.render(7.0, SIZE.0, SIZE.1),
+            "whatever was rendered before"
+        );
         assert!(later != b.render(7.0, SIZE.0, SIZE.1));
         let other = Scene::new(&self::episode("Stir the bowl", 4));
         assert!(other.render(7.0, SIZE.0, SIZE.1) != a.render(7.0, SIZE.0, SIZE.1));
@@ -405,10 +513,16 @@ mod tests {
         let text = "goal = \"x\"\nperson = 3\n[[step]]\nname = \"Stir the bowl\"\nstart_s = 5\nend_s = 15\n";
         let first = Timeline::parse("t", text).unwrap();
         let again = first.again(1);
-        assert_eq!((again.id.as_str(), again.person, &again.doings), ("t.2", 3, &first.doings));
+        assert_eq!(
+            (again.id.as_str(), again.person, &again.doings),
+            ("t.2", 3, &first.doings)
+        );
         let scene = |timeline| Scene::new(&Episode::new(timeline, 1, 1.0).unwrap());
         let (first, again) = (scene(&first), scene(&again));
-        assert_ne!((first.person.skin, first.worktop), (again.person.skin, again.worktop));
+        assert_ne!(
+            (first.person.skin, first.worktop),
+            (again.person.skin, again.worktop)
+        );
         assert!(first.render(7.0, SIZE.0, SIZE.1) != again.render(7.0, SIZE.0, SIZE.1));
     }
 
@@ -416,15 +530,33 @@ mod tests {
     fn a_fixed_camera_shows_the_same_but_for_what_is_done() {
         // Before the first step nothing is done but by idle hands, which stay away from the upper corners.
         let corner = |fixed_camera| {
-            let scene = Scene::new(&Episode { fixed_camera, ..episode("Stir the bowl", 3) });
+            let scene = Scene::new(&Episode {
+                fixed_camera,
+                ..episode("Stir the bowl", 3)
+            });
             let at = |t: f64| {
                 let picture = scene.render(t, SIZE.0, SIZE.1);
-                let rgb = picture.rgb.chunks_exact(SIZE.0 as usize * 3).take(18).flat_map(|row| &row[..24 * 3]).copied().collect();
-                Picture { width: 24, height: 18, rgb }
+                let rgb = picture
+                    .rgb
+                    .chunks_exact(SIZE.0 as usize * 3)
+                    .take(18)
+                    .flat_map(|row| &row[..24 * 3])
+                    .copied()
+                    .collect();
+                Picture {
+                    width: 24,
+                    height: 18,
+                    rgb,
+                }
             };
             distance(&at(0.0), &at(1.0))
         };
-        assert!(corner(false) > 1.5 * corner(true), "{} and {}", corner(false), corner(true));
+        assert!(
+            corner(false) > 1.5 * corner(true),
+            "{} and {}",
+            corner(false),
+            corner(true)
+        );
     }
 
     #[test]
@@ -434,9 +566,15 @@ mod tests {
         let span = episode.doings[0].span.unwrap();
         let at = |t: f64| scene.render(t, SIZE.0, SIZE.1);
         let calm = distance(&at(span.start_s + 4.0), &at(span.start_s + 4.25));
-        for (before, after) in [(span.start_s - 1.5, span.start_s), (span.end_s - 1.0, span.end_s)] {
+        for (before, after) in [
+            (span.start_s - 1.5, span.start_s),
+            (span.end_s - 1.0, span.end_s),
+        ] {
             let change = distance(&at(before), &at(after));
-            assert!(change > 1.5 * calm, "{before} to {after}: {change}, within the step {calm}");
+            assert!(
+                change > 1.5 * calm,
+                "{before} to {after}: {change}, within the step {calm}"
+            );
         }
     }
 
@@ -447,7 +585,10 @@ mod tests {
             let scene = Scene::new(&episode);
             for (i, size) in [(32, 32), (64, 48), (48, 96)].into_iter().enumerate() {
                 let at_s = episode.length_s * (i as f64 + 0.5) / 3.0;
-                assert_eq!(scene.render(at_s, size.0, size.1).rgb.len(), (size.0 * size.1 * 3) as usize);
+                assert_eq!(
+                    scene.render(at_s, size.0, size.1).rgb.len(),
+                    (size.0 * size.1 * 3) as usize
+                );
             }
         }
     }

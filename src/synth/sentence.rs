@@ -31,13 +31,49 @@ pub(super) enum Kind {
 /// What a thing of the lexicon can stand for.
 pub(super) fn kind(noun: &str, shape: Shape) -> Kind {
     // Verbs at the same time, or words whose sentence would make no sense.
-    if matches!(noun, "ground" | "content" | "contents" | "can" | "toast" | "butter" | "wrap" | "package" | "mixture" | "ingredient" | "water" | "leaf" | "dollop") {
+    if matches!(
+        noun,
+        "ground"
+            | "content"
+            | "contents"
+            | "can"
+            | "toast"
+            | "butter"
+            | "wrap"
+            | "package"
+            | "mixture"
+            | "ingredient"
+            | "water"
+            | "leaf"
+            | "dollop"
+    ) {
         return Kind::Own;
     }
     match shape {
-        Shape::Ball | Shape::Bulb | Shape::Long | Shape::Bent | Shape::Pepper | Shape::Leaf | Shape::Herb | Shape::Mushroom | Shape::Tree => Kind::Solid,
-        Shape::Clove | Shape::Cubes | Shape::Block | Shape::Balls | Shape::Stalk | Shape::Half | Shape::Berry | Shape::Slice | Shape::Bun => Kind::Solid,
-        Shape::Heap | Shape::Shaker | Shape::Bottle | Shape::Jar | Shape::Packet | Shape::Carton => Kind::Loose,
+        Shape::Ball
+        | Shape::Bulb
+        | Shape::Long
+        | Shape::Bent
+        | Shape::Pepper
+        | Shape::Leaf
+        | Shape::Herb
+        | Shape::Mushroom
+        | Shape::Tree => Kind::Solid,
+        Shape::Clove
+        | Shape::Cubes
+        | Shape::Block
+        | Shape::Balls
+        | Shape::Stalk
+        | Shape::Half
+        | Shape::Berry
+        | Shape::Slice
+        | Shape::Bun => Kind::Solid,
+        Shape::Heap
+        | Shape::Shaker
+        | Shape::Bottle
+        | Shape::Jar
+        | Shape::Packet
+        | Shape::Carton => Kind::Loose,
         _ => Kind::Own,
     }
 }
@@ -47,7 +83,10 @@ pub(super) fn thing(of: Kind, strange_share: f32, rng: &mut Rng) -> &'static str
     if rng.unit() < strange_share {
         return rng.pick(&STRANGE);
     }
-    let all: Vec<&str> = lexicon::things().filter(|(noun, shape)| kind(noun, *shape) == of).map(|t| t.0).collect();
+    let all: Vec<&str> = lexicon::things()
+        .filter(|(noun, shape)| kind(noun, *shape) == of)
+        .map(|t| t.0)
+        .collect();
     rng.pick(&all)
 }
 
@@ -85,15 +124,91 @@ const GROUPS: &[&[&str]] = &[
     &["{Attach|Insert} <the any> {to|into} <the any>", "{Prepare|Clean|Test|Hold|Adjust|Inspect} <the any>", "Pick up <the any> {|with tongs}", "Remove <the any>"],
 ];
 
-const BOWLS: [&str; 15] = ["bowl", "bowl", "mixing bowl", "pan", "pan", "pot", "mug", "cup", "ramekin", "plate", "blender", "skillet", "saucepan", "small bowl", "glass"];
-const PLATES: [&str; 7] = ["plate", "platter", "tray", "cutting board", "serving plate", "dish", "board"];
-const PANS: [&str; 7] = ["pan", "frying pan", "skillet", "wok", "pot", "saucepan", "nonstick pan"];
+const BOWLS: [&str; 15] = [
+    "bowl",
+    "bowl",
+    "mixing bowl",
+    "pan",
+    "pan",
+    "pot",
+    "mug",
+    "cup",
+    "ramekin",
+    "plate",
+    "blender",
+    "skillet",
+    "saucepan",
+    "small bowl",
+    "glass",
+];
+const PLATES: [&str; 7] = [
+    "plate",
+    "platter",
+    "tray",
+    "cutting board",
+    "serving plate",
+    "dish",
+    "board",
+];
+const PANS: [&str; 7] = [
+    "pan",
+    "frying pan",
+    "skillet",
+    "wok",
+    "pot",
+    "saucepan",
+    "nonstick pan",
+];
 const DISHES: [&str; 5] = ["bowl", "mug", "plate", "ramekin", "cup"];
 const LIQUIDS: [&str; 16] = [
-    "water", "milk", "olive oil", "oil", "vegetable oil", "sesame oil", "soy sauce", "vinegar", "balsamic vinegar", "maple syrup", "cream", "lime juice", "juice", "syrup", "batter", "cold water",
+    "water",
+    "milk",
+    "olive oil",
+    "oil",
+    "vegetable oil",
+    "sesame oil",
+    "soy sauce",
+    "vinegar",
+    "balsamic vinegar",
+    "maple syrup",
+    "cream",
+    "lime juice",
+    "juice",
+    "syrup",
+    "batter",
+    "cold water",
 ];
-const AMOUNTS: [&str; 14] = ["1/4 tsp", "1/2 teaspoon of", "1 tsp", "2 tsp", "1 tbsp", "1 tablespoon of", "1/8 cup", "1/4 cup of", "1/2 cup", "a pinch of", "some", "1/3 tsp", "1/8 tsp of", "2 tablespoons"];
-const COUNTS: [&str; 13] = ["1", "2", "one", "two", "1/2", "1/4", "a", "1 medium", "the", "half of the", "1/4 medium", "3 ounces of", "1 small"];
+const AMOUNTS: [&str; 14] = [
+    "1/4 tsp",
+    "1/2 teaspoon of",
+    "1 tsp",
+    "2 tsp",
+    "1 tbsp",
+    "1 tablespoon of",
+    "1/8 cup",
+    "1/4 cup of",
+    "1/2 cup",
+    "a pinch of",
+    "some",
+    "1/3 tsp",
+    "1/8 tsp of",
+    "2 tablespoons",
+];
+const COUNTS: [&str; 13] = [
+    "1",
+    "2",
+    "one",
+    "two",
+    "1/2",
+    "1/4",
+    "a",
+    "1 medium",
+    "the",
+    "half of the",
+    "1/4 medium",
+    "3 ounces of",
+    "1 small",
+];
 
 /// A sentence for a step, "Add 1/4 tsp salt to the bowl".
 pub fn sentence(rng: &mut Rng) -> String {
@@ -104,12 +219,36 @@ pub fn sentence(rng: &mut Rng) -> String {
 
 /// Put around a sentence, these seldom change what it looks like.
 const AROUND: [(&str, &str); 12] = [
-    ("Again ", ""), ("Then ", ""), ("Carefully ", ""), ("Now ", ""), ("", " a second time"), ("", " once more"), ("", " for 2 minutes"), ("", " for 7 to 8 minutes"), ("", " until smooth"), ("", " as needed"), ("", " well"), ("", " gently"),
+    ("Again ", ""),
+    ("Then ", ""),
+    ("Carefully ", ""),
+    ("Now ", ""),
+    ("", " a second time"),
+    ("", " once more"),
+    ("", " for 2 minutes"),
+    ("", " for 7 to 8 minutes"),
+    ("", " until smooth"),
+    ("", " as needed"),
+    ("", " well"),
+    ("", " gently"),
 ];
 /// So many sentences are tried for one that looks the same.
 const TRIES: usize = 150;
 /// Where what is done ends and how, how long or what for begins.
-const TURNS: [&str; 12] = [" until ", " for ", ", ", " or ", " while ", " so ", " without ", " if ", " when ", " by ", " to make ", " and "];
+const TURNS: [&str; 12] = [
+    " until ",
+    " for ",
+    ", ",
+    " or ",
+    " while ",
+    " so ",
+    " without ",
+    " if ",
+    " when ",
+    " by ",
+    " to make ",
+    " and ",
+];
 /// A shorter end is no more than a word.
 const TAIL_MIN: usize = 9;
 
@@ -122,7 +261,11 @@ pub fn tail(name: &str) -> Option<&str> {
 /// The sentence with one of these ends instead of its own; itself if there are none.
 pub fn with_tail(name: &str, tails: &[String], rng: &mut Rng) -> String {
     let kept = &name[..name.len() - tail(name).map_or(0, str::len)];
-    if tails.is_empty() { name.to_owned() } else { format!("{kept}{}", tails[rng.below(tails.len())]) }
+    if tails.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{kept}{}", tails[rng.below(tails.len())])
+    }
 }
 
 /// Another sentence for a step that looks the same; none if none is found.
@@ -130,24 +273,48 @@ pub fn in_other_words(name: &str, tails: &[String], rng: &mut Rng) -> Option<Str
     let shown = look(name);
     let around = |rng: &mut Rng| {
         let (before, after) = AROUND[rng.below(AROUND.len())];
-        let rest = if before.is_empty() { name.to_owned() } else { uncapitalised(name) };
+        let rest = if before.is_empty() {
+            name.to_owned()
+        } else {
+            uncapitalised(name)
+        };
         format!("{before}{rest}{after}")
     };
     let same = |other: &String| other != name && look(other) == shown;
-    let ended = |rng: &mut Rng| if rng.below(2) == 0 { (0..AROUND.len()).map(|_| with_tail(name, tails, rng)).find(same) } else { None };
-    ended(rng).or_else(|| (0..TRIES).map(|_| sentence(rng)).find(same)).or_else(|| (0..AROUND.len()).map(|_| around(rng)).find(same))
+    let ended = |rng: &mut Rng| {
+        if rng.below(2) == 0 {
+            (0..AROUND.len())
+                .map(|_| with_tail(name, tails, rng))
+                .find(same)
+        } else {
+            None
+        }
+    };
+    ended(rng)
+        .or_else(|| (0..TRIES).map(|_| sentence(rng)).find(same))
+        .or_else(|| (0..AROUND.len()).map(|_| around(rng)).find(same))
 }
 
 fn uncapitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 /// A template with its alternatives chosen and its slots filled, from left to right.
 fn fill(template: &str, rng: &mut Rng) -> String {
-    let Some(at) = template.find(['{', '<']) else { return template.to_owned() };
-    let close = if template[at..].starts_with('{') { '}' } else { '>' };
-    let Some(end) = template[at..].find(close).map(|length| at + length) else { return template.to_owned() };
+    let Some(at) = template.find(['{', '<']) else {
+        return template.to_owned();
+    };
+    let close = if template[at..].starts_with('{') {
+        '}'
+    } else {
+        '>'
+    };
+    let Some(end) = template[at..].find(close).map(|length| at + length) else {
+        return template.to_owned();
+    };
     let inside = &template[at + 1..end];
     let chosen = if close == '}' {
         let options: Vec<&str> = inside.split('|').collect();
@@ -155,7 +322,11 @@ fn fill(template: &str, rng: &mut Rng) -> String {
     } else {
         slot(inside, rng)
     };
-    format!("{}{chosen}{}", &template[..at], fill(&template[end + 1..], rng))
+    format!(
+        "{}{chosen}{}",
+        &template[..at],
+        fill(&template[end + 1..], rng)
+    )
 }
 
 fn slot(name: &str, rng: &mut Rng) -> String {
@@ -170,8 +341,22 @@ fn slot(name: &str, rng: &mut Rng) -> String {
         "solids" => plural(thing(Kind::Solid, STRANGE_SHARE, rng)),
         "loose" => thing(Kind::Loose, STRANGE_SHARE, rng).to_owned(),
         "any" => slot(if rng.below(2) == 0 { "solid" } else { "loose" }, rng),
-        "the any" => slot(if rng.below(2) == 0 { "the solid" } else { "the loose" }, rng),
-        "some any" => slot(if rng.below(2) == 0 { "some solid" } else { "some loose" }, rng),
+        "the any" => slot(
+            if rng.below(2) == 0 {
+                "the solid"
+            } else {
+                "the loose"
+            },
+            rng,
+        ),
+        "some any" => slot(
+            if rng.below(2) == 0 {
+                "some solid"
+            } else {
+                "some loose"
+            },
+            rng,
+        ),
         "the solid" if rng.below(3) == 0 => format!("the {}", slot("solids", rng)),
         "the solid" => format!("the {}", slot("solid", rng)),
         "the loose" => format!("the {}", slot("loose", rng)),
@@ -207,7 +392,10 @@ mod tests {
         let mut rng = Rng::new(1, "sentences");
         let made: Vec<String> = (0..3000).map(|_| sentence(&mut rng)).collect();
         for text in &made {
-            assert!(!text.contains(['{', '}', '<', '>', '|']) && !text.contains("  ") && text.len() > 4, "{text}");
+            assert!(
+                !text.contains(['{', '}', '<', '>', '|']) && !text.contains("  ") && text.len() > 4,
+                "{text}"
+            );
             assert!(text.starts_with(|c: char| c.is_uppercase()), "{text}");
         }
         let distinct: HashSet<&String> = made.iter().collect();
@@ -220,20 +408,32 @@ mod tests {
         let looks: Vec<_> = (0..3000).map(|_| look(&sentence(&mut rng))).collect();
         let actions: HashSet<Action> = looks.iter().map(|l| l.action).collect();
         assert!(actions.len() > 40, "{}", actions.len());
-        let things: HashSet<String> = looks.iter().filter_map(|l| l.thing).map(|t| format!("{t:?}")).collect();
+        let things: HashSet<String> = looks
+            .iter()
+            .filter_map(|l| l.thing)
+            .map(|t| format!("{t:?}"))
+            .collect();
         assert!(things.len() > 120, "{}", things.len());
-        let unknown = looks.iter().filter(|l| matches!(l.action, Action::Handle(_))).count();
+        let unknown = looks
+            .iter()
+            .filter(|l| matches!(l.action, Action::Handle(_)))
+            .count();
         assert!(unknown < 100, "{unknown} sentences whose verb is not known");
     }
 
     #[test]
     fn other_words_look_the_same() {
         let mut rng = Rng::new(3, "sentences");
-        let tails = [" until it is soft".to_owned(), ", stirring now and then".to_owned()];
+        let tails = [
+            " until it is soft".to_owned(),
+            ", stirring now and then".to_owned(),
+        ];
         let mut found = 0;
         for _ in 0..200 {
             let name = sentence(&mut rng);
-            let Some(other) = in_other_words(&name, &tails, &mut rng) else { continue };
+            let Some(other) = in_other_words(&name, &tails, &mut rng) else {
+                continue;
+            };
             assert_eq!(look(&other), look(&name), "{name} / {other}");
             assert_ne!(other, name);
             found += 1;
@@ -244,18 +444,46 @@ mod tests {
 
     #[test]
     fn a_sentence_ends_where_it_says_how() {
-        assert_eq!(tail("Cook for 3-5 minutes, stirring often"), None, "one word is no sentence");
+        assert_eq!(
+            tail("Cook for 3-5 minutes, stirring often"),
+            None,
+            "one word is no sentence"
+        );
         assert_eq!(tail("Slice the tomato"), None);
-        assert_eq!(tail("Stir the pan, gently, until golden"), Some(", gently, until golden"));
+        assert_eq!(
+            tail("Stir the pan, gently, until golden"),
+            Some(", gently, until golden")
+        );
         let tails = [" until it is soft".to_owned()];
-        assert_eq!(with_tail("Stir the pan, gently, until golden", &tails, &mut Rng::new(1, "x")), "Stir the pan until it is soft");
-        assert_eq!(with_tail("Stir the pan", &[], &mut Rng::new(1, "x")), "Stir the pan");
+        assert_eq!(
+            with_tail(
+                "Stir the pan, gently, until golden",
+                &tails,
+                &mut Rng::new(1, "x")
+            ),
+            "Stir the pan until it is soft"
+        );
+        assert_eq!(
+            with_tail("Stir the pan", &[], &mut Rng::new(1, "x")),
+            "Stir the pan"
+        );
     }
 
     #[test]
     fn plurals_are_read_back() {
-        for noun in ["tomato", "leaf", "strawberry", "radish", "olive", "lettuce leaf"] {
-            assert_eq!(look(&format!("Chop the {}", plural(noun))).thing, look(&format!("Chop the {noun}")).thing, "{noun}");
+        for noun in [
+            "tomato",
+            "leaf",
+            "strawberry",
+            "radish",
+            "olive",
+            "lettuce leaf",
+        ] {
+            assert_eq!(
+                look(&format!("Chop the {}", plural(noun))).thing,
+                look(&format!("Chop the {noun}")).thing,
+                "{noun}"
+            );
         }
     }
 }

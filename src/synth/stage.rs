@@ -57,16 +57,29 @@ pub struct Stage {
 impl Stage {
     /// Makes the schedule.
     pub fn new(episode: &Episode) -> Self {
-        let spans = episode.task.iter().zip(&episode.doings).filter_map(|((step, _), doing)| {
-            let span = doing.span?;
-            Some(Playing { step, from_s: span.start_s - CUE_LEAD_S, to_s: span.end_s - CUE_LEAD_S })
-        });
+        let spans = episode
+            .task
+            .iter()
+            .zip(&episode.doings)
+            .filter_map(|((step, _), doing)| {
+                let span = doing.span?;
+                Some(Playing {
+                    step,
+                    from_s: span.start_s - CUE_LEAD_S,
+                    to_s: span.end_s - CUE_LEAD_S,
+                })
+            });
         // What is no step of the task is numbered behind the steps.
-        let besides = episode.hardships.asides.iter().enumerate().map(|(i, aside)| Playing {
-            step: StepId((episode.task.steps.len() + i) as u16),
-            from_s: aside.span.start_s - CUE_LEAD_S,
-            to_s: aside.span.end_s - CUE_LEAD_S,
-        });
+        let besides = episode
+            .hardships
+            .asides
+            .iter()
+            .enumerate()
+            .map(|(i, aside)| Playing {
+                step: StepId((episode.task.steps.len() + i) as u16),
+                from_s: aside.span.start_s - CUE_LEAD_S,
+                to_s: aside.span.end_s - CUE_LEAD_S,
+            });
         let mut playing: Vec<Playing> = spans.chain(besides).collect();
         playing.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
         Self { playing }
@@ -81,13 +94,28 @@ impl Stage {
 
     /// What is on the stage at a time.
     pub fn at(&self, at_s: f64) -> Moment {
-        let running: Vec<&Playing> = self.playing.iter().filter(|p| p.from_s <= at_s && at_s < p.to_s).collect();
+        let running: Vec<&Playing> = self
+            .playing
+            .iter()
+            .filter(|p| p.from_s <= at_s && at_s < p.to_s)
+            .collect();
         if let Some(front) = front(&running, at_s) {
-            let aside = running.iter().find(|p| p.step != front.step).map(|p| p.step);
+            let aside = running
+                .iter()
+                .find(|p| p.step != front.step)
+                .map(|p| p.step);
             return Self::acting(front, at_s, aside);
         }
-        let last = self.playing.iter().filter(|p| p.to_s <= at_s).max_by(|a, b| a.to_s.total_cmp(&b.to_s));
-        let next = self.playing.iter().filter(|p| p.from_s > at_s).min_by(|a, b| a.from_s.total_cmp(&b.from_s));
+        let last = self
+            .playing
+            .iter()
+            .filter(|p| p.to_s <= at_s)
+            .max_by(|a, b| a.to_s.total_cmp(&b.to_s));
+        let next = self
+            .playing
+            .iter()
+            .filter(|p| p.from_s > at_s)
+            .min_by(|a, b| a.from_s.total_cmp(&b.from_s));
         let since_s = last.map_or(f64::INFINITY, |p| at_s - p.to_s);
         let until_s = next.map_or(f64::INFINITY, |p| p.from_s - at_s);
         let gap_s = since_s + until_s;
@@ -97,7 +125,15 @@ impl Stage {
         {
             let whole_s = APPROACH_S.min(gap_s * 0.5);
             let brought = ease(1.0 - until_s / whole_s);
-            return Moment { step: Some(next.step), clock_s: -until_s, done: 0.0, brought, away: 0.0, aside: None, idle_s: 0.0 };
+            return Moment {
+                step: Some(next.step),
+                clock_s: -until_s,
+                done: 0.0,
+                brought,
+                away: 0.0,
+                aside: None,
+                idle_s: 0.0,
+            };
         }
         if let Some(last) = last {
             let stay_s = (LINGER_S + CLEAR_S).min(gap_s * 0.5);
@@ -105,11 +141,27 @@ impl Stage {
                 let clear_s = CLEAR_S.min(stay_s * 0.4);
                 let brought = ease(((stay_s - since_s) / clear_s.max(1e-6)).min(1.0));
                 let clock_s = last.to_s - last.from_s;
-                return Moment { step: Some(last.step), clock_s, done: 1.0, brought, away: 1.0, aside: None, idle_s: since_s };
+                return Moment {
+                    step: Some(last.step),
+                    clock_s,
+                    done: 1.0,
+                    brought,
+                    away: 1.0,
+                    aside: None,
+                    idle_s: since_s,
+                };
             }
         }
         let idle_s = if since_s.is_finite() { since_s } else { at_s };
-        Moment { step: None, clock_s: 0.0, done: 0.0, brought: 0.0, away: 0.0, aside: None, idle_s }
+        Moment {
+            step: None,
+            clock_s: 0.0,
+            done: 0.0,
+            brought: 0.0,
+            away: 0.0,
+            aside: None,
+            idle_s,
+        }
     }
 
     fn acting(playing: &Playing, at_s: f64, aside: Option<StepId>) -> Moment {
@@ -134,9 +186,16 @@ fn front<'a>(running: &[&'a Playing], at_s: f64) -> Option<&'a Playing> {
         let new = running.iter().filter(|p| at_s - p.from_s < for_s);
         new.max_by(|a, b| a.from_s.total_cmp(&b.from_s))
     };
-    let ending = running.iter().filter(|p| p.to_s - at_s < OWN_S).min_by(|a, b| a.to_s.total_cmp(&b.to_s));
+    let ending = running
+        .iter()
+        .filter(|p| p.to_s - at_s < OWN_S)
+        .min_by(|a, b| a.to_s.total_cmp(&b.to_s));
     let turn = (at_s / TURN_S) as usize % running.len().max(1);
-    begun(OWN_S * 0.5).or(ending).or_else(|| begun(OWN_S)).or(running.get(turn)).copied()
+    begun(OWN_S * 0.5)
+        .or(ending)
+        .or_else(|| begun(OWN_S))
+        .or(running.get(turn))
+        .copied()
 }
 
 /// Smoothstep.
@@ -151,7 +210,10 @@ mod tests {
     use super::*;
 
     fn stage(steps: &[(f64, f64)]) -> (Stage, Episode) {
-        let steps: String = steps.iter().map(|(a, b)| format!("[[step]]\nname = \"Stir\"\nstart_s = {a:.3}\nend_s = {b:.3}\n")).collect();
+        let steps: String = steps
+            .iter()
+            .map(|(a, b)| format!("[[step]]\nname = \"Stir\"\nstart_s = {a:.3}\nend_s = {b:.3}\n"))
+            .collect();
         let timeline = Timeline::parse("t", &format!("goal = \"x\"\n{steps}")).unwrap();
         let episode = Episode::new(&timeline, 0, 1.0).unwrap();
         (Stage::new(&episode), episode)
@@ -164,7 +226,13 @@ mod tests {
             let span = doing.span.unwrap();
             let shown = (span.start_s * 2.0).floor() / 2.0;
             let moment = stage.at(shown);
-            assert!(moment.step.is_some() && moment.clock_s >= 0.0 && moment.brought == 1.0 && moment.away == 0.0, "{moment:?}");
+            assert!(
+                moment.step.is_some()
+                    && moment.clock_s >= 0.0
+                    && moment.brought == 1.0
+                    && moment.away == 0.0,
+                "{moment:?}"
+            );
             let before = stage.at(shown - 1.0);
             assert!(before.clock_s < 0.0 || before.step.is_none(), "{before:?}");
             let shown = (span.end_s * 2.0).floor() / 2.0;
@@ -181,9 +249,18 @@ mod tests {
         let (long, short) = (StepId(0), StepId(1));
         let span = |id: StepId| episode.doings[usize::from(id.0)].span.unwrap();
         assert_eq!(stage.at(span(short).start_s).step, Some(short));
-        assert_eq!(stage.at(span(short).end_s - CUE_LEAD_S - 0.1).step, Some(short));
+        assert_eq!(
+            stage.at(span(short).end_s - CUE_LEAD_S - 0.1).step,
+            Some(short)
+        );
         assert_eq!(stage.at(span(short).end_s).step, Some(long));
-        let between: Vec<Option<StepId>> = (0..20).map(|i| stage.at(span(short).start_s + 3.0 + 0.5 * f64::from(i)).step).collect();
+        let between: Vec<Option<StepId>> = (0..20)
+            .map(|i| {
+                stage
+                    .at(span(short).start_s + 3.0 + 0.5 * f64::from(i))
+                    .step
+            })
+            .collect();
         assert!(between.contains(&Some(long)) && between.contains(&Some(short)));
         assert_eq!(stage.at(span(short).start_s).aside, Some(long));
     }

@@ -49,39 +49,107 @@ pub struct Part {
 /// A part would be empty: these are not CaptainCook4D's recordings, or not all.
 pub fn parts(recordings: &[Timeline]) -> Result<Vec<Part>> {
     let unseen = |t: &Timeline| TEST_RECIPES.contains(&t.task.goal.as_str());
-    let of = |person: u64| recordings.iter().filter(move |t| t.person == person && !unseen(t)).cloned().collect::<Vec<_>>();
-    let others = |t: &&Timeline| t.person != TEST_PERSON && t.person != VALIDATION_PERSON && !unseen(t);
+    let of = |person: u64| {
+        recordings
+            .iter()
+            .filter(move |t| t.person == person && !unseen(t))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let others =
+        |t: &&Timeline| t.person != TEST_PERSON && t.person != VALIDATION_PERSON && !unseen(t);
     let learnt: Vec<Timeline> = recordings.iter().filter(others).cloned().collect();
     let tested = of(TEST_PERSON);
     let mut validation = of(VALIDATION_PERSON);
     if !validation.is_empty() {
-        validation.extend(invent(&learnt, INVENTED + 1..=INVENTED + INVENTED_VALIDATION, 0));
+        validation.extend(invent(
+            &learnt,
+            INVENTED + 1..=INVENTED + INVENTED_VALIDATION,
+            0,
+        ));
     }
-    let test = |name: &str, about, timelines| Part { folder: format!("test/{name}"), about, timelines, speed: SPEED, seed: 0 };
+    let test = |name: &str, about, timelines| Part {
+        folder: format!("test/{name}"),
+        about,
+        timelines,
+        speed: SPEED,
+        seed: 0,
+    };
     let hard = |condition: Condition, about| {
-        let with = |t: &Timeline| Timeline { conditions: vec![condition], ..t.clone() };
+        let with = |t: &Timeline| Timeline {
+            conditions: vec![condition],
+            ..t.clone()
+        };
         test(condition.name(), about, tested.iter().map(with).collect())
     };
-    let wrong = |t: &Timeline| t.doings.iter().any(|d| d.mistake.is_some() || d.span.is_none()) || out_of_order(t);
-    let elsewhere = |t: &Timeline| Timeline { environment: KITCHENS_FROM + t.environment, ..t.clone() };
+    let wrong = |t: &Timeline| {
+        t.doings
+            .iter()
+            .any(|d| d.mistake.is_some() || d.span.is_none())
+            || out_of_order(t)
+    };
+    let elsewhere = |t: &Timeline| Timeline {
+        environment: KITCHENS_FROM + t.environment,
+        ..t.clone()
+    };
     let parts = vec![
-        Part { folder: "train".into(), about: "to learn from", timelines: with_further(&learnt), speed: SPEED, seed: 0 },
-        Part { folder: "validation".into(), about: "to find thresholds", timelines: validation, speed: SPEED, seed: 0 },
+        Part {
+            folder: "train".into(),
+            about: "to learn from",
+            timelines: with_further(&learnt),
+            speed: SPEED,
+            seed: 0,
+        },
+        Part {
+            folder: "validation".into(),
+            about: "to find thresholds",
+            timelines: validation,
+            speed: SPEED,
+            seed: 0,
+        },
         test("person", "an unseen person", tested.clone()),
-        test("environment", "in unseen kitchens", tested.iter().map(elsewhere).collect()),
-        test("recipe", "unseen recipes", recordings.iter().filter(|t| unseen(t)).cloned().collect()),
+        test(
+            "environment",
+            "in unseen kitchens",
+            tested.iter().map(elsewhere).collect(),
+        ),
+        test(
+            "recipe",
+            "unseen recipes",
+            recordings.iter().filter(|t| unseen(t)).cloned().collect(),
+        ),
         // Drawn anew: these are not the videos of `person` again.
-        Part { seed: 1, ..test("errors", "with mistakes, steps left out or out of order", tested.iter().filter(|t| wrong(t)).cloned().collect()) },
-        Part { speed: 2.0 * SPEED, ..test("fast", "twice as fast", tested.clone()) },
+        Part {
+            seed: 1,
+            ..test(
+                "errors",
+                "with mistakes, steps left out or out of order",
+                tested.iter().filter(|t| wrong(t)).cloned().collect(),
+            )
+        },
+        Part {
+            speed: 2.0 * SPEED,
+            ..test("fast", "twice as fast", tested.clone())
+        },
         hard(Condition::LowLight, "in low light"),
         hard(Condition::Dropouts, "the camera hangs"),
         hard(Condition::LongIdle, "long breaks"),
         hard(Condition::Distractors, "other things are done"),
-        Part { speed: 1.0, ..test("long", "as slow as recorded", tested.iter().take(LONG).cloned().collect()) },
+        Part {
+            speed: 1.0,
+            ..test(
+                "long",
+                "as slow as recorded",
+                tested.iter().take(LONG).cloned().collect(),
+            )
+        },
     ];
     match parts.iter().find(|part| part.timelines.is_empty()) {
         None => Ok(parts),
-        Some(part) => Err(Error::Invalid(format!("suite: no recording for `{}`; expected all of CaptainCook4D's recordings", part.folder))),
+        Some(part) => Err(Error::Invalid(format!(
+            "suite: no recording for `{}`; expected all of CaptainCook4D's recordings",
+            part.folder
+        ))),
     }
 }
 
@@ -91,7 +159,10 @@ fn with_further(learnt: &[Timeline]) -> Vec<Timeline> {
     for timeline in learnt {
         let mut further = timeline.again(1);
         let mut rng = Rng::new(0, &further.id);
-        further.conditions = Condition::ALL.into_iter().filter(|_| rng.unit() < CONDITION_SHARE).collect();
+        further.conditions = Condition::ALL
+            .into_iter()
+            .filter(|_| rng.unit() < CONDITION_SHARE)
+            .collect();
         all.push(further);
     }
     all.extend(invent(learnt, 1..=INVENTED, 0));
@@ -102,8 +173,13 @@ fn with_further(learnt: &[Timeline]) -> Vec<Timeline> {
 fn out_of_order(timeline: &Timeline) -> bool {
     let span = |place: usize| timeline.doings.get(place).and_then(|d| d.span);
     timeline.task.iter().any(|(id, step)| {
-        let Some(start_s) = span(usize::from(id.0)).map(|s| s.start_s) else { return false };
-        step.after.iter().filter_map(|b| span(usize::from(b.0))).any(|before| before.end_s > start_s)
+        let Some(start_s) = span(usize::from(id.0)).map(|s| s.start_s) else {
+            return false;
+        };
+        step.after
+            .iter()
+            .filter_map(|b| span(usize::from(b.0)))
+            .any(|before| before.end_s > start_s)
     })
 }
 
@@ -118,7 +194,9 @@ mod tests {
         let mut all = Vec::new();
         for person in [1, 2, 3, 8] {
             for recipe in ["Mint Tea", "Salad", TEST_RECIPES[0]] {
-                let text = TEA.replace("Mint Tea", recipe).replace("person = 3", &format!("person = {person}"));
+                let text = TEA
+                    .replace("Mint Tea", recipe)
+                    .replace("person = 3", &format!("person = {person}"));
                 all.push(Timeline::parse(&format!("{person}_{}", all.len()), &text).unwrap());
             }
         }
@@ -130,23 +208,44 @@ mod tests {
         let parts = parts(&recordings()).unwrap();
         let of = |folder: &str| &parts.iter().find(|p| p.folder == folder).unwrap().timelines;
         for learnt in of("train").iter().chain(of("validation")) {
-            assert!(learnt.person != TEST_PERSON && !TEST_RECIPES.contains(&learnt.task.goal.as_str()), "{}", learnt.id);
+            assert!(
+                learnt.person != TEST_PERSON && !TEST_RECIPES.contains(&learnt.task.goal.as_str()),
+                "{}",
+                learnt.id
+            );
         }
         assert!(of("train").iter().all(|t| t.person != VALIDATION_PERSON));
         assert_eq!(of("train").len(), 2 * 4 + INVENTED);
-        assert!(of("test/recipe").iter().all(|t| TEST_RECIPES.contains(&t.task.goal.as_str())));
+        assert!(
+            of("test/recipe")
+                .iter()
+                .all(|t| TEST_RECIPES.contains(&t.task.goal.as_str()))
+        );
         assert!(of("test/person").iter().all(|t| t.person == TEST_PERSON));
-        let kitchens = |folder: &str| of(folder).iter().map(|t| t.environment).collect::<BTreeSet<u64>>();
+        let kitchens = |folder: &str| {
+            of(folder)
+                .iter()
+                .map(|t| t.environment)
+                .collect::<BTreeSet<u64>>()
+        };
         assert!(kitchens("test/environment").is_disjoint(&kitchens("train")));
         for part in &parts {
             let ids: BTreeSet<&str> = part.timelines.iter().map(|t| t.id.as_str()).collect();
-            assert_eq!(ids.len(), part.timelines.len(), "{}: ids are folders", part.folder);
+            assert_eq!(
+                ids.len(),
+                part.timelines.len(),
+                "{}: ids are folders",
+                part.folder
+            );
         }
     }
 
     #[test]
     fn recordings_that_are_not_all_are_refused() {
-        let some: Vec<Timeline> = recordings().into_iter().filter(|t| t.person != VALIDATION_PERSON).collect();
+        let some: Vec<Timeline> = recordings()
+            .into_iter()
+            .filter(|t| t.person != VALIDATION_PERSON)
+            .collect();
         assert!(parts(&some).unwrap_err().to_string().contains("validation"));
     }
 }

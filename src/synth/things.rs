@@ -7,8 +7,14 @@ use super::lexicon::{Shape, Thing};
 use super::rng::mix;
 use super::words::Form;
 
-const SHADOW: Ink = Ink { rgb: [0.0, 0.0, 0.0], alpha: 0.28 };
-const SHINE: Ink = Ink { rgb: [1.0, 1.0, 1.0], alpha: 0.35 };
+const SHADOW: Ink = Ink {
+    rgb: [0.0, 0.0, 0.0],
+    alpha: 0.28,
+};
+const SHINE: Ink = Ink {
+    rgb: [1.0, 1.0, 1.0],
+    alpha: 0.35,
+};
 const EDGE: f32 = 0.72;
 
 /// A number in [0, 1) that belongs to piece `i`.
@@ -38,19 +44,44 @@ pub fn content(thing: &Thing) -> Ink {
 
 /// Whether a thing is a package whose content is used.
 pub fn is_package(thing: &Thing) -> bool {
-    matches!(thing.shape, Shape::Packet | Shape::Can | Shape::Carton | Shape::Shaker | Shape::Jar | Shape::Bottle | Shape::Spray)
+    matches!(
+        thing.shape,
+        Shape::Packet
+            | Shape::Can
+            | Shape::Carton
+            | Shape::Shaker
+            | Shape::Jar
+            | Shape::Bottle
+            | Shape::Spray
+    )
 }
 
 /// A pile of small pieces within `reach`.
 pub fn pieces(pen: &mut Pen, thing: &Thing, count: usize, reach: f32) {
     let content = content(thing);
-    let (one, other) = if is_package(thing) { (content, content.lit(0.9)) } else { (thing.main, inside(thing)) };
+    let (one, other) = if is_package(thing) {
+        (content, content.lit(0.9))
+    } else {
+        (thing.main, inside(thing))
+    };
     for i in 0..count {
         // Sunflower spiral: even without order.
         let r = reach * ((i as f32 + 0.5) / count as f32).sqrt();
         let (s, c) = (i as f32 * 2.4 + scatter(i, 1)).sin_cos();
-        let ink = if i % 3 == 2 { other } else { one.lit(0.85 + 0.3 * scatter(i, 2)) };
-        pen.rect(r * c + 0.01, r * s + 0.025, 0.075, 0.06, 0.015, scatter(i, 3) * PI, SHADOW);
+        let ink = if i % 3 == 2 {
+            other
+        } else {
+            one.lit(0.85 + 0.3 * scatter(i, 2))
+        };
+        pen.rect(
+            r * c + 0.01,
+            r * s + 0.025,
+            0.075,
+            0.06,
+            0.015,
+            scatter(i, 3) * PI,
+            SHADOW,
+        );
         pen.rect(r * c, r * s, 0.075, 0.06, 0.015, scatter(i, 3) * PI, ink);
     }
 }
@@ -70,18 +101,46 @@ pub fn slices(pen: &mut Pen, thing: &Thing, count: usize) {
 /// Colour of the cut face.
 fn inside(thing: &Thing) -> Ink {
     match thing.shape {
-        Shape::Ball | Shape::Balls | Shape::Pepper | Shape::Block | Shape::Bent | Shape::Berry => thing.main.blend(Ink::hex(0xFFFFFF), 0.3),
+        Shape::Ball | Shape::Balls | Shape::Pepper | Shape::Block | Shape::Bent | Shape::Berry => {
+            thing.main.blend(Ink::hex(0xFFFFFF), 0.3)
+        }
         _ => thing.second,
     }
 }
 
 fn whole(pen: &mut Pen, thing: &Thing) {
     match thing.shape {
-        Shape::Ball | Shape::Bulb | Shape::Egg | Shape::Pepper | Shape::Berry | Shape::Half | Shape::Clove | Shape::Mushroom => fruit(pen, thing),
+        Shape::Ball
+        | Shape::Bulb
+        | Shape::Egg
+        | Shape::Pepper
+        | Shape::Berry
+        | Shape::Half
+        | Shape::Clove
+        | Shape::Mushroom => fruit(pen, thing),
         Shape::Long | Shape::Bent | Shape::Stalk | Shape::Loaf | Shape::Roll => long(pen, thing),
-        Shape::Leaf | Shape::Herb | Shape::Tree | Shape::Strands | Shape::Heap | Shape::Balls | Shape::Cubes => loose(pen, thing),
-        Shape::Shaker | Shape::Bottle | Shape::Jar | Shape::Can | Shape::Packet | Shape::Carton | Shape::Spray => packed(pen, thing),
-        Shape::Block | Shape::Slice | Shape::Bun | Shape::Flat | Shape::Puddle | Shape::Cone | Shape::Cup | Shape::Cloth => flat(pen, thing),
+        Shape::Leaf
+        | Shape::Herb
+        | Shape::Tree
+        | Shape::Strands
+        | Shape::Heap
+        | Shape::Balls
+        | Shape::Cubes => loose(pen, thing),
+        Shape::Shaker
+        | Shape::Bottle
+        | Shape::Jar
+        | Shape::Can
+        | Shape::Packet
+        | Shape::Carton
+        | Shape::Spray => packed(pen, thing),
+        Shape::Block
+        | Shape::Slice
+        | Shape::Bun
+        | Shape::Flat
+        | Shape::Puddle
+        | Shape::Cone
+        | Shape::Cup
+        | Shape::Cloth => flat(pen, thing),
     }
 }
 
@@ -100,7 +159,10 @@ fn fruit(pen: &mut Pen, thing: &Thing) {
         }
         Shape::Bulb => {
             pen.ellipse(0.03, 0.1, 0.45, 0.38, 0.0, SHADOW);
-            pen.poly(&[(-0.14, -0.2), (-0.03, -0.49), (0.03, -0.49), (0.14, -0.2)], a.lit(0.9));
+            pen.poly(
+                &[(-0.14, -0.2), (-0.03, -0.49), (0.03, -0.49), (0.14, -0.2)],
+                a.lit(0.9),
+            );
             pen.ellipse(0.0, 0.05, 0.45, 0.38, 0.0, a.lit(EDGE));
             pen.ellipse(-0.01, 0.04, 0.42, 0.35, 0.0, a);
             for (x, wide) in [(-0.27, 0.05), (0.0, 0.06), (0.27, 0.05)] {
@@ -117,17 +179,38 @@ fn fruit(pen: &mut Pen, thing: &Thing) {
         Shape::Pepper => {
             pen.rect(0.03, 0.1, 0.34, 0.38, 0.2, 0.0, SHADOW);
             for x in [-0.19, 0.19, 0.0] {
-                pen.ellipse(x, 0.06, 0.2, 0.4, 0.0, a.lit(if x == 0.0 { 1.0 } else { 0.82 }));
+                pen.ellipse(
+                    x,
+                    0.06,
+                    0.2,
+                    0.4,
+                    0.0,
+                    a.lit(if x == 0.0 { 1.0 } else { 0.82 }),
+                );
             }
             pen.line((0.0, -0.3), (0.06, -0.47), 0.055, b);
             pen.ellipse(0.0, -0.3, 0.16, 0.07, 0.0, b);
             pen.ellipse(-0.06, -0.05, 0.05, 0.16, 0.0, SHINE);
         }
         Shape::Berry => {
-            pen.poly(&[(-0.36, -0.2), (0.36, -0.2), (0.22, 0.2), (0.0, 0.47), (-0.22, 0.2)], a);
+            pen.poly(
+                &[
+                    (-0.36, -0.2),
+                    (0.36, -0.2),
+                    (0.22, 0.2),
+                    (0.0, 0.47),
+                    (-0.22, 0.2),
+                ],
+                a,
+            );
             pen.ellipse(0.0, -0.16, 0.37, 0.2, 0.0, a);
             for i in 0..9 {
-                pen.disc(-0.2 + 0.2 * (i % 3) as f32, -0.1 + 0.15 * (i / 3) as f32, 0.025, Ink::hex(0xF9E79F));
+                pen.disc(
+                    -0.2 + 0.2 * (i % 3) as f32,
+                    -0.1 + 0.15 * (i / 3) as f32,
+                    0.025,
+                    Ink::hex(0xF9E79F),
+                );
             }
             for x in [-0.25, -0.08, 0.1, 0.26] {
                 pen.line((0.0, -0.36), (x, -0.26), 0.06, b);
@@ -176,7 +259,12 @@ fn long(pen: &mut Pen, thing: &Thing) {
         Shape::Bent => {
             for i in 0..9 {
                 let t = i as f32 / 8.0 - 0.5;
-                pen.disc(t * 0.85, 0.55 * t * t * 2.0 - 0.12, 0.135 * (1.15 - 1.6 * t * t), a.lit(if i % 8 == 0 { 0.8 } else { 1.0 }));
+                pen.disc(
+                    t * 0.85,
+                    0.55 * t * t * 2.0 - 0.12,
+                    0.135 * (1.15 - 1.6 * t * t),
+                    a.lit(if i % 8 == 0 { 0.8 } else { 1.0 }),
+                );
             }
             pen.line((0.42, 0.12), (0.47, 0.02), 0.05, b);
             pen.line((-0.25, -0.02), (0.2, -0.06), 0.02, SHINE);
@@ -194,7 +282,12 @@ fn long(pen: &mut Pen, thing: &Thing) {
             pen.line((-0.33, 0.11), (0.33, -0.15), 0.165, a);
             for i in 0..4 {
                 let x = -0.3 + 0.2 * i as f32;
-                pen.line((x - 0.05, -x * 0.4 - 0.12), (x + 0.08, -x * 0.4 + 0.06), 0.03, b);
+                pen.line(
+                    (x - 0.05, -x * 0.4 - 0.12),
+                    (x + 0.08, -x * 0.4 + 0.06),
+                    0.03,
+                    b,
+                );
             }
         }
         _ => {
@@ -215,7 +308,12 @@ fn loose(pen: &mut Pen, thing: &Thing) {
                 pen.ellipse(x, y, 0.25, 0.33, angle, a.lit(0.75));
                 pen.ellipse(x, y, 0.21, 0.29, angle, a);
                 let (s, c) = angle.sin_cos();
-                pen.line((x + 0.25 * s, y - 0.25 * c), (x - 0.25 * s, y + 0.25 * c), 0.025, b);
+                pen.line(
+                    (x + 0.25 * s, y - 0.25 * c),
+                    (x - 0.25 * s, y + 0.25 * c),
+                    0.025,
+                    b,
+                );
             }
         }
         Shape::Herb => {
@@ -235,7 +333,16 @@ fn loose(pen: &mut Pen, thing: &Thing) {
             pen.rect(0.0, 0.26, 0.1, 0.22, 0.05, 0.0, b);
             pen.line((-0.05, 0.2), (-0.25, 0.0), 0.07, b);
             pen.line((0.05, 0.2), (0.25, 0.0), 0.07, b);
-            for (i, (x, y)) in [(-0.26, -0.06), (0.26, -0.06), (-0.13, -0.24), (0.13, -0.24), (0.0, -0.05)].into_iter().enumerate() {
+            for (i, (x, y)) in [
+                (-0.26, -0.06),
+                (0.26, -0.06),
+                (-0.13, -0.24),
+                (0.13, -0.24),
+                (0.0, -0.05),
+            ]
+            .into_iter()
+            .enumerate()
+            {
                 pen.disc(x, y, 0.2, a.lit(if i % 2 == 0 { 0.8 } else { 1.0 }));
                 pen.disc(x - 0.05, y - 0.07, 0.07, a.lit(1.35));
             }
@@ -246,7 +353,12 @@ fn loose(pen: &mut Pen, thing: &Thing) {
                 for j in 1..=6 {
                     let x = -0.45 + 0.15 * j as f32;
                     let y = -0.3 + 0.1 * k as f32 + 0.07 * (j as f32 * 2.1 + k as f32).sin();
-                    pen.line(last, (x, y), 0.033, if k % 2 == 0 { a } else { b.blend(a, 0.4) });
+                    pen.line(
+                        last,
+                        (x, y),
+                        0.033,
+                        if k % 2 == 0 { a } else { b.blend(a, 0.4) },
+                    );
                     last = (x, y);
                 }
             }
@@ -261,7 +373,13 @@ fn loose(pen: &mut Pen, thing: &Thing) {
             }
         }
         Shape::Balls => {
-            for (x, y) in [(-0.26, 0.1), (0.0, 0.2), (0.27, 0.08), (-0.13, -0.14), (0.15, -0.16)] {
+            for (x, y) in [
+                (-0.26, 0.1),
+                (0.0, 0.2),
+                (0.27, 0.08),
+                (-0.13, -0.14),
+                (0.15, -0.16),
+            ] {
                 pen.disc(x + 0.02, y + 0.03, 0.17, SHADOW);
                 pen.disc(x, y, 0.17, a.lit(EDGE));
                 pen.disc(x - 0.01, y - 0.01, 0.145, a);
@@ -269,10 +387,24 @@ fn loose(pen: &mut Pen, thing: &Thing) {
             }
         }
         _ => {
-            for (x, y) in [(-0.25, 0.12), (0.02, 0.2), (0.28, 0.08), (-0.12, -0.16), (0.17, -0.18)] {
+            for (x, y) in [
+                (-0.25, 0.12),
+                (0.02, 0.2),
+                (0.28, 0.08),
+                (-0.12, -0.16),
+                (0.17, -0.18),
+            ] {
                 pen.rect(x + 0.02, y + 0.03, 0.13, 0.13, 0.02, 0.2, SHADOW);
                 pen.rect(x, y, 0.13, 0.13, 0.02, 0.2, a.lit(EDGE));
-                pen.rect(x - 0.015, y - 0.02, 0.11, 0.105, 0.02, 0.2, if x > 0.1 { b } else { a });
+                pen.rect(
+                    x - 0.015,
+                    y - 0.02,
+                    0.11,
+                    0.105,
+                    0.02,
+                    0.2,
+                    if x > 0.1 { b } else { a },
+                );
             }
         }
     }
@@ -287,7 +419,12 @@ fn packed(pen: &mut Pen, thing: &Thing) {
             pen.rect(0.0, 0.14, 0.23, 0.13, 0.0, 0.0, b);
             pen.ellipse(0.0, -0.3, 0.24, 0.17, 0.0, Ink::hex(0xA8AEB4));
             for i in 0..5 {
-                pen.disc(-0.12 + 0.06 * i as f32, -0.34 + 0.04 * (i % 2) as f32, 0.02, Ink::hex(0x33363A));
+                pen.disc(
+                    -0.12 + 0.06 * i as f32,
+                    -0.34 + 0.04 * (i % 2) as f32,
+                    0.02,
+                    Ink::hex(0x33363A),
+                );
             }
             pen.rect(-0.15, 0.08, 0.03, 0.28, 0.02, 0.0, SHINE);
         }
@@ -325,7 +462,10 @@ fn packed(pen: &mut Pen, thing: &Thing) {
         Shape::Carton => {
             pen.rect(0.03, 0.13, 0.28, 0.34, 0.02, 0.0, SHADOW);
             pen.rect(0.0, 0.12, 0.28, 0.34, 0.02, 0.0, a);
-            pen.poly(&[(-0.28, -0.21), (0.28, -0.21), (0.16, -0.44), (-0.16, -0.44)], b);
+            pen.poly(
+                &[(-0.28, -0.21), (0.28, -0.21), (0.16, -0.44), (-0.16, -0.44)],
+                b,
+            );
             pen.rect(0.0, 0.16, 0.28, 0.1, 0.0, 0.0, b);
             pen.rect(0.0, -0.46, 0.17, 0.03, 0.0, 0.0, a.lit(0.8));
         }
@@ -343,10 +483,26 @@ fn flat(pen: &mut Pen, thing: &Thing) {
     let (a, b) = (thing.main, thing.second);
     match thing.shape {
         Shape::Block => {
-            pen.poly(&[(-0.42, 0.25), (0.3, 0.25), (0.46, 0.02), (0.46, 0.3), (0.32, 0.4), (-0.42, 0.4)], SHADOW);
-            pen.poly(&[(-0.42, -0.05), (-0.24, -0.28), (0.46, -0.28), (0.3, -0.05)], b);
+            pen.poly(
+                &[
+                    (-0.42, 0.25),
+                    (0.3, 0.25),
+                    (0.46, 0.02),
+                    (0.46, 0.3),
+                    (0.32, 0.4),
+                    (-0.42, 0.4),
+                ],
+                SHADOW,
+            );
+            pen.poly(
+                &[(-0.42, -0.05), (-0.24, -0.28), (0.46, -0.28), (0.3, -0.05)],
+                b,
+            );
             pen.rect(-0.06, 0.13, 0.36, 0.19, 0.01, 0.0, a);
-            pen.poly(&[(0.3, -0.05), (0.46, -0.28), (0.46, 0.1), (0.3, 0.32)], a.lit(EDGE));
+            pen.poly(
+                &[(0.3, -0.05), (0.46, -0.28), (0.46, 0.1), (0.3, 0.32)],
+                a.lit(EDGE),
+            );
         }
         Shape::Slice => {
             pen.rect(0.03, 0.06, 0.38, 0.4, 0.08, 0.0, SHADOW);
@@ -374,22 +530,37 @@ fn flat(pen: &mut Pen, thing: &Thing) {
             }
         }
         Shape::Puddle => {
-            for (x, y, r) in [(0.0, 0.0, 0.36), (0.26, 0.1, 0.19), (-0.27, 0.08, 0.2), (0.08, -0.22, 0.2), (-0.1, 0.24, 0.19)] {
+            for (x, y, r) in [
+                (0.0, 0.0, 0.36),
+                (0.26, 0.1, 0.19),
+                (-0.27, 0.08, 0.2),
+                (0.08, -0.22, 0.2),
+                (-0.1, 0.24, 0.19),
+            ] {
                 pen.disc(x, y, r, a);
             }
             pen.ring(0.0, 0.0, 0.22, 0.05, b);
             pen.ellipse(-0.14, -0.14, 0.1, 0.05, -0.6, SHINE);
         }
         Shape::Cone => {
-            pen.poly(&[(-0.45, -0.32), (0.45, -0.32), (0.06, 0.45), (-0.06, 0.45)], a);
-            pen.poly(&[(0.0, -0.32), (0.45, -0.32), (0.06, 0.45), (0.0, 0.45)], a.lit(0.86));
+            pen.poly(
+                &[(-0.45, -0.32), (0.45, -0.32), (0.06, 0.45), (-0.06, 0.45)],
+                a,
+            );
+            pen.poly(
+                &[(0.0, -0.32), (0.45, -0.32), (0.06, 0.45), (0.0, 0.45)],
+                a.lit(0.86),
+            );
             pen.ellipse(0.0, -0.32, 0.45, 0.12, 0.0, b);
             for x in [-0.3, -0.12, 0.12, 0.3] {
                 pen.line((x, -0.22), (x * 0.15, 0.4), 0.012, b);
             }
         }
         Shape::Cup => {
-            pen.poly(&[(-0.45, -0.25), (0.45, -0.25), (0.28, 0.38), (-0.28, 0.38)], a);
+            pen.poly(
+                &[(-0.45, -0.25), (0.45, -0.25), (0.28, 0.38), (-0.28, 0.38)],
+                a,
+            );
             for i in 0..7 {
                 let x = -0.39 + 0.13 * i as f32;
                 pen.line((x, -0.22), (x * 0.65, 0.36), 0.02, b);

@@ -109,7 +109,10 @@ impl Timeline {
     /// Unreadable file, unknown key, impossible times, a task that [`Task::parse`] would refuse.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let id = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let id = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
         Self::parse(&id, &text).map_err(|why| Error::format(path, why))
     }
 
@@ -126,13 +129,26 @@ impl Timeline {
             let span = match (entry.omitted, entry.start_s, entry.end_s) {
                 (true, None, None) => None,
                 (false, Some(start_s), Some(end_s)) => Some(Span { start_s, end_s }),
-                (true, ..) => return Err(format!("{step}: omitted, but start_s or end_s is given")),
-                _ => return Err(format!("{step}: expected start_s and end_s, or omitted = true")),
+                (true, ..) => {
+                    return Err(format!("{step}: omitted, but start_s or end_s is given"));
+                }
+                _ => {
+                    return Err(format!(
+                        "{step}: expected start_s and end_s, or omitted = true"
+                    ));
+                }
             };
-            doings.push(Doing { span, mistake: entry.mistake });
+            doings.push(Doing {
+                span,
+                mistake: entry.mistake,
+            });
             steps.push(Step::new(entry.name.trim(), entry.after));
         }
-        let task = Task { goal: file.goal.trim().to_owned(), knowledge: file.knowledge, steps };
+        let task = Task {
+            goal: file.goal.trim().to_owned(),
+            knowledge: file.knowledge,
+            steps,
+        };
         let timeline = Self {
             id: id.to_owned(),
             dataset: "timeline".into(),
@@ -150,7 +166,11 @@ impl Timeline {
     /// The same timeline to be rendered again, as `ID.2` the first time: in all that it looks like it is another.
     #[must_use]
     pub fn again(&self, rendering: u64) -> Self {
-        Self { id: format!("{}.{}", self.id, rendering + 1), rendering, ..self.clone() }
+        Self {
+            id: format!("{}.{}", self.id, rendering + 1),
+            rendering,
+            ..self.clone()
+        }
     }
 
     /// Whether it can be played: sane times, a task that its own reader takes, at least one step done.
@@ -161,15 +181,24 @@ impl Timeline {
         // The id becomes a folder's name.
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
         if self.id.is_empty() || self.id.starts_with('.') || !self.id.chars().all(plain) {
-            return Err(format!("id `{}`: expected letters, digits, `_`, `-`, `.`", self.id));
+            return Err(format!(
+                "id `{}`: expected letters, digits, `_`, `-`, `.`",
+                self.id
+            ));
         }
         // The written form passes every check of the task file's reader.
         Task::parse(&self.task.to_toml())?;
         if self.doings.len() != self.task.steps.len() {
-            return Err(format!("{} doings for {} steps", self.doings.len(), self.task.steps.len()));
+            return Err(format!(
+                "{} doings for {} steps",
+                self.doings.len(),
+                self.task.steps.len()
+            ));
         }
         for ((id, step), doing) in self.task.iter().zip(&self.doings) {
-            let Some(Span { start_s, end_s }) = doing.span else { continue };
+            let Some(Span { start_s, end_s }) = doing.span else {
+                continue;
+            };
             let sane = |t: f64| t.is_finite() && (0.0..=TIME_MAX_S).contains(&t);
             if !sane(start_s) || !sane(end_s) || end_s - start_s < STEP_MIN_S {
                 return Err(format!(
@@ -194,8 +223,17 @@ mod tests {
     #[test]
     fn a_timeline_is_read() {
         let t = Timeline::parse("tea", TEA).unwrap();
-        assert_eq!((t.task.goal.as_str(), t.person, t.environment), ("Tea", 3, 0));
-        assert_eq!(t.doings[0].span, Some(Span { start_s: 4.0, end_s: 30.0 }));
+        assert_eq!(
+            (t.task.goal.as_str(), t.person, t.environment),
+            ("Tea", 3, 0)
+        );
+        assert_eq!(
+            t.doings[0].span,
+            Some(Span {
+                start_s: 4.0,
+                end_s: 30.0
+            })
+        );
         assert_eq!(t.doings[1].mistake.as_deref(), Some("spills"));
         assert_eq!(t.doings[2].span, None);
         assert_eq!(t.task.steps[1].after, [StepId(0)]);
@@ -224,6 +262,10 @@ mod tests {
         for id in ["", "..", "a/b", "a\0b"] {
             assert!(Timeline::parse(id, TEA).is_err(), "{id:?}");
         }
-        assert!(Timeline::parse("t", "goal = \"x\"").unwrap_err().contains("no step"));
+        assert!(
+            Timeline::parse("t", "goal = \"x\"")
+                .unwrap_err()
+                .contains("no step")
+        );
     }
 }

@@ -5,7 +5,10 @@ use std::f32::consts::TAU;
 use super::canvas::{Ink, Pen};
 use super::lexicon::Vessel;
 
-const SHADOW: Ink = Ink { rgb: [0.0, 0.0, 0.0], alpha: 0.3 };
+const SHADOW: Ink = Ink {
+    rgb: [0.0, 0.0, 0.0],
+    alpha: 0.3,
+};
 const STEEL: Ink = Ink::hex(0xA9B1B8);
 const IRON: Ink = Ink::hex(0x2C2E33);
 const WHITE: Ink = Ink::hex(0xF2F2EE);
@@ -38,9 +41,20 @@ pub fn inner_radius(vessel: Vessel) -> f32 {
 /// Draws a vessel without its contents.
 pub fn draw(pen: &mut Pen, vessel: Vessel, state: State) {
     match vessel {
-        Vessel::Bowl | Vessel::Mug | Vessel::Ramekin | Vessel::Plate | Vessel::Platter | Vessel::Board | Vessel::Worktop => tableware(pen, vessel),
+        Vessel::Bowl
+        | Vessel::Mug
+        | Vessel::Ramekin
+        | Vessel::Plate
+        | Vessel::Platter
+        | Vessel::Board
+        | Vessel::Worktop => tableware(pen, vessel),
         Vessel::Pan | Vessel::Pot => on_fire(pen, vessel, state),
-        Vessel::Microwave | Vessel::Blender | Vessel::Kettle | Vessel::Oven | Vessel::Grinder | Vessel::Scale => appliance(pen, vessel, state),
+        Vessel::Microwave
+        | Vessel::Blender
+        | Vessel::Kettle
+        | Vessel::Oven
+        | Vessel::Grinder
+        | Vessel::Scale => appliance(pen, vessel, state),
         _ => gear(pen, vessel, state),
     }
 }
@@ -86,7 +100,15 @@ fn tableware(pen: &mut Pen, vessel: Vessel) {
             pen.rect(0.0, 0.0, 0.66, 0.47, 0.06, 0.0, WOOD.lit(0.8));
             pen.rect(0.0, -0.01, 0.64, 0.45, 0.05, 0.0, WOOD);
             for i in 0..5 {
-                pen.rect(0.0, -0.36 + 0.18 * i as f32, 0.62, 0.01, 0.0, 0.0, WOOD.lit(0.88));
+                pen.rect(
+                    0.0,
+                    -0.36 + 0.18 * i as f32,
+                    0.62,
+                    0.01,
+                    0.0,
+                    0.0,
+                    WOOD.lit(0.88),
+                );
             }
             pen.disc(0.57, -0.36, 0.045, WOOD.lit(0.5));
         }
@@ -118,40 +140,103 @@ pub fn stove(pen: &mut Pen, state: State) {
             let (s, c) = (i as f32 * TAU / 14.0).sin_cos();
             let flicker = 1.0 + 0.35 * (state.clock_s * 11.0 + i as f32 * 2.3).sin();
             let reach = 0.5 + (0.05 + 0.12 * state.flame) * flicker;
-            pen.line((0.46 * c, 0.46 * s), (reach * c, reach * s), 0.05, Ink::hex(0x2F7BFF));
-            pen.line((0.46 * c, 0.46 * s), ((reach - 0.05) * c, (reach - 0.05) * s), 0.026, Ink::hex(0xFF9A2A));
+            pen.line(
+                (0.46 * c, 0.46 * s),
+                (reach * c, reach * s),
+                0.05,
+                Ink::hex(0x2F7BFF),
+            );
+            pen.line(
+                (0.46 * c, 0.46 * s),
+                ((reach - 0.05) * c, (reach - 0.05) * s),
+                0.026,
+                Ink::hex(0xFF9A2A),
+            );
         }
     }
 }
 
 fn appliance(pen: &mut Pen, vessel: Vessel, state: State) {
-    let shake = if state.running { 0.012 * (state.clock_s * 40.0).sin() } else { 0.0 };
+    let shake = if state.running {
+        0.012 * (state.clock_s * 40.0).sin()
+    } else {
+        0.0
+    };
     match vessel {
         Vessel::Microwave | Vessel::Oven => {
-            let body = if vessel == Vessel::Oven { Ink::hex(0x7A3030) } else { Ink::hex(0xC9CDD1) };
+            let body = if vessel == Vessel::Oven {
+                Ink::hex(0x7A3030)
+            } else {
+                Ink::hex(0xC9CDD1)
+            };
             pen.rect(0.03, 0.06, 0.85, 0.52, 0.05, 0.0, SHADOW);
             pen.rect(0.0, 0.0, 0.85, 0.52, 0.05, 0.0, body);
             pen.rect(-0.17, 0.0, 0.6, 0.43, 0.05, 0.0, Ink::hex(0x1B1D20));
-            let window = if state.running { GLOW.lit(0.92 + 0.08 * (state.clock_s * 17.0).sin()) } else { Ink::hex(0x3A4148) };
+            let window = if state.running {
+                GLOW.lit(0.92 + 0.08 * (state.clock_s * 17.0).sin())
+            } else {
+                Ink::hex(0x3A4148)
+            };
             pen.rect(-0.17, 0.0, 0.52, 0.36, 0.03, 0.0, window);
             pen.rect(0.64, -0.31, 0.14, 0.08, 0.02, 0.0, Ink::hex(0x0E1510));
             if state.running {
                 let digit = (state.clock_s.max(0.0) as u32 % 3) as f32;
                 for i in 0..3 {
-                    pen.rect(0.56 + 0.075 * i as f32, -0.31, 0.024, 0.045 - 0.01 * digit * (i % 2) as f32, 0.0, 0.0, Ink::hex(0x49F06A));
+                    pen.rect(
+                        0.56 + 0.075 * i as f32,
+                        -0.31,
+                        0.024,
+                        0.045 - 0.01 * digit * (i % 2) as f32,
+                        0.0,
+                        0.0,
+                        Ink::hex(0x49F06A),
+                    );
                 }
             }
             for i in 0..6 {
-                pen.disc(0.58 + 0.12 * (i % 2) as f32, -0.12 + 0.13 * (i / 2) as f32, 0.04, body.lit(0.7));
+                pen.disc(
+                    0.58 + 0.12 * (i % 2) as f32,
+                    -0.12 + 0.13 * (i / 2) as f32,
+                    0.04,
+                    body.lit(0.7),
+                );
             }
             pen.rect(0.46, 0.0, 0.025, 0.36, 0.02, 0.0, Ink::hex(0x8A9096));
         }
         Vessel::Blender => {
             pen.rect(0.03, 0.62, 0.34, 0.16, 0.06, 0.0, SHADOW);
-            pen.poly(&[(-0.22, 0.42), (0.22, 0.42), (0.34, 0.74), (-0.34, 0.74)], Ink::hex(0x33363C));
-            pen.disc(0.0, 0.6, 0.07, if state.running { Ink::hex(0xFF4030) } else { STEEL });
-            pen.poly(&[(-0.38 + shake, -0.58), (0.38 + shake, -0.58), (0.24 + shake, 0.42), (-0.24 + shake, 0.42)], Ink::hex(0xBFD6DE));
-            pen.poly(&[(-0.34 + shake, -0.54), (0.34 + shake, -0.54), (0.21 + shake, 0.39), (-0.21 + shake, 0.39)], Ink::hex(0xE4F1F5));
+            pen.poly(
+                &[(-0.22, 0.42), (0.22, 0.42), (0.34, 0.74), (-0.34, 0.74)],
+                Ink::hex(0x33363C),
+            );
+            pen.disc(
+                0.0,
+                0.6,
+                0.07,
+                if state.running {
+                    Ink::hex(0xFF4030)
+                } else {
+                    STEEL
+                },
+            );
+            pen.poly(
+                &[
+                    (-0.38 + shake, -0.58),
+                    (0.38 + shake, -0.58),
+                    (0.24 + shake, 0.42),
+                    (-0.24 + shake, 0.42),
+                ],
+                Ink::hex(0xBFD6DE),
+            );
+            pen.poly(
+                &[
+                    (-0.34 + shake, -0.54),
+                    (0.34 + shake, -0.54),
+                    (0.21 + shake, 0.39),
+                    (-0.21 + shake, 0.39),
+                ],
+                Ink::hex(0xE4F1F5),
+            );
             pen.line((0.38, -0.4), (0.5, -0.3), 0.045, Ink::hex(0x33363C));
             pen.line((0.5, -0.3), (0.36, 0.2), 0.045, Ink::hex(0x33363C));
         }
@@ -179,7 +264,15 @@ fn appliance(pen: &mut Pen, vessel: Vessel, state: State) {
             pen.rect(0.0, 0.37, 0.2, 0.065, 0.02, 0.0, Ink::hex(0x9FE0B0));
             let shown = (state.clock_s.max(0.0) * 2.0) as usize % 4;
             for i in 0..=shown {
-                pen.rect(-0.12 + 0.08 * i as f32, 0.37, 0.022, 0.045, 0.0, 0.0, Ink::hex(0x123018));
+                pen.rect(
+                    -0.12 + 0.08 * i as f32,
+                    0.37,
+                    0.022,
+                    0.045,
+                    0.0,
+                    0.0,
+                    Ink::hex(0x123018),
+                );
             }
         }
     }
@@ -192,8 +285,14 @@ fn gear(pen: &mut Pen, vessel: Vessel, state: State) {
             pen.ring(0.34, 0.45, 0.13, 0.06, Ink::hex(0xB03A4A));
             pen.rect(0.0, 0.43, 0.3, 0.26, 0.06, 0.0, Ink::hex(0xB03A4A));
             pen.rect(0.0, 0.14, 0.4, 0.04, 0.03, 0.0, Ink::hex(0xE8E4DA));
-            pen.poly(&[(-0.46, -0.42), (0.46, -0.42), (0.14, 0.12), (-0.14, 0.12)], WHITE);
-            pen.poly(&[(0.1, -0.42), (0.46, -0.42), (0.14, 0.12), (0.02, 0.12)], WHITE.lit(0.85));
+            pen.poly(
+                &[(-0.46, -0.42), (0.46, -0.42), (0.14, 0.12), (-0.14, 0.12)],
+                WHITE,
+            );
+            pen.poly(
+                &[(0.1, -0.42), (0.46, -0.42), (0.14, 0.12), (0.02, 0.12)],
+                WHITE.lit(0.85),
+            );
             pen.ellipse(0.0, -0.42, 0.46, 0.16, 0.0, Ink::hex(0xD8D2C4));
             pen.ellipse(0.0, -0.41, 0.4, 0.125, 0.0, Ink::hex(0x8C7A66));
         }
@@ -216,7 +315,10 @@ fn gear(pen: &mut Pen, vessel: Vessel, state: State) {
             pen.disc(0.0, -0.32, 0.1, STEEL.lit(0.9));
         }
         Vessel::Bin => {
-            pen.poly(&[(-0.46, -0.3), (0.46, -0.3), (0.34, 0.7), (-0.34, 0.7)], Ink::hex(0x3C4A3E));
+            pen.poly(
+                &[(-0.46, -0.3), (0.46, -0.3), (0.34, 0.7), (-0.34, 0.7)],
+                Ink::hex(0x3C4A3E),
+            );
             pen.ellipse(0.0, -0.3, 0.48, 0.2, 0.0, Ink::hex(0x55685A));
             pen.ellipse(0.0, -0.29, 0.41, 0.155, 0.0, Ink::hex(0x10130F));
             pen.ring(0.0, 0.22, 0.14, 0.04, Ink::hex(0x9FD6A8));
@@ -239,7 +341,12 @@ fn gear(pen: &mut Pen, vessel: Vessel, state: State) {
             pen.rect(-0.3, -0.1, 0.06, 0.3, 0.02, 0.0, Ink::hex(0x67B04A));
             pen.disc(-0.3, -0.1, 0.16, Ink::hex(0x67B04A));
             let (s, c) = (state.clock_s * 6.0).sin_cos();
-            pen.line((0.45, -0.1), (0.45 + 0.16 * c, -0.1 + 0.16 * s), 0.035, IRON);
+            pen.line(
+                (0.45, -0.1),
+                (0.45 + 0.16 * c, -0.1 + 0.16 * s),
+                0.035,
+                IRON,
+            );
         }
         _ => {}
     }

@@ -2,7 +2,8 @@
 
 use openh264::OpenH264API;
 use openh264::encoder::{
-    Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, RateControlMode, UsageType, VuiConfig,
+    Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, RateControlMode, UsageType,
+    VuiConfig,
 };
 use openh264::formats::YUVSlices;
 use openh264::{Timestamp, nal_units};
@@ -43,11 +44,15 @@ pub struct Video {
 pub fn check_format(width: u32, height: u32, fps: f64) -> Result<()> {
     for (name, side) in [("width", width), ("height", height)] {
         if !(SIDE_MIN..=SIDE_MAX).contains(&side) || !side.is_multiple_of(2) {
-            return Err(Error::Invalid(format!("{name} {side}: expected an even number from {SIDE_MIN} to {SIDE_MAX}")));
+            return Err(Error::Invalid(format!(
+                "{name} {side}: expected an even number from {SIDE_MIN} to {SIDE_MAX}"
+            )));
         }
     }
     if !(fps.is_finite() && fps > 0.0 && fps <= FPS_MAX) {
-        return Err(Error::Invalid(format!("{fps} frames a second: expected above 0, at most {FPS_MAX}")));
+        return Err(Error::Invalid(format!(
+            "{fps} frames a second: expected above 0, at most {FPS_MAX}"
+        )));
     }
     Ok(())
 }
@@ -72,10 +77,18 @@ impl PictureEncoder {
             .adaptive_quantization(false)
             .intra_frame_period(IntraFramePeriod::auto())
             .vui(VuiConfig::bt601());
-        let encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(refused)?;
+        let encoder =
+            Encoder::with_api_config(OpenH264API::from_source(), config).map_err(refused)?;
         let (width, height) = (width as usize, height as usize);
         let key_every = (KEY_FRAME_EVERY_S * fps).round().max(1.0) as u64;
-        Ok(Self { encoder, width, height, yuv: Yuv::new(width, height), key_every, frames: 0 })
+        Ok(Self {
+            encoder,
+            width,
+            height,
+            yuv: Yuv::new(width, height),
+            key_every,
+            frames: 0,
+        })
     }
 
     /// The picture at `at_ms` as a byte stream (Annex B); [`nals`] takes it apart.
@@ -85,7 +98,10 @@ impl PictureEncoder {
     pub fn encode(&mut self, picture: &Picture, at_ms: u64) -> Result<Vec<u8>> {
         let (width, height) = (picture.width as usize, picture.height as usize);
         if (width, height) != (self.width, self.height) || picture.rgb.len() != width * height * 3 {
-            return Err(Error::Invalid(format!("a picture of {width}x{height} in a video of {}x{}", self.width, self.height)));
+            return Err(Error::Invalid(format!(
+                "a picture of {width}x{height} in a video of {}x{}",
+                self.width, self.height
+            )));
         }
         self.yuv.convert(&picture.rgb);
         if self.frames > 0 && self.frames.is_multiple_of(self.key_every) {
@@ -97,7 +113,11 @@ impl PictureEncoder {
             (self.width, self.height),
             (self.width, self.width / 2, self.width / 2),
         );
-        Ok(self.encoder.encode_at(&slices, Timestamp::from_millis(at_ms)).map_err(refused)?.to_vec())
+        Ok(self
+            .encoder
+            .encode_at(&slices, Timestamp::from_millis(at_ms))
+            .map_err(refused)?
+            .to_vec())
     }
 }
 
@@ -114,7 +134,11 @@ impl Video {
     pub fn new(width: u32, height: u32, fps: f64, brand_version: u32) -> Result<Self> {
         let encoder = PictureEncoder::new(width, height, fps)?;
         // In range: SIDE_MAX fits.
-        Ok(Self { encoder, mp4: Mp4Writer::new(width as u16, height as u16, fps, brand_version), fps })
+        Ok(Self {
+            encoder,
+            mp4: Mp4Writer::new(width as u16, height as u16, fps, brand_version),
+            fps,
+        })
     }
 
     /// Adds a picture.
@@ -157,7 +181,12 @@ struct Yuv {
 impl Yuv {
     fn new(width: usize, height: usize) -> Self {
         let (luma, chroma) = (width * height, width / 2 * (height / 2));
-        Self { width, y: vec![0; luma], u: vec![0; chroma], v: vec![0; chroma] }
+        Self {
+            width,
+            y: vec![0; luma],
+            u: vec![0; chroma],
+            v: vec![0; chroma],
+        }
     }
 
     /// BT.601, limited range: what players assume for small pictures. Eight-bit fixed point.
@@ -241,7 +270,11 @@ mod tests {
                 let (w, h) = yuv.dimensions();
                 let mut rgb = vec![0; w * h * 3];
                 yuv.write_rgb8(&mut rgb);
-                pictures.push(Picture { width: w as u32, height: h as u32, rgb });
+                pictures.push(Picture {
+                    width: w as u32,
+                    height: h as u32,
+                    rgb,
+                });
             }
         }
         pictures
@@ -252,16 +285,40 @@ mod tests {
         let bytes = file(11);
         let mp4 = re_mp4::Mp4::read_bytes(&bytes).unwrap();
         let (_, track) = mp4.tracks().iter().next().unwrap();
-        assert_eq!((track.width, track.height, track.samples.len()), (96, 64, 11));
-        let times: Vec<f64> = track.samples.iter().map(|s| s.composition_timestamp as f64 / s.timescale as f64).collect();
-        assert!(times.iter().enumerate().all(|(i, t)| (t - i as f64 * 0.25).abs() < 1e-9), "{times:?}");
-        let keys: Vec<usize> = track.samples.iter().enumerate().filter(|s| s.1.is_sync).map(|s| s.0).collect();
+        assert_eq!(
+            (track.width, track.height, track.samples.len()),
+            (96, 64, 11)
+        );
+        let times: Vec<f64> = track
+            .samples
+            .iter()
+            .map(|s| s.composition_timestamp as f64 / s.timescale as f64)
+            .collect();
+        assert!(
+            times
+                .iter()
+                .enumerate()
+                .all(|(i, t)| (t - i as f64 * 0.25).abs() < 1e-9),
+            "{times:?}"
+        );
+        let keys: Vec<usize> = track
+            .samples
+            .iter()
+            .enumerate()
+            .filter(|s| s.1.is_sync)
+            .map(|s| s.0)
+            .collect();
         assert_eq!(keys, [0, 8]);
         let pictures = decode(&bytes);
         assert_eq!(pictures.len(), 11);
         for (i, shown) in pictures.iter().enumerate() {
             let meant = picture(i as u32 * 2);
-            let off: u64 = shown.rgb.iter().zip(&meant.rgb).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            let off: u64 = shown
+                .rgb
+                .iter()
+                .zip(&meant.rgb)
+                .map(|(a, b)| u64::from(a.abs_diff(*b)))
+                .sum();
             let mean = off as f64 / meant.rgb.len() as f64;
             assert!(mean < 8.0, "frame {i}: {mean} off");
         }
@@ -274,7 +331,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_encoded_is_refused() {
-        for (w, h, fps) in [(95, 64, 4.0), (96, 0, 4.0), (96, 64, 0.0), (96, 64, f64::NAN), (100_000, 64, 4.0)] {
+        for (w, h, fps) in [
+            (95, 64, 4.0),
+            (96, 0, 4.0),
+            (96, 64, 0.0),
+            (96, 64, f64::NAN),
+            (100_000, 64, 4.0),
+        ] {
             assert!(Video::new(w, h, fps, 0).is_err(), "{w}x{h} at {fps}");
         }
         let mut video = Video::new(64, 96, 4.0, 0).unwrap();

@@ -80,8 +80,24 @@ pub(super) const VERBS: &[(&str, Action)] = &[
 ];
 
 /// Words that stand between what is handled and where it goes.
-const TOWARDS: [&str; 16] =
-    ["to", "into", "in", "on", "onto", "over", "from", "at", "inside", "under", "around", "through", "of", "throughout", "out", "as"];
+const TOWARDS: [&str; 16] = [
+    "to",
+    "into",
+    "in",
+    "on",
+    "onto",
+    "over",
+    "from",
+    "at",
+    "inside",
+    "under",
+    "around",
+    "through",
+    "of",
+    "throughout",
+    "out",
+    "as",
+];
 /// Words that are no nouns of their own; an unknown word outside this list and the verbs is a noun.
 #[rustfmt::skip]
 const SMALL: &[&str] = &[
@@ -134,13 +150,26 @@ fn words(text: &str) -> Vec<String> {
 
 /// A crude singular: enough for the lexicon's nouns.
 fn singular(word: &str) -> String {
-    for (end, instead) in [("leaves", "leaf"), ("berries", "berry"), ("ies", "ie"), ("shes", "sh"), ("ches", "ch"), ("oes", "o")] {
+    for (end, instead) in [
+        ("leaves", "leaf"),
+        ("berries", "berry"),
+        ("ies", "ie"),
+        ("shes", "sh"),
+        ("ches", "ch"),
+        ("oes", "o"),
+    ] {
         if let Some(stem) = word.strip_suffix(end) {
             return format!("{stem}{instead}");
         }
     }
     match word.strip_suffix('s') {
-        Some(stem) if !stem.ends_with('s') && stem.len() > 2 && !matches!(word, "molasses" | "scissors" | "contents") => stem.to_owned(),
+        Some(stem)
+            if !stem.ends_with('s')
+                && stem.len() > 2
+                && !matches!(word, "molasses" | "scissors" | "contents") =>
+        {
+            stem.to_owned()
+        }
         _ => word.to_owned(),
     }
 }
@@ -179,20 +208,29 @@ fn nouns(words: &[String]) -> Vec<Found> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {
-        let longest = (1..=lexicon::WORDS_MAX.min(words.len() - at)).rev().find_map(|count| {
-            let phrase = |last: &str| {
-                let mut all: Vec<&str> = words[at..at + count - 1].iter().map(String::as_str).collect();
-                all.push(last);
-                lexicon::find(&all.join(" "))
-            };
-            phrase(&single[at + count - 1]).or_else(|| phrase(&words[at + count - 1])).map(|noun| (count, noun))
-        });
+        let longest = (1..=lexicon::WORDS_MAX.min(words.len() - at))
+            .rev()
+            .find_map(|count| {
+                let phrase = |last: &str| {
+                    let mut all: Vec<&str> = words[at..at + count - 1]
+                        .iter()
+                        .map(String::as_str)
+                        .collect();
+                    all.push(last);
+                    lexicon::find(&all.join(" "))
+                };
+                phrase(&single[at + count - 1])
+                    .or_else(|| phrase(&words[at + count - 1]))
+                    .map(|noun| (count, noun))
+            });
         match longest {
             // At the start it is the verb: "top", "spoon", "butter". "1 cup of": a measure, no vessel.
             Some((1, _)) if at == 0 && verb_action(&words[0]).is_some() => at += 1,
             Some((1, _)) if at > 0 && words[at - 1] == NUMBER && single[at] == "cup" => at += 1,
             // "a can of tuna", "the contents of an egg": what is in it counts.
-            Some((1, _)) if HOLDERS.contains(&single[at].as_str()) && names_content(words, at) => at += 1,
+            Some((1, _)) if HOLDERS.contains(&single[at].as_str()) && names_content(words, at) => {
+                at += 1
+            }
             Some((count, noun)) => {
                 found.push(Found { at, noun });
                 at += count;
@@ -210,18 +248,33 @@ const HOLDERS: [&str; 6] = ["can", "contents", "content", "package", "packet", "
 fn names_content(words: &[String], holder: usize) -> bool {
     const NEAR: usize = 4;
     let after = &words[holder + 1..(holder + NEAR).min(words.len())];
-    let until_there = after.iter().take_while(|w| !matches!(w.as_str(), "to" | "into" | "on" | "in" | "from" | "with"));
-    until_there.into_iter().any(|w| matches!(lexicon::find(&singular(w)), Some(Noun::Thing(_))))
+    let until_there = after
+        .iter()
+        .take_while(|w| !matches!(w.as_str(), "to" | "into" | "on" | "in" | "from" | "with"));
+    until_there
+        .into_iter()
+        .any(|w| matches!(lexicon::find(&singular(w)), Some(Noun::Thing(_))))
 }
 
 fn verb_action(word: &str) -> Option<Action> {
-    VERBS.iter().find(|(stem, _)| word.starts_with(stem)).map(|v| v.1)
+    VERBS
+        .iter()
+        .find(|(stem, _)| word.starts_with(stem))
+        .map(|v| v.1)
 }
 
 /// The object right after the verb, if the lexicon lacks it: it gets a look of its own.
 fn unknown_noun(words: &[String], from: usize) -> Option<(usize, Thing)> {
-    let ends = |w: &str| TOWARDS.contains(&w) && w != "of" || matches!(w, "for" | "until" | "or" | "while" | "when" | "with" | "by" | "till" | "so");
-    let strange = |w: &str| w.len() > 2 && !SMALL.contains(&w) && verb_action(w).is_none() && !w.ends_with("ly");
+    let ends = |w: &str| {
+        TOWARDS.contains(&w) && w != "of"
+            || matches!(
+                w,
+                "for" | "until" | "or" | "while" | "when" | "with" | "by" | "till" | "so"
+            )
+    };
+    let strange = |w: &str| {
+        w.len() > 2 && !SMALL.contains(&w) && verb_action(w).is_none() && !w.ends_with("ly")
+    };
     let object = words.get(from..)?.iter().take_while(|w| !ends(w));
     let at = from + object.enumerate().filter(|(_, w)| strange(w)).last()?.0;
     Some((at, lexicon::unknown(&singular(&words[at]))))
@@ -232,15 +285,23 @@ pub fn look(name: &str) -> Look {
     let words = words(name);
     let (verb_at, verb) = first_verb(&words);
     let nouns = nouns(&words);
-    let things: Vec<(usize, Thing)> = nouns.iter().filter_map(|f| f.thing().map(|t| (f.at, t))).collect();
-    let vessels: Vec<(usize, Vessel)> = nouns.iter().filter_map(|f| f.vessel().map(|v| (f.at, v))).collect();
+    let things: Vec<(usize, Thing)> = nouns
+        .iter()
+        .filter_map(|f| f.thing().map(|t| (f.at, t)))
+        .collect();
+    let vessels: Vec<(usize, Vessel)> = nouns
+        .iter()
+        .filter_map(|f| f.vessel().map(|v| (f.at, v)))
+        .collect();
     let (thing, other) = objects(&words, verb_at, verb, &things, !vessels.is_empty());
     let thing = thing.map(|(at, t)| (at, as_prepared(t, &words)));
     let action = adjust(verb, &words, thing.map(|t| t.1));
     let (vessel, target) = places(action, &words, &vessels, [thing.map(|t| t.1), other]);
     // "Place the dripper on the mug": a vessel is what is carried.
     let carried = match (action, vessels.as_slice()) {
-        (Action::Place | Action::Take | Action::Rinse, [(_, first), _, ..]) if thing.is_none() => Some(*first),
+        (Action::Place | Action::Take | Action::Rinse, [(_, first), _, ..]) if thing.is_none() => {
+            Some(*first)
+        }
         (Action::Take | Action::Rinse | Action::Pat, [(_, one)]) if thing.is_none() => Some(*one),
         _ => None,
     };
@@ -253,37 +314,89 @@ pub fn look(name: &str) -> Look {
         carried,
         vessel,
         target,
-        tool: nouns.iter().filter(|f| f.at != verb_at).find_map(Found::tool).unwrap_or_else(|| usual_tool(action, name)),
-        flame: if has("low") { 0.35 } else if has("high") { 1.0 } else { 0.65 },
+        tool: nouns
+            .iter()
+            .filter(|f| f.at != verb_at)
+            .find_map(Found::tool)
+            .unwrap_or_else(|| usual_tool(action, name)),
+        flame: if has("low") {
+            0.35
+        } else if has("high") {
+            1.0
+        } else {
+            0.65
+        },
         covered: has("covered") || has("cover") && verb == Action::Cover || has("lid"),
-        stirred: has("stirring") || has("tossing") || has("saut") || words.windows(2).any(|w| w[0] == "mixing" && w[1] != "bowl"),
+        stirred: has("stirring")
+            || has("tossing")
+            || has("saut")
+            || words.windows(2).any(|w| w[0] == "mixing" && w[1] != "bowl"),
     }
 }
 
 /// What is handled, with its place among the words, and what it goes onto or together with.
-fn objects(words: &[String], verb_at: usize, verb: Action, things: &[(usize, Thing)], has_vessel: bool) -> (Option<(usize, Thing)>, Option<Thing>) {
-    let towards = (verb_at + 1..words.len()).find(|i| TOWARDS.contains(&words[*i].as_str()) && !matches!(words[*i].as_str(), "of" | "out"));
+fn objects(
+    words: &[String],
+    verb_at: usize,
+    verb: Action,
+    things: &[(usize, Thing)],
+    has_vessel: bool,
+) -> (Option<(usize, Thing)>, Option<Thing>) {
+    let towards = (verb_at + 1..words.len()).find(|i| {
+        TOWARDS.contains(&words[*i].as_str()) && !matches!(words[*i].as_str(), "of" | "out")
+    });
     // "Season the tomato with salt": what follows "with" is in the hand.
     let with = words.iter().position(|w| w == "with" || w == "using");
     let with_thing = with.and_then(|w| things.iter().find(|t| t.0 > w).copied());
-    let with_is_handled = matches!(verb, Action::Sprinkle | Action::Spread | Action::Add | Action::Cover | Action::Drizzle | Action::Place);
-    let before = |t: &&(usize, Thing)| towards.is_none_or(|p| t.0 < p) && Some(t.0) != with_thing.map(|w| w.0);
+    let with_is_handled = matches!(
+        verb,
+        Action::Sprinkle
+            | Action::Spread
+            | Action::Add
+            | Action::Cover
+            | Action::Drizzle
+            | Action::Place
+    );
+    let before = |t: &&(usize, Thing)| {
+        towards.is_none_or(|p| t.0 < p) && Some(t.0) != with_thing.map(|w| w.0)
+    };
     let direct = things.iter().find(before).copied();
     // Fruit is squeezed, not its juice.
-    let solid = things.iter().find(|t| verb == Action::Squeeze && matches!(t.1.shape, Shape::Half | Shape::Ball | Shape::Egg)).copied();
-    let named = if with_is_handled { with_thing.or(direct) } else { solid.or(direct).or(with_thing) };
-    let thing = named.or_else(|| things.first().copied()).or_else(|| unknown_noun(words, verb_at + 1).filter(|_| !has_vessel));
-    let other = things.iter().find(|t| Some(t.0) != thing.map(|h| h.0)).map(|t| t.1);
+    let solid = things
+        .iter()
+        .find(|t| {
+            verb == Action::Squeeze && matches!(t.1.shape, Shape::Half | Shape::Ball | Shape::Egg)
+        })
+        .copied();
+    let named = if with_is_handled {
+        with_thing.or(direct)
+    } else {
+        solid.or(direct).or(with_thing)
+    };
+    let thing = named
+        .or_else(|| things.first().copied())
+        .or_else(|| unknown_noun(words, verb_at + 1).filter(|_| !has_vessel));
+    let other = things
+        .iter()
+        .find(|t| Some(t.0) != thing.map(|h| h.0))
+        .map(|t| t.1);
     (thing, other)
 }
 
 /// Where it happens, and where things go.
-fn places(action: Action, words: &[String], vessels: &[(usize, Vessel)], things: [Option<Thing>; 2]) -> (Vessel, Vessel) {
+fn places(
+    action: Action,
+    words: &[String],
+    vessels: &[(usize, Vessel)],
+    things: [Option<Thing>; 2],
+) -> (Vessel, Vessel) {
     let coffee = |t: &Thing| t.shape == Shape::Cone || *t == lexicon::COFFEE_GROUNDS;
     let usual = || match action {
         Action::Pour if things[1].as_ref().is_some_and(coffee) => Vessel::Dripper,
         Action::Lift if words.iter().any(|w| w == "aside") => match things[0] {
-            Some(Thing { shape: Shape::Cup, .. }) => Vessel::Mug,
+            Some(Thing {
+                shape: Shape::Cup, ..
+            }) => Vessel::Mug,
             _ => Vessel::Bowl,
         },
         _ => usual_vessel(action, things[1]),
@@ -298,7 +411,10 @@ fn places(action: Action, words: &[String], vessels: &[(usize, Vessel)], things:
             [] => (Vessel::Pan, Vessel::Plate),
         },
         Action::Microwave => {
-            let inside = vessels.iter().map(|v| v.1).find(|v| *v != Vessel::Microwave);
+            let inside = vessels
+                .iter()
+                .map(|v| v.1)
+                .find(|v| *v != Vessel::Microwave);
             (Vessel::Microwave, inside.unwrap_or(Vessel::Bowl))
         }
         _ => (last, last),
@@ -308,7 +424,11 @@ fn places(action: Action, words: &[String], vessels: &[(usize, Vessel)], things:
 /// "whisked eggs" are no eggs any more.
 fn as_prepared(thing: Thing, words: &[String]) -> Thing {
     let beaten = words.iter().any(|w| w == "whisked" || w == "beaten");
-    if beaten && thing.shape == Shape::Egg { lexicon::EGG_MIXTURE } else { thing }
+    if beaten && thing.shape == Shape::Egg {
+        lexicon::EGG_MIXTURE
+    } else {
+        thing
+    }
 }
 
 /// Words that begin like a verb and are none.
@@ -318,18 +438,48 @@ const NEVER_VERBS: &[&str] = &[
 ];
 /// Words that are a verb only where the step begins: "Top the …", but "the top".
 const VERBS_AT_START: [&str; 17] = [
-    "top", "line", "open", "let", "toast", "butter", "heat", "drizzle", "place", "spoon", "rest", "brush", "microwave", "cover", "cut", "mixing", "cooking",
+    "top",
+    "line",
+    "open",
+    "let",
+    "toast",
+    "butter",
+    "heat",
+    "drizzle",
+    "place",
+    "spoon",
+    "rest",
+    "brush",
+    "microwave",
+    "cover",
+    "cut",
+    "mixing",
+    "cooking",
 ];
 
 /// The verb that names the action: the first that is known. "In a bowl, add …", "Slowly pour …": it may come late.
 fn first_verb(words: &[String]) -> (usize, Action) {
-    let at_start = |i: usize| i == 0 || matches!(words[i - 1].as_str(), "to" | "keep" | "continue" | "gently" | "then" | "and" | NUMBER);
+    let at_start = |i: usize| {
+        i == 0
+            || matches!(
+                words[i - 1].as_str(),
+                "to" | "keep" | "continue" | "gently" | "then" | "and" | NUMBER
+            )
+    };
     let is_verb = |i: usize, w: &str| {
         let participle = w.len() > 4 && w.ends_with("ed");
-        !participle && if VERBS_AT_START.contains(&w) { at_start(i) } else { !NEVER_VERBS.contains(&w) }
+        !participle
+            && if VERBS_AT_START.contains(&w) {
+                at_start(i)
+            } else {
+                !NEVER_VERBS.contains(&w)
+            }
     };
     // "Use scissors to cut": the tool's verb; "pat … dry": the first.
-    let known = words.iter().enumerate().find_map(|(i, w)| verb_action(w).filter(|_| is_verb(i, w)).map(|a| (i, a)));
+    let known = words
+        .iter()
+        .enumerate()
+        .find_map(|(i, w)| verb_action(w).filter(|_| is_verb(i, w)).map(|a| (i, a)));
     known.unwrap_or_else(|| {
         let hash = super::rng::hash_text(words.first().map_or("", String::as_str));
         (0, Action::Handle((hash % HANDLES) as u8))
@@ -345,12 +495,18 @@ fn adjust(action: Action, words: &[String], thing: Option<Thing>) -> Action {
     let shape = thing.map(|t| t.shape);
     match action {
         Action::Heat | Action::Cook if has("microwave") || has("microwaving") => Action::Microwave,
-        Action::Flip | Action::Place if has("heat") || has("stove") || has("burner") => Action::Knob,
+        Action::Flip | Action::Place if has("heat") || has("stove") || has("burner") => {
+            Action::Knob
+        }
         Action::Remove if has("heat") => Action::Lift,
         Action::Cover if has("water") => Action::Pour,
         Action::Transfer if has("water") || has("kettle") => Action::Pour,
         Action::Place if has("aside") => Action::Lift,
-        Action::Pour | Action::Squeeze if shape == Some(Shape::Egg) && !has("whisked") && !has("beaten") => Action::Crack,
+        Action::Pour | Action::Squeeze
+            if shape == Some(Shape::Egg) && !has("whisked") && !has("beaten") =>
+        {
+            Action::Crack
+        }
         Action::Cut if has("scissors") => Action::Snip,
         Action::Add if has("drizzle") => Action::Drizzle,
         Action::Wait if has("drain") => Action::Drain,
@@ -375,8 +531,12 @@ fn usual_vessel(action: Action, other: Option<Thing>) -> Vessel {
         Action::Spiralize => Vessel::Spiralizer,
         Action::Grate => Vessel::Board,
         Action::Invert | Action::Secure => Vessel::Plate,
-        Action::Place | Action::Spread | Action::Drizzle | Action::Sprinkle if other.is_some() => Vessel::Plate,
-        Action::Place | Action::Peel | Action::Take | Action::Open | Action::Fold | Action::Pat => Vessel::Worktop,
+        Action::Place | Action::Spread | Action::Drizzle | Action::Sprinkle if other.is_some() => {
+            Vessel::Plate
+        }
+        Action::Place | Action::Peel | Action::Take | Action::Open | Action::Fold | Action::Pat => {
+            Vessel::Worktop
+        }
         _ => Vessel::Bowl,
     }
 }
@@ -395,7 +555,9 @@ fn usual_tool(action: Action, name: &str) -> Tool {
         Action::Secure => Tool::Toothpick,
         Action::Pat => Tool::Towel,
         Action::Snip => Tool::Scissors,
-        Action::Add if name.contains(" cup ") && name.contains(|c: char| c.is_ascii_digit()) => Tool::MeasuringCup,
+        Action::Add if name.contains(" cup ") && name.contains(|c: char| c.is_ascii_digit()) => {
+            Tool::MeasuringCup
+        }
         _ => Tool::Hand,
     }
 }
@@ -404,11 +566,24 @@ fn usual_tool(action: Action, name: &str) -> Tool {
 fn form(words: &[String], at: usize) -> Form {
     let near = &words[at.saturating_sub(3)..(at + 3).min(words.len())];
     let before = &words[at.saturating_sub(3)..at];
-    if before.iter().any(|w| matches!(w.as_str(), "chopped" | "minced" | "diced" | "grated" | "shredded")) {
+    if before.iter().any(|w| {
+        matches!(
+            w.as_str(),
+            "chopped" | "minced" | "diced" | "grated" | "shredded"
+        )
+    }) {
         return Form::Pieces;
     }
     let first = words.first().map(String::as_str);
-    if first != Some("slice") && first != Some("cut") && near.iter().any(|w| matches!(w.as_str(), "slices" | "sliced" | "halves" | "strips" | "cut")) {
+    if first != Some("slice")
+        && first != Some("cut")
+        && near.iter().any(|w| {
+            matches!(
+                w.as_str(),
+                "slices" | "sliced" | "halves" | "strips" | "cut"
+            )
+        })
+    {
         return Form::Slices;
     }
     Form::Whole
@@ -454,16 +629,31 @@ mod tests {
 
     #[test]
     fn tools_forms_and_carried_vessels_are_seen() {
-        assert_eq!(look("Add 1/4 tsp salt to a bowl").tool, Tool::MeasuringSpoon);
-        assert_eq!(look("Add 1/8 cup soy sauce to the bowl").tool, Tool::MeasuringCup);
-        assert_eq!(look("In the mug, whisk one egg with a fork").tool, Tool::Fork);
+        assert_eq!(
+            look("Add 1/4 tsp salt to a bowl").tool,
+            Tool::MeasuringSpoon
+        );
+        assert_eq!(
+            look("Add 1/8 cup soy sauce to the bowl").tool,
+            Tool::MeasuringCup
+        );
+        assert_eq!(
+            look("In the mug, whisk one egg with a fork").tool,
+            Tool::Fork
+        );
         assert_eq!(look("Add chopped shallot to the pan").form, Form::Pieces);
         assert_eq!(look("Place avocado slices on each leaf").form, Form::Slices);
-        assert_eq!(look("Place the dripper on top of a coffee mug").carried, Some(Vessel::Dripper));
+        assert_eq!(
+            look("Place the dripper on top of a coffee mug").carried,
+            Some(Vessel::Dripper)
+        );
         assert!(look("Microwave the bowl, covered, for 2 minutes").covered);
         assert!(!look("Microwave the cup uncovered").covered);
         let transfer = look("Transfer the grounds to the filter cone");
-        assert_eq!((transfer.vessel, transfer.target), (Vessel::Bowl, Vessel::Dripper));
+        assert_eq!(
+            (transfer.vessel, transfer.target),
+            (Vessel::Bowl, Vessel::Dripper)
+        );
     }
 
     #[test]

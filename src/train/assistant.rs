@@ -122,19 +122,40 @@ impl StepPointer {
     pub fn new(width: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
             norm: weights.rms_norm(&format!("{TRAINING_ONLY}view_norm"), width, NORM_EPS)?,
-            query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0, Rows::Many)?,
-            key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0, Rows::Many)?,
-            idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0, Rows::Many)?,
+            query: weights.linear(
+                &format!("{TRAINING_ONLY}view_query"),
+                (width, width),
+                1.0,
+                Rows::Many,
+            )?,
+            key: weights.linear(
+                &format!("{TRAINING_ONLY}view_key"),
+                (width, width),
+                1.0,
+                Rows::Many,
+            )?,
+            idle: weights.linear_bias(
+                &format!("{TRAINING_ONLY}view_idle"),
+                (1, width),
+                1.0,
+                Rows::Many,
+            )?,
             width,
         })
     }
 
     /// Loss on states `[T,D]` behind a block, with the rows `[S,D]` of the steps' ids, and how many frames point right.
-    fn loss(&self, midway: &Tensor, ids: &Tensor, in_view: &[(u32, u32)]) -> Result<(Tensor, usize)> {
+    fn loss(
+        &self,
+        midway: &Tensor,
+        ids: &Tensor,
+        in_view: &[(u32, u32)],
+    ) -> Result<(Tensor, usize)> {
         let keys = self.key.forward(ids)?; // [S,D]
         let (places, steps): (Vec<u32>, Vec<u32>) = in_view.iter().copied().unzip();
         let frames = self.norm.forward(&rows(midway, &places)?)?; // [F,D]
-        let scores = (self.query.forward(&frames)?.matmul(&keys.t()?)? / (self.width as f64).sqrt())?;
+        let scores =
+            (self.query.forward(&frames)?.matmul(&keys.t()?)? / (self.width as f64).sqrt())?;
         let scores = Tensor::cat(&[self.idle.forward(&frames)?, scores], 1)?; // [F,1+S]
         let best = scores.detach().argmax(1)?.to_vec1::<u32>()?;
         let right = best.iter().zip(&steps).filter(|(a, b)| a == b).count();
@@ -172,7 +193,10 @@ impl Counts {
         let share = |n: usize, of: usize| if of == 0 { 0.0 } else { n as f64 / of as f64 };
         let precision = share(self.hits, self.hits + self.false_alarms);
         let recall = share(self.hits, self.hits + self.misses);
-        let f1 = share(2 * self.hits, 2 * self.hits + self.false_alarms + self.misses);
+        let f1 = share(
+            2 * self.hits,
+            2 * self.hits + self.false_alarms + self.misses,
+        );
         for (name, value) in [("precision", precision), ("recall", recall), ("f1", f1)] {
             into.insert(format!("{head}_{name}"), number(value));
         }
@@ -191,8 +215,13 @@ struct Stats {
 }
 
 /// Names of the losses in the records.
-const LOSSES: [&str; 5] =
-    ["loss_dst_text", "loss_speech_text", "loss_dst_head", "loss_speak_head", "loss_step_in_view"];
+const LOSSES: [&str; 5] = [
+    "loss_dst_text",
+    "loss_speech_text",
+    "loss_dst_head",
+    "loss_speak_head",
+    "loss_step_in_view",
+];
 
 impl Stats {
     fn merge(&mut self, other: &Self) {
@@ -212,7 +241,10 @@ impl Stats {
         }
         self.dst.write(&format!("{prefix}dst_head"), into);
         self.speak.write(&format!("{prefix}speak_head"), into);
-        into.insert(format!("{prefix}step_in_view_accuracy"), number(self.view_right as f64 / self.view_all.max(1) as f64));
+        into.insert(
+            format!("{prefix}step_in_view_accuracy"),
+            number(self.view_right as f64 / self.view_all.max(1) as f64),
+        );
     }
 }
 
@@ -247,7 +279,9 @@ impl AssistantTrainer<'_> {
         let (gradients, stats) = gradients(&numbered, vars, self.threads, |(i, example)| {
             let mut draw = Rng::of(&[self.seed, 3, at as u64, *i as u64]);
             let (loss, stats) = self.score(example, Some(&mut draw))?;
-            Ok(loss.map(|loss| (loss / examples.len() as f64).map(|loss| Scored { loss, stats })).transpose()?)
+            Ok(loss
+                .map(|loss| (loss / examples.len() as f64).map(|loss| Scored { loss, stats }))
+                .transpose()?)
         })?;
         let mut total = Stats::default();
         stats.iter().for_each(|s| total.merge(s));
@@ -264,7 +298,10 @@ impl AssistantTrainer<'_> {
         let mut total = Stats::default();
         let (_, stats) = gradients(examples, &[], self.threads, |example| {
             let (_, stats) = self.score(example, None)?;
-            Ok(Some(Scored { loss: Tensor::zeros((), candle_core::DType::F32, self.device)?, stats }))
+            Ok(Some(Scored {
+                loss: Tensor::zeros((), candle_core::DType::F32, self.device)?,
+                stats,
+            }))
         })?;
         stats.iter().for_each(|s| total.merge(s));
         let mut numbers = Map::new();
@@ -278,61 +315,109 @@ impl AssistantTrainer<'_> {
     /// The example does not fit the model.
     pub fn states(&self, example: &Example) -> Result<Seen> {
         let width = self.assistant.config().vision_length;
-        let features = Tensor::from_slice(&example.features, (example.features.len() / width, width), self.device)?;
+        let features = Tensor::from_slice(
+            &example.features,
+            (example.features.len() / width, width),
+            self.device,
+        )?;
         let columns = example.steps.ids.len() + 1;
         let cosines = |told: &Told| -> Result<Option<Tensor>> {
             Ok(match told.cosines.len() / columns {
                 0 => None,
-                n => Some(Tensor::from_slice(&told.cosines, (n, columns), self.device)?),
+                n => Some(Tensor::from_slice(
+                    &told.cosines,
+                    (n, columns),
+                    self.device,
+                )?),
             })
         };
         let mut parts = vec![self.assistant.embed(&example.tokens)?];
         if let Some(cosines) = cosines(&example.told)? {
-            let evidence = Frames { cosines: &cosines, states: &example.told.states, steps: &example.steps };
+            let evidence = Frames {
+                cosines: &cosines,
+                states: &example.told.states,
+                steps: &example.steps,
+            };
             parts.push(self.assistant.tell(&example.markers, Some(evidence))?);
         }
         let cosines = cosines(&example.seen)?;
-        let evidence = cosines.as_ref().map(|cosines| Frames { cosines, states: &example.seen.states, steps: &example.steps });
+        let evidence = cosines.as_ref().map(|cosines| Frames {
+            cosines,
+            states: &example.seen.states,
+            steps: &example.steps,
+        });
         parts.push(self.assistant.see(&features, evidence)?);
         let all = Tensor::cat(&parts, 0)?;
         let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
         let mut midway = None;
-        let hidden = self.assistant.backbone().forward_watched(&embeds, &mut |block, states| {
-            if block + 1 == self.settings.step_in_view_block {
-                midway = Some(states.clone());
-            }
-        })?;
-        Ok(Seen { midway: midway.unwrap_or_else(|| hidden.clone()).squeeze(0)?, hidden: hidden.squeeze(0)? })
+        let hidden = self
+            .assistant
+            .backbone()
+            .forward_watched(&embeds, &mut |block, states| {
+                if block + 1 == self.settings.step_in_view_block {
+                    midway = Some(states.clone());
+                }
+            })?;
+        Ok(Seen {
+            midway: midway.unwrap_or_else(|| hidden.clone()).squeeze(0)?,
+            hidden: hidden.squeeze(0)?,
+        })
     }
 
     /// The weighted loss; negatives are sub-sampled by `draw`, or all counted without one.
-    fn score(&self, example: &Example, mut draw: Option<&mut Rng>) -> Result<(Option<Tensor>, Stats)> {
+    fn score(
+        &self,
+        example: &Example,
+        mut draw: Option<&mut Rng>,
+    ) -> Result<(Option<Tensor>, Stats)> {
         let Seen { hidden, midway } = self.states(example)?;
         let mut stats = Stats::default();
         let w = &self.settings.weights;
         let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();
         let outputs = [Assistant::update_logits_tensor, Assistant::lm_logits_tensor];
-        for ((part, (places, tokens)), output) in parts.iter_mut().zip([&example.dst_text, &example.speech_text]).zip(outputs) {
+        for ((part, (places, tokens)), output) in parts
+            .iter_mut()
+            .zip([&example.dst_text, &example.speech_text])
+            .zip(outputs)
+        {
             if !places.is_empty() {
                 let logits = output(self.assistant, &rows(&hidden, places)?)?;
                 *part = Some(loss::cross_entropy(&logits, tokens)?);
             }
         }
         let none = BTreeSet::new();
-        for (n, reads) in [&example.dst_reads, &example.speak_reads].into_iter().enumerate() {
+        for (n, reads) in [&example.dst_reads, &example.speak_reads]
+            .into_iter()
+            .enumerate()
+        {
             let kept = match draw.as_deref_mut() {
-                Some(draw) => self.subsample(reads, if n == 0 { &example.temptations } else { &none }, draw),
+                Some(draw) => self.subsample(
+                    reads,
+                    if n == 0 { &example.temptations } else { &none },
+                    draw,
+                ),
                 None => reads.clone(),
             };
-            let counts = if n == 0 { &mut stats.dst } else { &mut stats.speak };
+            let counts = if n == 0 {
+                &mut stats.dst
+            } else {
+                &mut stats.speak
+            };
             // Reads at frames and reads at the end of an update are balanced by themselves: the first are seldom
             // positive, the second about half of the time, and one weight for both would have a model that is in two
             // minds whether another update follows say yes.
-            let (at_frames, at_ends): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(place, _)| example.is_frame(*place));
+            let (at_frames, at_ends): (Vec<_>, Vec<_>) = kept
+                .into_iter()
+                .partition(|(place, _)| example.is_frame(*place));
             let mut groups = Vec::new();
-            for group in [at_frames, at_ends].into_iter().filter(|group| !group.is_empty()) {
+            for group in [at_frames, at_ends]
+                .into_iter()
+                .filter(|group| !group.is_empty())
+            {
                 let (places, positive): (Vec<u32>, Vec<bool>) = group.into_iter().unzip();
-                let (speak, dst) = self.assistant.head_logits_tensor(&rows(&hidden, &places)?)?;
+                let (speak, dst) = self
+                    .assistant
+                    .head_logits_tensor(&rows(&hidden, &places)?)?;
                 let logits = if n == 0 { dst } else { speak };
                 counts.add(&logits.detach().to_vec1::<f32>()?, &positive);
                 groups.extend(loss::balanced_binary(&logits, &positive)?);
@@ -342,12 +427,22 @@ impl AssistantTrainer<'_> {
             }
         }
         if !example.steps.ids.is_empty() && !example.in_view.is_empty() {
-            let (loss, right) = self.pointer.loss(&midway, &self.assistant.embed_ids(&example.steps.ids)?, &example.in_view)?;
+            let (loss, right) = self.pointer.loss(
+                &midway,
+                &self.assistant.embed_ids(&example.steps.ids)?,
+                &example.in_view,
+            )?;
             stats.view_right = right;
             stats.view_all = example.in_view.len();
             parts[4] = Some(loss);
         }
-        let weights = [w.dst_text, w.speech_text, w.dst_head, w.speak_head, w.step_in_view];
+        let weights = [
+            w.dst_text,
+            w.speech_text,
+            w.dst_head,
+            w.speak_head,
+            w.step_in_view,
+        ];
         let mut total: Option<Tensor> = None;
         for ((part, weight), stat) in parts.iter().zip(weights).zip(&mut stats.losses) {
             let Some(part) = part else { continue };
@@ -361,11 +456,19 @@ impl AssistantTrainer<'_> {
         Ok((total, stats))
     }
 
-    fn subsample(&self, reads: &[(u32, bool)], always: &BTreeSet<u32>, draw: &mut Rng) -> Vec<(u32, bool)> {
+    fn subsample(
+        &self,
+        reads: &[(u32, bool)],
+        always: &BTreeSet<u32>,
+        draw: &mut Rng,
+    ) -> Vec<(u32, bool)> {
         let share = self.settings.negative_share;
-        let sure = |(place, positive): &(u32, bool)| *positive || share < 1.0 && always.contains(place);
+        let sure =
+            |(place, positive): &(u32, bool)| *positive || share < 1.0 && always.contains(place);
         let (sure, others): (Vec<_>, Vec<_>) = reads.iter().copied().partition(sure);
         let count = (others.len() as f32 * share).ceil() as usize;
-        sure.into_iter().chain(draw.choose(&others, count)).collect()
+        sure.into_iter()
+            .chain(draw.choose(&others, count))
+            .collect()
     }
 }

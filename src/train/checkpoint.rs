@@ -21,11 +21,20 @@ const STEP_KEY: &str = "step";
 ///
 /// # Errors
 /// The disk refused it; what stood at `path` before is then untouched.
-pub fn write_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<()> {
-    let contiguous: Vec<(String, Tensor)> =
-        tensors.iter().map(|(n, t)| Ok((n.clone(), t.to_device(&Device::Cpu)?.contiguous()?))).collect::<Result<_>>()?;
-    let bytes = safetensors::serialize(contiguous.iter().map(|(n, t)| (n.as_str(), t)), Some(metadata))
-        .map_err(|e| Error::format(path, e.to_string()))?;
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let contiguous: Vec<(String, Tensor)> = tensors
+        .iter()
+        .map(|(n, t)| Ok((n.clone(), t.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
+    let bytes = safetensors::serialize(
+        contiguous.iter().map(|(n, t)| (n.as_str(), t)),
+        Some(metadata),
+    )
+    .map_err(|e| Error::format(path, e.to_string()))?;
     write_atomic(path, &bytes)
 }
 
@@ -42,7 +51,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     name.push(".part");
     let part = path.with_file_name(name);
     let mut file = std::fs::File::create(&part).map_err(Error::io(&part))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(&part))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(Error::io(&part))?;
     std::fs::rename(&part, path).map_err(Error::io(path))
 }
 
@@ -52,7 +63,11 @@ impl Checkpoint {
     /// # Errors
     /// The disk refused it.
     pub fn save(path: &Path, step: usize, tensors: &[(String, Tensor)]) -> Result<()> {
-        write_tensors(path, tensors, HashMap::from([(STEP_KEY.to_owned(), step.to_string())]))
+        write_tensors(
+            path,
+            tensors,
+            HashMap::from([(STEP_KEY.to_owned(), step.to_string())]),
+        )
     }
 
     /// Loads a checkpoint; `None` when there is none yet.
@@ -67,8 +82,17 @@ impl Checkpoint {
         };
         let bad = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(bad)?;
-        let step = header.metadata().as_ref().and_then(|m| m.get(STEP_KEY)).and_then(|s| s.parse().ok());
-        let step = step.ok_or_else(|| Error::format(path, "no training step in its metadata: not a checkpoint of `proact train`"))?;
+        let step = header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(STEP_KEY))
+            .and_then(|s| s.parse().ok());
+        let step = step.ok_or_else(|| {
+            Error::format(
+                path,
+                "no training step in its metadata: not a checkpoint of `proact train`",
+            )
+        })?;
         let tensors = candle_core::safetensors::load_buffer(&bytes, device)?;
         Ok(Some(Self { step, tensors }))
     }
@@ -87,7 +111,13 @@ mod tests {
         Checkpoint::save(&path, 7, &[("w".into(), t.clone())]).unwrap();
         let back = Checkpoint::load(&path, &Device::Cpu).unwrap().unwrap();
         assert_eq!(back.step, 7);
-        let bits = |t: &Tensor| t.to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |t: &Tensor| {
+            t.to_vec1::<f32>()
+                .unwrap()
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(bits(&back.tensors["w"]), bits(&t));
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::features::TokenLayout;
 use crate::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds,
+    VisionConfig,
 };
 use crate::train::assistant::AssistantTraining;
 use crate::train::vision::VisionTraining;
@@ -215,7 +216,11 @@ impl TrainConfig {
 
     /// Episodes with towers, or dialogues without.
     fn check_data(&self) -> Result<(), String> {
-        let towers = [self.vision_model.is_some(), self.text_model.is_some(), self.vision_training.is_some()];
+        let towers = [
+            self.vision_model.is_some(),
+            self.text_model.is_some(),
+            self.vision_training.is_some(),
+        ];
         match (&self.episodes, &self.dialogues) {
             (Some(_), None) => {
                 let settings = self.towers().map_err(|e| e.to_string())?.vision_training;
@@ -248,22 +253,55 @@ impl TrainConfig {
         let positive: [(&str, f64); 5] = [
             ("fps", self.fps),
             ("vocab", self.vocab as f64),
-            ("assistant_training.steps", self.assistant_training.steps as f64),
-            ("assistant_training.batch", self.assistant_training.batch as f64),
-            ("assistant_training.tokens_max", self.assistant_training.tokens_max as f64),
+            (
+                "assistant_training.steps",
+                self.assistant_training.steps as f64,
+            ),
+            (
+                "assistant_training.batch",
+                self.assistant_training.batch as f64,
+            ),
+            (
+                "assistant_training.tokens_max",
+                self.assistant_training.tokens_max as f64,
+            ),
         ];
         if let Some((key, value)) = positive.iter().find(|(_, v)| !v.is_finite() || *v <= 0.0) {
             return Err(format!("{key} = {value}: expected a number above 0"));
         }
         let shares = [
-            ("assistant_training.invented_share", self.assistant_training.invented_share),
-            ("assistant_training.late_share", self.assistant_training.late_share),
-            ("assistant_training.early_share", self.assistant_training.early_share),
-            ("assistant_training.shuffled_share", self.assistant_training.shuffled_share),
-            ("assistant_training.faint_share", self.assistant_training.faint_share),
-            ("assistant_training.own_history_share", self.assistant_training.own_history_share),
-            ("assistant_training.silent_user_share", self.assistant_training.silent_user_share),
-            ("assistant_training.negative_share", self.assistant_training.negative_share),
+            (
+                "assistant_training.invented_share",
+                self.assistant_training.invented_share,
+            ),
+            (
+                "assistant_training.late_share",
+                self.assistant_training.late_share,
+            ),
+            (
+                "assistant_training.early_share",
+                self.assistant_training.early_share,
+            ),
+            (
+                "assistant_training.shuffled_share",
+                self.assistant_training.shuffled_share,
+            ),
+            (
+                "assistant_training.faint_share",
+                self.assistant_training.faint_share,
+            ),
+            (
+                "assistant_training.own_history_share",
+                self.assistant_training.own_history_share,
+            ),
+            (
+                "assistant_training.silent_user_share",
+                self.assistant_training.silent_user_share,
+            ),
+            (
+                "assistant_training.negative_share",
+                self.assistant_training.negative_share,
+            ),
         ];
         if let Some((key, value)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
             return Err(format!("{key} = {value}: expected a share from 0 to 1"));
@@ -272,21 +310,36 @@ impl TrainConfig {
         let lists = [
             ("gates.dst_update_thresholds", &gates.dst_update_thresholds),
             ("gates.speak_thresholds", &gates.speak_thresholds),
-            ("assistant_training.own_history_dst_update_thresholds", &training.own_history_dst_update_thresholds),
-            ("assistant_training.own_history_speak_thresholds", &training.own_history_speak_thresholds),
+            (
+                "assistant_training.own_history_dst_update_thresholds",
+                &training.own_history_dst_update_thresholds,
+            ),
+            (
+                "assistant_training.own_history_speak_thresholds",
+                &training.own_history_speak_thresholds,
+            ),
         ];
         for (key, list) in lists {
             if list.is_empty() || list.iter().any(|t| !(0.0..=1.0).contains(t)) {
-                return Err(format!("{key}: expected at least one number, each from 0 to 1"));
+                return Err(format!(
+                    "{key}: expected at least one number, each from 0 to 1"
+                ));
             }
         }
         let patience_s = training.own_history_patience_s_max;
         if !patience_s.is_finite() || patience_s < 0.0 {
-            return Err(format!("assistant_training.own_history_patience_s_max = {patience_s}: expected seconds, 0 or more"));
+            return Err(format!(
+                "assistant_training.own_history_patience_s_max = {patience_s}: expected seconds, 0 or more"
+            ));
         }
-        let (block, blocks) = (training.step_in_view_block, self.assistant_model.block_count);
+        let (block, blocks) = (
+            training.step_in_view_block,
+            self.assistant_model.block_count,
+        );
         if !(1..=blocks).contains(&block) {
-            return Err(format!("assistant_training.step_in_view_block = {block}: expected 1 to {blocks}, the model's blocks"));
+            return Err(format!(
+                "assistant_training.step_in_view_block = {block}: expected 1 to {blocks}, the model's blocks"
+            ));
         }
         Ok(())
     }
@@ -317,7 +370,11 @@ impl TrainConfig {
     /// # Errors
     /// The file has none.
     pub fn text(&self, vocab_size: usize, pad_token: TokenId) -> Result<TextConfig> {
-        let Towers { text_model: m, vision_model, .. } = self.towers()?;
+        let Towers {
+            text_model: m,
+            vision_model,
+            ..
+        } = self.towers()?;
         Ok(TextConfig {
             vocab_size,
             context_length: m.context_length,
@@ -333,7 +390,12 @@ impl TrainConfig {
     }
 
     /// The assistant's hyper-parameters; it sees vision tokens of width `vision_length`.
-    pub fn assistant(&self, vocab_size: usize, tokens: TokenIds, vision_length: usize) -> AssistantConfig {
+    pub fn assistant(
+        &self,
+        vocab_size: usize,
+        tokens: TokenIds,
+        vision_length: usize,
+    ) -> AssistantConfig {
         let m = &self.assistant_model;
         let gate = |refractory_s| GateConfig {
             kind: GateKind::Head,
@@ -355,9 +417,15 @@ impl TrainConfig {
             vocab_size,
             tied_output: true,
         };
-        let gates = Gates { speak: gate(self.gates.speak_refractory_s), dst_update: gate(self.gates.dst_update_refractory_s) };
+        let gates = Gates {
+            speak: gate(self.gates.speak_refractory_s),
+            dst_update: gate(self.gates.dst_update_refractory_s),
+        };
         AssistantConfig {
-            tokens_per_frame: self.dialogues.as_ref().map_or(1, |dialogues| dialogues.tokens_per_frame),
+            tokens_per_frame: self
+                .dialogues
+                .as_ref()
+                .map_or(1, |dialogues| dialogues.tokens_per_frame),
             projector_length: m.projector_length,
             heads: m.heads,
             step_evidence: m.step_evidence,

@@ -43,12 +43,21 @@ impl Source {
         let reached = |(step, state): (StepId, StepState)| {
             let update = |transition| Update { step, transition };
             let done = (state == StepState::Completed).then_some(update(Transition::Complete));
-            (state != StepState::NotStarted).then_some(update(Transition::Start)).into_iter().chain(done)
+            (state != StepState::NotStarted)
+                .then_some(update(Transition::Start))
+                .into_iter()
+                .chain(done)
         };
         let updates: Vec<Update> = self.start.iter().flat_map(reached).collect();
         let mut recording = self.recording.clone();
         if !updates.is_empty() {
-            recording.turns.insert(0, Turn { at: Some(MediaTime(0.0)), kind: TurnKind::Dst(updates) });
+            recording.turns.insert(
+                0,
+                Turn {
+                    at: Some(MediaTime(0.0)),
+                    kind: TurnKind::Dst(updates),
+                },
+            );
         }
         recording
     }
@@ -140,7 +149,9 @@ pub struct Example {
 impl Example {
     /// Is this a position of a frame, and not of a token?
     pub fn is_frame(&self, place: u32) -> bool {
-        self.order.get(place as usize).is_some_and(|row| *row as usize >= self.tokens.len() + self.markers.len())
+        self.order
+            .get(place as usize)
+            .is_some_and(|row| *row as usize >= self.tokens.len() + self.markers.len())
     }
 }
 
@@ -149,8 +160,16 @@ impl Example {
 ///
 /// # Errors
 /// The annotation does not fit the task or the frames.
-pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
-    let displaced = |source: &Source, draw: &mut Rng| History { turns: history::displaced(source, options, draw), ..History::default() };
+pub fn examples(
+    source: &Source,
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    draw: &mut Rng,
+) -> Result<Vec<Example>> {
+    let displaced = |source: &Source, draw: &mut Rng| History {
+        turns: history::displaced(source, options, draw),
+        ..History::default()
+    };
     let faint = faint(source, options.faint_share, draw);
     let source = faint.as_ref().unwrap_or(source);
     if draw.unit() >= options.shuffled_share {
@@ -158,7 +177,8 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
     }
     let source = shuffled(source, draw);
     let mut made = cut(&source, layout, options, &displaced(&source, draw))?;
-    made.iter_mut().for_each(|example| example.speak_reads.clear());
+    made.iter_mut()
+        .for_each(|example| example.speak_reads.clear());
     Ok(made)
 }
 
@@ -166,10 +186,21 @@ pub fn examples(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, 
 ///
 /// # Errors
 /// As [`examples`].
-pub fn own_examples(source: &Source, wrote: &[Turn], layout: &Layout<'_>, options: &ExampleOptions, draw: &mut Rng) -> Result<Vec<Example>> {
+pub fn own_examples(
+    source: &Source,
+    wrote: &[Turn],
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    draw: &mut Rng,
+) -> Result<Vec<Example>> {
     let faint = faint(source, options.faint_share, draw);
     let source = faint.as_ref().unwrap_or(source);
-    cut(source, layout, options, &history::own(source, wrote, options.patience_s_max, draw))
+    cut(
+        source,
+        layout,
+        options,
+        &history::own(source, wrote, options.patience_s_max, draw),
+    )
 }
 
 /// The recording with the cosines of some steps' words made smaller, each step's by one factor within [`FAINT`]; none where
@@ -178,17 +209,40 @@ fn faint(source: &Source, share: f32, draw: &mut Rng) -> Option<Source> {
     if share <= 0.0 || source.cosines.is_empty() {
         return None;
     }
-    let factor = |draw: &mut Rng| if draw.unit() < share { FAINT.0 + (FAINT.1 - FAINT.0) * draw.unit() } else { 1.0 };
-    let factors: Vec<f32> = source.task.steps.iter().map(|_| factor(draw)).chain([1.0]).collect();
-    let cosines = source.cosines.chunks_exact(factors.len()).flat_map(|row| row.iter().zip(&factors).map(|(cosine, factor)| cosine * factor));
-    Some(Source { cosines: cosines.collect(), ..source.clone() })
+    let factor = |draw: &mut Rng| {
+        if draw.unit() < share {
+            FAINT.0 + (FAINT.1 - FAINT.0) * draw.unit()
+        } else {
+            1.0
+        }
+    };
+    let factors: Vec<f32> = source
+        .task
+        .steps
+        .iter()
+        .map(|_| factor(draw))
+        .chain([1.0])
+        .collect();
+    let cosines = source.cosines.chunks_exact(factors.len()).flat_map(|row| {
+        row.iter()
+            .zip(&factors)
+            .map(|(cosine, factor)| cosine * factor)
+    });
+    Some(Source {
+        cosines: cosines.collect(),
+        ..source.clone()
+    })
 }
 
 /// Puts steps whose words are alike back into the order that they had among themselves: nothing else tells them apart.
 /// `likeness` is `[S*S]` or empty.
 fn keep_alike_in_order(order: &mut [usize], likeness: &[f32]) {
     let steps = order.len();
-    let alike = |a: usize, b: usize| likeness.get(a * steps + b).is_some_and(|cosine| *cosine >= ALIKE);
+    let alike = |a: usize, b: usize| {
+        likeness
+            .get(a * steps + b)
+            .is_some_and(|cosine| *cosine >= ALIKE)
+    };
     for place in 1..steps {
         // Alike need not be transitive: of those behind, the first in the list comes first.
         for before in 0..place {
@@ -210,20 +264,31 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
     }
     let moved = |step: StepId| place.get(usize::from(step.0)).copied().unwrap_or(step);
     let mut task = source.task.clone();
-    task.steps = order.iter().map(|old| source.task.steps[*old].clone()).collect();
+    task.steps = order
+        .iter()
+        .map(|old| source.task.steps[*old].clone())
+        .collect();
     for step in &mut task.steps {
-        step.after.iter_mut().for_each(|before| *before = moved(*before));
+        step.after
+            .iter_mut()
+            .for_each(|before| *before = moved(*before));
     }
     let mut recording = source.recording.clone();
-    recording.turns.retain(|turn| !matches!(turn.kind, TurnKind::Assistant { .. }));
+    recording
+        .turns
+        .retain(|turn| !matches!(turn.kind, TurnKind::Assistant { .. }));
     for turn in &mut recording.turns {
         if let TurnKind::Dst(updates) = &mut turn.kind {
-            updates.iter_mut().for_each(|update| update.step = moved(update.step));
+            updates
+                .iter_mut()
+                .for_each(|update| update.step = moved(update.step));
         }
     }
     // None for a model that does without.
     let pairs = order.iter().flat_map(|a| order.iter().map(|b| (*a, *b)));
-    let likeness = pairs.filter_map(|(a, b)| source.likeness.get(a * order.len() + b).copied()).collect();
+    let likeness = pairs
+        .filter_map(|(a, b)| source.likeness.get(a * order.len() + b).copied())
+        .collect();
     let columns: Vec<usize> = order.iter().copied().chain([order.len()]).collect();
     let rows = source.cosines.chunks_exact(columns.len());
     let mut start = TaskState::new(&task);
@@ -237,23 +302,42 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
         frames: source.frames.clone(),
         features: Arc::clone(&source.features),
         frame_width: source.frame_width,
-        cosines: rows.flat_map(|row| columns.iter().map(|old| row[*old])).collect(),
+        cosines: rows
+            .flat_map(|row| columns.iter().map(|old| row[*old]))
+            .collect(),
         likeness,
     }
 }
 
 /// The clips of a recording with a history in memory, answered by what the recording asks for from the states reached.
-fn cut(source: &Source, layout: &Layout<'_>, options: &ExampleOptions, history: &History) -> Result<Vec<Example>> {
+fn cut(
+    source: &Source,
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    history: &History,
+) -> Result<Vec<Example>> {
     let start = &source.start;
-    let (clips, faults) = layout.clips(Some(&source.task), start, &source.frames, &history.turns, &options.clip)?;
+    let (clips, faults) = layout.clips(
+        Some(&source.task),
+        start,
+        &source.frames,
+        &history.turns,
+        &options.clip,
+    )?;
     // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
     if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
-        return Err(Error::Invalid(format!("recording {}: {}", source.recording.id, fault.why)));
+        return Err(Error::Invalid(format!(
+            "recording {}: {}",
+            source.recording.id, fault.why
+        )));
     }
     let script = Script::new(start, &source.frames, &history.turns)?;
     let truth = Truth::new(&source.recording);
     let answers = |clip| answers(source, options, clip, &script, &truth, &history.own_words);
-    clips.iter().map(|clip| example(source, layout, clip, &script, &answers(clip))).collect()
+    clips
+        .iter()
+        .map(|clip| example(source, layout, clip, &script, &answers(clip)))
+        .collect()
 }
 
 /// What should be answered in a clip.
@@ -283,7 +367,11 @@ fn answers(
     let mut before = state.clone();
     let mut place = (usize::MAX, 0);
     for read in &clip.episode.heads {
-        place = if place.0 == read.frame { (read.frame, place.1 + 1) } else { (read.frame, 0) };
+        place = if place.0 == read.frame {
+            (read.frame, place.1 + 1)
+        } else {
+            (read.frame, 0)
+        };
         if place.1 == 0 {
             before = state.clone();
         }
@@ -313,7 +401,13 @@ fn answers(
         // What is said upon a wrong update is neither right nor wrong.
         let spoilt = answers.wrong.iter().any(|(frame, _)| *frame == read.frame);
         let own = own_words.contains(&at);
-        let strange = || names_another_step(&source.task, &script.frames[frame].speech, Note::new(&source.task, &before, &state));
+        let strange = || {
+            names_another_step(
+                &source.task,
+                &script.frames[frame].speech,
+                Note::new(&source.task, &before, &state),
+            )
+        };
         if spoilt || own || read.speak == Some(true) && strange() {
             answers.untaught.insert(read.frame);
         }
@@ -330,31 +424,73 @@ fn answers(
 /// state, and who learns them learns to disregard the note.
 fn names_another_step(task: &Task, words: &[String], note: Note) -> bool {
     let words = words.join(" ");
-    let called_for = note.step().map(|step| task.steps[usize::from(step.0)].name.as_str());
+    let called_for = note
+        .step()
+        .map(|step| task.steps[usize::from(step.0)].name.as_str());
     // A name can be part of another.
-    let named = task.steps.iter().map(|step| step.name.as_str()).filter(|name| words.contains(name)).max_by_key(|name| name.len());
+    let named = task
+        .steps
+        .iter()
+        .map(|step| step.name.as_str())
+        .filter(|name| words.contains(name))
+        .max_by_key(|name| name.len());
     named.is_some() && named != called_for
 }
 
-fn example(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, answers: &Answers) -> Result<Example> {
+fn example(
+    source: &Source,
+    layout: &Layout<'_>,
+    clip: &Clip,
+    script: &Script,
+    answers: &Answers,
+) -> Result<Example> {
     let per_frame = layout.tokens_per_frame();
-    let ids = source.task.iter().map(|(id, _)| layout.id_tokens(id)).collect::<Result<Vec<_>>>()?;
+    let ids = source
+        .task
+        .iter()
+        .map(|(id, _)| layout.id_tokens(id))
+        .collect::<Result<Vec<_>>>()?;
     let rows = Rows::of(source, layout, clip, script, ids.len() + 1);
     let width = source.frame_width;
     let features = source
         .features
         .get(clip.frames.start * width..clip.frames.end * width)
-        .ok_or_else(|| Error::Invalid(format!("recording {}: {} frames, but fewer features", source.recording.id, source.frames.len())))?;
+        .ok_or_else(|| {
+            Error::Invalid(format!(
+                "recording {}: {} frames, but fewer features",
+                source.recording.id,
+                source.frames.len()
+            ))
+        })?;
     Ok(Example {
         features: features.to_vec(),
         order: rows.order(per_frame),
-        dst_text: texts(clip, Target::Dst, &|place| !answers.wrong.contains(&place), layout.special().dst),
-        speech_text: texts(clip, Target::Speech, &|(frame, _)| !answers.untaught.contains(&frame), layout.special().dst),
+        dst_text: texts(
+            clip,
+            Target::Dst,
+            &|place| !answers.wrong.contains(&place),
+            layout.special().dst,
+        ),
+        speech_text: texts(
+            clip,
+            Target::Speech,
+            &|(frame, _)| !answers.untaught.contains(&frame),
+            layout.special().dst,
+        ),
         dst_reads: answers.dst_reads.clone(),
         temptations: answers.temptations.clone(),
         speak_reads: answers.speak_reads.clone(),
         in_view: in_view(source, clip),
-        steps: Steps { ids, likeness: source.likeness.to_vec(), after: source.task.steps.iter().map(|step| step.after.clone()).collect() },
+        steps: Steps {
+            ids,
+            likeness: source.likeness.to_vec(),
+            after: source
+                .task
+                .steps
+                .iter()
+                .map(|step| step.after.clone())
+                .collect(),
+        },
         tokens: rows.tokens,
         markers: rows.markers,
         told: rows.told,
@@ -382,7 +518,13 @@ enum Kind {
 impl Rows {
     /// Follows the task's state through a clip as the session does: a frame comes with the states before its own updates,
     /// `[DST]` and `[ASST]` with those reached by then, an update's `<eot>` with those behind it.
-    fn of(source: &Source, layout: &Layout<'_>, clip: &Clip, script: &Script, columns: usize) -> Self {
+    fn of(
+        source: &Source,
+        layout: &Layout<'_>,
+        clip: &Clip,
+        script: &Script,
+        columns: usize,
+    ) -> Self {
         let special = layout.special();
         let mut rows = Self::default();
         let mut state = clip.start.clone();
@@ -399,10 +541,17 @@ impl Rows {
                         now = Some(*frame);
                         let at = clip.frames.start + frame;
                         // Frames kept from before have no turns.
-                        updates = if at >= clip.first_new { &script.frames[at].updates } else { &[] };
+                        updates = if at >= clip.first_new {
+                            &script.frames[at].updates
+                        } else {
+                            &[]
+                        };
                         rows.seen.add(row(*frame), &state);
                     }
-                    rows.kinds.push(Kind::Image { frame: *frame, part: *part });
+                    rows.kinds.push(Kind::Image {
+                        frame: *frame,
+                        part: *part,
+                    });
                 }
                 Slot::Token(token) => {
                     let closes = in_update && *token == special.eot;
@@ -413,7 +562,9 @@ impl Rows {
                     }
                     in_update = *token == special.dst || in_update && !closes;
                     match now.map(row).filter(|cosines| !cosines.is_empty()) {
-                        Some(cosines) if closes || *token == special.dst || *token == special.asst => {
+                        Some(cosines)
+                            if closes || *token == special.dst || *token == special.asst =>
+                        {
                             rows.kinds.push(Kind::Marker(rows.markers.len()));
                             rows.markers.push(token.0);
                             rows.told.add(cosines, &state);
@@ -453,15 +604,29 @@ impl Told {
 
 /// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the number of the last
 /// update begun in it.
-fn texts(clip: &Clip, kind: Target, wanted: &dyn Fn((usize, usize)) -> bool, dst: TokenId) -> (Vec<u32>, Vec<u32>) {
+fn texts(
+    clip: &Clip,
+    kind: Target,
+    wanted: &dyn Fn((usize, usize)) -> bool,
+    dst: TokenId,
+) -> (Vec<u32>, Vec<u32>) {
     let mut places = (Vec::new(), Vec::new());
     let (mut frame, mut begun) = (None, 0usize);
-    for (p, (slot, target)) in clip.episode.slots.iter().zip(&clip.episode.targets).enumerate() {
+    for (p, (slot, target)) in clip
+        .episode
+        .slots
+        .iter()
+        .zip(&clip.episode.targets)
+        .enumerate()
+    {
         match slot {
             Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
             Slot::Token(t) => {
                 begun += usize::from(*t == dst);
-                if *target == kind && p > 0 && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1)))) {
+                if *target == kind
+                    && p > 0
+                    && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1))))
+                {
                     places.0.push(p as u32 - 1);
                     places.1.push(t.0);
                 }
@@ -475,13 +640,21 @@ fn texts(clip: &Clip, kind: Target, wanted: &dyn Fn((usize, usize)) -> bool, dst
 fn in_view(source: &Source, clip: &Clip) -> Vec<(u32, u32)> {
     let mut places = Vec::new();
     let mut frames_done = None;
-    for read in clip.episode.heads.iter().filter(|r| matches!(clip.episode.slots[r.slot], Slot::Image { .. })) {
+    for read in clip
+        .episode
+        .heads
+        .iter()
+        .filter(|r| matches!(clip.episode.slots[r.slot], Slot::Image { .. }))
+    {
         if frames_done == Some(read.frame) {
             continue;
         }
         frames_done = Some(read.frame);
         let at = source.frames[clip.frames.start + read.frame];
-        places.push((read.slot as u32, step_in_view(&source.recording, &source.start, at).map_or(0, |s| u32::from(s.0) + 1)));
+        places.push((
+            read.slot as u32,
+            step_in_view(&source.recording, &source.start, at).map_or(0, |s| u32::from(s.0) + 1),
+        ));
     }
     places
 }
@@ -493,9 +666,15 @@ pub fn step_in_view(recording: &Recording, start: &TaskState, at: MediaTime) -> 
 
 /// The steps started and not completed, the last one started last.
 pub fn steps_open(recording: &Recording, start: &TaskState, at: MediaTime) -> Vec<StepId> {
-    let begun = start.iter().filter(|(_, state)| *state == StepState::InProgress);
+    let begun = start
+        .iter()
+        .filter(|(_, state)| *state == StepState::InProgress);
     let mut open: Vec<StepId> = begun.map(|(step, _)| step).collect();
-    for (_, update) in recording.transitions().into_iter().take_while(|(t, _)| *t <= at) {
+    for (_, update) in recording
+        .transitions()
+        .into_iter()
+        .take_while(|(t, _)| *t <= at)
+    {
         match update.transition {
             Transition::Start => open.push(update.step),
             Transition::Complete => open.retain(|s| *s != update.step),
@@ -529,20 +708,36 @@ mod tests {
         let source = Source {
             frames: vec![MediaTime(0.0)],
             cosines: [0.0, 1.0, 2.0, 9.0].into(),
-            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0].map(|pair: f32| pair / 100.0).into(),
-            ..bare("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n")
+            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0]
+                .map(|pair: f32| pair / 100.0)
+                .into(),
+            ..bare(
+                "goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n",
+            )
         };
         let mut moved = 0;
         for seed in 0..20 {
             let made = shuffled(&source, &mut Rng::of(&[seed]));
-            let names: Vec<f32> = made.task.steps.iter().map(|s| s.name.parse().unwrap()).collect();
+            let names: Vec<f32> = made
+                .task
+                .steps
+                .iter()
+                .map(|s| s.name.parse().unwrap())
+                .collect();
             assert_eq!(made.cosines[..], [names.as_slice(), &[9.0]].concat());
-            let pairs: Vec<f32> = names.iter().flat_map(|a| names.iter().map(move |b| (10.0 * a + b) / 100.0)).collect();
+            let pairs: Vec<f32> = names
+                .iter()
+                .flat_map(|a| names.iter().map(move |b| (10.0 * a + b) / 100.0))
+                .collect();
             assert_eq!(made.likeness[..], pairs);
             moved += usize::from(names != [0.0, 1.0, 2.0]);
         }
         assert!(moved > 10, "{moved}");
-        let without = Source { cosines: Arc::default(), likeness: Arc::default(), ..source };
+        let without = Source {
+            cosines: Arc::default(),
+            likeness: Arc::default(),
+            ..source
+        };
         assert!(shuffled(&without, &mut Rng::of(&[1])).likeness.is_empty());
     }
 
@@ -559,45 +754,91 @@ mod tests {
         let (mut faints, n) = (0, 400);
         for _ in 0..n {
             let made = faint(&source, 0.25, &mut draw).unwrap().cosines;
-            assert_eq!([made[2], made[5]], [0.1, 0.3], "the words for no step are known");
+            assert_eq!(
+                [made[2], made[5]],
+                [0.1, 0.3],
+                "the words for no step are known"
+            );
             for step in [0, 1] {
-                let (first, second) = (made[step] / source.cosines[step], made[3 + step] / source.cosines[3 + step]);
+                let (first, second) = (
+                    made[step] / source.cosines[step],
+                    made[3 + step] / source.cosines[3 + step],
+                );
                 assert!((first - second).abs() < 1e-6, "one factor a step");
-                assert!((FAINT.0..FAINT.1).contains(&first) || first == 1.0, "{first}");
+                assert!(
+                    (FAINT.0..FAINT.1).contains(&first) || first == 1.0,
+                    "{first}"
+                );
                 faints += usize::from(first < 1.0);
             }
         }
-        assert!((2 * n / 5..2 * n * 3 / 10).contains(&faints), "{faints} of {}", 2 * n);
-        let without = Source { cosines: Arc::default(), ..source };
+        assert!(
+            (2 * n / 5..2 * n * 3 / 10).contains(&faints),
+            "{faints} of {}",
+            2 * n
+        );
+        let without = Source {
+            cosines: Arc::default(),
+            ..source
+        };
         assert!(faint(&without, 1.0, &mut draw).is_none());
     }
 
     #[test]
     fn steps_that_look_the_same_keep_their_order_when_others_are_shuffled() {
         // 0, 2 and 4 are alike, 1 and 3 too.
-        let likeness: Vec<f32> = (0..25).map(|at| if (at / 5 + at % 5) % 2 == 0 { ALIKE } else { ALIKE - 0.01 }).collect();
+        let likeness: Vec<f32> = (0..25)
+            .map(|at| {
+                if (at / 5 + at % 5) % 2 == 0 {
+                    ALIKE
+                } else {
+                    ALIKE - 0.01
+                }
+            })
+            .collect();
         let mut mixed = 0;
         for seed in 0..20 {
             let mut order = [0, 1, 2, 3, 4];
             Rng::of(&[seed]).shuffle(&mut order);
             keep_alike_in_order(&mut order, &likeness);
-            let of = |rest: usize| order.iter().filter(|step| *step % 2 == rest).copied().collect::<Vec<_>>();
+            let of = |rest: usize| {
+                order
+                    .iter()
+                    .filter(|step| *step % 2 == rest)
+                    .copied()
+                    .collect::<Vec<_>>()
+            };
             assert_eq!((of(0), of(1)), (vec![0, 2, 4], vec![1, 3]), "{order:?}");
             mixed += usize::from(order != [0, 1, 2, 3, 4]);
         }
         assert!(mixed > 10, "{mixed}");
         let mut order = [2, 0, 1];
         keep_alike_in_order(&mut order, &[]);
-        assert_eq!(order, [2, 0, 1], "a model without evidence knows of no words that are alike");
+        assert_eq!(
+            order,
+            [2, 0, 1],
+            "a model without evidence knows of no words that are alike"
+        );
     }
 
     #[test]
     fn words_about_another_step_than_the_note_has_are_strange_and_others_are_not() {
         let step = |name: &str| format!("[[step]]\nname = \"{name}\"\n");
-        let task = Task::parse(&format!("goal = \"t\"\n{}{}", step("Stir"), step("Stir the soup"))).unwrap();
+        let task = Task::parse(&format!(
+            "goal = \"t\"\n{}{}",
+            step("Stir"),
+            step("Stir the soup")
+        ))
+        .unwrap();
         let strange = |text: &str, note| names_another_step(&task, &[text.to_owned()], note);
-        assert!(!strange("Great. Next: Stir the soup.", Note::Next(StepId(1))), "the longer name is meant");
-        assert!(strange("Great. Next: Stir the soup.", Note::Next(StepId(0))));
+        assert!(
+            !strange("Great. Next: Stir the soup.", Note::Next(StepId(1))),
+            "the longer name is meant"
+        );
+        assert!(strange(
+            "Great. Next: Stir the soup.",
+            Note::Next(StepId(0))
+        ));
         assert!(!strange("Great. Now: Stir.", Note::Now(StepId(0))));
         assert!(strange("Great. Now: Stir.", Note::Done));
         assert!(!strange("Well done!", Note::Now(StepId(0))));

@@ -20,13 +20,22 @@ pub struct Truth {
 impl Truth {
     /// The truth of a recording.
     pub fn new(recording: &Recording) -> Self {
-        Self { updates: recording.transitions() }
+        Self {
+            updates: recording.transitions(),
+        }
     }
 
     /// Updates whose time has come by `at` and that `state` still lacks, in the recording's order. A state that is ahead
     /// of the recording lacks nothing there: there is no way back.
-    pub fn due<'a>(&'a self, state: &'a TaskState, at: MediaTime) -> impl Iterator<Item = (MediaTime, Update)> + 'a {
-        let come = self.updates.iter().take_while(move |(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S);
+    pub fn due<'a>(
+        &'a self,
+        state: &'a TaskState,
+        at: MediaTime,
+    ) -> impl Iterator<Item = (MediaTime, Update)> + 'a {
+        let come = self
+            .updates
+            .iter()
+            .take_while(move |(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S);
         come.copied().filter(|(_, update)| lacks(state, *update))
     }
 }
@@ -40,7 +49,11 @@ fn lacks(state: &TaskState, update: Update) -> bool {
 }
 
 fn timed(source: &Source) -> impl Iterator<Item = &Turn> {
-    source.recording.turns.iter().filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_)))
+    source
+        .recording
+        .turns
+        .iter()
+        .filter(|t| t.at.is_some() && !matches!(t.kind, TurnKind::System(_)))
 }
 
 fn time(turn: &Turn) -> f64 {
@@ -60,20 +73,31 @@ pub fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> V
     let (mut i, mut before) = (0, f64::NEG_INFINITY);
     while i < turns.len() {
         let at = time(&turns[i]);
-        let end = turns[i..].iter().position(|t| time(t) > at).map_or(turns.len(), |n| i + n);
-        let moves_state = turns[i..end].iter().any(|t| matches!(t.kind, TurnKind::Dst(_)));
+        let end = turns[i..]
+            .iter()
+            .position(|t| time(t) > at)
+            .map_or(turns.len(), |n| i + n);
+        let moves_state = turns[i..end]
+            .iter()
+            .any(|t| matches!(t.kind, TurnKind::Dst(_)));
         let (fate, far) = (draw.unit(), draw.unit());
         // Never past the neighbouring turn: their order is part of the dialogue.
-        let frames = |room: f64, most: usize| (far * most.min((room / period - 1.0).max(0.0) as usize) as f32).ceil();
+        let frames = |room: f64, most: usize| {
+            (far * most.min((room / period - 1.0).max(0.0) as usize) as f32).ceil()
+        };
         let after = turns.get(end).map_or(f64::INFINITY, time);
         let shift = match () {
             () if !moves_state => 0.0,
             () if fate < options.late_share => frames(after - at, options.late_frames_max),
-            () if fate < options.late_share + options.early_share => -frames(at - before.max(0.0), options.early_frames_max),
+            () if fate < options.late_share + options.early_share => {
+                -frames(at - before.max(0.0), options.early_frames_max)
+            }
             () => 0.0,
         };
         let to = at + f64::from(shift) * period;
-        turns[i..end].iter_mut().for_each(|turn| turn.at = Some(MediaTime(to)));
+        turns[i..end]
+            .iter_mut()
+            .for_each(|turn| turn.at = Some(MediaTime(to)));
         before = to;
         i = end;
     }
@@ -96,7 +120,11 @@ pub struct History {
 /// own time. The model's own words stand where the recording has none.
 pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng) -> History {
     let truth = Truth::new(&source.recording);
-    let patience_s: Vec<f64> = truth.updates.iter().map(|_| patience_s_max * f64::from(draw.unit()).powi(PATIENCE_POWER)).collect();
+    let patience_s: Vec<f64> = truth
+        .updates
+        .iter()
+        .map(|_| patience_s_max * f64::from(draw.unit()).powi(PATIENCE_POWER))
+        .collect();
     let mut said = Said::new(source);
     let mut state = source.start.clone();
     let mut history = History::default();
@@ -104,7 +132,10 @@ pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng)
     for at in &source.frames {
         let mut updates = Vec::new();
         let mut own_words = None;
-        while let Some(turn) = wrote.get(next).filter(|t| time(t) <= at.0 + TIME_TOLERANCE_S) {
+        while let Some(turn) = wrote
+            .get(next)
+            .filter(|t| time(t) <= at.0 + TIME_TOLERANCE_S)
+        {
             match &turn.kind {
                 TurnKind::Dst(own) => {
                     updates.extend(own.iter().filter(|update| state.apply(**update).is_ok()));
@@ -122,12 +153,18 @@ pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng)
         }
         let words = said.take(*at, &updates);
         if !updates.is_empty() {
-            history.turns.push(Turn { at: Some(*at), kind: TurnKind::Dst(updates) });
+            history.turns.push(Turn {
+                at: Some(*at),
+                kind: TurnKind::Dst(updates),
+            });
         }
         if words.is_none() && own_words.is_some() {
             history.own_words.push(*at);
         }
-        history.turns.extend(words.or(own_words).map(|kind| Turn { at: Some(*at), kind }));
+        history.turns.extend(words.or(own_words).map(|kind| Turn {
+            at: Some(*at),
+            kind,
+        }));
     }
     history
 }
@@ -154,7 +191,11 @@ impl Said {
     /// What is said at a frame at which `updates` are made; the last is answered.
     fn take(&mut self, at: MediaTime, updates: &[Update]) -> Option<TurnKind> {
         let mut words = None;
-        while self.alone.front().is_some_and(|(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S) {
+        while self
+            .alone
+            .front()
+            .is_some_and(|(time, _)| time.0 <= at.0 + TIME_TOLERANCE_S)
+        {
             words = self.alone.pop_front().map(|(_, kind)| kind);
         }
         for update in updates {
@@ -178,22 +219,54 @@ mod tests {
     }
 
     fn turn(at: f64, kind: TurnKind) -> Turn {
-        Turn { at: Some(MediaTime(at)), kind }
+        Turn {
+            at: Some(MediaTime(at)),
+            kind,
+        }
     }
 
     fn says(at: f64) -> Turn {
-        turn(at, TurnKind::Assistant { text: "Good.".into(), labels: String::new() })
+        turn(
+            at,
+            TurnKind::Assistant {
+                text: "Good.".into(),
+                labels: String::new(),
+            },
+        )
     }
 
     /// Two steps one after the other: 2-4 s and 6-8 s, ten seconds at 2 frames a second.
     fn source() -> Source {
-        let task = Task::parse("goal = \"t\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap();
-        let events = [(2.0, "S1->start"), (4.0, "S1->complete"), (6.0, "S2->start"), (8.0, "S2->complete")];
-        let turns = events.iter().map(|(at, word)| turn(*at, updates(&[word]))).collect();
-        let recording = Recording { turns, end_s: 10.0, fps: 2.0, ..Recording::default() };
+        let task =
+            Task::parse("goal = \"t\"\n[[step]]\nname = \"a\"\n[[step]]\nname = \"b\"\n").unwrap();
+        let events = [
+            (2.0, "S1->start"),
+            (4.0, "S1->complete"),
+            (6.0, "S2->start"),
+            (8.0, "S2->complete"),
+        ];
+        let turns = events
+            .iter()
+            .map(|(at, word)| turn(*at, updates(&[word])))
+            .collect();
+        let recording = Recording {
+            turns,
+            end_s: 10.0,
+            fps: 2.0,
+            ..Recording::default()
+        };
         let frames = (0..20).map(|i| MediaTime(f64::from(i) / 2.0)).collect();
         let start = TaskState::new(&task);
-        Source { recording, task, start, frames, features: Arc::from([]), frame_width: 0, cosines: Arc::from([]), likeness: Arc::from([]) }
+        Source {
+            recording,
+            task,
+            start,
+            frames,
+            features: Arc::from([]),
+            frame_width: 0,
+            cosines: Arc::from([]),
+            likeness: Arc::from([]),
+        }
     }
 
     fn words(turns: &[Turn]) -> String {
@@ -213,13 +286,21 @@ mod tests {
         let truth = Truth::new(&source.recording);
         let mut state = TaskState::new(&source.task);
         let due = |state: &TaskState, at| {
-            truth.due(state, MediaTime(at)).map(|(_, u)| u.to_string()).collect::<Vec<_>>().join(" ")
+            truth
+                .due(state, MediaTime(at))
+                .map(|(_, u)| u.to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(due(&state, 1.9), "");
         assert_eq!(due(&state, 2.0), "S1->start");
         assert_eq!(due(&state, 7.0), "S1->start S1->complete S2->start");
         state.apply(Update::parse("S2->start").unwrap()).unwrap();
-        assert_eq!(due(&state, 7.0), "S1->start S1->complete", "a wrong start is not asked back");
+        assert_eq!(
+            due(&state, 7.0),
+            "S1->start S1->complete",
+            "a wrong start is not asked back"
+        );
         state.apply(Update::parse("S2->complete").unwrap()).unwrap();
         assert_eq!(due(&state, 9.0), "S1->start S1->complete");
     }
@@ -227,14 +308,25 @@ mod tests {
     #[test]
     fn a_history_of_its_own_keeps_errors_and_is_helped_in_the_end() {
         let source = source();
-        let wrote = [turn(1.0, updates(&["S2->start"])), says(1.0), turn(2.5, updates(&["S1->start"])), turn(3.0, updates(&["S2->start"]))];
+        let wrote = [
+            turn(1.0, updates(&["S2->start"])),
+            says(1.0),
+            turn(2.5, updates(&["S1->start"])),
+            turn(3.0, updates(&["S2->start"])),
+        ];
         let alone = own(&source, &wrote, 1e9, &mut Rng::of(&[1]));
         assert_eq!(words(&alone.turns), "1 S2->start, 1 says, 2.5 S1->start");
         assert_eq!(alone.own_words, [MediaTime(1.0)]);
         let helped = own(&source, &wrote, 0.0, &mut Rng::of(&[1]));
-        assert_eq!(words(&helped.turns), "1 S2->start, 1 says, 2 S1->start, 4 S1->complete, 8 S2->complete");
+        assert_eq!(
+            words(&helped.turns),
+            "1 S2->start, 1 says, 2 S1->start, 4 S1->complete, 8 S2->complete"
+        );
         let nothing = own(&source, &[], 0.0, &mut Rng::of(&[1]));
-        assert_eq!(words(&nothing.turns), "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete");
+        assert_eq!(
+            words(&nothing.turns),
+            "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete"
+        );
     }
 
     #[test]
@@ -242,22 +334,43 @@ mod tests {
         let mut source = source();
         source.recording.turns.insert(0, says(0.5));
         source.recording.turns.insert(3, says(4.0));
-        let wrote = [turn(2.0, updates(&["S1->start"])), turn(5.0, updates(&["S1->complete"])), says(5.0), says(9.0)];
+        let wrote = [
+            turn(2.0, updates(&["S1->start"])),
+            turn(5.0, updates(&["S1->complete"])),
+            says(5.0),
+            says(9.0),
+        ];
         let own = own(&source, &wrote, 1e9, &mut Rng::of(&[1]));
-        assert_eq!(words(&own.turns), "0.5 says, 2 S1->start, 5 S1->complete, 5 says, 9 says");
+        assert_eq!(
+            words(&own.turns),
+            "0.5 says, 2 S1->start, 5 S1->complete, 5 says, 9 says"
+        );
         assert_eq!(own.own_words, [MediaTime(9.0)]);
     }
 
     #[test]
     fn displaced_turns_keep_their_order() {
         let source = source();
-        let options = ExampleOptions { late_share: 0.5, late_frames_max: 4, early_share: 0.5, early_frames_max: 4, ..ExampleOptions::default() };
+        let options = ExampleOptions {
+            late_share: 0.5,
+            late_frames_max: 4,
+            early_share: 0.5,
+            early_frames_max: 4,
+            ..ExampleOptions::default()
+        };
         let straight = displaced(&source, &ExampleOptions::default(), &mut Rng::of(&[2]));
-        assert_eq!(words(&straight), "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete");
+        assert_eq!(
+            words(&straight),
+            "2 S1->start, 4 S1->complete, 6 S2->start, 8 S2->complete"
+        );
         let mut moved_ever = false;
         for seed in 0..20 {
             let moved = displaced(&source, &options, &mut Rng::of(&[seed]));
-            assert!(moved.windows(2).all(|w| time(&w[0]) < time(&w[1])), "{}", words(&moved));
+            assert!(
+                moved.windows(2).all(|w| time(&w[0]) < time(&w[1])),
+                "{}",
+                words(&moved)
+            );
             moved_ever |= moved != straight;
         }
         assert!(moved_ever);

@@ -41,12 +41,20 @@ pub fn balanced_binary(logits: &Tensor, positive: &[bool]) -> Result<Option<Tens
     }
     let kinds = f32::from(u8::from(positives > 0) + u8::from(negatives > 0));
     let weight = |count: usize| 1.0 / (count as f32 * kinds);
-    let sign: Vec<f32> = positive.iter().map(|p| if *p { 1.0 } else { -1.0 }).collect();
-    let weights: Vec<f32> = positive.iter().map(|p| weight(if *p { positives } else { negatives })).collect();
+    let sign: Vec<f32> = positive
+        .iter()
+        .map(|p| if *p { 1.0 } else { -1.0 })
+        .collect();
+    let weights: Vec<f32> = positive
+        .iter()
+        .map(|p| weight(if *p { positives } else { negatives }))
+        .collect();
     let n = positive.len();
     let sign = Tensor::from_vec(sign, n, logits.device())?;
     let weights = Tensor::from_vec(weights, n, logits.device())?;
-    Ok(Some((neg_log_sigmoid(&(logits * sign)?)? * weights)?.sum_all()?))
+    Ok(Some(
+        (neg_log_sigmoid(&(logits * sign)?)? * weights)?.sum_all()?,
+    ))
 }
 
 /// SigLIP's loss (Zhai et al. 2023, equation 1) on pair logits `[B,U]` (scale times cosine plus bias):
@@ -56,7 +64,10 @@ pub fn balanced_binary(logits: &Tensor, positive: &[bool]) -> Result<Option<Tens
 /// Shapes differ.
 pub fn sigmoid_pairs(logits: &Tensor, captions: &[Vec<usize>]) -> Result<Tensor> {
     let (b, u) = logits.dims2()?;
-    let z: Vec<f32> = captions.iter().flat_map(|own| (0..u).map(|j| if own.contains(&j) { 1.0 } else { -1.0 })).collect();
+    let z: Vec<f32> = captions
+        .iter()
+        .flat_map(|own| (0..u).map(|j| if own.contains(&j) { 1.0 } else { -1.0 }))
+        .collect();
     let z = Tensor::from_vec(z, (b, u), logits.device())?;
     Ok((neg_log_sigmoid(&(logits * z)?)?.sum_all()? / b as f64)?)
 }
@@ -99,17 +110,26 @@ mod tests {
     #[test]
     fn balanced_binary_weighs_one_positive_like_three_negatives() {
         let x = Var::from_slice(&[0.0f32, 0.0, 2.0, -2.0], 4, &Device::Cpu).unwrap();
-        let loss = balanced_binary(&x, &[true, false, false, false]).unwrap().unwrap();
+        let loss = balanced_binary(&x, &[true, false, false, false])
+            .unwrap()
+            .unwrap();
         let sp = |x: f64| (1.0 + x.exp()).ln();
         let want = (sp(0.0) + (sp(0.0) + sp(2.0) + sp(-2.0)) / 3.0) / 2.0;
         assert!((number(&loss).unwrap() - want).abs() < 1e-6);
         let grads = loss.backward().unwrap();
         let g = grads.get(&x).unwrap().to_vec1::<f32>().unwrap();
-        assert!((g[0] + 0.25).abs() < 1e-6 && (g[1] - 0.5 / 6.0).abs() < 1e-6, "{g:?}");
+        assert!(
+            (g[0] + 0.25).abs() < 1e-6 && (g[1] - 0.5 / 6.0).abs() < 1e-6,
+            "{g:?}"
+        );
         // One kind only: its plain mean. Nothing: no loss.
         let one = balanced_binary(&x, &[false; 4]).unwrap().unwrap();
         assert!((number(&one).unwrap() - (2.0 * sp(0.0) + sp(2.0) + sp(-2.0)) / 4.0).abs() < 1e-6);
-        assert!(balanced_binary(&Tensor::zeros(0, DType::F32, &Device::Cpu).unwrap(), &[]).unwrap().is_none());
+        assert!(
+            balanced_binary(&Tensor::zeros(0, DType::F32, &Device::Cpu).unwrap(), &[])
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl OptimizerConfig {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
         }
-        let done = (step - self.warmup_steps) as f64 / steps.saturating_sub(self.warmup_steps).max(1) as f64;
+        let done = (step - self.warmup_steps) as f64
+            / steps.saturating_sub(self.warmup_steps).max(1) as f64;
         let share = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         self.learning_rate * (self.final_rate_share + (1.0 - self.final_rate_share) * share)
     }
@@ -94,9 +95,19 @@ struct Move {
 impl Slot {
     fn advance(&mut self, gradient: &Tensor, config: &OptimizerConfig, now: &Move) -> Result<()> {
         let g = (gradient.detach() * now.scale)?;
-        let move_ = if self.muon { self.muon(&g)? } else { self.adam(&g, config, now.step)? };
-        let decay = if self.var.rank() >= 2 { 1.0 - now.rate * config.weight_decay } else { 1.0 };
-        Ok(self.var.set(&((self.var.as_tensor().detach() * decay)? - (move_ * now.rate)?)?)?)
+        let move_ = if self.muon {
+            self.muon(&g)?
+        } else {
+            self.adam(&g, config, now.step)?
+        };
+        let decay = if self.var.rank() >= 2 {
+            1.0 - now.rate * config.weight_decay
+        } else {
+            1.0
+        };
+        Ok(self
+            .var
+            .set(&((self.var.as_tensor().detach() * decay)? - (move_ * now.rate)?)?)?)
     }
 
     fn adam(&mut self, g: &Tensor, config: &OptimizerConfig, step: usize) -> Result<Tensor> {
@@ -121,7 +132,11 @@ impl Slot {
 fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let tall = rows > columns;
-    let x = if tall { x.t()?.contiguous()? } else { x.clone() };
+    let x = if tall {
+        x.t()?.contiguous()?
+    } else {
+        x.clone()
+    };
     let norm = f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
     let mut x = (x / (norm + EPSILON))?;
     let (a, b, c) = NEWTON_SCHULZ;
@@ -135,7 +150,10 @@ fn orthogonal(x: &Tensor) -> Result<Tensor> {
 
 /// A matrix between hidden states: no table of tokens or positions, no output over the vocabulary, no decision head.
 fn between_hidden_states(name: &str, var: &Var) -> bool {
-    var.rank() == 2 && var.dims().iter().all(|side| *side >= MUON_SIDE_MIN) && !name.contains("embd") && name != "output.weight"
+    var.rank() == 2
+        && var.dims().iter().all(|side| *side >= MUON_SIDE_MIN)
+        && !name.contains("embd")
+        && name != "output.weight"
 }
 
 impl Optimizer {
@@ -149,10 +167,20 @@ impl Optimizer {
             .map(|(name, var)| {
                 let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
                 let muon = config.muon && between_hidden_states(name, var);
-                Ok(Slot { name: name.clone(), var: var.clone(), first: zeros.clone(), second: zeros, muon })
+                Ok(Slot {
+                    name: name.clone(),
+                    var: var.clone(),
+                    first: zeros.clone(),
+                    second: zeros,
+                    muon,
+                })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { config, slots, threads })
+        Ok(Self {
+            config,
+            slots,
+            threads,
+        })
     }
 
     /// The variables, in their order.
@@ -172,14 +200,30 @@ impl Optimizer {
         }
         let norm = square.sqrt();
         if !norm.is_finite() {
-            return Err(crate::error::Error::Invalid(format!("step {step}: the gradient is not finite; lower learning_rate")));
+            return Err(crate::error::Error::Invalid(format!(
+                "step {step}: the gradient is not finite; lower learning_rate"
+            )));
         }
-        let scale = if norm > self.config.gradient_norm_max { self.config.gradient_norm_max / norm } else { 1.0 };
-        let now = Move { scale, step, rate: self.config.rate(step, steps) };
+        let scale = if norm > self.config.gradient_norm_max {
+            self.config.gradient_norm_max / norm
+        } else {
+            1.0
+        };
+        let now = Move {
+            scale,
+            step,
+            rate: self.config.rate(step, steps),
+        };
         let config = &self.config;
-        let work: Vec<(&mut Slot, &Tensor)> =
-            self.slots.iter_mut().zip(gradients).filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?))).collect();
-        each(self.threads, work, |(slot, gradient)| slot.advance(gradient, config, &now))?;
+        let work: Vec<(&mut Slot, &Tensor)> = self
+            .slots
+            .iter_mut()
+            .zip(gradients)
+            .filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?)))
+            .collect();
+        each(self.threads, work, |(slot, gradient)| {
+            slot.advance(gradient, config, &now)
+        })?;
         Ok(norm)
     }
 
@@ -205,7 +249,11 @@ impl Optimizer {
         for slot in &mut self.slots {
             let named = |name: String| {
                 let tensor = get(&name).filter(|t| t.shape() == slot.var.shape());
-                tensor.ok_or_else(|| crate::error::Error::Model(format!("checkpoint: {name} is missing or has another shape")))
+                tensor.ok_or_else(|| {
+                    crate::error::Error::Model(format!(
+                        "checkpoint: {name} is missing or has another shape"
+                    ))
+                })
             };
             let first = named(format!("optimizer.first.{}", slot.name))?;
             let second = named(format!("optimizer.second.{}", slot.name))?;
@@ -227,7 +275,12 @@ mod tests {
     #[test]
     fn two_steps_worked_by_hand() {
         let var = Var::from_slice(&[1.0f32, -2.0], (1, 2), &Device::Cpu).unwrap();
-        let config = OptimizerConfig { learning_rate: 0.1, warmup_steps: 0, final_rate_share: 1.0, ..OptimizerConfig::default() };
+        let config = OptimizerConfig {
+            learning_rate: 0.1,
+            warmup_steps: 0,
+            final_rate_share: 1.0,
+            ..OptimizerConfig::default()
+        };
         let mut opt = Optimizer::new(config, &[("w".into(), var.clone())], 2).unwrap();
         let g = Some(Tensor::from_slice(&[0.5f32, 0.1], (1, 2), &Device::Cpu).unwrap());
         for step in 0..2 {
@@ -235,7 +288,10 @@ mod tests {
         }
         let w = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let by_hand = |w: f32| ((w * 0.998 - 0.1) * 0.998) - 0.1;
-        assert!((w[0] - by_hand(1.0)).abs() < 1e-5 && (w[1] - by_hand(-2.0)).abs() < 1e-5, "{w:?}");
+        assert!(
+            (w[0] - by_hand(1.0)).abs() < 1e-5 && (w[1] - by_hand(-2.0)).abs() < 1e-5,
+            "{w:?}"
+        );
     }
 
     #[test]
@@ -252,20 +308,44 @@ mod tests {
     #[test]
     fn a_step_of_muon_is_nearly_orthogonal_whatever_the_gradient() {
         for (rows, columns) in [(16usize, 48usize), (48, 16), (20, 20)] {
-            let values: Vec<f32> = (0..rows * columns).map(|i| ((i * i * 7919 + i * 31) % 1009) as f32 - 504.0).collect();
+            let values: Vec<f32> = (0..rows * columns)
+                .map(|i| ((i * i * 7919 + i * 31) % 1009) as f32 - 504.0)
+                .collect();
             let g = Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap();
             let var = Var::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
-            let config = OptimizerConfig { muon: true, learning_rate: 1.0, warmup_steps: 0, final_rate_share: 1.0, ..OptimizerConfig::default() };
-            let mut opt = Optimizer::new(config, &[("blk.0.attn_q.weight".into(), var.clone())], 1).unwrap();
+            let config = OptimizerConfig {
+                muon: true,
+                learning_rate: 1.0,
+                warmup_steps: 0,
+                final_rate_share: 1.0,
+                ..OptimizerConfig::default()
+            };
+            let mut opt =
+                Optimizer::new(config, &[("blk.0.attn_q.weight".into(), var.clone())], 1).unwrap();
             opt.step(&[Some(g)], 0, 2).unwrap();
-            let moved = (var.as_tensor() / -(MUON_RMS * 48f64.max(rows.max(columns) as f64).sqrt())).unwrap();
-            let moved = if rows.max(columns) == 48 { moved } else { (moved * (48f64 / 20.0).sqrt()).unwrap() };
-            let small = if rows <= columns { moved.matmul(&moved.t().unwrap()) } else { moved.t().unwrap().contiguous().unwrap().matmul(&moved) };
+            let moved = (var.as_tensor()
+                / -(MUON_RMS * 48f64.max(rows.max(columns) as f64).sqrt()))
+            .unwrap();
+            let moved = if rows.max(columns) == 48 {
+                moved
+            } else {
+                (moved * (48f64 / 20.0).sqrt()).unwrap()
+            };
+            let small = if rows <= columns {
+                moved.matmul(&moved.t().unwrap())
+            } else {
+                moved.t().unwrap().contiguous().unwrap().matmul(&moved)
+            };
             // Squares of singular values between 0.5 and 1.5: the diagonal holds their weighted means.
             let small = small.unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in small.iter().enumerate() {
                 assert!((0.4..1.6).contains(&row[i]), "{rows}x{columns}: {}", row[i]);
-                let rest: f32 = row.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, v)| v * v).sum();
+                let rest: f32 = row
+                    .iter()
+                    .enumerate()
+                    .filter(|(j, _)| *j != i)
+                    .map(|(_, v)| v * v)
+                    .sum();
                 assert!(rest < 0.25, "{rows}x{columns}: off the diagonal {rest}");
             }
         }
@@ -275,14 +355,25 @@ mod tests {
     fn tables_heads_and_norms_are_left_to_adam() {
         let matrix = Var::zeros((32, 32), DType::F32, &Device::Cpu).unwrap();
         let head = Var::zeros((1, 32), DType::F32, &Device::Cpu).unwrap();
-        assert!(between_hidden_states("blk.3.ffn_up.weight", &matrix) && between_hidden_states("mm.0.weight", &matrix));
-        assert!(!between_hidden_states("token_embd.weight", &matrix) && !between_hidden_states("output.weight", &matrix));
+        assert!(
+            between_hidden_states("blk.3.ffn_up.weight", &matrix)
+                && between_hidden_states("mm.0.weight", &matrix)
+        );
+        assert!(
+            !between_hidden_states("token_embd.weight", &matrix)
+                && !between_hidden_states("output.weight", &matrix)
+        );
         assert!(!between_hidden_states("dst_update_head.weight", &head));
     }
 
     #[test]
     fn the_rate_rises_then_falls_to_its_share() {
-        let config = OptimizerConfig { warmup_steps: 10, learning_rate: 1.0, final_rate_share: 0.1, ..OptimizerConfig::default() };
+        let config = OptimizerConfig {
+            warmup_steps: 10,
+            learning_rate: 1.0,
+            final_rate_share: 0.1,
+            ..OptimizerConfig::default()
+        };
         assert!((config.rate(0, 100) - 0.1).abs() < 1e-9);
         assert!((config.rate(10, 100) - 1.0).abs() < 1e-9);
         assert!((config.rate(100, 100) - 0.1).abs() < 1e-9);

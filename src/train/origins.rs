@@ -15,7 +15,11 @@ impl Origins {
     pub fn of<'a>(datasets: impl Iterator<Item = &'a str>) -> Self {
         let mut origins = Self::default();
         for (number, dataset) in datasets.enumerate() {
-            let list = if dataset == INVENTED_DATASET { &mut origins.invented } else { &mut origins.recorded };
+            let list = if dataset == INVENTED_DATASET {
+                &mut origins.invented
+            } else {
+                &mut origins.recorded
+            };
             list.push(number);
         }
         origins
@@ -24,7 +28,11 @@ impl Origins {
     /// A recording: an invented one in this share of the draws, or whatever there is if there are only ones of one kind.
     pub fn draw(&self, invented_share: f32, rng: &mut Rng) -> usize {
         let invented = rng.unit() < invented_share;
-        let (first, other) = if invented { (&self.invented, &self.recorded) } else { (&self.recorded, &self.invented) };
+        let (first, other) = if invented {
+            (&self.invented, &self.recorded)
+        } else {
+            (&self.recorded, &self.invented)
+        };
         let list = if first.is_empty() { other } else { first };
         list.get(rng.below(list.len())).copied().unwrap_or_default()
     }
@@ -36,7 +44,8 @@ mod tests {
 
     #[test]
     fn the_mix_does_not_depend_on_how_many_there_are() {
-        let origins = Origins::of(["a", INVENTED_DATASET, INVENTED_DATASET, INVENTED_DATASET].into_iter());
+        let origins =
+            Origins::of(["a", INVENTED_DATASET, INVENTED_DATASET, INVENTED_DATASET].into_iter());
         let mut rng = Rng::of(&[1]);
         let drawn: Vec<usize> = (0..2000).map(|_| origins.draw(0.25, &mut rng)).collect();
         let recorded = drawn.iter().filter(|d| **d == 0).count();

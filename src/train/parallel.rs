@@ -27,7 +27,9 @@ pub fn each<I, T: Send, E: Send>(
             if held(&done).iter().any(|(_, result)| result.is_err()) {
                 return;
             }
-            let Some((place, item)) = held(&waiting).next() else { return };
+            let Some((place, item)) = held(&waiting).next() else {
+                return;
+            };
             let result = f(item);
             held(&done).push((place, result));
         }
@@ -66,11 +68,20 @@ pub fn gradients<E: Sync, S: Send>(
     threads: usize,
     score: impl Fn(&E) -> Result<Option<Scored<S>>> + Sync,
 ) -> Result<(Vec<Option<Tensor>>, Vec<S>)> {
-    let results = each(threads, examples, |example| -> Result<Option<(Vec<Option<Tensor>>, S)>> {
-        let Some(Scored { loss, stats }) = score(example)? else { return Ok(None) };
-        let store = loss.backward()?;
-        Ok(Some((vars.iter().map(|v| store.get(v).cloned()).collect(), stats)))
-    })?;
+    let results = each(
+        threads,
+        examples,
+        |example| -> Result<Option<(Vec<Option<Tensor>>, S)>> {
+            let Some(Scored { loss, stats }) = score(example)? else {
+                return Ok(None);
+            };
+            let store = loss.backward()?;
+            Ok(Some((
+                vars.iter().map(|v| store.get(v).cloned()).collect(),
+                stats,
+            )))
+        },
+    )?;
     let mut total: Vec<Option<Tensor>> = vec![None; vars.len()];
     let mut all = Vec::with_capacity(examples.len());
     for (gradients, stats) in results.into_iter().flatten() {
@@ -95,10 +106,20 @@ mod tests {
     #[test]
     fn results_keep_the_items_order_and_the_first_error_wins() {
         for threads in [0, 1, 3, 50] {
-            assert_eq!(each(threads, 0..20, |i| Ok::<_, ()>(i * i)).unwrap(), (0..20).map(|i| i * i).collect::<Vec<_>>());
-            assert_eq!(each(threads, 0..20, |i| if i % 7 == 6 { Err(i) } else { Ok(()) }), Err(6));
+            assert_eq!(
+                each(threads, 0..20, |i| Ok::<_, ()>(i * i)).unwrap(),
+                (0..20).map(|i| i * i).collect::<Vec<_>>()
+            );
+            assert_eq!(
+                each(threads, 0..20, |i| if i % 7 == 6 { Err(i) } else { Ok(()) }),
+                Err(6)
+            );
             let mut slots = [1, 2, 3];
-            each(threads, slots.iter_mut(), |slot| { *slot += 1; Ok::<_, ()>(()) }).unwrap();
+            each(threads, slots.iter_mut(), |slot| {
+                *slot += 1;
+                Ok::<_, ()>(())
+            })
+            .unwrap();
             assert_eq!(slots, [2, 3, 4]);
         }
         assert_eq!(each(2, Vec::<u8>::new(), Ok::<_, ()>), Ok(vec![]));
@@ -120,12 +141,22 @@ mod tests {
             .unwrap();
             assert!(g[1].is_none());
             assert_eq!(stats.len(), 18);
-            g[0].as_ref().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+            g[0].as_ref()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(2));
         assert_eq!(run(1), run(7));
         let failed = gradients(&examples, std::slice::from_ref(&w), 2, |x| {
-            if *x > 3.0 { Err(Error::Invalid(format!("{x}"))) } else { Ok(None::<Scored<()>>) }
+            if *x > 3.0 {
+                Err(Error::Invalid(format!("{x}")))
+            } else {
+                Ok(None::<Scored<()>>)
+            }
         });
         assert_eq!(failed.err().unwrap().to_string(), "4");
     }

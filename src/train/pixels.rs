@@ -31,8 +31,15 @@ impl Pixels {
         let bad = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
         let times: Vec<u8> = at.iter().flat_map(|t| t.0.to_le_bytes()).collect();
         let views = HashMap::from([
-            ("pixels", TensorView::new(Dtype::U8, vec![at.len(), size, size, CHANNELS], pixels).map_err(bad)?),
-            ("at", TensorView::new(Dtype::F64, vec![at.len()], &times).map_err(bad)?),
+            (
+                "pixels",
+                TensorView::new(Dtype::U8, vec![at.len(), size, size, CHANNELS], pixels)
+                    .map_err(bad)?,
+            ),
+            (
+                "at",
+                TensorView::new(Dtype::F64, vec![at.len()], &times).map_err(bad)?,
+            ),
         ]);
         write_atomic(path, &safetensors::serialize(&views, None).map_err(bad)?)
     }
@@ -47,14 +54,35 @@ impl Pixels {
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let bad = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
         let tensors = SafeTensors::deserialize(&map).map_err(bad)?;
-        let (pixels, times) = (tensors.tensor("pixels").map_err(bad)?, tensors.tensor("at").map_err(bad)?);
+        let (pixels, times) = (
+            tensors.tensor("pixels").map_err(bad)?,
+            tensors.tensor("at").map_err(bad)?,
+        );
         let frames = times.shape().first().copied().unwrap_or(0);
-        if pixels.dtype() != Dtype::U8 || times.dtype() != Dtype::F64 || pixels.shape() != [frames, size, size, CHANNELS] {
-            return Err(Error::format(path, format!("pixels {:?}, expected [{frames}, {size}, {size}, {CHANNELS}]", pixels.shape())));
+        if pixels.dtype() != Dtype::U8
+            || times.dtype() != Dtype::F64
+            || pixels.shape() != [frames, size, size, CHANNELS]
+        {
+            return Err(Error::format(
+                path,
+                format!(
+                    "pixels {:?}, expected [{frames}, {size}, {size}, {CHANNELS}]",
+                    pixels.shape()
+                ),
+            ));
         }
-        let at = times.data().chunks_exact(8).map(|b| MediaTime(f64::from_le_bytes(b.try_into().unwrap_or_default()))).collect();
+        let at = times
+            .data()
+            .chunks_exact(8)
+            .map(|b| MediaTime(f64::from_le_bytes(b.try_into().unwrap_or_default())))
+            .collect();
         let offset = pixels.data().as_ptr() as usize - map.as_ptr() as usize;
-        Ok(Self { map, offset, size, at })
+        Ok(Self {
+            map,
+            offset,
+            size,
+            at,
+        })
     }
 
     /// Times of the pictures.
@@ -66,7 +94,9 @@ impl Pixels {
     pub fn picture(&self, frame: usize) -> Option<&[u8]> {
         let length = self.size * self.size * CHANNELS;
         let start = self.offset + frame.checked_mul(length)?;
-        (frame < self.at.len()).then(|| self.map.get(start..start + length)).flatten()
+        (frame < self.at.len())
+            .then(|| self.map.get(start..start + length))
+            .flatten()
     }
 
     /// Side of a picture: S.
@@ -89,14 +119,29 @@ pub struct Jitter {
 ///
 /// # Errors
 /// A picture has another size.
-pub fn to_tensor(pictures: &[&[u8]], size: usize, jitter: Jitter, draws: Option<&[[f32; 4]]>, device: &Device) -> Result<Tensor> {
+pub fn to_tensor(
+    pictures: &[&[u8]],
+    size: usize,
+    jitter: Jitter,
+    draws: Option<&[[f32; 4]]>,
+    device: &Device,
+) -> Result<Tensor> {
     let plane = size * size;
     let mut values = vec![0f32; pictures.len() * CHANNELS * plane];
-    for (i, (picture, out)) in pictures.iter().zip(values.chunks_exact_mut(CHANNELS * plane)).enumerate() {
+    for (i, (picture, out)) in pictures
+        .iter()
+        .zip(values.chunks_exact_mut(CHANNELS * plane))
+        .enumerate()
+    {
         if picture.len() != plane * CHANNELS {
-            return Err(Error::Invalid(format!("a picture of {} bytes, expected {}", picture.len(), plane * CHANNELS)));
+            return Err(Error::Invalid(format!(
+                "a picture of {} bytes, expected {}",
+                picture.len(),
+                plane * CHANNELS
+            )));
         }
-        let [dx, dy, brightness, contrast] = draws.and_then(|d| d.get(i)).copied().unwrap_or_default();
+        let [dx, dy, brightness, contrast] =
+            draws.and_then(|d| d.get(i)).copied().unwrap_or_default();
         let shift = |d: f32| (d * jitter.shift_px as f32).round() as i64;
         let (dx, dy) = (shift(dx), shift(dy));
         let (offset, gain) = (brightness * jitter.light, 1.0 + contrast * jitter.light);
@@ -112,7 +157,11 @@ pub fn to_tensor(pictures: &[&[u8]], size: usize, jitter: Jitter, draws: Option<
             }
         }
     }
-    Ok(Tensor::from_vec(values, (pictures.len(), CHANNELS, size, size), device)?)
+    Ok(Tensor::from_vec(
+        values,
+        (pictures.len(), CHANNELS, size, size),
+        device,
+    )?)
 }
 
 #[cfg(test)]
@@ -131,11 +180,21 @@ mod tests {
         assert_eq!(pixels.picture(1), Some(&bytes[48..]));
         assert_eq!(pixels.picture(2), None);
         assert!(Pixels::open(&path, 8).is_err());
-        let still = Jitter { shift_px: 2, light: 0.1 };
+        let still = Jitter {
+            shift_px: 2,
+            light: 0.1,
+        };
         let t = to_tensor(&[&bytes[..48]], 4, still, None, &Device::Cpu).unwrap();
         let v = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!((v[0] + 1.0).abs() < 1e-6 && (v[16] - (1.0 / 127.5 - 1.0)).abs() < 1e-6);
-        let moved = to_tensor(&[&bytes[..48]], 4, still, Some(&[[1.0, 0.0, 0.0, 0.0]]), &Device::Cpu).unwrap();
+        let moved = to_tensor(
+            &[&bytes[..48]],
+            4,
+            still,
+            Some(&[[1.0, 0.0, 0.0, 0.0]]),
+            &Device::Cpu,
+        )
+        .unwrap();
         assert!((moved.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0] - v[2]).abs() < 1e-6);
     }
 }

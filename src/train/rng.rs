@@ -32,7 +32,11 @@ impl Rng {
 
     /// Uniform in `0..n`; 0 when `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        if n == 0 { 0 } else { ((u128::from(self.next_u64()) * n as u128) >> 64) as usize }
+        if n == 0 {
+            0
+        } else {
+            ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
+        }
     }
 
     /// Shuffles in place (Fisher and Yates).

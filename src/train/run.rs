@@ -136,21 +136,41 @@ mod tests {
         let run_to_end = |stops: &[usize]| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("c.safetensors");
-            let run = Run { stage: "test", checkpoint: &path, steps: 20, save_every_steps: 7, eval_every_steps: 5 };
+            let run = Run {
+                stage: "test",
+                checkpoint: &path,
+                steps: 20,
+                save_every_steps: 7,
+                eval_every_steps: 5,
+            };
             for stop in stops.iter().copied().chain([usize::MAX]) {
                 let w = Var::from_slice(&[1.0f32, -3.0], 2, &Device::Cpu).unwrap();
-                let mut optimizer = Optimizer::new(OptimizerConfig::default(), &[("w".into(), w.clone())], 1).unwrap();
+                let mut optimizer =
+                    Optimizer::new(OptimizerConfig::default(), &[("w".into(), w.clone())], 1)
+                        .unwrap();
                 let mut observer = Until(stop, Vec::new());
                 let step = |at: usize| {
                     let noise = f64::from(Rng::of(&[3, at as u64]).unit());
                     let loss = (w.as_tensor() - noise)?.sqr()?.sum_all()?;
                     let gradients = vec![loss.backward()?.get(&w).cloned()];
-                    Ok(StepResult { gradients, numbers: Map::new() })
+                    Ok(StepResult {
+                        gradients,
+                        numbers: Map::new(),
+                    })
                 };
-                let outcome = run.go(&mut optimizer, &Device::Cpu, &mut observer, &step, &|| Ok(Map::new())).unwrap();
+                let outcome = run
+                    .go(&mut optimizer, &Device::Cpu, &mut observer, &step, &|| {
+                        Ok(Map::new())
+                    })
+                    .unwrap();
                 assert_eq!(outcome == Outcome::Finished, stop == usize::MAX);
                 if outcome == Outcome::Finished {
-                    return w.to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                    return w
+                        .to_vec1::<f32>()
+                        .unwrap()
+                        .iter()
+                        .map(|v| v.to_bits())
+                        .collect::<Vec<_>>();
                 }
             }
             unreachable!("the last run has no stop");

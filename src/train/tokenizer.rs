@@ -2,22 +2,32 @@
 
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+use tokenizers::{
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerImpl,
+};
 
 use crate::dialogue::task::STEPS_MAX;
 use crate::error::{Error, Result};
 
 /// Texts of the special tokens of the backbones that this project trains, in the order of their ids.
-pub const SPECIALS: [&str; 7] = ["<pad>", "<bos>", "<turn>", "<eot>", "<image>", "[DST]", "[ASST]"];
+pub const SPECIALS: [&str; 7] = [
+    "<pad>", "<bos>", "<turn>", "<eot>", "<image>", "[DST]", "[ASST]",
+];
 
 /// Chat format of those backbones (Jinja): `<turn>role\ncontent<eot>`.
-pub const CHAT_TEMPLATE: &str =
-    "{% for message in messages %}{{ '<turn>' + message.role + '\\n' + message.content + '<eot>' }}{% endfor %}";
+pub const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<turn>' + message.role + '\\n' + message.content + '<eot>' }}{% endfor %}";
 
 /// Most step ids that are one token each.
 const STEP_TOKENS: usize = 40;
 
-type Bpe = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+type Bpe = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// Trains a tokenizer of about `vocab` tokens on the texts and gives its `tokenizer.json`.
 ///
@@ -30,9 +40,14 @@ pub fn train(texts: &[String], vocab: usize) -> Result<String> {
     let bad = |e: tokenizers::Error| Error::Invalid(format!("tokenizer: {e}"));
     let mut tokenizer: Bpe = TokenizerImpl::new(BPE::default());
     tokenizer
-        .with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true))))
+        .with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(ByteLevel::new(
+            false, true, true,
+        ))))
         .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::default())));
-    let specials: Vec<AddedToken> = SPECIALS.iter().map(|s| AddedToken::from(*s, true)).collect();
+    let specials: Vec<AddedToken> = SPECIALS
+        .iter()
+        .map(|s| AddedToken::from(*s, true))
+        .collect();
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocab.saturating_sub(whole_words().len()))
         .min_frequency(2)
@@ -48,8 +63,10 @@ pub fn train(texts: &[String], vocab: usize) -> Result<String> {
 
 /// Words that are one token each, with a space before them swallowed.
 fn whole_words() -> Vec<AddedToken> {
-    let steps = (1..=STEP_TOKENS.min(STEPS_MAX)).map(|i| AddedToken::from(format!("S{i}"), false).single_word(true));
-    let states = ["[not_started]", "[in_progress]", "[completed]"].map(|s| AddedToken::from(s, false).lstrip(true));
+    let steps = (1..=STEP_TOKENS.min(STEPS_MAX))
+        .map(|i| AddedToken::from(format!("S{i}"), false).single_word(true));
+    let states = ["[not_started]", "[in_progress]", "[completed]"]
+        .map(|s| AddedToken::from(s, false).lstrip(true));
     let moves = ["->start", "->complete"].map(|s| AddedToken::from(s, false));
     steps.chain(states).chain(moves).collect()
 }
@@ -60,10 +77,16 @@ mod tests {
 
     #[test]
     fn updates_are_two_tokens_and_text_comes_back() {
-        let texts: Vec<String> = (0..50).map(|i| format!("S{i} [not_started] Pour {i} eggs into the bowl")).collect();
+        let texts: Vec<String> = (0..50)
+            .map(|i| format!("S{i} [not_started] Pour {i} eggs into the bowl"))
+            .collect();
         let json = train(&texts, 400).unwrap();
         let tokenizer: tokenizers::Tokenizer = json.parse().unwrap();
-        assert_eq!(json, train(&texts, 400).unwrap(), "training is deterministic");
+        assert_eq!(
+            json,
+            train(&texts, 400).unwrap(),
+            "training is deterministic"
+        );
         let encode = |t: &str| tokenizer.encode_fast(t, false).unwrap().get_ids().to_vec();
         assert_eq!(encode("S3->complete").len(), 2);
         assert_eq!(encode("S12->start").len(), 2);

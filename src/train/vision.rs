@@ -75,7 +75,12 @@ pub const OVER: usize = 3;
 pub const STEPS_FROM: usize = 4;
 /// What they say, in the order of their numbers. A picture has those behind the first besides its step's, so that features
 /// tell what no step's words do: whether all is well with the step, whether it is the only one, and whether it goes on.
-pub const SAID: [&str; STEPS_FROM] = [IDLE_WORDS, "Something has gone wrong", "Something else goes on beside it", "It is over"];
+pub const SAID: [&str; STEPS_FROM] = [
+    IDLE_WORDS,
+    "Something has gone wrong",
+    "Something else goes on beside it",
+    "It is over",
+];
 
 /// Tokens of a word that is not known, at most.
 const STRANGE_MAX: usize = 3;
@@ -122,24 +127,53 @@ impl Album {
     fn draw(&self, recording: u32, idle_share: f32, rng: &mut Rng) -> Option<(usize, (u32, u32))> {
         let shows = |c: &usize| !self.captions[*c].within(recording).is_empty();
         let idle = rng.unit() < idle_share && shows(&IDLE);
-        let mut shown: Vec<usize> = self.tasks[recording as usize].iter().copied().filter(shows).collect();
+        let mut shown: Vec<usize> = self.tasks[recording as usize]
+            .iter()
+            .copied()
+            .filter(shows)
+            .collect();
         shown.dedup();
-        let caption = if idle { IDLE } else { *shown.get(rng.below(shown.len()))? };
+        let caption = if idle {
+            IDLE
+        } else {
+            *shown.get(rng.below(shown.len()))?
+        };
         let pictures = self.captions[caption].within(recording);
         Some((caption, pictures[rng.below(pictures.len())]))
     }
 
     /// The batch of a step, cut into parts for the threads.
-    fn batch(&self, settings: &VisionTraining, config: &TextConfig, parts: usize, rng: &mut Rng) -> Result<Vec<Part>> {
-        if self.captions.iter().skip(STEPS_FROM).all(|c| c.pictures.is_empty()) {
-            return Err(Error::Invalid("training data: no step of any recording is in view in any picture".into()));
+    fn batch(
+        &self,
+        settings: &VisionTraining,
+        config: &TextConfig,
+        parts: usize,
+        rng: &mut Rng,
+    ) -> Result<Vec<Part>> {
+        if self
+            .captions
+            .iter()
+            .skip(STEPS_FROM)
+            .all(|c| c.pictures.is_empty())
+        {
+            return Err(Error::Invalid(
+                "training data: no step of any recording is in view in any picture".into(),
+            ));
         }
         let mut chosen: Vec<Drawn> = Vec::with_capacity(settings.batch);
         while chosen.len() < settings.batch {
-            let drawn = self.draw(self.origins.draw(settings.invented_share, rng) as u32, settings.idle_share, rng);
+            let drawn = self.draw(
+                self.origins.draw(settings.invented_share, rng) as u32,
+                settings.idle_share,
+                rng,
+            );
             chosen.extend(drawn.map(|(caption, picture)| {
                 let wordings: Vec<usize> = self.wordings(caption, picture.0).collect();
-                Drawn { caption: wordings[rng.below(wordings.len())], picture, fit: self.fit(caption, picture) }
+                Drawn {
+                    caption: wordings[rng.below(wordings.len())],
+                    picture,
+                    fit: self.fit(caption, picture),
+                }
             }));
         }
         let own = self.batch_captions(&chosen, settings.captions, rng);
@@ -149,10 +183,17 @@ impl Album {
         };
         let ids: Vec<u32> = own.iter().flat_map(|c| read(c, rng)).collect();
         let size = settings.batch.div_ceil(parts.max(1));
-        let places = |fit: &[usize]| (0..own.len()).filter(|place| fit.contains(&own[*place])).collect();
+        let places = |fit: &[usize]| {
+            (0..own.len())
+                .filter(|place| fit.contains(&own[*place]))
+                .collect()
+        };
         let part = |chosen: &[Drawn], rng: &mut Rng| Part {
             pictures: chosen.iter().map(|drawn| drawn.picture).collect(),
-            draws: chosen.iter().map(|_| std::array::from_fn(|_| 2.0 * rng.unit() - 1.0)).collect(),
+            draws: chosen
+                .iter()
+                .map(|_| std::array::from_fn(|_| 2.0 * rng.unit() - 1.0))
+                .collect(),
             captions: chosen.iter().map(|drawn| places(&drawn.fit)).collect(),
             ids: ids.clone(),
             share: chosen.len() as f64 / settings.batch as f64,
@@ -162,39 +203,67 @@ impl Album {
 
     /// A caption, and all that say the same in this recording.
     fn wordings(&self, caption: usize, recording: u32) -> impl Iterator<Item = usize> {
-        [caption].into_iter().chain(self.paraphrases.get(&(recording, caption)).into_iter().flatten().copied())
+        [caption].into_iter().chain(
+            self.paraphrases
+                .get(&(recording, caption))
+                .into_iter()
+                .flatten()
+                .copied(),
+        )
     }
 
     /// Every caption that fits a picture: the given one and what else goes on, in all wordings.
     fn fit(&self, caption: usize, picture: (u32, u32)) -> Vec<usize> {
         let also = self.also.get(&picture).into_iter().flatten().copied();
-        [caption].into_iter().chain(also).flat_map(|c| self.wordings(c, picture.0)).collect()
+        [caption]
+            .into_iter()
+            .chain(also)
+            .flat_map(|c| self.wordings(c, picture.0))
+            .collect()
     }
 
     /// The captions of a step: those of its pictures, those that [`SAID`] has, and negatives.
     fn batch_captions(&self, chosen: &[Drawn], most: usize, rng: &mut Rng) -> Vec<usize> {
-        let mut own: Vec<usize> = chosen.iter().map(|drawn| drawn.caption).chain(0..STEPS_FROM).collect();
+        let mut own: Vec<usize> = chosen
+            .iter()
+            .map(|drawn| drawn.caption)
+            .chain(0..STEPS_FROM)
+            .collect();
         let tidy = |captions: &mut Vec<usize>| {
             captions.sort_unstable();
             captions.dedup();
         };
         tidy(&mut own);
         let recordings = chosen.iter().map(|drawn| drawn.picture.0);
-        let of_task = |r: u32| self.tasks[r as usize].iter().flat_map(move |c| self.wordings(*c, r));
+        let of_task = |r: u32| {
+            self.tasks[r as usize]
+                .iter()
+                .flat_map(move |c| self.wordings(*c, r))
+        };
         let mut near: Vec<usize> = recordings.flat_map(of_task).collect();
         tidy(&mut near);
         near.retain(|c| own.binary_search(c).is_err());
         let free = most.saturating_sub(own.len());
         own.extend(rng.choose(&near, free * 2 / 3));
         tidy(&mut own);
-        let far: Vec<usize> = (STEPS_FROM..self.captions.len()).filter(|c| own.binary_search(c).is_err()).collect();
+        let far: Vec<usize> = (STEPS_FROM..self.captions.len())
+            .filter(|c| own.binary_search(c).is_err())
+            .collect();
         own.extend(rng.choose(&far, most.saturating_sub(own.len())));
         own
     }
 
     fn pictures<'a>(&'a self, places: &[(u32, u32)]) -> Result<Vec<&'a [u8]>> {
-        let one = |(r, f): &(u32, u32)| self.pixels.get(*r as usize).and_then(|p| p.picture(*f as usize));
-        places.iter().map(one).collect::<Option<_>>().ok_or_else(|| Error::Invalid("training data: a picture is missing".into()))
+        let one = |(r, f): &(u32, u32)| {
+            self.pixels
+                .get(*r as usize)
+                .and_then(|p| p.picture(*f as usize))
+        };
+        places
+            .iter()
+            .map(one)
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::Invalid("training data: a picture is missing".into()))
     }
 
     fn size(&self) -> usize {
@@ -217,7 +286,10 @@ fn misread(tokens: &[u32], share: f32, config: &TextConfig, rng: &mut Rng) -> Ve
             read.push(token);
         }
         if how == 1 || how == 2 {
-            read.extend((0..=rng.below(STRANGE_MAX)).map(|_| (known + rng.below(config.vocab_size.saturating_sub(known))) as u32));
+            read.extend(
+                (0..=rng.below(STRANGE_MAX))
+                    .map(|_| (known + rng.below(config.vocab_size.saturating_sub(known))) as u32),
+            );
         }
     }
     if read.is_empty() {
@@ -257,10 +329,15 @@ impl VisionTrainer<'_> {
     /// The data do not fit the model.
     pub fn step(&self, at: usize, vars: &[candle_core::Var]) -> Result<StepResult> {
         let mut rng = Rng::of(&[self.seed, 1, at as u64]);
-        let parts = self.album.batch(self.settings, &self.text.config, PARTS, &mut rng)?;
+        let parts = self
+            .album
+            .batch(self.settings, &self.text.config, PARTS, &mut rng)?;
         let (gradients, losses) = gradients(&parts, vars, self.threads, |part| {
             let loss = (self.loss(part)? * part.share)?;
-            Ok(Some(Scored { stats: loss::number(&loss)?, loss }))
+            Ok(Some(Scored {
+                stats: loss::number(&loss)?,
+                loss,
+            }))
         })?;
         let mut numbers = Map::new();
         numbers.insert("loss_image_text".into(), number(losses.iter().sum()));
@@ -268,9 +345,18 @@ impl VisionTrainer<'_> {
     }
 
     fn loss(&self, part: &Part) -> Result<Tensor> {
-        let jitter = Jitter { shift_px: self.settings.shift_px, light: self.settings.light };
+        let jitter = Jitter {
+            shift_px: self.settings.shift_px,
+            light: self.settings.light,
+        };
         let pictures = self.album.pictures(&part.pictures)?;
-        let pixels = to_tensor(&pictures, self.album.size(), jitter, Some(&part.draws), self.device)?;
+        let pixels = to_tensor(
+            &pictures,
+            self.album.size(),
+            jitter,
+            Some(&part.draws),
+            self.device,
+        )?;
         let images = self.pooled(&pixels)?;
         let texts = self.text.forward(&part.ids, self.album.length)?;
         let logits = self.text.pair_logits(&images, &texts)?;
@@ -279,7 +365,11 @@ impl VisionTrainer<'_> {
 
     /// The attention-pooled token: `[B,3,S,S] -> [B,Dv]`.
     fn pooled(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.vision.forward_tensor(pixels)?.narrow(1, 0, 1)?.squeeze(1)?)
+        Ok(self
+            .vision
+            .forward_tensor(pixels)?
+            .narrow(1, 0, 1)?
+            .squeeze(1)?)
     }
 
     /// Share of validation pictures whose own caption scores highest: among all captions, and among those of its
@@ -291,7 +381,11 @@ impl VisionTrainer<'_> {
         const PICTURES_MAX: usize = 600;
         const BATCH: usize = 100;
         let album = self.validation;
-        let ids: Vec<u32> = album.captions.iter().flat_map(|c| c.tokens.iter().copied()).collect();
+        let ids: Vec<u32> = album
+            .captions
+            .iter()
+            .flat_map(|c| c.tokens.iter().copied())
+            .collect();
         let texts = loss::unit_rows(&self.text.forward(&ids, album.length)?.detach())?;
         let mut all: Vec<(usize, (u32, u32))> = Vec::new();
         for (c, caption) in album.captions.iter().enumerate() {
@@ -301,8 +395,17 @@ impl VisionTrainer<'_> {
         let (mut right, mut right_in_task, mut steps) = (0usize, 0usize, 0usize);
         for batch in chosen.chunks(BATCH) {
             let places: Vec<(u32, u32)> = batch.iter().map(|(_, p)| *p).collect();
-            let still = Jitter { shift_px: 0, light: 0.0 };
-            let pixels = to_tensor(&album.pictures(&places)?, album.size(), still, None, self.device)?;
+            let still = Jitter {
+                shift_px: 0,
+                light: 0.0,
+            };
+            let pixels = to_tensor(
+                &album.pictures(&places)?,
+                album.size(),
+                still,
+                None,
+                self.device,
+            )?;
             let images = loss::unit_rows(&self.pooled(&pixels)?.detach())?;
             let scores = images.matmul(&texts.t()?)?.to_vec2::<f32>()?;
             for ((caption, picture), scores) in batch.iter().zip(&scores) {
@@ -310,16 +413,24 @@ impl VisionTrainer<'_> {
                     continue;
                 }
                 let fit = album.fit(*caption, *picture);
-                let better = |other: usize| scores[other] > scores[*caption] && !fit.contains(&other);
+                let better =
+                    |other: usize| scores[other] > scores[*caption] && !fit.contains(&other);
                 steps += 1;
                 right += usize::from(!better(IDLE) && !(STEPS_FROM..scores.len()).any(better));
                 let task = &album.tasks[picture.0 as usize];
-                right_in_task += usize::from(!better(IDLE) && !task.iter().any(|other| better(*other)));
+                right_in_task +=
+                    usize::from(!better(IDLE) && !task.iter().any(|other| better(*other)));
             }
         }
         let mut numbers = Map::new();
-        numbers.insert("caption_accuracy".into(), number(right as f64 / steps.max(1) as f64));
-        numbers.insert("task_caption_accuracy".into(), number(right_in_task as f64 / steps.max(1) as f64));
+        numbers.insert(
+            "caption_accuracy".into(),
+            number(right as f64 / steps.max(1) as f64),
+        );
+        numbers.insert(
+            "task_caption_accuracy".into(),
+            number(right_in_task as f64 / steps.max(1) as f64),
+        );
         Ok(numbers)
     }
 }
@@ -332,7 +443,10 @@ mod tests {
     /// A recording of two steps, captions 4 and 5, of which 6 and 7 paraphrase the first; captions 8 and on are others'.
     /// The first step is in view in pictures 0 and 1, in the second of which the second step goes on, and a mistake shows.
     fn album() -> Album {
-        let caption = |pictures: &[(u32, u32)]| Caption { tokens: vec![7], pictures: pictures.to_vec() };
+        let caption = |pictures: &[(u32, u32)]| Caption {
+            tokens: vec![7],
+            pictures: pictures.to_vec(),
+        };
         let mut captions: Vec<Caption> = (0..STEPS_FROM).map(|_| caption(&[])).collect();
         captions.push(caption(&[(0, 0), (0, 1)]));
         captions.extend((0..20).map(|_| caption(&[])));
@@ -375,22 +489,45 @@ mod tests {
         let caption: Vec<u32> = (50..60).chain([0, 0]).collect();
         let mut draw = Rng::of(&[1]);
         assert_eq!(misread(&caption, 0.0, &config(), &mut draw), caption);
-        assert_eq!(draw.next_u64(), Rng::of(&[1]).next_u64(), "nothing is drawn for nothing");
+        assert_eq!(
+            draw.next_u64(),
+            Rng::of(&[1]).next_u64(),
+            "nothing is drawn for nothing"
+        );
         let (mut kept, mut others, n) = (0, 0, 2000);
         for _ in 0..n {
             let read = misread(&caption[..11], 0.1, &config(), &mut draw);
             assert_eq!(read.len(), 11);
             let words: Vec<u32> = read.iter().copied().take_while(|t| *t != 0).collect();
-            assert!(words.iter().all(|t| (SPECIALS.len() as u32..100).contains(t)) && read[words.len()..].iter().all(|t| *t == 0), "{read:?}");
+            assert!(
+                words
+                    .iter()
+                    .all(|t| (SPECIALS.len() as u32..100).contains(t))
+                    && read[words.len()..].iter().all(|t| *t == 0),
+                "{read:?}"
+            );
             kept += words.iter().filter(|t| (50..60).contains(*t)).count();
             others += words.iter().filter(|t| !(50..60).contains(*t)).count();
         }
         // Of ten tokens two thirds of a tenth go, and two thirds of a tenth bring two on average, a tenth of which are as these.
         let share = |count: usize| count as f32 / (10 * n) as f32;
-        assert!((0.90..0.96).contains(&share(kept)) && (0.09..0.14).contains(&share(others)), "{} {}", share(kept), share(others));
-        assert_eq!(misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[4])).len(), 3);
+        assert!(
+            (0.90..0.96).contains(&share(kept)) && (0.09..0.14).contains(&share(others)),
+            "{} {}",
+            share(kept),
+            share(others)
+        );
+        assert_eq!(
+            misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[4])).len(),
+            3
+        );
         for seed in 0..20 {
-            assert!(misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[seed])).iter().any(|t| *t != 0), "never nothing");
+            assert!(
+                misread(&[50, 0, 0], 1.0, &config(), &mut Rng::of(&[seed]))
+                    .iter()
+                    .any(|t| *t != 0),
+                "never nothing"
+            );
         }
     }
 
@@ -408,7 +545,9 @@ mod tests {
             light: 0.0,
             optimizer: OptimizerConfig::default(),
         };
-        let parts = album.batch(&settings, &config(), 2, &mut Rng::of(&[1])).unwrap();
+        let parts = album
+            .batch(&settings, &config(), 2, &mut Rng::of(&[1]))
+            .unwrap();
         let mut sizes = Vec::new();
         for part in &parts {
             assert_eq!(part.ids.len(), settings.captions);
@@ -419,6 +558,11 @@ mod tests {
         }
         // Forty pictures want all three wordings; the other step, and so all captions that fit, are near negatives.
         assert_eq!(sizes.len(), 40);
-        assert!(sizes.iter().all(|(picture, fit)| *fit == if *picture == 0 { 3 } else { 5 }), "{sizes:?}");
+        assert!(
+            sizes
+                .iter()
+                .all(|(picture, fit)| *fit == if *picture == 0 { 3 } else { 5 }),
+            "{sizes:?}"
+        );
     }
 }

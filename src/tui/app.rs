@@ -239,26 +239,51 @@ impl App {
             push_bounded(&mut self.log, line, LOG_KEPT);
         }
         match event {
-            Event::Session { goal, steps, gates, .. } => {
-                let (status, mut log) = (std::mem::take(&mut self.status), std::mem::take(&mut self.log));
+            Event::Session {
+                goal, steps, gates, ..
+            } => {
+                let (status, mut log) = (
+                    std::mem::take(&mut self.status),
+                    std::mem::take(&mut self.log),
+                );
                 // A session that is shown again tells its events again.
                 log.retain(|line| line.at.is_none());
-                *self = Self { goal: goal.clone(), status, log, notes: self.notes, ..Self::default() };
+                *self = Self {
+                    goal: goal.clone(),
+                    status,
+                    log,
+                    notes: self.notes,
+                    ..Self::default()
+                };
                 self.steps = steps.iter().map(StepRow::new).collect();
                 self.speak = GateRow::of(&gates.speak.kind, gates.speak.threshold);
                 self.dst_update = GateRow::of(&gates.dst_update.kind, gates.dst_update.threshold);
             }
-            Event::Frame { at, speak, dst_update, .. } => {
+            Event::Frame {
+                at,
+                speak,
+                dst_update,
+                ..
+            } => {
                 self.now = *at;
                 self.frames += 1;
                 self.reasons.clear();
                 if std::mem::take(&mut self.asked) {
                     self.reasons.push("you asked".into());
                 }
-                let point = GatePoint { at: *at, speak: *speak, dst_update: *dst_update };
+                let point = GatePoint {
+                    at: *at,
+                    speak: *speak,
+                    dst_update: *dst_update,
+                };
                 push_bounded(&mut self.gates, point, GATES_KEPT);
             }
-            Event::Transition { at, step, transition, .. } => {
+            Event::Transition {
+                at,
+                step,
+                transition,
+                ..
+            } => {
                 self.dst_update.fire(*at);
                 let state = match transition {
                     Transition::Start => StepState::InProgress,
@@ -273,14 +298,29 @@ impl App {
                     (Some(point), Some(threshold)) => point.dst_update.0 >= threshold.0,
                     _ => true,
                 };
-                if update { self.dst_update.fire(*at) } else { self.speak.fire(*at) }
+                if update {
+                    self.dst_update.fire(*at)
+                } else {
+                    self.speak.fire(*at)
+                }
                 self.say(*at, Who::Notice, tell::refused(text, why));
             }
-            Event::Warning { at, kind, step, missing, .. } => self.warn(*at, *kind, *step, missing),
+            Event::Warning {
+                at,
+                kind,
+                step,
+                missing,
+                ..
+            } => self.warn(*at, *kind, *step, missing),
             Event::Utterance { at, text, prob, .. } => {
                 self.sentences += 1;
                 let why = self.reason(*at, *prob);
-                self.push_line(Line { at: *at, who: Who::Assistant, text: text.clone(), why });
+                self.push_line(Line {
+                    at: *at,
+                    who: Who::Assistant,
+                    text: text.clone(),
+                    why,
+                });
             }
             Event::User { at, text } => {
                 self.asked = true;
@@ -290,7 +330,11 @@ impl App {
                 self.set_step(*step, *state, *at);
                 self.say(*at, Who::Notice, tell::mark(*step, *state));
             }
-            Event::Threshold { at, gate, threshold } => {
+            Event::Threshold {
+                at,
+                gate,
+                threshold,
+            } => {
                 let row = match gate {
                     GateName::Speak => &mut self.speak,
                     GateName::DstUpdate => &mut self.dst_update,
@@ -305,21 +349,39 @@ impl App {
                 self.say(*at, Who::Notice, format!("another task by hand: {goal}"));
             }
             Event::Dropped { count, .. } => self.dropped = self.dropped.saturating_add(*count),
-            Event::Context { at, policy, tokens_before, tokens_after, .. } => {
-                self.say(*at, Who::Notice, tell::context(*policy, *tokens_before, *tokens_after));
+            Event::Context {
+                at,
+                policy,
+                tokens_before,
+                tokens_after,
+                ..
+            } => {
+                self.say(
+                    *at,
+                    Who::Notice,
+                    tell::context(*policy, *tokens_before, *tokens_after),
+                );
             }
             Event::Source { at, state } => {
                 self.source_lost = *state == SourceState::Lost;
                 match state {
                     SourceState::Lost => self.say(*at, Who::Warning, tell::source(*state).into()),
-                    SourceState::Restored => self.say(*at, Who::Notice, tell::source(*state).into()),
+                    SourceState::Restored => {
+                        self.say(*at, Who::Notice, tell::source(*state).into())
+                    }
                 }
             }
-            Event::Resume { at, frames, gates, .. } => {
+            Event::Resume {
+                at, frames, gates, ..
+            } => {
                 (self.ended, self.source_lost) = (false, false);
                 self.speak.threshold = Some(gates.speak.threshold);
                 self.dst_update.threshold = Some(gates.dst_update.threshold);
-                self.say(*at, Who::Notice, format!("goes on after a break, {frames} frames so far"));
+                self.say(
+                    *at,
+                    Who::Notice,
+                    format!("goes on after a break, {frames} frames so far"),
+                );
             }
             Event::End { .. } => self.ended = true,
         }
@@ -327,13 +389,23 @@ impl App {
 
     /// Steps that are done.
     pub fn steps_done(&self) -> usize {
-        self.steps.iter().filter(|s| s.state == StepState::Completed).count()
+        self.steps
+            .iter()
+            .filter(|s| s.state == StepState::Completed)
+            .count()
     }
 
     /// The step being done: the one that was started last.
     pub fn current_step(&self) -> Option<&StepRow> {
-        let running = self.steps.iter().filter(|s| s.state == StepState::InProgress);
-        running.max_by(|a, b| a.started.partial_cmp(&b.started).unwrap_or(std::cmp::Ordering::Equal))
+        let running = self
+            .steps
+            .iter()
+            .filter(|s| s.state == StepState::InProgress);
+        running.max_by(|a, b| {
+            a.started
+                .partial_cmp(&b.started)
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })
     }
 
     /// What the assistant said last.
@@ -343,15 +415,22 @@ impl App {
 
     /// The step that comes next: the first one not begun behind the one being done, else the first not begun.
     pub fn next_step(&self) -> Option<&StepRow> {
-        let after = self.current_step().map_or(0, |step| usize::from(step.id.0) + 1);
+        let after = self
+            .current_step()
+            .map_or(0, |step| usize::from(step.id.0) + 1);
         let open = |row: &&StepRow| row.state == StepState::NotStarted;
-        self.steps.iter().skip(after).find(open).or_else(|| self.steps.iter().find(open))
+        self.steps
+            .iter()
+            .skip(after)
+            .find(open)
+            .or_else(|| self.steps.iter().find(open))
     }
 
     /// Takes new measurements in.
     pub fn measure(&mut self, status: Status) {
         let from = self.memory_from.map_or(usize::MAX, |(_, tokens)| tokens);
-        if status.memory_tokens < from.min(self.status.memory_tokens) || self.memory_from.is_none() {
+        if status.memory_tokens < from.min(self.status.memory_tokens) || self.memory_from.is_none()
+        {
             self.memory_from = Some((self.now, status.memory_tokens));
         }
         self.status = status;
@@ -362,16 +441,33 @@ impl App {
     pub fn memory_reset_in_s(&self) -> Option<f64> {
         let (from, tokens) = self.memory_from?;
         let seconds = self.now.seconds() - from.seconds();
-        let grown = self.status.memory_tokens.checked_sub(tokens).filter(|grown| *grown > 0)? as f64;
-        let left = self.status.memory_reset.saturating_sub(self.status.memory_tokens) as f64;
+        let grown = self
+            .status
+            .memory_tokens
+            .checked_sub(tokens)
+            .filter(|grown| *grown > 0)? as f64;
+        let left = self
+            .status
+            .memory_reset
+            .saturating_sub(self.status.memory_tokens) as f64;
         (seconds > 0.0).then(|| left * seconds / grown)
     }
 
     /// Adds a line to the run's own log that is no event.
     pub fn note(&mut self, text: String) {
-        let worry = ["WARN", "ERROR", "!"].iter().any(|sign| text.starts_with(sign));
+        let worry = ["WARN", "ERROR", "!"]
+            .iter()
+            .any(|sign| text.starts_with(sign));
         self.notes += 1;
-        push_bounded(&mut self.log, LogLine { at: None, text, worry }, LOG_KEPT);
+        push_bounded(
+            &mut self.log,
+            LogLine {
+                at: None,
+                text,
+                worry,
+            },
+            LOG_KEPT,
+        );
     }
 
     /// The newest line that is no event.
@@ -381,13 +477,24 @@ impl App {
 
     /// Time of the last thing that happened before `at`: a change of state, a sentence, a warning.
     pub fn event_before(&self, at: MediaTime) -> Option<MediaTime> {
-        let said = self.dialogue.iter().filter(|l| l.who != Who::Notice).map(|l| l.at);
-        let all = said.chain(self.dst_update.fired.iter().copied()).filter(|t| *t < at);
+        let said = self
+            .dialogue
+            .iter()
+            .filter(|l| l.who != Who::Notice)
+            .map(|l| l.at);
+        let all = said
+            .chain(self.dst_update.fired.iter().copied())
+            .filter(|t| *t < at);
         all.max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     fn say(&mut self, at: MediaTime, who: Who, text: String) {
-        self.push_line(Line { at, who, text, why: String::new() });
+        self.push_line(Line {
+            at,
+            who,
+            text,
+            why: String::new(),
+        });
     }
 
     fn push_line(&mut self, line: Line) {
@@ -415,15 +522,25 @@ impl App {
             gate.fired.retain(|t| *t < to);
         }
         for info in steps {
-            let Some(row) = self.row(info.id) else { continue };
+            let Some(row) = self.row(info.id) else {
+                continue;
+            };
             row.state = info.state;
-            row.started = row.started.filter(|t| *t < to && info.state != StepState::NotStarted);
-            row.ended = row.ended.filter(|t| *t < to && info.state == StepState::Completed);
+            row.started = row
+                .started
+                .filter(|t| *t < to && info.state != StepState::NotStarted);
+            row.ended = row
+                .ended
+                .filter(|t| *t < to && info.state == StepState::Completed);
             if info.state == StepState::NotStarted {
                 row.warnings.clear();
             }
         }
-        self.say(at, Who::Notice, format!("moved to {to} by hand: memory begins anew with the steps as they were"));
+        self.say(
+            at,
+            Who::Notice,
+            format!("moved to {to} by hand: memory begins anew with the steps as they were"),
+        );
     }
 
     fn warn(&mut self, at: MediaTime, kind: WarningKind, step: StepId, missing: &[StepId]) {
@@ -469,7 +586,11 @@ impl StepRow {
 
 impl GateRow {
     fn of(kind: &str, threshold: Threshold) -> Self {
-        Self { kind: kind.to_owned(), threshold: Some(threshold), ..Self::default() }
+        Self {
+            kind: kind.to_owned(),
+            threshold: Some(threshold),
+            ..Self::default()
+        }
     }
 }
 
@@ -490,19 +611,29 @@ mod tests {
     fn steps_follow_transitions_and_keep_their_times() {
         let app = sample::app();
         assert_eq!(app.steps[0].state, StepState::Completed);
-        assert_eq!((app.steps[0].started, app.steps[0].ended), (Some(MediaTime(2.0)), Some(MediaTime(14.5))));
+        assert_eq!(
+            (app.steps[0].started, app.steps[0].ended),
+            (Some(MediaTime(2.0)), Some(MediaTime(14.5)))
+        );
         assert_eq!(app.current_step().unwrap().id, StepId(2));
         assert_eq!(app.steps[2].warnings, ["out of order: begun before S2"]);
         assert_eq!(app.steps_done(), 1);
         assert_eq!(app.dst_update.count, 3, "each transition");
         assert_eq!(app.sentences, 2, "a refused sentence was not said");
-        assert_eq!(app.speak.count, 3, "two sentences, and one refused where only the speak gate was open");
+        assert_eq!(
+            app.speak.count, 3,
+            "two sentences, and one refused where only the speak gate was open"
+        );
     }
 
     #[test]
     fn a_hand_on_the_state_moves_the_times_too() {
         let mut app = sample::app();
-        let mark = |state| Event::Mark { at: MediaTime(99.0), step: StepId(0), state };
+        let mark = |state| Event::Mark {
+            at: MediaTime(99.0),
+            step: StepId(0),
+            state,
+        };
         app.update(&mark(StepState::NotStarted));
         assert_eq!((app.steps[0].started, app.steps[0].ended), (None, None));
         app.update(&mark(StepState::InProgress));
@@ -528,8 +659,16 @@ mod tests {
         let mut app = sample::app();
         for i in 0..(2 * GATES_KEPT as u64) {
             let at = MediaTime(i as f64);
-            app.update(&Event::Frame { frame: FrameIdx(i), at, speak: Prob(0.1), dst_update: Prob(0.1) });
-            app.update(&Event::User { at, text: "hm".into() });
+            app.update(&Event::Frame {
+                frame: FrameIdx(i),
+                at,
+                speak: Prob(0.1),
+                dst_update: Prob(0.1),
+            });
+            app.update(&Event::User {
+                at,
+                text: "hm".into(),
+            });
         }
         assert_eq!(app.gates.len(), GATES_KEPT);
         assert_eq!(app.dialogue.len(), DIALOGUE_KEPT);
@@ -538,35 +677,98 @@ mod tests {
     #[test]
     fn a_sentence_comes_with_its_reason() {
         let mut app = sample::app();
-        let said: Vec<&str> = app.dialogue.iter().filter(|l| l.who == Who::Assistant).map(|l| l.why.as_str()).collect();
+        let said: Vec<&str> = app
+            .dialogue
+            .iter()
+            .filter(|l| l.who == Who::Assistant)
+            .map(|l| l.why.as_str())
+            .collect();
         assert_eq!(said, ["because its gate fired: speak 0.80 ≥ 0.50"; 2]);
         let (at, count) = (app.now, app.speak.count);
-        app.update(&Event::Frame { frame: FrameIdx(400), at, speak: Prob(0.1), dst_update: Prob(0.9) });
-        app.update(&Event::Transition { frame: FrameIdx(400), at, step: StepId(2), transition: Transition::Complete, prob: Prob(0.9) });
-        app.update(&Event::Utterance { frame: FrameIdx(400), at, text: "Well done.".into(), prob: Prob(0.1) });
-        assert_eq!(app.dialogue.back().unwrap().why, "because S3 done: speak 0.10 < 0.50");
+        app.update(&Event::Frame {
+            frame: FrameIdx(400),
+            at,
+            speak: Prob(0.1),
+            dst_update: Prob(0.9),
+        });
+        app.update(&Event::Transition {
+            frame: FrameIdx(400),
+            at,
+            step: StepId(2),
+            transition: Transition::Complete,
+            prob: Prob(0.9),
+        });
+        app.update(&Event::Utterance {
+            frame: FrameIdx(400),
+            at,
+            text: "Well done.".into(),
+            prob: Prob(0.1),
+        });
+        assert_eq!(
+            app.dialogue.back().unwrap().why,
+            "because S3 done: speak 0.10 < 0.50"
+        );
         assert_eq!(app.speak.count, count, "an answer is no firing");
-        app.update(&Event::User { at, text: "Really?".into() });
-        app.update(&Event::Frame { frame: FrameIdx(401), at, speak: Prob(0.1), dst_update: Prob(0.1) });
-        app.update(&Event::Utterance { frame: FrameIdx(401), at, text: "Yes.".into(), prob: Prob(0.1) });
-        assert_eq!(app.dialogue.back().unwrap().why, "because you asked: speak 0.10 < 0.50");
+        app.update(&Event::User {
+            at,
+            text: "Really?".into(),
+        });
+        app.update(&Event::Frame {
+            frame: FrameIdx(401),
+            at,
+            speak: Prob(0.1),
+            dst_update: Prob(0.1),
+        });
+        app.update(&Event::Utterance {
+            frame: FrameIdx(401),
+            at,
+            text: "Yes.".into(),
+            prob: Prob(0.1),
+        });
+        assert_eq!(
+            app.dialogue.back().unwrap().why,
+            "because you asked: speak 0.10 < 0.50"
+        );
     }
 
     #[test]
     fn going_back_forgets_what_came_later_but_not_what_was_said() {
         let mut app = sample::app();
         let lines = app.dialogue.len();
-        let steps = app.steps.iter().map(|row| StepInfo { id: row.id, name: None, state: StepState::NotStarted }).collect();
-        app.update(&Event::Seek { at: app.now, to: MediaTime(1.0), steps });
-        assert_eq!((app.now, app.gates.len(), app.dialogue.len()), (MediaTime(1.0), 2, lines + 1));
-        assert!(app.steps.iter().all(|row| row.started.is_none() && row.warnings.is_empty()));
+        let steps = app
+            .steps
+            .iter()
+            .map(|row| StepInfo {
+                id: row.id,
+                name: None,
+                state: StepState::NotStarted,
+            })
+            .collect();
+        app.update(&Event::Seek {
+            at: app.now,
+            to: MediaTime(1.0),
+            steps,
+        });
+        assert_eq!(
+            (app.now, app.gates.len(), app.dialogue.len()),
+            (MediaTime(1.0), 2, lines + 1)
+        );
+        assert!(
+            app.steps
+                .iter()
+                .all(|row| row.started.is_none() && row.warnings.is_empty())
+        );
         assert!(app.dst_update.fired.is_empty());
     }
 
     #[test]
     fn the_next_step_and_the_last_event_are_found() {
         let app = sample::app();
-        assert_eq!(app.next_step().unwrap().id, StepId(3), "behind the one being done");
+        assert_eq!(
+            app.next_step().unwrap().id,
+            StepId(3),
+            "behind the one being done"
+        );
         assert_eq!(app.event_before(MediaTime(52.0)), Some(MediaTime(50.0)));
         assert_eq!(app.event_before(MediaTime(0.0)), None);
     }
@@ -574,8 +776,18 @@ mod tests {
     #[test]
     fn the_next_reset_is_foretold_from_how_memory_grows() {
         let mut app = App::default();
-        let status = |memory_tokens| Status { memory_tokens, memory_capacity: 120, memory_reset: 100, ..Status::default() };
-        let frame = |t: f64| Event::Frame { frame: FrameIdx(t as u64), at: MediaTime(t), speak: Prob(0.0), dst_update: Prob(0.0) };
+        let status = |memory_tokens| Status {
+            memory_tokens,
+            memory_capacity: 120,
+            memory_reset: 100,
+            ..Status::default()
+        };
+        let frame = |t: f64| Event::Frame {
+            frame: FrameIdx(t as u64),
+            at: MediaTime(t),
+            speak: Prob(0.0),
+            dst_update: Prob(0.0),
+        };
         app.measure(status(40));
         assert_eq!(app.memory_reset_in_s(), None);
         app.update(&frame(10.0));

@@ -146,7 +146,8 @@ impl Controls {
 
     /// Doubles (`1`) or halves (`-1`) the playing speed.
     pub fn change_speed(&self, steps: i32) {
-        let new = (self.speed_steps.load(Ordering::Acquire) + steps).clamp(-SPEED_STEPS_MAX, SPEED_STEPS_MAX);
+        let new = (self.speed_steps.load(Ordering::Acquire) + steps)
+            .clamp(-SPEED_STEPS_MAX, SPEED_STEPS_MAX);
         self.speed_steps.store(new, Ordering::Release);
     }
 }

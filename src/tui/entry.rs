@@ -38,7 +38,11 @@ pub enum Typed {
 impl Entry {
     /// An empty line.
     pub fn new(purpose: Purpose) -> Self {
-        Self { purpose, text: Vec::new(), cursor: 0 }
+        Self {
+            purpose,
+            text: Vec::new(),
+            cursor: 0,
+        }
     }
 
     /// The text in front of the cursor, and behind it.
@@ -55,7 +59,11 @@ impl Entry {
             KeyCode::Enter => {
                 let text: String = self.text.iter().collect();
                 let text = text.trim();
-                return if text.is_empty() { Typed::Dropped } else { Typed::Done(text.to_owned()) };
+                return if text.is_empty() {
+                    Typed::Dropped
+                } else {
+                    Typed::Done(text.to_owned())
+                };
             }
             KeyCode::Char('u') if ctrl => {
                 self.text.drain(..self.cursor);
@@ -112,17 +120,37 @@ mod tests {
     #[test]
     fn a_line_is_typed_corrected_and_sent() {
         use KeyCode::{Backspace, Char, Delete, End, Enter, Home, Left};
-        let keys = [Char('a'), Char('ü'), Char('日'), Left, Backspace, Home, Char('x'), End, Char(' '), Enter];
+        let keys = [
+            Char('a'),
+            Char('ü'),
+            Char('日'),
+            Left,
+            Backspace,
+            Home,
+            Char('x'),
+            End,
+            Char(' '),
+            Enter,
+        ];
         assert_eq!(typed(&keys).1, Typed::Done("xa日".into()));
-        assert_eq!(typed(&[Char('a'), Home, Delete, Delete, Char(' '), Enter]).1, Typed::Dropped, "nothing was said");
+        assert_eq!(
+            typed(&[Char('a'), Home, Delete, Delete, Char(' '), Enter]).1,
+            Typed::Dropped,
+            "nothing was said"
+        );
         assert_eq!(typed(&[Char('a'), KeyCode::Esc]).1, Typed::Dropped);
-        assert_eq!(typed(&[Char('a'), Char('b'), Left]).0.parts(), ("a".into(), "b".into()));
+        assert_eq!(
+            typed(&[Char('a'), Char('b'), Left]).0.parts(),
+            ("a".into(), "b".into())
+        );
     }
 
     #[test]
     fn words_and_lines_are_deleted_and_the_length_has_a_bound() {
         let mut entry = Entry::new(Purpose::Task);
-        "one two".chars().for_each(|c| _ = entry.press(KeyEvent::from(KeyCode::Char(c))));
+        "one two"
+            .chars()
+            .for_each(|c| _ = entry.press(KeyEvent::from(KeyCode::Char(c))));
         let ctrl = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
         entry.press(ctrl('w'));
         assert_eq!(entry.parts().0, "one ");

@@ -61,7 +61,10 @@ mod asking {
     const BYTES_MAX: usize = 1 << 12;
 
     /// The best way to draw, and the size of a letter.
-    pub fn answers(hint: Hint, mut interrupted: impl FnMut()) -> io::Result<(ProtocolType, Option<FontSize>)> {
+    pub fn answers(
+        hint: Hint,
+        mut interrupted: impl FnMut(),
+    ) -> io::Result<(ProtocolType, Option<FontSize>)> {
         // The last question is one that every terminal answers.
         terminal::tell(Parser::query(false, QueryStdioOptions::default()).as_bytes());
         if !terminal::settle() {
@@ -106,14 +109,20 @@ mod asking {
     fn font_of_the_window() -> Option<FontSize> {
         let size = crossterm::terminal::window_size().ok()?;
         let side = |pixels: u16, cells: u16| pixels.checked_div(cells).filter(|side| *side > 0);
-        Some(FontSize::new(side(size.width, size.columns)?, side(size.height, size.rows)?))
+        Some(FontSize::new(
+            side(size.width, size.columns)?,
+            side(size.height, size.rows)?,
+        ))
     }
 
     /// What comes within that time; `None` when nothing does.
     fn read(at_most: Duration) -> io::Result<Option<Vec<u8>>> {
         let stdin = io::stdin();
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        let time = Timespec { tv_sec: 0, tv_nsec: at_most.subsec_nanos().into() };
+        let time = Timespec {
+            tv_sec: 0,
+            tv_nsec: at_most.subsec_nanos().into(),
+        };
         match poll(&mut fds, Some(&time)) {
             Ok(0) => return Ok(None),
             Ok(_) if fds[0].revents().contains(PollFlags::IN) => {}
@@ -123,6 +132,10 @@ mod asking {
         }
         let mut block = [0; 256];
         let n = rustix::io::read(&stdin, &mut block)?;
-        if n == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Some(block[..n].to_vec())) }
+        if n == 0 {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(Some(block[..n].to_vec()))
+        }
     }
 }

@@ -40,8 +40,14 @@ impl Keyboard {
         let listening = Arc::new(());
         let heard = Arc::downgrade(&listening);
         // When it can read no more, its end of the channel goes away: that is what is told.
-        thread::Builder::new().name("keys".into()).spawn(move || drop(read(&tell, &heard)))?;
-        Ok(Self { events, _listening: listening, answer: Cell::new(None) })
+        thread::Builder::new()
+            .name("keys".into())
+            .spawn(move || drop(read(&tell, &heard)))?;
+        Ok(Self {
+            events,
+            _listening: listening,
+            answer: Cell::new(None),
+        })
     }
 
     /// The next that waits, if one does.
@@ -64,7 +70,10 @@ impl Keyboard {
     fn is_answer(&self, event: &Event) -> bool {
         let Event::Key(key) = event else { return false };
         let alt = key.modifiers.contains(KeyModifiers::ALT);
-        let open = self.answer.get().is_some_and(|until| Instant::now() < until);
+        let open = self
+            .answer
+            .get()
+            .is_some_and(|until| Instant::now() < until);
         let next = match key.code {
             KeyCode::Char('_') if alt && !open => Some(Instant::now() + ANSWER_MAX),
             KeyCode::Char('\\') if alt => None,
@@ -94,9 +103,14 @@ fn is_gone() -> io::Result<bool> {
 
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    let at_most = Timespec { tv_sec: 0, tv_nsec: LOOK_EVERY.subsec_nanos().into() };
+    let at_most = Timespec {
+        tv_sec: 0,
+        tv_nsec: LOOK_EVERY.subsec_nanos().into(),
+    };
     match poll(&mut fds, Some(&at_most)) {
-        Ok(_) => Ok(fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        Ok(_) => Ok(fds[0]
+            .revents()
+            .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(why) => Err(why.into()),
     }

@@ -70,7 +70,10 @@ pub fn draw(canvas: &mut Canvas, app: &App, view: &mut View) {
 fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
     let wide = area.width >= WIDE_COLUMNS_MIN;
     // Where the pipeline has a panel, it needs no lines below.
-    let facts_rows = match (wide || view.lower == Lower::Pipeline, area.height >= ROOMY_ROWS_MIN) {
+    let facts_rows = match (
+        wide || view.lower == Lower::Pipeline,
+        area.height >= ROOMY_ROWS_MIN,
+    ) {
         (true, _) => 0,
         (false, true) => 2,
         (false, false) => 1,
@@ -83,18 +86,26 @@ fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
     ])
     .areas(area);
     let third = if wide { THIRD_COLUMNS } else { 0 };
-    let [body, third] = Layout::horizontal([Constraint::Min(0), Constraint::Length(third)]).areas(body);
+    let [body, third] =
+        Layout::horizontal([Constraint::Min(0), Constraint::Length(third)]).areas(body);
     let upper_rows = u32::from(body.height) * 3 / 5;
     // The picture takes what its height asks for; words get the rest.
     let picture_columns = (upper_rows * 8 / 3).clamp(30, u32::from(body.width) * 9 / 20) as u16;
-    let [left, right] = Layout::horizontal([Constraint::Length(picture_columns), Constraint::Min(0)]).areas(body);
-    let split = |column, rows: u32| Layout::vertical([Constraint::Length(rows as u16), Constraint::Min(0)]).areas(column);
+    let [left, right] =
+        Layout::horizontal([Constraint::Length(picture_columns), Constraint::Min(0)]).areas(body);
+    let split = |column, rows: u32| {
+        Layout::vertical([Constraint::Length(rows as u16), Constraint::Min(0)]).areas(column)
+    };
     // The pipeline is shown whole; the picture can do with less.
     let lower_rows = match view.lower {
         Lower::Pipeline if !wide => u32::from(pipeline::rows_wanted(app, &view.theme)),
         _ => 0,
     };
-    let picture_rows = upper_rows.min(u32::from(body.height).saturating_sub(lower_rows).max(PICTURE_ROWS_MIN));
+    let picture_rows = upper_rows.min(
+        u32::from(body.height)
+            .saturating_sub(lower_rows)
+            .max(PICTURE_ROWS_MIN),
+    );
     let [picture_area, gates_area] = split(left, picture_rows);
     // What a short list of steps does not need, the dialogue gets.
     let [steps_area, dialogue_area] = split(right, upper_rows.min(steps::rows_wanted(app)));
@@ -109,7 +120,8 @@ fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
     }
     dialogue::draw(canvas, dialogue_area, app, &mut view.scroll, &view.theme);
     if wide {
-        let [above, below] = Layout::vertical([Constraint::Max(PIPELINE_ROWS), Constraint::Min(3)]).areas(third);
+        let [above, below] =
+            Layout::vertical([Constraint::Max(PIPELINE_ROWS), Constraint::Min(3)]).areas(third);
         pipeline::draw(canvas, above, app, &view.theme);
         log::draw(canvas, below, app, &view.theme);
     }
@@ -120,7 +132,9 @@ fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
 /// Steps and the last sentence; a line being typed, or an answer to a key, below.
 fn draw_compact(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
     let columns = usize::from(area.width);
-    let said = app.last_utterance().map_or_else(Vec::new, |l| wrap(&l.text, columns));
+    let said = app
+        .last_utterance()
+        .map_or_else(Vec::new, |l| wrap(&l.text, columns));
     // The sentence may take a third of the screen.
     let said_rows = (said.len() as u16).min(area.height / 3);
     let typed = u16::from(view.entry.is_some() || view.flash.is_some());
@@ -131,10 +145,24 @@ fn draw_compact(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
         Constraint::Length(typed),
     ])
     .areas(area);
-    let title = format!("{} {} of {} done", header::badge(app), app.steps_done(), app.steps.len());
-    canvas.render_widget(Line::from(Span::styled(cut(&format!("{} {title}", app.now), columns), view.theme.title)), head);
+    let title = format!(
+        "{} {} of {} done",
+        header::badge(app),
+        app.steps_done(),
+        app.steps.len()
+    );
+    canvas.render_widget(
+        Line::from(Span::styled(
+            cut(&format!("{} {title}", app.now), columns),
+            view.theme.title,
+        )),
+        head,
+    );
     view.shown.step_rows = steps::draw_list(canvas, list, app, view.chosen, &view.theme);
-    let lines: Vec<Line> = said.into_iter().map(|l| Line::from(Span::styled(l, view.theme.speak))).collect();
+    let lines: Vec<Line> = said
+        .into_iter()
+        .map(|l| Line::from(Span::styled(l, view.theme.speak)))
+        .collect();
     canvas.render_widget(Paragraph::new(lines), last);
     if typed > 0 {
         footer::draw(canvas, keys, app, view);
@@ -151,5 +179,11 @@ fn draw_tiny(canvas: &mut Canvas, area: Rect, app: &App, view: &View) {
         Some(step) => format!("{} {} {}", steps::mark(step.state), step.id, step.name),
         None => format!("{} of {} done", app.steps_done(), app.steps.len()),
     };
-    canvas.render_widget(Line::from(Span::styled(cut(&words, usize::from(area.width)), theme.current)), area);
+    canvas.render_widget(
+        Line::from(Span::styled(
+            cut(&words, usize::from(area.width)),
+            theme.current,
+        )),
+        area,
+    );
 }

@@ -30,8 +30,8 @@ mod wrap;
 
 pub use app::{App, Mode, Stage, Status};
 pub use board::{Board, Controls, ScreenSink};
-pub use print::as_text;
 pub use graphics::Hint;
+pub use print::as_text;
 pub use screen::{Options, run};
 pub use tell::state_words;
 pub use theme::ThemeName;

@@ -42,7 +42,9 @@ impl Outlet {
     pub fn new(to: impl Write + Send + 'static) -> io::Result<Self> {
         let outlet = Self(Arc::default());
         let shared = outlet.0.clone();
-        thread::Builder::new().name("terminal".into()).spawn(move || shared.pour(to))?;
+        thread::Builder::new()
+            .name("terminal".into())
+            .spawn(move || shared.pour(to))?;
         Ok(outlet)
     }
 
@@ -71,7 +73,12 @@ impl Outlet {
             if left.is_zero() {
                 return false;
             }
-            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }
@@ -83,7 +90,10 @@ impl Outlet {
 
     /// What a drawing is written with: it goes out whole, when it is flushed.
     pub fn pen(&self) -> Pen {
-        Pen { outlet: self.clone(), drawing: Vec::new() }
+        Pen {
+            outlet: self.clone(),
+            drawing: Vec::new(),
+        }
     }
 
     /// Sends `bytes`; drawings are let through from now on, not any more, or as before.
@@ -105,7 +115,10 @@ impl Shared {
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             let bytes = std::mem::take(&mut state.waiting);
             state.writing = true;
@@ -165,7 +178,9 @@ mod tests {
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.0
+                .send(bytes.to_vec())
+                .map_err(|_| io::ErrorKind::BrokenPipe)?;
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {

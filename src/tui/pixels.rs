@@ -61,19 +61,38 @@ impl Painter {
     /// The font that is built in cannot be read.
     pub fn new() -> Result<Self> {
         let font = |bytes: &[u8]| {
-            Font::from_bytes(bytes, FontSettings { scale: FONT_PX, ..FontSettings::default() })
-                .map_err(|why| Error::Invalid(format!("the built-in font: {why}")))
+            Font::from_bytes(
+                bytes,
+                FontSettings {
+                    scale: FONT_PX,
+                    ..FontSettings::default()
+                },
+            )
+            .map_err(|why| Error::Invalid(format!("the built-in font: {why}")))
         };
-        let (regular, bold) = (font(dejavu::sans_mono::regular())?, font(dejavu::sans_mono::bold())?);
-        Ok(Self { regular, bold, shapes: HashMap::new() })
+        let (regular, bold) = (
+            font(dejavu::sans_mono::regular())?,
+            font(dejavu::sans_mono::bold())?,
+        );
+        Ok(Self {
+            regular,
+            bold,
+            shapes: HashMap::new(),
+        })
     }
 
     /// The screen as a picture of `columns * CELL_WIDTH` by `rows * CELL_HEIGHT` pixels.
     pub fn paint(&mut self, screen: &Buffer) -> RgbImage {
         let area = screen.area;
-        let mut image = RgbImage::new(u32::from(area.width) * CELL_WIDTH, u32::from(area.height) * CELL_HEIGHT);
+        let mut image = RgbImage::new(
+            u32::from(area.width) * CELL_WIDTH,
+            u32::from(area.height) * CELL_HEIGHT,
+        );
         for (i, cell) in screen.content.iter().enumerate() {
-            let (column, row) = (i as u32 % u32::from(area.width.max(1)), i as u32 / u32::from(area.width.max(1)));
+            let (column, row) = (
+                i as u32 % u32::from(area.width.max(1)),
+                i as u32 / u32::from(area.width.max(1)),
+            );
             self.cell(&mut image, column * CELL_WIDTH, row * CELL_HEIGHT, cell);
         }
         image
@@ -100,7 +119,9 @@ impl Painter {
 
     fn shape(&mut self, sign: char, bold: bool) -> &Shape {
         let font = if bold { &self.bold } else { &self.regular };
-        self.shapes.entry((sign, bold)).or_insert_with(|| geometric(sign).unwrap_or_else(|| letter(font, sign)))
+        self.shapes
+            .entry((sign, bold))
+            .or_insert_with(|| geometric(sign).unwrap_or_else(|| letter(font, sign)))
     }
 }
 
@@ -114,7 +135,10 @@ fn letter(font: &Font, sign: char) -> Shape {
     let left = metrics.xmin + ((CELL_WIDTH as f32 - metrics.advance_width) / 2.0).round() as i32;
     let top = BASELINE_PX - metrics.ymin - metrics.height as i32;
     for (i, cover) in bitmap.iter().enumerate() {
-        let (x, y) = (left + (i % metrics.width) as i32, top + (i / metrics.width) as i32);
+        let (x, y) = (
+            left + (i % metrics.width) as i32,
+            top + (i / metrics.width) as i32,
+        );
         if (0..CELL_WIDTH as i32).contains(&x) && (0..CELL_HEIGHT as i32).contains(&y) {
             shape[y as usize * CELL_WIDTH as usize + x as usize] = *cover;
         }
@@ -148,11 +172,17 @@ fn braille(bits: u32) -> Vec<[u32; 4]> {
     // Bit of each dot, row by row.
     const DOTS: [[u32; 2]; 4] = [[0, 3], [1, 4], [2, 5], [6, 7]];
     let dot = |row: usize, column: usize| {
-        let (x, y) = (column as u32 * CELL_WIDTH / 2 + 1, row as u32 * CELL_HEIGHT / 4 + 1);
+        let (x, y) = (
+            column as u32 * CELL_WIDTH / 2 + 1,
+            row as u32 * CELL_HEIGHT / 4 + 1,
+        );
         [x, y, x + 2, y + 2]
     };
     let places = (0..4).flat_map(|row| (0..2).map(move |column| (row, column)));
-    places.filter(|(row, column)| bits >> DOTS[*row][*column] & 1 == 1).map(|(row, column)| dot(row, column)).collect()
+    places
+        .filter(|(row, column)| bits >> DOTS[*row][*column] & 1 == 1)
+        .map(|(row, column)| dot(row, column))
+        .collect()
 }
 
 /// Lines from the middle of the cell: left, right, up, down; 1 is light, 2 is heavy.
@@ -209,7 +239,9 @@ fn fill(boxes: &[[u32; 4]]) -> Shape {
 
 fn blend(from: [u8; 3], to: [u8; 3], share: u8) -> [u8; 3] {
     let share = u32::from(share);
-    std::array::from_fn(|i| ((u32::from(from[i]) * (255 - share) + u32::from(to[i]) * share + 127) / 255) as u8)
+    std::array::from_fn(|i| {
+        ((u32::from(from[i]) * (255 - share) + u32::from(to[i]) * share + 127) / 255) as u8
+    })
 }
 
 fn rgb(color: Color, reset: [u8; 3]) -> [u8; 3] {
@@ -265,11 +297,20 @@ mod tests {
 
     #[test]
     fn half_blocks_meet_without_a_seam_and_keep_both_colours() {
-        let style = Style::new().fg(Color::Rgb(200, 10, 10)).bg(Color::Rgb(10, 10, 200));
+        let style = Style::new()
+            .fg(Color::Rgb(200, 10, 10))
+            .bg(Color::Rgb(10, 10, 200));
         let image = painted("▀▀", style);
         assert_eq!(image.dimensions(), (2 * CELL_WIDTH, CELL_HEIGHT));
         for (_, y, pixel) in image.enumerate_pixels() {
-            assert_eq!(pixel.0, if y < CELL_HEIGHT / 2 { [200, 10, 10] } else { [10, 10, 200] });
+            assert_eq!(
+                pixel.0,
+                if y < CELL_HEIGHT / 2 {
+                    [200, 10, 10]
+                } else {
+                    [10, 10, 200]
+                }
+            );
         }
     }
 
@@ -288,8 +329,14 @@ mod tests {
         let mut painter = Painter::new().unwrap();
         for sign in "Az09✓▶·◆!…–≥─━╭╮╰╯│▀▄█⣿⡇?".chars() {
             let font = &painter.regular;
-            assert!(geometric(sign).is_some() || font.lookup_glyph_index(sign) != 0, "{sign} is not in the font");
-            assert!(painter.shape(sign, false).iter().any(|cover| *cover > 100), "{sign} is empty");
+            assert!(
+                geometric(sign).is_some() || font.lookup_glyph_index(sign) != 0,
+                "{sign} is not in the font"
+            );
+            assert!(
+                painter.shape(sign, false).iter().any(|cover| *cover > 100),
+                "{sign} is empty"
+            );
         }
         assert!(painter.shape('⠀', false).iter().all(|cover| *cover == 0));
     }

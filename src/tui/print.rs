@@ -24,7 +24,9 @@ pub(super) fn text_of(buffer: &Buffer) -> String {
     let area = buffer.area;
     let mut text = String::new();
     for y in area.top()..area.bottom() {
-        let line: String = (area.left()..area.right()).map(|x| buffer[(x, y)].symbol()).collect();
+        let line: String = (area.left()..area.right())
+            .map(|x| buffer[(x, y)].symbol())
+            .collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -27,7 +27,12 @@ pub const STEPS: [&str; 12] = [
 
 /// Its first event.
 pub fn session() -> Event {
-    let gate = |threshold| GateInfo { kind: "head".into(), threshold: Threshold(threshold), hysteresis: 0.1, refractory_s: 1.0 };
+    let gate = |threshold| GateInfo {
+        kind: "head".into(),
+        threshold: Threshold(threshold),
+        hysteresis: 0.1,
+        refractory_s: 1.0,
+    };
     let steps = STEPS.iter().enumerate().map(|(i, name)| StepInfo {
         id: StepId(i as u16),
         name: Some((*name).to_owned()),
@@ -40,7 +45,10 @@ pub fn session() -> Event {
         goal: "Make a pinwheel sandwich".into(),
         steps: steps.collect(),
         fps: 2.0,
-        gates: GatesInfo { speak: gate(0.5), dst_update: gate(0.6) },
+        gates: GatesInfo {
+            speak: gate(0.5),
+            dst_update: gate(0.6),
+        },
         context: ContextPolicyName::Refresh,
     }
 }
@@ -67,7 +75,12 @@ pub fn events() -> Vec<Event> {
         let bump = |centre: f64| (-(t - centre).powi(2) / 4.0).exp() as f32;
         let speak = 0.05 + 0.85 * (bump(15.0) + bump(40.0) + bump(52.0)).min(1.0);
         let dst_update = 0.1 + 0.8 * (bump(2.0) + bump(14.5) + bump(50.0)).min(1.0);
-        events.push(Event::Frame { frame: FrameIdx(i), at: MediaTime(t), speak: Prob(speak), dst_update: Prob(dst_update) });
+        events.push(Event::Frame {
+            frame: FrameIdx(i),
+            at: MediaTime(t),
+            speak: Prob(speak),
+            dst_update: Prob(dst_update),
+        });
         match i {
             4 => events.push(transition(t, 0, Transition::Start)),
             29 => events.push(transition(t, 0, Transition::Complete)),
@@ -109,7 +122,12 @@ pub fn status() -> Status {
         device: "CPU, 2 threads".into(),
         quantization: "Q4_0".into(),
         process_bytes: Some(142 << 20),
-        stages: vec![stage("decode", 4.1), stage("encode", 21.0), stage("extend", 6.2), stage("generate", 0.4)],
+        stages: vec![
+            stage("decode", 4.1),
+            stage("encode", 21.0),
+            stage("extend", 6.2),
+            stage("generate", 0.4),
+        ],
         partial: None,
         speed: Some(4.0),
         paused: false,

@@ -113,7 +113,9 @@ fn obey_keys(keyboard: &Keyboard, view: &mut View, controls: &Controls) -> io::R
     let mut touched = Touched::Nothing;
     while let Some(event) = keyboard.next()? {
         let now = match event {
-            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => view.press(key, controls),
+            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => {
+                view.press(key, controls)
+            }
             TerminalEvent::Mouse(mouse) => view.mouse(mouse, controls),
             TerminalEvent::Resize(..) => Touched::All,
             _ => Touched::Nothing,

@@ -9,22 +9,60 @@ use crate::units::{MediaTime, StepId, Threshold};
 pub(super) fn log_line(event: &Event, now: MediaTime) -> Option<LogLine> {
     let (at, text, worry) = match event {
         Event::Session { .. } | Event::Frame { .. } => return None,
-        Event::Transition { at, step, transition, prob, .. } => (*at, format!("{}, gate {:.2}", self::transition(*step, *transition), prob.0), false),
+        Event::Transition {
+            at,
+            step,
+            transition,
+            prob,
+            ..
+        } => (
+            *at,
+            format!(
+                "{}, gate {:.2}",
+                self::transition(*step, *transition),
+                prob.0
+            ),
+            false,
+        ),
         Event::Rejected { at, text, why, .. } => (*at, refused(text, why), false),
-        Event::Warning { at, kind, step, missing, .. } => (*at, warning(*kind, *step, &steps(missing)), true),
+        Event::Warning {
+            at,
+            kind,
+            step,
+            missing,
+            ..
+        } => (*at, warning(*kind, *step, &steps(missing)), true),
         Event::Utterance { at, prob, .. } => (*at, format!("spoke, gate {:.2}", prob.0), false),
         Event::User { at, .. } => (*at, "you spoke".into(), false),
         Event::Mark { at, step, state } => (*at, mark(*step, *state), false),
-        Event::Threshold { at, gate, threshold } => (*at, self::threshold(*gate, *threshold), false),
+        Event::Threshold {
+            at,
+            gate,
+            threshold,
+        } => (*at, self::threshold(*gate, *threshold), false),
         Event::Seek { at, to, .. } => (*at, format!("moved to {to}"), false),
         Event::Task { at, goal, .. } => (*at, format!("another task: {goal}"), false),
         Event::Dropped { at, count } => (*at, format!("{count} frames dropped"), true),
-        Event::Context { at, policy, tokens_before, tokens_after, .. } => (*at, context(*policy, *tokens_before, *tokens_after), false),
+        Event::Context {
+            at,
+            policy,
+            tokens_before,
+            tokens_after,
+            ..
+        } => (*at, context(*policy, *tokens_before, *tokens_after), false),
         Event::Source { at, state } => (*at, source(*state).into(), *state == SourceState::Lost),
-        Event::Resume { at, frames, .. } => (*at, format!("goes on after a break, {frames} frames so far"), false),
+        Event::Resume { at, frames, .. } => (
+            *at,
+            format!("goes on after a break, {frames} frames so far"),
+            false,
+        ),
         Event::End { frames, .. } => (now, format!("end, {frames} frames"), false),
     };
-    Some(LogLine { at: Some(at), text, worry })
+    Some(LogLine {
+        at: Some(at),
+        text,
+        worry,
+    })
 }
 
 /// Why a sentence was said: what happened at its frame, and what the gate gave against its threshold.
@@ -35,7 +73,10 @@ pub(super) fn reason(happened: &[String], speak: f32, threshold: f32) -> String 
         ([], false) => "an answer was due".to_owned(),
         (happened, _) => happened.join(", "),
     };
-    format!("because {because}: speak {speak:.2} {} {threshold:.2}", if fires { "≥" } else { "<" })
+    format!(
+        "because {because}: speak {speak:.2} {} {threshold:.2}",
+        if fires { "≥" } else { "<" }
+    )
 }
 
 pub(super) fn transition(step: StepId, transition: Transition) -> String {
@@ -78,7 +119,11 @@ pub(super) fn warning(kind: WarningKind, step: StepId, missing: &str) -> String 
 }
 
 pub(super) fn steps(steps: &[StepId]) -> String {
-    steps.iter().map(StepId::to_string).collect::<Vec<_>>().join(", ")
+    steps
+        .iter()
+        .map(StepId::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 pub(super) fn context(policy: ContextPolicyName, before: usize, after: usize) -> String {

@@ -13,7 +13,9 @@ use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableMouseCapture};
 use crossterm::queue;
 use crossterm::style::ResetColor;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 
 use super::outlet::{Outlet, Pen};
 
@@ -103,9 +105,19 @@ pub fn restore() {
     if let Some(outlet) = OUTLET.get() {
         let mut bytes = Vec::new();
         // Writing to memory does not fail.
-        let _ = queue!(bytes, DisableMouseCapture, DisableBracketedPaste, ResetColor, Show, LeaveAlternateScreen);
+        let _ = queue!(
+            bytes,
+            DisableMouseCapture,
+            DisableBracketedPaste,
+            ResetColor,
+            Show,
+            LeaveAlternateScreen
+        );
         outlet.close(&bytes);
-        STUCK.store(!outlet.drain(RESTORE_MAX) || outlet.has_failed(), Ordering::SeqCst);
+        STUCK.store(
+            !outlet.drain(RESTORE_MAX) || outlet.has_failed(),
+            Ordering::SeqCst,
+        );
     }
     let _ = disable_raw_mode();
 }

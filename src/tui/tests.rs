@@ -29,7 +29,9 @@ use crate::stream::{Event, GateName, Hand};
 use crate::units::{MediaTime, StepId};
 
 fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tui").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/tui")
+        .join(name)
 }
 
 /// A missing or different golden fails; only `UPDATE_GOLDEN=1` writes one.
@@ -55,7 +57,10 @@ fn recorded() -> App {
 }
 
 fn with_picture() -> App {
-    App { picture: Some(sample::picture()), ..sample::app() }
+    App {
+        picture: Some(sample::picture()),
+        ..sample::app()
+    }
 }
 
 fn view(theme: ThemeName) -> View {
@@ -89,14 +94,18 @@ fn with_styles(buffer: &Buffer) -> String {
                 continue;
             }
             let style = format!("{:?} on {:?} {:?}", cell.fg, cell.bg, cell.modifier);
-            if (cell.fg, cell.bg, cell.modifier) == (Color::Reset, Color::Reset, Modifier::empty()) {
+            if (cell.fg, cell.bg, cell.modifier) == (Color::Reset, Color::Reset, Modifier::empty())
+            {
                 line.push(' ');
                 continue;
             }
-            let at = legend.iter().position(|known| *known == style).unwrap_or_else(|| {
-                legend.push(style);
-                legend.len() - 1
-            });
+            let at = legend
+                .iter()
+                .position(|known| *known == style)
+                .unwrap_or_else(|| {
+                    legend.push(style);
+                    legend.len() - 1
+                });
             line.push(char::from(b'a' + u8::try_from(at).unwrap()));
         }
         text.push_str(line.trim_end());
@@ -115,7 +124,10 @@ fn the_whole_screen_at_three_sizes_in_all_themes() {
         for theme in ThemeName::ALL {
             let mut view = view(theme);
             let buffer = drawn(columns, rows, |canvas| draw(canvas, &app, &mut view));
-            assert_golden(&format!("screen/{columns}x{rows}-{}", theme.word()), &with_styles(&buffer));
+            assert_golden(
+                &format!("screen/{columns}x{rows}-{}", theme.word()),
+                &with_styles(&buffer),
+            );
         }
     }
 }
@@ -126,25 +138,69 @@ fn every_panel_in_all_themes() {
     for name in ThemeName::ALL {
         let mut view = view(name);
         let theme = view.theme;
-        let check = |panel: &str, columns: u16, rows: u16, paint: &mut dyn FnMut(&mut Canvas, Rect)| {
-            let buffer = drawn(columns, rows, |canvas| paint(canvas, Rect::new(0, 0, columns, rows)));
-            assert_golden(&format!("panel/{panel}-{}", name.word()), &with_styles(&buffer));
+        let check =
+            |panel: &str, columns: u16, rows: u16, paint: &mut dyn FnMut(&mut Canvas, Rect)| {
+                let buffer = drawn(columns, rows, |canvas| {
+                    paint(canvas, Rect::new(0, 0, columns, rows))
+                });
+                assert_golden(
+                    &format!("panel/{panel}-{}", name.word()),
+                    &with_styles(&buffer),
+                );
+            };
+        check("header", 110, 2, &mut |c, a| {
+            _ = header::draw(c, a, &recorded, &theme)
+        });
+        check("steps", 60, 12, &mut |c, a| {
+            _ = steps::draw(c, a, &recorded, None, &theme)
+        });
+        check("steps-warned-chosen", 60, 18, &mut |c, a| {
+            _ = steps::draw(c, a, &made_up, Some(StepId(4)), &theme)
+        });
+        check("dialogue", 60, 14, &mut |c, a| {
+            dialogue::draw(c, a, &recorded, &mut 0, &theme)
+        });
+        check("dialogue-every-kind", 60, 24, &mut |c, a| {
+            dialogue::draw(c, a, &made_up, &mut 0, &theme)
+        });
+        check("gates", 60, 14, &mut |c, a| {
+            gates::draw(c, a, &recorded, &theme)
+        });
+        check("pipeline", 46, 18, &mut |c, a| {
+            pipeline::draw(c, a, &recorded, &theme)
+        });
+        let live = |paused| App {
+            status: Status {
+                mode: Mode::Live,
+                source: "camera 0".into(),
+                duration: None,
+                paused,
+                ..sample::status()
+            },
+            ..sample::app()
         };
-        check("header", 110, 2, &mut |c, a| _ = header::draw(c, a, &recorded, &theme));
-        check("steps", 60, 12, &mut |c, a| _ = steps::draw(c, a, &recorded, None, &theme));
-        check("steps-warned-chosen", 60, 18, &mut |c, a| _ = steps::draw(c, a, &made_up, Some(StepId(4)), &theme));
-        check("dialogue", 60, 14, &mut |c, a| dialogue::draw(c, a, &recorded, &mut 0, &theme));
-        check("dialogue-every-kind", 60, 24, &mut |c, a| dialogue::draw(c, a, &made_up, &mut 0, &theme));
-        check("gates", 60, 14, &mut |c, a| gates::draw(c, a, &recorded, &theme));
-        check("pipeline", 46, 18, &mut |c, a| pipeline::draw(c, a, &recorded, &theme));
-        let live = |paused| App { status: Status { mode: Mode::Live, source: "camera 0".into(), duration: None, paused, ..sample::status() }, ..sample::app() };
-        check("header-live", 100, 2, &mut |c, a| _ = header::draw(c, a, &live(false), &theme));
-        check("header-live-paused", 100, 2, &mut |c, a| _ = header::draw(c, a, &live(true), &theme));
-        check("pipeline-lines", 100, 2, &mut |c, a| pipeline::draw_lines(c, a, &made_up, &theme));
+        check("header-live", 100, 2, &mut |c, a| {
+            _ = header::draw(c, a, &live(false), &theme)
+        });
+        check("header-live-paused", 100, 2, &mut |c, a| {
+            _ = header::draw(c, a, &live(true), &theme)
+        });
+        check("pipeline-lines", 100, 2, &mut |c, a| {
+            pipeline::draw_lines(c, a, &made_up, &theme)
+        });
         check("log", 46, 8, &mut |c, a| log::draw(c, a, &recorded, &theme));
         check("help", 76, 46, &mut |c, a| help::draw(c, a, &mut 0, &theme));
-        check("footer", 100, 1, &mut |c, a| footer::draw(c, a, &recorded, &super::View::new(name, Picker::halfblocks())));
-        check("picture", 40, 12, &mut |c, a| picture::draw(c, a, &recorded, &mut view.encoder, &theme));
+        check("footer", 100, 1, &mut |c, a| {
+            footer::draw(
+                c,
+                a,
+                &recorded,
+                &super::View::new(name, Picker::halfblocks()),
+            )
+        });
+        check("picture", 40, 12, &mut |c, a| {
+            picture::draw(c, a, &recorded, &mut view.encoder, &theme)
+        });
     }
 }
 
@@ -160,14 +216,31 @@ fn help_scroll_pause_typing_and_an_unfinished_sentence() {
     app.status.paused = true;
     app.status.partial = Some("Now roll the".into());
     assert_golden("80x24-paused", &shown(&app, 80, 24, |_| ()));
-    assert_golden("80x24-scrolled", &shown(&app, 80, 24, |view| view.scroll = 3));
+    assert_golden(
+        "80x24-scrolled",
+        &shown(&app, 80, 24, |view| view.scroll = 3),
+    );
     assert_golden("80x24-help", &shown(&app, 80, 24, |view| view.help = true));
-    assert_golden("140x40-help", &shown(&app, 140, 40, |view| view.help = true));
-    assert_golden("80x24-log", &shown(&recorded(), 80, 24, |view| view.lower = Lower::Log));
-    assert_golden("80x24-pipeline", &shown(&recorded(), 80, 24, |view| view.lower = Lower::Pipeline));
+    assert_golden(
+        "140x40-help",
+        &shown(&app, 140, 40, |view| view.help = true),
+    );
+    assert_golden(
+        "80x24-log",
+        &shown(&recorded(), 80, 24, |view| view.lower = Lower::Log),
+    );
+    assert_golden(
+        "80x24-pipeline",
+        &shown(&recorded(), 80, 24, |view| view.lower = Lower::Pipeline),
+    );
     let controls = Controls::default();
     let typing = shown(&app, 80, 24, |view| {
-        for code in [KeyCode::Char('i'), KeyCode::Char('q'), KeyCode::Char('?'), KeyCode::Left] {
+        for code in [
+            KeyCode::Char('i'),
+            KeyCode::Char('q'),
+            KeyCode::Char('?'),
+            KeyCode::Left,
+        ] {
             view.press(KeyEvent::from(code), &controls);
         }
     });
@@ -185,14 +258,23 @@ fn no_theme_but_colour_tells_anything_by_colour_alone() {
     let app = recorded();
     for theme in [ThemeName::Dark, ThemeName::Light] {
         // Without its picture, the screen has the same characters in each theme.
-        let app = App { picture: None, ..app.clone() };
+        let app = App {
+            picture: None,
+            ..app.clone()
+        };
         let mut view = view(theme);
         let text = text_of(&drawn(120, 40, |canvas| draw(canvas, &app, &mut view)));
         assert_eq!(text, as_text(&app, 120, 40));
     }
     // And without colour and weight, the current step and the next one still have a mark and a word.
     let text = as_text(&with_picture(), 80, 24);
-    assert!(text.contains("▶ S3") && text.contains("now") && text.contains("› S4") && text.contains("next"), "{text}");
+    assert!(
+        text.contains("▶ S3")
+            && text.contains("now")
+            && text.contains("› S4")
+            && text.contains("next"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -200,10 +282,15 @@ fn no_size_panics_and_no_escape_sequence_reaches_the_terminal() {
     let mut app = with_picture();
     app.goal = "x\u{1b}[2Jy\u{7}".into();
     app.note("z\u{1b}[2J".into());
-    app.update(&Event::User { at: app.now, text: "a\u{1b}]0;title\u{7}b \u{200b}日本語".into() });
+    app.update(&Event::User {
+        at: app.now,
+        text: "a\u{1b}]0;title\u{7}b \u{200b}日本語".into(),
+    });
     for columns in (1..160).step_by(3) {
         for rows in 1..45 {
-            let text = shown(&app, columns, rows, |view| (view.scroll, view.help) = (1000, columns % 2 == 0));
+            let text = shown(&app, columns, rows, |view| {
+                (view.scroll, view.help) = (1000, columns % 2 == 0)
+            });
             assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'));
         }
     }
@@ -245,12 +332,35 @@ fn keys_reach_the_engine_and_escape_closes_what_is_open_first() {
 fn keys_become_wishes() {
     let controls = Controls::default();
     let mut view = drawn_view(&with_picture());
-    let mut press = |codes: &[KeyCode]| codes.iter().for_each(|code| _ = view.press(KeyEvent::from(*code), &controls));
+    let mut press = |codes: &[KeyCode]| {
+        codes
+            .iter()
+            .for_each(|code| _ = view.press(KeyEvent::from(*code), &controls))
+    };
     use KeyCode::{Char, Enter, Home, Left, Tab};
     // S3 is being done: it is what a hand acts on until another one is chosen.
     press(&[Char('d'), Tab, Tab, Char('g'), Char('D'), Char('u')]);
-    press(&[Left, Left, Home, Char('['), Char(']'), Char('>'), Char(','), Char('r'), Char('s'), Char('e')]);
-    press(&[Char('i'), Char('h'), Char('i'), Enter, Char('o'), Char('t'), Enter]);
+    press(&[
+        Left,
+        Left,
+        Home,
+        Char('['),
+        Char(']'),
+        Char('>'),
+        Char(','),
+        Char('r'),
+        Char('s'),
+        Char('e'),
+    ]);
+    press(&[
+        Char('i'),
+        Char('h'),
+        Char('i'),
+        Enter,
+        Char('o'),
+        Char('t'),
+        Enter,
+    ]);
     let hand = Wish::Hand;
     let wanted = [
         hand(Hand::Mark(StepId(2), StepState::Completed)),
@@ -277,29 +387,57 @@ fn a_click_chooses_a_step_or_a_place() {
     let controls = Controls::default();
     let app = with_picture();
     let mut view = drawn_view(&app);
-    let click = |column, row| MouseEvent { kind: MouseEventKind::Down(MouseButton::Left), column, row, modifiers: KeyModifiers::NONE };
+    let click = |column, row| MouseEvent {
+        kind: MouseEventKind::Down(MouseButton::Left),
+        column,
+        row,
+        modifiers: KeyModifiers::NONE,
+    };
     let (area, rows) = view.shown.step_rows.clone();
-    let line = rows.iter().position(|step| *step == Some(StepId(3))).unwrap() as u16;
+    let line = rows
+        .iter()
+        .position(|step| *step == Some(StepId(3)))
+        .unwrap() as u16;
     view.mouse(click(area.x + 4, area.y + line), &controls);
     assert_eq!(view.chosen, Some(StepId(3)));
     let bar = view.shown.bar;
     view.mouse(click(bar.x + bar.width / 2, bar.y), &controls);
     let middle = app.status.duration.unwrap().seconds() / 2.0;
-    let [Wish::SeekTo(to)] = wishes(&controls)[..] else { panic!("one wish") };
+    let [Wish::SeekTo(to)] = wishes(&controls)[..] else {
+        panic!("one wish")
+    };
     assert!((to.seconds() - middle).abs() < 4.0, "{to}");
 }
 
 /// Anything that a keyboard or a mouse can send.
 fn input() -> impl Strategy<Value = (Option<KeyEvent>, u16, u16, u8)> {
-    let known = prop::sample::select(KEYS.iter().flat_map(|b| b.keys.iter().copied()).collect::<Vec<_>>());
+    let known = prop::sample::select(
+        KEYS.iter()
+            .flat_map(|b| b.keys.iter().copied())
+            .collect::<Vec<_>>(),
+    );
     let code = prop_oneof![
-        Just(KeyCode::Enter), Just(KeyCode::Esc), Just(KeyCode::Backspace), Just(KeyCode::Delete), Just(KeyCode::Left),
-        Just(KeyCode::Right), Just(KeyCode::Home), Just(KeyCode::End), any::<char>().prop_map(KeyCode::Char),
+        Just(KeyCode::Enter),
+        Just(KeyCode::Esc),
+        Just(KeyCode::Backspace),
+        Just(KeyCode::Delete),
+        Just(KeyCode::Left),
+        Just(KeyCode::Right),
+        Just(KeyCode::Home),
+        Just(KeyCode::End),
+        any::<char>().prop_map(KeyCode::Char),
         (0u8..20).prop_map(KeyCode::F),
     ];
-    let any_key = (code, any::<u8>()).prop_map(|(code, bits)| (code, KeyModifiers::from_bits_truncate(bits)));
-    let key = prop_oneof![3 => known, 1 => any_key].prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers));
-    (prop::option::weighted(0.9, key), 0u16..220, 0u16..70, any::<u8>())
+    let any_key =
+        (code, any::<u8>()).prop_map(|(code, bits)| (code, KeyModifiers::from_bits_truncate(bits)));
+    let key = prop_oneof![3 => known, 1 => any_key]
+        .prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers));
+    (
+        prop::option::weighted(0.9, key),
+        0u16..220,
+        0u16..70,
+        any::<u8>(),
+    )
 }
 
 proptest! {
@@ -335,6 +473,13 @@ fn half_blocks_in_colour_are_used_when_wanted() {
     let mut view = view(ThemeName::Dark);
     let app = with_picture();
     let buffer = drawn(120, 40, |canvas| draw(canvas, &app, &mut view));
-    let coloured = buffer.content().iter().filter(|c| matches!(c.bg, Color::Rgb(..))).count();
-    assert!(coloured > 200, "{coloured} cells of the picture have a colour");
+    let coloured = buffer
+        .content()
+        .iter()
+        .filter(|c| matches!(c.bg, Color::Rgb(..)))
+        .count();
+    assert!(
+        coloured > 200,
+        "{coloured} cells of the picture have a colour"
+    );
 }

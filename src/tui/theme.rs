@@ -93,7 +93,10 @@ impl Theme {
             title: fg(Color::Gray).add_modifier(Modifier::BOLD),
             accent: fg(Color::Cyan).add_modifier(Modifier::BOLD),
             done: fg(Color::Green),
-            current: Style::new().bg(Color::Yellow).fg(Color::Black).add_modifier(Modifier::BOLD),
+            current: Style::new()
+                .bg(Color::Yellow)
+                .fg(Color::Black)
+                .add_modifier(Modifier::BOLD),
             warning: fg(Color::LightRed).add_modifier(Modifier::BOLD),
             speak: fg(Color::LightMagenta),
             user: fg(Color::LightBlue).add_modifier(Modifier::BOLD),
@@ -112,7 +115,10 @@ impl Theme {
             title: fg(BLACK).add_modifier(Modifier::BOLD),
             accent: fg(TEAL).add_modifier(Modifier::BOLD),
             done: fg(GREEN),
-            current: Style::new().bg(Color::Indexed(BLUE)).fg(Color::Indexed(WHITE)).add_modifier(Modifier::BOLD),
+            current: Style::new()
+                .bg(Color::Indexed(BLUE))
+                .fg(Color::Indexed(WHITE))
+                .add_modifier(Modifier::BOLD),
             warning: fg(RED).add_modifier(Modifier::BOLD),
             speak: fg(PURPLE),
             user: fg(BLUE).add_modifier(Modifier::BOLD),
@@ -156,7 +162,10 @@ impl Theme {
         Block::bordered()
             .border_set(border::ROUNDED)
             .border_style(self.dim)
-            .title(Line::from(Span::styled(format!(" {} ", title.into()), self.title)))
+            .title(Line::from(Span::styled(
+                format!(" {} ", title.into()),
+                self.title,
+            )))
             .padding(Padding::horizontal(1))
     }
 }
@@ -178,7 +187,19 @@ mod tests {
     #[test]
     fn no_color_means_none_at_all() {
         let t = Theme::of(ThemeName::None);
-        for style in [t.text, t.dim, t.title, t.accent, t.done, t.current, t.warning, t.speak, t.user, t.dst_update, t.threshold] {
+        for style in [
+            t.text,
+            t.dim,
+            t.title,
+            t.accent,
+            t.done,
+            t.current,
+            t.warning,
+            t.speak,
+            t.user,
+            t.dst_update,
+            t.threshold,
+        ] {
             assert_eq!((style.fg, style.bg), (None, None));
         }
     }

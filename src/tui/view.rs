@@ -139,7 +139,11 @@ impl View {
         if app.notes > self.notes_shown {
             self.flash = app.last_note().map(|line| line.text.clone());
             self.note_until = Some(Instant::now() + NOTE_FOR);
-        } else if self.note_until.take_if(|until| *until < Instant::now()).is_some() {
+        } else if self
+            .note_until
+            .take_if(|until| *until < Instant::now())
+            .is_some()
+        {
             self.flash = None;
         }
         self.notes_shown = app.notes;
@@ -150,7 +154,8 @@ impl View {
     /// Takes one key.
     pub fn press(&mut self, key: KeyEvent, controls: &Controls) -> Touched {
         // Ctrl-C must work whatever is open.
-        let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+        let ctrl_c =
+            key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
         if let Some(entry) = self.entry.as_mut().filter(|_| !ctrl_c) {
             match entry.press(key) {
                 Typed::Open => {}
@@ -162,10 +167,18 @@ impl View {
         let answered = self.flash.take().is_some();
         self.note_until = None;
         let Some(command) = keys::command(key) else {
-            return if answered { Touched::Parts } else { Touched::Nothing };
+            return if answered {
+                Touched::Parts
+            } else {
+                Touched::Nothing
+            };
         };
         if key.code == KeyCode::Esc && (self.help || self.chosen.is_some()) {
-            if self.help { self.help = false } else { self.chosen = None }
+            if self.help {
+                self.help = false
+            } else {
+                self.chosen = None
+            }
             return Touched::Parts;
         }
         if self.help && self.scroll_help(command) {
@@ -178,7 +191,9 @@ impl View {
     pub fn mouse(&mut self, event: MouseEvent, controls: &Controls) -> Touched {
         let place = Position::new(event.column, event.row);
         match event.kind {
-            MouseEventKind::ScrollUp if self.help => self.help_scroll = self.help_scroll.saturating_sub(WHEEL_LINES),
+            MouseEventKind::ScrollUp if self.help => {
+                self.help_scroll = self.help_scroll.saturating_sub(WHEEL_LINES)
+            }
             MouseEventKind::ScrollDown if self.help => self.help_scroll += WHEEL_LINES,
             MouseEventKind::ScrollUp => self.scroll += WHEEL_LINES,
             MouseEventKind::ScrollDown => self.scroll = self.scroll.saturating_sub(WHEEL_LINES),
@@ -196,8 +211,11 @@ impl View {
             return Touched::Parts;
         }
         if let (true, Some(duration)) = (self.shown.bar.contains(place), self.shown.duration) {
-            let share = f64::from(place.x - self.shown.bar.x) / f64::from(self.shown.bar.width.max(1));
-            controls.wishes.push(Wish::SeekTo(MediaTime(share * duration.seconds())));
+            let share =
+                f64::from(place.x - self.shown.bar.x) / f64::from(self.shown.bar.width.max(1));
+            controls
+                .wishes
+                .push(Wish::SeekTo(MediaTime(share * duration.seconds())));
             return Touched::Parts;
         }
         Touched::Nothing
@@ -225,7 +243,9 @@ impl View {
         match command {
             Command::Quit => controls.quit(),
             Command::Interrupt => controls.interrupt(),
-            Command::Pause if self.shown.ended => self.flash = Some("it is over: Home plays it again, q leaves".into()),
+            Command::Pause if self.shown.ended => {
+                self.flash = Some("it is over: Home plays it again, q leaves".into())
+            }
             Command::Pause => controls.toggle_pause(),
             Command::Mute => controls.toggle_mute(),
             Command::Faster => controls.change_speed(1),
@@ -312,7 +332,10 @@ impl View {
             return;
         }
         let place = |step: StepId| steps.iter().position(|id| *id == step);
-        let next = match (self.chosen.and_then(place), self.shown.current.or(self.shown.next).and_then(place)) {
+        let next = match (
+            self.chosen.and_then(place),
+            self.shown.current.or(self.shown.next).and_then(place),
+        ) {
             (Some(at), _) => (at as isize + by).rem_euclid(steps.len() as isize) as usize,
             (None, Some(at)) => at,
             (None, None) => 0,
@@ -321,7 +344,9 @@ impl View {
     }
 
     fn send(&mut self, text: &str, controls: &Controls) {
-        let Some(entry) = self.entry.take() else { return };
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
         controls.wishes.push(match entry.purpose {
             Purpose::Message => Wish::Say(text.to_owned()),
             Purpose::Task => Wish::Task(text.into()),

@@ -48,7 +48,9 @@ impl Wishes {
         match (queue.back_mut(), &wish) {
             (Some(Wish::SeekBy(waiting)), Wish::SeekBy(more)) => *waiting += more,
             (Some(Wish::SeekTo(waiting)), Wish::SeekTo(to)) => *waiting = *to,
-            (Some(Wish::Threshold(gate, waiting)), Wish::Threshold(same, more)) if gate == same => *waiting += more,
+            (Some(Wish::Threshold(gate, waiting)), Wish::Threshold(same, more)) if gate == same => {
+                *waiting += more
+            }
             _ if room => queue.push_back(wish),
             _ => {}
         }

@@ -35,7 +35,11 @@ pub fn tail(text: &str, columns: usize) -> String {
         }
         start = at;
     }
-    if columns == 0 { String::new() } else { format!("{ELLIPSIS}{}", &text[start..]) }
+    if columns == 0 {
+        String::new()
+    } else {
+        format!("{ELLIPSIS}{}", &text[start..])
+    }
 }
 
 /// The text in lines of at most `columns`, broken between words where possible. At least one line.
@@ -53,7 +57,11 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         while width(word) > columns {
             let piece = head(word, columns);
             // A character wider than the whole column still has to go somewhere.
-            let piece = if piece.is_empty() { first_char(word) } else { piece };
+            let piece = if piece.is_empty() {
+                first_char(word)
+            } else {
+                piece
+            };
             word = &word[piece.len()..];
             push(&mut lines).push_str(piece);
             lines.push(String::new());
@@ -101,7 +109,10 @@ mod tests {
 
     #[test]
     fn wrapping_breaks_between_words_and_only_then_within() {
-        assert_eq!(wrap("add the sliced tomato", 9), ["add the", "sliced", "tomato"]);
+        assert_eq!(
+            wrap("add the sliced tomato", 9),
+            ["add the", "sliced", "tomato"]
+        );
         assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
         assert_eq!(wrap("", 5), [""]);
         assert_eq!(wrap("日本語", 4), ["日本", "語"]);
@@ -113,7 +124,10 @@ mod tests {
         let text = "Great, now place the tortilla on the cutting board; mind the über-long-hyphenated-word.";
         for columns in 2..60 {
             let lines = wrap(text, columns);
-            assert!(lines.iter().all(|l| width(l) <= columns), "{columns}: {lines:?}");
+            assert!(
+                lines.iter().all(|l| width(l) <= columns),
+                "{columns}: {lines:?}"
+            );
             let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
             assert_eq!(letters(&lines.concat()), letters(text));
         }

@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 use image::{Rgb, RgbImage};
 use proact::model::assistant::Assistant;
 use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TextConfig, TokenIds, VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TextConfig, TokenIds,
+    VisionConfig, VisionRef,
 };
 use proact::model::encoder::Vision;
 use proact::model::gguf::{GgmlType, GgufFile};
@@ -33,7 +34,10 @@ pub struct Tiny {
 /// Writes model, task and as many pictures as asked for.
 pub fn make(pictures: u32) -> Tiny {
     let folder = tempfile::tempdir().unwrap();
-    let (model, vision) = (folder.path().join("assistant.gguf"), folder.path().join("vision.gguf"));
+    let (model, vision) = (
+        folder.path().join("assistant.gguf"),
+        folder.path().join("vision.gguf"),
+    );
     write_vision(&vision);
     write_assistant(&model, &vision);
     let task = folder.path().join("task.toml");
@@ -41,10 +45,18 @@ pub fn make(pictures: u32) -> Tiny {
     let frames = folder.path().join("frames");
     std::fs::create_dir(&frames).unwrap();
     for i in 0..pictures {
-        let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb([(x * 8) as u8, (y * 8) as u8, (i * 5) as u8]));
+        let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| {
+            Rgb([(x * 8) as u8, (y * 8) as u8, (i * 5) as u8])
+        });
         picture.save(frames.join(format!("{i}.png"))).unwrap();
     }
-    Tiny { folder, model, vision, task, frames }
+    Tiny {
+        folder,
+        model,
+        vision,
+        task,
+        frames,
+    }
 }
 
 fn write_vision(path: &Path) {
@@ -95,7 +107,12 @@ fn write_assistant(path: &Path, vision: &Path) {
     let words = Tokenizer::new(json.as_bytes(), Some(tokenizer::CHAT_TEMPLATE)).unwrap();
     let id = |text: &str| words.id(text).unwrap();
     // Thresholds at which random heads do fire, now and then.
-    let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.3), hysteresis: 0.0, refractory_s: 3.0 };
+    let gate = GateConfig {
+        kind: GateKind::Head,
+        threshold: Threshold(0.3),
+        hysteresis: 0.0,
+        refractory_s: 3.0,
+    };
     let backbone = BackboneConfig {
         block_count: 1,
         embedding_length: 32,
@@ -110,7 +127,10 @@ fn write_assistant(path: &Path, vision: &Path) {
         vocab_size: words.vocab_size().unwrap(),
         tied_output: true,
     };
-    let gates = Gates { speak: gate, dst_update: gate };
+    let gates = Gates {
+        speak: gate,
+        dst_update: gate,
+    };
     let tokens = TokenIds {
         bos: Some(id("<bos>")),
         eot: id("<eot>"),
@@ -120,14 +140,20 @@ fn write_assistant(path: &Path, vision: &Path) {
     };
     let config = AssistantConfig {
         step_evidence: true,
-        vision: Some(VisionRef { file: "vision.gguf".into(), sha256: GgufFile::open(vision).unwrap().sha256() }),
+        vision: Some(VisionRef {
+            file: "vision.gguf".into(),
+            sha256: GgufFile::open(vision).unwrap().sha256(),
+        }),
         ..AssistantConfig::plain(backbone, 32, gates, tokens)
     };
     let weights = Weights::trainable(2, &Device::Cpu);
     Assistant::new(&config, &weights).unwrap();
     let mut metadata = config.to_metadata().unwrap();
     metadata.push(("tokenizer.huggingface.json".into(), MetaValue::String(json)));
-    metadata.push(("tokenizer.chat_template".into(), MetaValue::String(tokenizer::CHAT_TEMPLATE.into())));
+    metadata.push((
+        "tokenizer.chat_template".into(),
+        MetaValue::String(tokenizer::CHAT_TEMPLATE.into()),
+    ));
     write(path, metadata, &weights);
 }
 
@@ -141,7 +167,11 @@ fn write(path: &Path, metadata: Vec<(String, MetaValue)>, weights: &Weights) {
             Stored::Quantized(_) => unreachable!("made as floats"),
         })
         .collect();
-    let plan = |(name, tensor): &(String, Tensor)| Planned { name: name.clone(), shape: tensor.dims().to_vec(), ty: GgmlType::F32 };
+    let plan = |(name, tensor): &(String, Tensor)| Planned {
+        name: name.clone(),
+        shape: tensor.dims().to_vec(),
+        ty: GgmlType::F32,
+    };
     let mut writer = Writer::create(path, &metadata, tensors.iter().map(plan).collect()).unwrap();
     for (name, tensor) in &tensors {
         let values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();

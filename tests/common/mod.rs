@@ -19,20 +19,45 @@ pub struct Figures {
 /// Compares two lists of equal length.
 pub fn figures(found: &[f32], expected: &[f32]) -> Figures {
     assert_eq!(found.len(), expected.len(), "lengths");
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let (ff, ee, fe) = (dot(found, found), dot(expected, expected), dot(found, expected));
-    let max_abs = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, |m: f32, d| if d.is_nan() { f32::NAN } else { m.max(d) });
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
+    let (ff, ee, fe) = (
+        dot(found, found),
+        dot(expected, expected),
+        dot(found, expected),
+    );
+    let max_abs = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(
+            0.0,
+            |m: f32, d| if d.is_nan() { f32::NAN } else { m.max(d) },
+        );
     let both_zero = ff == 0.0 && ee == 0.0;
     Figures {
         max_abs,
         norm_ratio: if both_zero { 1.0 } else { (ff / ee).sqrt() },
-        cosine: if both_zero { 1.0 } else { fe / (ff * ee).sqrt() },
+        cosine: if both_zero {
+            1.0
+        } else {
+            fe / (ff * ee).sqrt()
+        },
     }
 }
 
 /// A tiny assistant: grouped heads, tied output.
 pub fn assistant_config() -> AssistantConfig {
-    let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.1, refractory_s: 1.0 };
+    let gate = GateConfig {
+        kind: GateKind::Head,
+        threshold: Threshold(0.5),
+        hysteresis: 0.1,
+        refractory_s: 1.0,
+    };
     let backbone = BackboneConfig {
         block_count: 3,
         embedding_length: 64,
@@ -47,7 +72,16 @@ pub fn assistant_config() -> AssistantConfig {
         vocab_size: 96,
         tied_output: true,
     };
-    let gates = Gates { speak: gate, dst_update: gate };
-    let tokens = TokenIds { bos: Some(TokenId(1)), eot: TokenId(2), image: TokenId(3), dst: TokenId(4), asst: TokenId(5) };
+    let gates = Gates {
+        speak: gate,
+        dst_update: gate,
+    };
+    let tokens = TokenIds {
+        bos: Some(TokenId(1)),
+        eot: TokenId(2),
+        image: TokenId(3),
+        dst: TokenId(4),
+        asst: TokenId(5),
+    };
     AssistantConfig::plain(backbone, 32, gates, tokens)
 }

@@ -21,28 +21,46 @@ pub fn arithmetic() -> &'static str {
 
 /// Holds `bytes` against the sum that stands under `name`. A missing or another sum fails; `UPDATE_GOLDEN=1` writes it.
 pub fn assert_unchanged(name: &str, bytes: &[u8]) {
-    assert!(known(name, bytes), "{name} has no sum in {}; UPDATE_GOLDEN=1 writes it", file().display());
+    assert!(
+        known(name, bytes),
+        "{name} has no sum in {}; UPDATE_GOLDEN=1 writes it",
+        file().display()
+    );
 }
 
 /// The same for a result of arithmetic. A processor that the file does not know cannot be judged, which is said.
 pub fn assert_unchanged_on_this_processor(name: &str, bytes: &[u8]) {
     let name = format!("{name}.{}", arithmetic());
     if !known(&name, bytes) {
-        eprintln!("{name}: no sum was recorded on such a processor, so this run does not tell whether it changed");
+        eprintln!(
+            "{name}: no sum was recorded on such a processor, so this run does not tell whether it changed"
+        );
     }
 }
 
 /// Whether there is a sum; one that differs fails.
 fn known(name: &str, bytes: &[u8]) -> bool {
-    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut sums: toml::Table = std::fs::read_to_string(file()).unwrap_or_default().parse().unwrap();
+    let found: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut sums: toml::Table = std::fs::read_to_string(file())
+        .unwrap_or_default()
+        .parse()
+        .unwrap();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         sums.insert(name.to_owned(), found.into());
         std::fs::write(file(), sums.to_string()).unwrap();
         return true;
     }
-    let Some(expected) = sums.get(name) else { return false };
-    assert_eq!(Some(found.as_str()), expected.as_str(), "{name} is not what it was, byte for byte");
+    let Some(expected) = sums.get(name) else {
+        return false;
+    };
+    assert_eq!(
+        Some(found.as_str()),
+        expected.as_str(),
+        "{name} is not what it was, byte for byte"
+    );
     true
 }
 

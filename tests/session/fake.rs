@@ -43,7 +43,8 @@ impl Scene {
     }
 
     fn speak(&self) -> f32 {
-        self.speak.unwrap_or(if self.sentence.is_empty() { NO } else { YES })
+        self.speak
+            .unwrap_or(if self.sentence.is_empty() { NO } else { YES })
     }
 }
 
@@ -67,7 +68,12 @@ impl Memory for FakeMemory {
         self.capacity
     }
     fn rewind(&mut self, mark: Mark) -> Result<()> {
-        assert!(mark.0 <= self.held.len(), "rewind to {} of {}", mark.0, self.held.len());
+        assert!(
+            mark.0 <= self.held.len(),
+            "rewind to {} of {}",
+            mark.0,
+            self.held.len()
+        );
         self.held.truncate(mark.0);
         Ok(())
     }
@@ -125,10 +131,24 @@ impl Place {
     fn of(memory: &FakeMemory) -> Self {
         let special = Bytes.special();
         let line_end = Bytes.encode("\n", false).unwrap()[0];
-        let mut place = Self { position: memory.held.len() - 1, frame: usize::MAX, updates: 0, open: 0, written: 0 };
+        let mut place = Self {
+            position: memory.held.len() - 1,
+            frame: usize::MAX,
+            updates: 0,
+            open: 0,
+            written: 0,
+        };
         for held in &memory.held {
             match *held {
-                Held::Image(frame) => place = Self { frame, updates: 0, open: 0, written: 0, ..place },
+                Held::Image(frame) => {
+                    place = Self {
+                        frame,
+                        updates: 0,
+                        open: 0,
+                        written: 0,
+                        ..place
+                    }
+                }
                 Held::Token(token) if token == special.eot => {
                     place.updates += usize::from(place.open == special.dst.0);
                     place.open = 0;
@@ -145,13 +165,25 @@ impl Place {
     }
 
     fn to_hidden(&self) -> Hidden {
-        let numbers = [self.position, self.frame.min(1 << 20), self.updates, self.open as usize, self.written];
+        let numbers = [
+            self.position,
+            self.frame.min(1 << 20),
+            self.updates,
+            self.open as usize,
+            self.written,
+        ];
         Hidden(numbers.iter().map(|n| *n as f32).collect())
     }
 
     fn from_hidden(hidden: &Hidden) -> Self {
         let n = |i: usize| hidden.0[i] as usize;
-        Self { position: n(0), frame: n(1), updates: n(2), open: n(3) as u32, written: n(4) }
+        Self {
+            position: n(0),
+            frame: n(1),
+            updates: n(2),
+            open: n(3) as u32,
+            written: n(4),
+        }
     }
 }
 
@@ -159,7 +191,10 @@ impl Backbone for Fake {
     type Memory = FakeMemory;
 
     fn new_memory(&self) -> Result<FakeMemory> {
-        Ok(FakeMemory { held: Vec::new(), capacity: self.capacity })
+        Ok(FakeMemory {
+            held: Vec::new(),
+            capacity: self.capacity,
+        })
     }
 
     fn extend(&self, pieces: &[Piece<'_>], memory: &mut FakeMemory) -> Result<Hidden> {
@@ -175,7 +210,11 @@ impl Backbone for Fake {
                     new.push(Held::Token(*token));
                 }
                 Piece::Features(values, evidence) => {
-                    let told = (values[0] as usize, evidence.cosines.len(), evidence.states.to_vec());
+                    let told = (
+                        values[0] as usize,
+                        evidence.cosines.len(),
+                        evidence.states.to_vec(),
+                    );
                     self.evidence.lock().unwrap().push(told);
                     assert_eq!(values.len(), self.tokens_per_frame * WIDTH);
                     new.extend(vec![Held::Image(values[0] as usize); self.tokens_per_frame]);
@@ -184,7 +223,11 @@ impl Backbone for Fake {
         }
         let tokens = memory.held.len();
         if tokens + new.len() > self.capacity {
-            return Err(Error::MemoryFull { tokens, needed: new.len(), capacity: self.capacity });
+            return Err(Error::MemoryFull {
+                tokens,
+                needed: new.len(),
+                capacity: self.capacity,
+            });
         }
         memory.held.extend(new);
         Ok(Place::of(memory).to_hidden())
@@ -195,7 +238,10 @@ impl Backbone for Fake {
         self.heads_read.lock().unwrap().push(place.position);
         let scene = self.scene(&place);
         let logit = |p: f32| Logit((p / (1.0 - p)).ln());
-        Ok(HeadLogits { speak: logit(scene.speak()), dst_update: logit(scene.dst(place.updates)) })
+        Ok(HeadLogits {
+            speak: logit(scene.speak()),
+            dst_update: logit(scene.dst(place.updates)),
+        })
     }
 
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
@@ -243,7 +289,11 @@ impl Perceiver for FakeEyes {
         WIDTH
     }
     fn encode(&self, rgb: &[u8], _: u32, _: u32) -> Result<Vec<f32>> {
-        let value = if rgb[0] == u8::MAX { f32::NAN } else { f32::from(rgb[0]) };
+        let value = if rgb[0] == u8::MAX {
+            f32::NAN
+        } else {
+            f32::from(rgb[0])
+        };
         Ok(vec![value; 2 * WIDTH])
     }
     fn read(&self, text: &str) -> Result<Vec<f32>> {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use proact::dialogue::annotation::{Recording, Turn, TurnKind};
-use proact::dialogue::layout::{Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, Target, TextCodec};
+use proact::dialogue::layout::{
+    Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, Target, TextCodec,
+};
 use proact::dialogue::task::{TaskState, Update};
 use proact::session::SessionConfig;
 use proact::stream::Event;
@@ -17,9 +19,25 @@ use super::{Bench, FRAME_S, ROOMY, config, frame, tea, user};
 const FRAMES: u64 = 14;
 
 fn dialogue() -> Vec<Turn> {
-    let turn = |at: f64, kind| Turn { at: Some(MediaTime(at)), kind };
-    let dst = |at, updates: &[&str]| turn(at, TurnKind::Dst(updates.iter().map(|u| Update::parse(u).unwrap()).collect()));
-    let says = |at, text: &str| turn(at, TurnKind::Assistant { text: text.into(), labels: String::new() });
+    let turn = |at: f64, kind| Turn {
+        at: Some(MediaTime(at)),
+        kind,
+    };
+    let dst = |at, updates: &[&str]| {
+        turn(
+            at,
+            TurnKind::Dst(updates.iter().map(|u| Update::parse(u).unwrap()).collect()),
+        )
+    };
+    let says = |at, text: &str| {
+        turn(
+            at,
+            TurnKind::Assistant {
+                text: text.into(),
+                labels: String::new(),
+            },
+        )
+    };
     vec![
         turn(0.0, TurnKind::User("I want tea.".into())),
         says(0.0, "First, boil water."),
@@ -46,7 +64,11 @@ fn script() -> Vec<Scene> {
         .iter()
         .map(|f| {
             let updates: Vec<String> = f.updates.iter().map(Update::to_string).collect();
-            Scene { updates, sentence: Bytes.encode(&f.speech.join(" "), false).unwrap(), ..Scene::default() }
+            Scene {
+                updates,
+                sentence: Bytes.encode(&f.speech.join(" "), false).unwrap(),
+                ..Scene::default()
+            }
         })
         .collect()
 }
@@ -76,14 +98,24 @@ fn the_session_feeds_exactly_what_training_does() {
     bench.finish();
     let task = tea();
     let episode = Layout::new(&Bytes, 2)
-        .episode(Some(&task), &TaskState::new(&task), &times(), &dialogue(), EpisodeOptions::default())
+        .episode(
+            Some(&task),
+            &TaskState::new(&task),
+            &times(),
+            &dialogue(),
+            EpisodeOptions::default(),
+        )
         .unwrap();
     assert_eq!(episode.faults, []);
     let stream = bench.stream.lock().unwrap().clone();
     assert_eq!(Bytes.render(&stream), Bytes.render(&episode.slots));
     assert_eq!(stream, episode.slots);
     let trained: Vec<usize> = episode.heads.iter().map(|h| h.slot).collect();
-    assert_eq!(*bench.model.heads_read.lock().unwrap(), trained, "the heads are read where training supervises them");
+    assert_eq!(
+        *bench.model.heads_read.lock().unwrap(),
+        trained,
+        "the heads are read where training supervises them"
+    );
 
     let mut text = Bytes.render(&stream).replace("<eot>", "<eot>\n");
     text.push_str("\n\n");
@@ -96,37 +128,73 @@ fn the_session_feeds_exactly_what_training_does() {
 
 #[test]
 fn a_note_stands_before_each_sentence_in_the_session_and_in_training() {
-    let wanted = SessionConfig { speech_note: true, ..config() };
+    let wanted = SessionConfig {
+        speech_note: true,
+        ..config()
+    };
     let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted);
     play(&mut bench);
     bench.finish();
     let task = tea();
     let layout = Layout::new(&Bytes, 2).with_notes(true);
-    let episode = layout.episode(Some(&task), &TaskState::new(&task), &times(), &dialogue(), EpisodeOptions::default()).unwrap();
+    let episode = layout
+        .episode(
+            Some(&task),
+            &TaskState::new(&task),
+            &times(),
+            &dialogue(),
+            EpisodeOptions::default(),
+        )
+        .unwrap();
     let stream = Bytes.render(&bench.stream.lock().unwrap());
     assert_eq!(stream, Bytes.render(&episode.slots));
     let opened = stream.matches("[ASST]").count();
-    let noted = ["[ASST][next] ", "[ASST][now] ", "[ASST][before] ", "[ASST][done]"].map(|note| stream.matches(note).count());
-    assert!(opened > 0 && noted.iter().sum::<usize>() == opened, "{stream}");
+    let noted = [
+        "[ASST][next] ",
+        "[ASST][now] ",
+        "[ASST][before] ",
+        "[ASST][done]",
+    ]
+    .map(|note| stream.matches(note).count());
+    assert!(
+        opened > 0 && noted.iter().sum::<usize>() == opened,
+        "{stream}"
+    );
     // Only what follows the note is predicted.
     let text = |wanted: Target| {
-        let of = episode.slots.iter().zip(&episode.targets).filter(|(_, target)| **target == wanted);
+        let of = episode
+            .slots
+            .iter()
+            .zip(&episode.targets)
+            .filter(|(_, target)| **target == wanted);
         Bytes.render(&of.map(|(slot, _)| *slot).collect::<Vec<_>>())
     };
-    assert!(!text(Target::Speech).contains('['), "{}", text(Target::Speech));
+    assert!(
+        !text(Target::Speech).contains('['),
+        "{}",
+        text(Target::Speech)
+    );
     assert!(text(Target::None).contains("[next]"));
 }
 
 #[test]
 fn frames_and_markers_carry_what_training_gives_them() {
-    let wanted = SessionConfig { step_evidence: true, speech_note: true, ..config() };
+    let wanted = SessionConfig {
+        step_evidence: true,
+        speech_note: true,
+        ..config()
+    };
     let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted);
     play(&mut bench);
     bench.finish();
     let task = tea();
     let columns = task.steps.len() + 1;
     let source = Source {
-        recording: Recording { turns: dialogue(), end_s: FRAMES as f64 * FRAME_S, ..Recording::default() },
+        recording: Recording {
+            turns: dialogue(),
+            end_s: FRAMES as f64 * FRAME_S,
+            ..Recording::default()
+        },
         start: TaskState::new(&task),
         task,
         frames: times(),
@@ -135,24 +203,65 @@ fn frames_and_markers_carry_what_training_gives_them() {
         cosines: vec![0.5; FRAMES as usize * columns].into(),
         likeness: vec![1.0; (columns - 1) * (columns - 1)].into(),
     };
-    let clip = ClipOptions { tokens_max: ROOMY, frames_kept: 3, episode: EpisodeOptions::default() };
-    let options = ExampleOptions { clip, ..ExampleOptions::default() };
-    let examples = examples(&source, &Layout::new(&Bytes, 2).with_notes(true), &options, &mut Rng::of(&[1])).unwrap();
-    let [example] = &examples[..] else { panic!("{} examples, expected one", examples.len()) };
+    let clip = ClipOptions {
+        tokens_max: ROOMY,
+        frames_kept: 3,
+        episode: EpisodeOptions::default(),
+    };
+    let options = ExampleOptions {
+        clip,
+        ..ExampleOptions::default()
+    };
+    let examples = examples(
+        &source,
+        &Layout::new(&Bytes, 2).with_notes(true),
+        &options,
+        &mut Rng::of(&[1]),
+    )
+    .unwrap();
+    let [example] = &examples[..] else {
+        panic!("{} examples, expected one", examples.len())
+    };
 
-    let (told, seen) = (bench.model.told.lock().unwrap(), bench.model.evidence.lock().unwrap());
-    assert_eq!(example.markers, told.iter().map(|t| t.0).collect::<Vec<_>>());
-    assert_eq!(example.told.states, told.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>());
-    assert_eq!(example.told.cosines.len(), told.iter().map(|t| t.1).sum::<usize>());
-    assert_eq!(example.seen.states, seen.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>());
-    assert_eq!(example.seen.cosines.len(), seen.iter().map(|t| t.1).sum::<usize>());
+    let (told, seen) = (
+        bench.model.told.lock().unwrap(),
+        bench.model.evidence.lock().unwrap(),
+    );
+    assert_eq!(
+        example.markers,
+        told.iter().map(|t| t.0).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        example.told.states,
+        told.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        example.told.cosines.len(),
+        told.iter().map(|t| t.1).sum::<usize>()
+    );
+    assert_eq!(
+        example.seen.states,
+        seen.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        example.seen.cosines.len(),
+        seen.iter().map(|t| t.1).sum::<usize>()
+    );
 
     // Put together again by its order, an example is the stream that memory holds.
-    let of_row = |row: &u32| match example.tokens.iter().chain(&example.markers).nth(*row as usize) {
+    let of_row = |row: &u32| match example
+        .tokens
+        .iter()
+        .chain(&example.markers)
+        .nth(*row as usize)
+    {
         Some(token) => Slot::Token(TokenId(*token)),
         None => {
             let image = *row as usize - example.tokens.len() - example.markers.len();
-            Slot::Image { frame: image / 2, part: image % 2 }
+            Slot::Image {
+                frame: image / 2,
+                part: image % 2,
+            }
         }
     };
     let stream = bench.stream.lock().unwrap();
@@ -171,7 +280,10 @@ fn the_memory_after_refresh_is_a_clip_of_training() {
         updates_per_frame_max: 2,
         ..config()
     };
-    let prompt = Layout::new(&Bytes, 2).prompt(Some(&task), &TaskState::new(&task)).unwrap().len();
+    let prompt = Layout::new(&Bytes, 2)
+        .prompt(Some(&task), &TaskState::new(&task))
+        .unwrap()
+        .len();
     let mut bench = Bench::new(Fake::new(prompt + 160, script()), Some(tea()), small);
     play(&mut bench);
     bench.finish();
@@ -191,7 +303,10 @@ fn the_memory_after_refresh_is_a_clip_of_training() {
         let cut = cut.0 as usize;
         let clip = clip_from(cut, kept);
         let shift = |slot: &Slot| match *slot {
-            Slot::Image { frame, part } => Slot::Image { frame: frame + clip.frames.start, part },
+            Slot::Image { frame, part } => Slot::Image {
+                frame: frame + clip.frames.start,
+                part,
+            },
             token => token,
         };
         let expected = Bytes.render(&clip.episode.slots.iter().map(shift).collect::<Vec<_>>());
@@ -207,8 +322,20 @@ fn clip_from(first_new: usize, frames_kept: usize) -> proact::dialogue::layout::
     let layout = Layout::new(&Bytes, 2);
     (0..ROOMY)
         .filter_map(|tokens_max| {
-            let options = ClipOptions { tokens_max, frames_kept, episode: EpisodeOptions::default() };
-            layout.clips(Some(&task), &TaskState::new(&task), &times(), &dialogue(), &options).ok()
+            let options = ClipOptions {
+                tokens_max,
+                frames_kept,
+                episode: EpisodeOptions::default(),
+            };
+            layout
+                .clips(
+                    Some(&task),
+                    &TaskState::new(&task),
+                    &times(),
+                    &dialogue(),
+                    &options,
+                )
+                .ok()
         })
         .flat_map(|(clips, _)| clips)
         .find(|clip| clip.first_new == first_new)
@@ -217,7 +344,9 @@ fn clip_from(first_new: usize, frames_kept: usize) -> proact::dialogue::layout::
 
 /// Compares with `tests/data/session/<name>`. Only `UPDATE_GOLDEN=1` writes it; what differs lies beside it as `.new`.
 fn hold(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/session").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/session")
+        .join(name);
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|v| v == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
@@ -227,6 +356,10 @@ fn hold(name: &str, text: &str) {
     if golden != text {
         let new = path.with_extension("txt.new");
         std::fs::write(&new, text).unwrap();
-        panic!("{} is missing or differs from {}", path.display(), new.display());
+        panic!(
+            "{} is missing or differs from {}",
+            path.display(),
+            new.display()
+        );
     }
 }

@@ -14,12 +14,20 @@ use proact::dialogue::layout::Bytes;
 
 fn features(i: u64, values: Vec<f32>) -> Input {
     let content = Content::Features(values.into());
-    Input::Frame(Frame { idx: FrameIdx(i), at: MediaTime(9.0), content })
+    Input::Frame(Frame {
+        idx: FrameIdx(i),
+        at: MediaTime(9.0),
+        content,
+    })
 }
 
 fn picture(i: u64, width: u32, height: u32, rgb: Vec<u8>) -> Input {
     let content = Content::Picture(Arc::new(Picture { width, height, rgb }));
-    Input::Frame(Frame { idx: FrameIdx(i), at: MediaTime(9.0), content })
+    Input::Frame(Frame {
+        idx: FrameIdx(i),
+        at: MediaTime(9.0),
+        content,
+    })
 }
 
 #[test]
@@ -36,13 +44,22 @@ fn what_is_refused_at_the_door_leaves_the_session_as_it_was() {
         (user(2.0, " \n"), "empty"),
         (user(2.0, &long), "user_tokens_max"),
         (hand(2.0, Hand::Jump(StepId(3))), "S4"),
-        (hand(2.0, Hand::Mark(StepId(9), StepState::Completed)), "S10"),
+        (
+            hand(2.0, Hand::Mark(StepId(9), StepState::Completed)),
+            "S10",
+        ),
         (features(4, vec![0.0; 5]), "expected 6"),
         (features(4, vec![]), "expected 6"),
-        (features(4, vec![0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0]), "value 2"),
+        (
+            features(4, vec![0.0, 0.0, f32::NAN, 0.0, 0.0, 0.0]),
+            "value 2",
+        ),
         (picture(4, 2, 2, vec![0; 11]), "expected width x height x 3"),
         (picture(4, 0, 2, vec![]), "expected width x height x 3"),
-        (picture(4, u32::MAX, u32::MAX, vec![0; 12]), "expected width x height x 3"),
+        (
+            picture(4, u32::MAX, u32::MAX, vec![0; 12]),
+            "expected width x height x 3",
+        ),
     ];
     for (input, word) in bad {
         let shown = format!("{input:?}");
@@ -50,17 +67,36 @@ fn what_is_refused_at_the_door_leaves_the_session_as_it_was() {
         assert!(why.contains(word), "{shown}: {why}");
     }
     bench.feed([user(2.0, "still here"), frame_at(4, 2.0)]);
-    assert_eq!(bench.stream(), "<3.0><3.1>{user}still here<eot><4.0><4.1>".replace("<3.", "<0.").replace("<4.", "<1."));
+    assert_eq!(
+        bench.stream(),
+        "<3.0><3.1>{user}still here<eot><4.0><4.1>"
+            .replace("<3.", "<0.")
+            .replace("<4.", "<1.")
+    );
 }
 
 #[test]
 fn the_queue_has_a_bound_and_says_so() {
-    let mut bench = Bench::new(Fake::new(ROOMY, vec![]), Some(tea()), SessionConfig { queue_inputs_max: 3, ..config() });
+    let mut bench = Bench::new(
+        Fake::new(ROOMY, vec![]),
+        Some(tea()),
+        SessionConfig {
+            queue_inputs_max: 3,
+            ..config()
+        },
+    );
     for i in 0..3 {
         bench.session.feed(frame(i)).unwrap();
     }
     assert_eq!(bench.session.room(), 0);
-    assert!(bench.session.feed(frame(3)).unwrap_err().to_string().contains("3 inputs wait"));
+    assert!(
+        bench
+            .session
+            .feed(frame(3))
+            .unwrap_err()
+            .to_string()
+            .contains("3 inputs wait")
+    );
     bench.work().unwrap();
     assert_eq!(bench.session.room(), 3);
     bench.session.feed(frame(3)).unwrap();
@@ -80,26 +116,53 @@ fn pictures_go_through_the_encoder() {
     let mut bench = Bench::scripted(vec![Scene::default(), Scene::new(&[], "Hi.")]);
     bench.session.feed(picture(1, 1, 1, vec![1, 0, 0])).unwrap();
     let mut kinds = Vec::new();
-    while let proact::session::Flow::Working(work) = bench.session.advance(&mut bench.events).unwrap() {
+    while let proact::session::Flow::Working(work) =
+        bench.session.advance(&mut bench.events).unwrap()
+    {
         kinds.push(work);
     }
     kinds.retain(|k| *k != Work::Prefill && *k != Work::Speech);
     assert_eq!(kinds, [Work::Encode, Work::Frame]);
     assert_eq!(bench.told().len(), 1, "the model saw frame 1 and speaks");
-    bench.session.feed(picture(2, 1, 1, vec![u8::MAX, 0, 0])).unwrap();
-    assert!(bench.work().unwrap_err().to_string().contains("finite"), "the encoder gave NaN");
+    bench
+        .session
+        .feed(picture(2, 1, 1, vec![u8::MAX, 0, 0]))
+        .unwrap();
+    assert!(
+        bench.work().unwrap_err().to_string().contains("finite"),
+        "the encoder gave NaN"
+    );
 }
 
 #[test]
 fn a_session_of_features_needs_no_eyes_and_takes_no_picture() {
     let model = Arc::new(Fake::new(ROOMY, vec![]));
-    let mut session: Session<NoPerceiver, Fake> = Session::new(None, model, Arc::new(Bytes), None, config()).unwrap();
+    let mut session: Session<NoPerceiver, Fake> =
+        Session::new(None, model, Arc::new(Bytes), None, config()).unwrap();
     let mut events: Vec<Event> = Vec::new();
-    assert!(session.feed(picture(0, 1, 1, vec![0; 3])).unwrap_err().to_string().contains("no vision model"));
-    assert!(session.feed(features(0, vec![0.0; 7])).unwrap_err().to_string().contains("multiple of 2"));
+    assert!(
+        session
+            .feed(picture(0, 1, 1, vec![0; 3]))
+            .unwrap_err()
+            .to_string()
+            .contains("no vision model")
+    );
+    assert!(
+        session
+            .feed(features(0, vec![0.0; 7]))
+            .unwrap_err()
+            .to_string()
+            .contains("multiple of 2")
+    );
     session.feed(features(0, vec![0.0; 6])).unwrap();
-    assert!(session.feed(features(1, vec![0.0; 8])).is_err(), "the first frame sets the width");
-    assert!(session.feed(hand(9.0, Hand::Undo)).is_err(), "there is no task");
+    assert!(
+        session.feed(features(1, vec![0.0; 8])).is_err(),
+        "the first frame sets the width"
+    );
+    assert!(
+        session.feed(hand(9.0, Hand::Undo)).is_err(),
+        "there is no task"
+    );
     session.finish(&mut events).unwrap();
     assert_eq!(events.len(), 3);
 }
@@ -107,16 +170,40 @@ fn a_session_of_features_needs_no_eyes_and_takes_no_picture() {
 #[test]
 fn a_perceiver_of_another_shape_is_refused() {
     let model = Arc::new(Fake::new(ROOMY, vec![]));
-    let other = SessionConfig { tokens_per_frame: 1, ..config() };
-    let session = Session::new(Some(Arc::new(FakeEyes)), model, Arc::new(Bytes), None, other);
-    assert!(session.err().unwrap().to_string().contains("2 tokens a frame"));
+    let other = SessionConfig {
+        tokens_per_frame: 1,
+        ..config()
+    };
+    let session = Session::new(
+        Some(Arc::new(FakeEyes)),
+        model,
+        Arc::new(Bytes),
+        None,
+        other,
+    );
+    assert!(
+        session
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("2 tokens a frame")
+    );
 }
 
 #[test]
 fn a_model_that_gives_no_numbers_ends_the_session() {
-    let nan_gate = Scene { speak: Some(f32::NAN), ..Scene::default() };
-    let nan_update = Scene { dst: vec![0.9, f32::NAN], ..Scene::new(&["S1->start"], "") };
-    let nan_text = Scene { sentence: vec![NAN_TOKEN], ..Scene::default() };
+    let nan_gate = Scene {
+        speak: Some(f32::NAN),
+        ..Scene::default()
+    };
+    let nan_update = Scene {
+        dst: vec![0.9, f32::NAN],
+        ..Scene::new(&["S1->start"], "")
+    };
+    let nan_text = Scene {
+        sentence: vec![NAN_TOKEN],
+        ..Scene::default()
+    };
     for scene in [nan_gate, nan_update, nan_text] {
         let mut bench = Bench::scripted(vec![scene.clone()]);
         bench.session.feed(frame(0)).unwrap();
@@ -124,7 +211,10 @@ fn a_model_that_gives_no_numbers_ends_the_session() {
         assert!(matches!(error, Error::Model(_)), "{scene:?}: {error}");
         assert!(bench.work().is_err());
         bench.finish();
-        assert!(matches!(bench.events.last(), Some(Event::End { frames: 0, .. })));
+        assert!(matches!(
+            bench.events.last(),
+            Some(Event::End { frames: 0, .. })
+        ));
     }
 }
 
@@ -133,7 +223,10 @@ struct Full(usize);
 
 impl Sink for Full {
     fn emit(&mut self, _: &Event) -> Result<()> {
-        self.0 = self.0.checked_sub(1).ok_or_else(|| Error::Sink("disk full".into()))?;
+        self.0 = self
+            .0
+            .checked_sub(1)
+            .ok_or_else(|| Error::Sink("disk full".into()))?;
         Ok(())
     }
     fn close(&mut self) -> Result<()> {

@@ -36,7 +36,11 @@ fn tea() -> Task {
 
 fn config() -> SessionConfig {
     // The fake alone chooses.
-    SessionConfig { tokens_per_frame: 2, out_of_order_weight: 1.0, ..SessionConfig::default() }
+    SessionConfig {
+        tokens_per_frame: 2,
+        out_of_order_weight: 1.0,
+        ..SessionConfig::default()
+    }
 }
 
 fn frame(i: u64) -> Input {
@@ -45,15 +49,25 @@ fn frame(i: u64) -> Input {
 
 fn frame_at(i: u64, at: f64) -> Input {
     let features: Arc<[f32]> = vec![i as f32; 2 * WIDTH].into();
-    Input::Frame(Frame { idx: FrameIdx(i), at: MediaTime(at), content: Content::Features(features) })
+    Input::Frame(Frame {
+        idx: FrameIdx(i),
+        at: MediaTime(at),
+        content: Content::Features(features),
+    })
 }
 
 fn user(at: f64, text: &str) -> Input {
-    Input::User { at: MediaTime(at), text: text.into() }
+    Input::User {
+        at: MediaTime(at),
+        text: text.into(),
+    }
 }
 
 fn hand(at: f64, hand: Hand) -> Input {
-    Input::Hand { at: MediaTime(at), hand }
+    Input::Hand {
+        at: MediaTime(at),
+        hand,
+    }
 }
 
 /// How often the model was asked; here, as the other test that has this model does not count.
@@ -85,8 +99,17 @@ impl Bench {
 
     fn open(model: Fake, task: Option<Task>, config: SessionConfig) -> Result<Self> {
         let model = Arc::new(model);
-        let mut session = Session::new(Some(Arc::new(FakeEyes)), model.clone(), Arc::new(Bytes), task, config)?;
-        let (stream, tape) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(String::new())));
+        let mut session = Session::new(
+            Some(Arc::new(FakeEyes)),
+            model.clone(),
+            Arc::new(Bytes),
+            task,
+            config,
+        )?;
+        let (stream, tape) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(Mutex::new(String::new())),
+        );
         let (held, told) = (stream.clone(), tape.clone());
         session.set_tap(Box::new(move |fed| {
             let (mut held, mut told) = (held.lock().unwrap(), told.lock().unwrap());
@@ -105,7 +128,13 @@ impl Bench {
                 }
             }
         }));
-        Ok(Self { model, session, stream, tape, events: Vec::new() })
+        Ok(Self {
+            model,
+            session,
+            stream,
+            tape,
+            events: Vec::new(),
+        })
     }
 
     fn scripted(script: Vec<Scene>) -> Self {
@@ -146,6 +175,10 @@ impl Bench {
     /// Events since the last call, as log lines without those of silent frames.
     fn told(&mut self) -> Vec<String> {
         let keep = |e: &Event| !matches!(e, Event::Session { .. } | Event::Frame { .. });
-        std::mem::take(&mut self.events).iter().filter(|e| keep(e)).map(|e| serde_json::to_string(e).unwrap()).collect()
+        std::mem::take(&mut self.events)
+            .iter()
+            .filter(|e| keep(e))
+            .map(|e| serde_json::to_string(e).unwrap())
+            .collect()
     }
 }

@@ -31,7 +31,10 @@ fn small(context: ContextPolicyName) -> SessionConfig {
 
 fn prompt_tokens() -> usize {
     let task = tea();
-    Layout::new(&Bytes, 2).prompt(Some(&task), &TaskState::new(&task)).unwrap().len()
+    Layout::new(&Bytes, 2)
+        .prompt(Some(&task), &TaskState::new(&task))
+        .unwrap()
+        .len()
 }
 
 fn script() -> Vec<Scene> {
@@ -42,12 +45,20 @@ fn script() -> Vec<Scene> {
 }
 
 fn bench(context: ContextPolicyName) -> Bench {
-    Bench::new(Fake::new(prompt_tokens() + ROOM, script()), Some(tea()), small(context))
+    Bench::new(
+        Fake::new(prompt_tokens() + ROOM, script()),
+        Some(tea()),
+        small(context),
+    )
 }
 
 fn contexts(bench: &Bench) -> Vec<(usize, usize)> {
     let of = |e: &Event| match e {
-        Event::Context { tokens_before, tokens_after, .. } => Some((*tokens_before, *tokens_after)),
+        Event::Context {
+            tokens_before,
+            tokens_after,
+            ..
+        } => Some((*tokens_before, *tokens_after)),
         _ => None,
     };
     bench.events.iter().filter_map(of).collect()
@@ -60,22 +71,39 @@ fn refresh_tells_goal_and_progress_anew_and_keeps_the_last_frames() {
     let acts = contexts(&bench);
     assert!(acts.len() >= 2, "{acts:?}");
     for (before, after) in acts {
-        assert!(before + 52 > prompt_tokens() + ROOM - 1, "acted too early, at {before}");
+        assert!(
+            before + 52 > prompt_tokens() + ROOM - 1,
+            "acted too early, at {before}"
+        );
         assert!(after < before);
     }
     let tape = bench.tape();
     let last = tape.rsplit("\n<rewind to 0>").next().unwrap();
-    assert!(last.contains("Goal: Make tea") && last.contains("S1 [completed] Boil water\nS2 [in_progress] Pour it"), "{last}");
+    assert!(
+        last.contains("Goal: Make tea")
+            && last.contains("S1 [completed] Boil water\nS2 [in_progress] Pour it"),
+        "{last}"
+    );
     let (_, stream) = last.split_once("<eot>").unwrap();
     let kept: usize = stream[1..].split_once('.').unwrap().0.parse().unwrap();
-    let expected: String = (kept..FRAMES as usize).map(|i| format!("<{i}.0><{i}.1>")).collect();
+    let expected: String = (kept..FRAMES as usize)
+        .map(|i| format!("<{i}.0><{i}.1>"))
+        .collect();
     assert_eq!(stream, expected);
     let cut = bench.events.windows(2).rev().find_map(|pair| match pair {
         [Event::Context { .. }, Event::Frame { frame, .. }] => Some(frame.0 as usize),
         _ => None,
     });
     assert_eq!(cut, Some(kept + 2), "two frames are seen again");
-    assert_eq!(bench.events.iter().filter(|e| matches!(e, Event::Frame { .. })).count(), FRAMES as usize, "no frame is lost");
+    assert_eq!(
+        bench
+            .events
+            .iter()
+            .filter(|e| matches!(e, Event::Frame { .. }))
+            .count(),
+        FRAMES as usize,
+        "no frame is lost"
+    );
 }
 
 #[test]
@@ -84,38 +112,93 @@ fn drop_all_keeps_goal_and_progress_and_no_frame() {
     bench.frames(0..FRAMES);
     let tape = bench.tape();
     let last = tape.rsplit("\n<rewind to 0>").next().unwrap();
-    assert!(last.contains("Goal: Make tea") && last.contains("S1 [completed] Boil water"), "{last}");
+    assert!(
+        last.contains("Goal: Make tea") && last.contains("S1 [completed] Boil water"),
+        "{last}"
+    );
     for (_, after) in contexts(&bench) {
-        assert!(after.abs_diff(prompt_tokens()) < 8, "only the prompt is left: {after}");
+        assert!(
+            after.abs_diff(prompt_tokens()) < 8,
+            "only the prompt is left: {after}"
+        );
     }
 }
 
 #[test]
 fn what_the_model_says_of_its_memory_stands_in_the_new_prompt() {
     let guide = "Completed: Boil water. In progress: Pour it. Next: Drink. ";
-    for (context, guide) in [(ContextPolicyName::SummarizeAndDrop, ""), (ContextPolicyName::SummarizeWithDst, guide)] {
+    for (context, guide) in [
+        (ContextPolicyName::SummarizeAndDrop, ""),
+        (ContextPolicyName::SummarizeWithDst, guide),
+    ] {
         let mut script = script();
-        script[30..].fill(Scene { speak: Some(NO), ..Scene::new(&[], "It boils.") });
-        let config = SessionConfig { summary_tokens_max: 24, ..small(context) };
-        let mut bench = Bench::new(Fake::new(prompt_tokens() + 400, script), Some(tea()), config);
+        script[30..].fill(Scene {
+            speak: Some(NO),
+            ..Scene::new(&[], "It boils.")
+        });
+        let config = SessionConfig {
+            summary_tokens_max: 24,
+            ..small(context)
+        };
+        let mut bench = Bench::new(
+            Fake::new(prompt_tokens() + 400, script),
+            Some(tea()),
+            config,
+        );
         bench.frames(0..FRAMES);
-        let summaries: Vec<&str> = bench.events.iter().filter_map(|e| match e {
-            Event::Context { summary, .. } => summary.as_deref(),
-            _ => None,
-        }).collect();
-        assert!(!summaries.is_empty() && summaries.iter().all(|text| *text == "It boils."), "{summaries:?}");
+        let summaries: Vec<&str> = bench
+            .events
+            .iter()
+            .filter_map(|e| match e {
+                Event::Context { summary, .. } => summary.as_deref(),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            !summaries.is_empty() && summaries.iter().all(|text| *text == "It boils."),
+            "{summaries:?}"
+        );
         let tape = bench.tape();
         // Asked at the last frame once more, answered, forgotten; the answer stands behind goal and states.
         let (before, last) = tape.rsplit_once("\n<rewind to 0>").unwrap();
         let asked = format!("{{system}}{guide}Please summarize the progress.<eot>");
-        let (_, answer) = before.rsplit_once(&asked).unwrap_or_else(|| panic!("{before}"));
-        assert!(answer.ends_with("[ASST]It boils.<eot>") && answer.starts_with('<'), "{answer}");
-        assert!(last.contains("S1 [completed] Boil water\nS2 [in_progress] Pour it"), "{last}");
-        assert!(last.contains("<eot>{system}Progress: It boils.<eot><"), "{last}");
-        assert_eq!(bench.events.iter().filter(|e| matches!(e, Event::Frame { .. })).count(), FRAMES as usize, "no frame is lost");
+        let (_, answer) = before
+            .rsplit_once(&asked)
+            .unwrap_or_else(|| panic!("{before}"));
+        assert!(
+            answer.ends_with("[ASST]It boils.<eot>") && answer.starts_with('<'),
+            "{answer}"
+        );
+        assert!(
+            last.contains("S1 [completed] Boil water\nS2 [in_progress] Pour it"),
+            "{last}"
+        );
+        assert!(
+            last.contains("<eot>{system}Progress: It boils.<eot><"),
+            "{last}"
+        );
+        assert_eq!(
+            bench
+                .events
+                .iter()
+                .filter(|e| matches!(e, Event::Frame { .. }))
+                .count(),
+            FRAMES as usize,
+            "no frame is lost"
+        );
     }
-    let without = Bench::open(Fake::new(4096, vec![]), None, small(ContextPolicyName::SummarizeWithDst));
-    assert!(without.err().unwrap().to_string().contains("no task with steps"));
+    let without = Bench::open(
+        Fake::new(4096, vec![]),
+        None,
+        small(ContextPolicyName::SummarizeWithDst),
+    );
+    assert!(
+        without
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("no task with steps")
+    );
 }
 
 #[test]
@@ -125,12 +208,26 @@ fn drop_middle_keeps_the_prompt_and_cuts_where_a_frame_begins() {
     assert!(contexts(&bench).len() >= 2);
     assert!(!bench.tape().contains("<rewind"));
     let text = Bytes.render(&bench.stream.lock().unwrap());
-    assert!(text.contains("S1 [not_started] Boil water"), "the first prompt stands: {text}");
+    assert!(
+        text.contains("S1 [not_started] Boil water"),
+        "the first prompt stands: {text}"
+    );
     let stream = bench.stream();
     let note = "{user}S1 is completed. S2 is in_progress.<eot>";
-    assert!(stream.contains(note), "what the dropped updates said is told again: {stream}");
-    let first: usize = stream[stream.find('<').unwrap() + 1..].split('.').next().unwrap().parse().unwrap_or(usize::MAX);
-    assert!(stream.starts_with("{user}") || stream.starts_with(&format!("<{first}.0><{first}.1>")), "{stream}");
+    assert!(
+        stream.contains(note),
+        "what the dropped updates said is told again: {stream}"
+    );
+    let first: usize = stream[stream.find('<').unwrap() + 1..]
+        .split('.')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or(usize::MAX);
+    assert!(
+        stream.starts_with("{user}") || stream.starts_with(&format!("<{first}.0><{first}.1>")),
+        "{stream}"
+    );
     for (before, after) in contexts(&bench) {
         assert!(after <= prompt_tokens() + ROOM / 2 && before > after);
     }
@@ -147,9 +244,20 @@ fn none_stops_with_an_error_that_says_what_is_needed_and_the_log_still_ends() {
             break;
         }
     }
-    let Some(Error::MemoryFull { tokens, needed, capacity }) = why else { panic!("{why:?}") };
+    let Some(Error::MemoryFull {
+        tokens,
+        needed,
+        capacity,
+    }) = why
+    else {
+        panic!("{why:?}")
+    };
     assert_eq!((needed, capacity), (52, prompt_tokens() + ROOM));
-    assert_eq!(tokens + needed, capacity + 2, "the first frame too many, of 2 positions");
+    assert_eq!(
+        tokens + needed,
+        capacity + 2,
+        "the first frame too many, of 2 positions"
+    );
     assert!(bench.session.advance(&mut bench.events).is_err());
     assert!(bench.session.feed(frame(FRAMES)).is_err());
     bench.finish();
@@ -161,17 +269,28 @@ fn a_hand_on_the_state_is_told_by_the_new_prompt_instead_of_a_note() {
     let mut bench = bench(ContextPolicyName::Refresh);
     let mut i = 0;
     // Up to the frame before the policy acts.
-    while bench.session.status().memory_tokens + 52 <= bench.session.status().memory_capacity || i == 0 {
+    while bench.session.status().memory_tokens + 52 <= bench.session.status().memory_capacity
+        || i == 0
+    {
         bench.frames(i..i + 1);
         i += 1;
     }
     assert!(contexts(&bench).is_empty());
-    bench.feed([user(i as f64, "Done!"), hand(i as f64, Hand::Jump(StepId(2)))]);
+    bench.feed([
+        user(i as f64, "Done!"),
+        hand(i as f64, Hand::Jump(StepId(2))),
+    ]);
     bench.feed([super::frame_at(i, i as f64)]);
     let text = Bytes.render(&bench.stream.lock().unwrap());
-    assert!(text.contains("S2 [completed] Pour it\nS3 [in_progress] Drink"), "{text}");
+    assert!(
+        text.contains("S2 [completed] Pour it\nS3 [in_progress] Drink"),
+        "{text}"
+    );
     assert!(!text.contains("S2 is"), "no note is needed: {text}");
-    assert!(text.ends_with(&format!("{{user}}Done!<eot><{i}.0><{i}.1>")), "{text}");
+    assert!(
+        text.ends_with(&format!("{{user}}Done!<eot><{i}.0><{i}.1>")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -182,8 +301,16 @@ fn the_room_in_front_of_the_worst_frame_is_exactly_enough() {
     script[3] = Scene::new(&["S1->start", "S1->complete"], longest);
     script[4] = Scene::new(&["S2->start", "S2->complete"], longest);
     let words = "w".repeat(40 - "{user}<eot>".len() + 4);
-    for context in [ContextPolicyName::Refresh, ContextPolicyName::DropAll, ContextPolicyName::DropMiddle] {
-        let mut bench = Bench::new(Fake::new(prompt_tokens() + ROOM, script.clone()), Some(tea()), small(context));
+    for context in [
+        ContextPolicyName::Refresh,
+        ContextPolicyName::DropAll,
+        ContextPolicyName::DropMiddle,
+    ] {
+        let mut bench = Bench::new(
+            Fake::new(prompt_tokens() + ROOM, script.clone()),
+            Some(tea()),
+            small(context),
+        );
         for i in 0..40 {
             bench.feed([user(i as f64, &words), super::frame_at(i, i as f64)]);
         }
@@ -194,20 +321,44 @@ fn the_room_in_front_of_the_worst_frame_is_exactly_enough() {
 #[test]
 fn a_memory_too_small_for_one_frame_is_refused_with_the_sum() {
     let needed = prompt_tokens() + 4 + 40 + 52;
-    let open = |capacity| Bench::open(Fake::new(capacity, vec![]), Some(tea()), small(ContextPolicyName::Refresh)).map(|_| ());
+    let open = |capacity| {
+        Bench::open(
+            Fake::new(capacity, vec![]),
+            Some(tea()),
+            small(ContextPolicyName::Refresh),
+        )
+        .map(|_| ())
+    };
     // States' words differ in length; the longest prompt counts.
     open(needed + 8).unwrap();
     let why = open(needed - 1).unwrap_err().to_string();
-    assert!(why.contains("frames_kept") && why.contains("prompt"), "{why}");
+    assert!(
+        why.contains("frames_kept") && why.contains("prompt"),
+        "{why}"
+    );
 }
 
 fn any_scene() -> impl Strategy<Value = Scene> {
-    let gates = (proptest::collection::vec(0.0f32..1.0, 0..4), proptest::option::of(0.0f32..1.0));
+    let gates = (
+        proptest::collection::vec(0.0f32..1.0, 0..4),
+        proptest::option::of(0.0f32..1.0),
+    );
     let updates = proptest::collection::vec(0usize..6, 0..3);
     (gates, updates, "[a-c ]{0,25}").prop_map(|((dst, speak), updates, sentence)| {
-        let names = ["S1->start", "S1->complete", "S2->start", "S2->complete", "S3->start", "S3->complete"];
+        let names = [
+            "S1->start",
+            "S1->complete",
+            "S2->start",
+            "S2->complete",
+            "S3->start",
+            "S3->complete",
+        ];
         let updates: Vec<&str> = updates.into_iter().map(|i| names[i]).collect();
-        Scene { dst, speak, ..Scene::new(&updates, &sentence) }
+        Scene {
+            dst,
+            speak,
+            ..Scene::new(&updates, &sentence)
+        }
     })
 }
 

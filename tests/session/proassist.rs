@@ -43,22 +43,45 @@ struct Fixture {
 }
 
 fn number(value: &Value, key: &str) -> usize {
-    value[key].as_u64().unwrap_or_else(|| panic!("{key} in {value}")) as usize
+    value[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{key} in {value}")) as usize
 }
 
 fn tokens_of(value: &Value) -> Vec<TokenId> {
-    value.as_array().unwrap().iter().map(|id| TokenId(id.as_u64().unwrap() as u32)).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| TokenId(id.as_u64().unwrap() as u32))
+        .collect()
 }
 
 fn fixture(tokens_per_frame: usize) -> Fixture {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/proassist");
     let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let facts: Value = serde_json::from_str(&text(&format!("i{tokens_per_frame}.json"))).unwrap();
-    let tokenizer = Tokenizer::new(text("tokenizer.json").as_bytes(), Some(&text("template.jinja"))).unwrap();
-    let stored = candle_core::safetensors::load(folder.join(format!("i{tokens_per_frame}.safetensors")), &Device::Cpu).unwrap();
-    let stored: HashMap<String, Tensor> = stored.into_iter().map(|(n, t)| (n, t.to_dtype(DType::F32).unwrap())).collect();
+    let tokenizer = Tokenizer::new(
+        text("tokenizer.json").as_bytes(),
+        Some(&text("template.jinja")),
+    )
+    .unwrap();
+    let stored = candle_core::safetensors::load(
+        folder.join(format!("i{tokens_per_frame}.safetensors")),
+        &Device::Cpu,
+    )
+    .unwrap();
+    let stored: HashMap<String, Tensor> = stored
+        .into_iter()
+        .map(|(n, t)| (n, t.to_dtype(DType::F32).unwrap()))
+        .collect();
     let id = |text: &str| tokenizer.id(text).unwrap();
-    let gate = config::GateConfig { kind: config::GateKind::Token, threshold: Threshold(0.7), hysteresis: 0.0, refractory_s: 0.0 };
+    let gate = config::GateConfig {
+        kind: config::GateKind::Token,
+        threshold: Threshold(0.7),
+        hysteresis: 0.0,
+        refractory_s: 0.0,
+    };
     let backbone = BackboneConfig {
         block_count: 2,
         embedding_length: 32,
@@ -73,7 +96,10 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         vocab_size: stored[&format!("w.{VOCAB_FROM}")].dim(0).unwrap(),
         tied_output: true,
     };
-    let gates = config::Gates { speak: gate, dst_update: gate };
+    let gates = config::Gates {
+        speak: gate,
+        dst_update: gate,
+    };
     // Llama 3's reserved tokens stand for those that its chat does without.
     let tokens = TokenIds {
         bos: Some(id("<|begin_of_text|>")),
@@ -88,12 +114,28 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         layout: "proassist".into(),
         ..AssistantConfig::plain(backbone, number(&facts, "dv"), gates, tokens)
     };
-    let weights: HashMap<String, Stored> =
-        stored.iter().filter_map(|(name, t)| Some((name.strip_prefix("w.")?.to_owned(), Stored::Dense(t.clone())))).collect();
+    let weights: HashMap<String, Stored> = stored
+        .iter()
+        .filter_map(|(name, t)| {
+            Some((
+                name.strip_prefix("w.")?.to_owned(),
+                Stored::Dense(t.clone()),
+            ))
+        })
+        .collect();
     let model = Assistant::new(&config, &Weights::new(weights, &Device::Cpu)).unwrap();
     let codec = TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).unwrap();
-    let rows: Vec<Vec<f32>> = stored["features"].flatten_from(1).unwrap().to_vec2().unwrap();
-    Fixture { facts, model: Arc::new(model), codec: Arc::new(codec), features: rows.into_iter().map(Into::into).collect() }
+    let rows: Vec<Vec<f32>> = stored["features"]
+        .flatten_from(1)
+        .unwrap()
+        .to_vec2()
+        .unwrap();
+    Fixture {
+        facts,
+        model: Arc::new(model),
+        codec: Arc::new(codec),
+        features: rows.into_iter().map(Into::into).collect(),
+    }
 }
 
 /// What happened at a frame, as the script tells it.
@@ -117,7 +159,14 @@ fn expected(fixture: &Fixture, run: &str) -> Vec<Step> {
         said: step["gen"].as_str().unwrap().trim().to_owned(),
         held: number(step, "held"),
         reset: step.get("reset").filter(|_| i != last).map(|reset| {
-            (tokens_of(&reset["prompt"]), reset["summary"].as_str().unwrap_or_default().trim().to_owned())
+            (
+                tokens_of(&reset["prompt"]),
+                reset["summary"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+            )
         }),
     };
     steps.iter().enumerate().map(step).collect()
@@ -127,18 +176,35 @@ fn expected(fixture: &Fixture, run: &str) -> Vec<Step> {
 fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
     let facts = &fixture.facts;
     let theta = facts["theta"].as_f64().unwrap() as f32;
-    let speak = GateConfig { kind: GateKind::Token, threshold: Threshold(1.0 - theta), ..GateConfig::default() };
+    let speak = GateConfig {
+        kind: GateKind::Token,
+        threshold: Threshold(1.0 - theta),
+        ..GateConfig::default()
+    };
     let config = SessionConfig {
-        gates: Gates { speak, dst_update: speak },
+        gates: Gates {
+            speak,
+            dst_update: speak,
+        },
         context,
         context_tokens_max: number(facts, "limit"),
         tokens_per_frame: number(facts, "tokens_per_frame"),
         ..SessionConfig::of_layout(LayoutName::Proassist)
     };
     let knowledge = Some(facts["knowledge"].as_str().unwrap().to_owned());
-    let task = Task { goal: String::new(), knowledge, ..Task::default() };
-    let mut session: Session<NoPerceiver, Assistant> =
-        Session::new(None, fixture.model.clone(), fixture.codec.clone(), Some(task), config).unwrap();
+    let task = Task {
+        goal: String::new(),
+        knowledge,
+        ..Task::default()
+    };
+    let mut session: Session<NoPerceiver, Assistant> = Session::new(
+        None,
+        fixture.model.clone(),
+        fixture.codec.clone(),
+        Some(task),
+        config,
+    )
+    .unwrap();
     let read: Arc<Mutex<Vec<Slot>>> = Arc::default();
     let told = read.clone();
     session.set_tap(Box::new(move |fed| match fed {
@@ -146,34 +212,66 @@ fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
         Fed::Rewind(to) => told.lock().unwrap().truncate(to),
         Fed::Evict(range) => drop(told.lock().unwrap().drain(range)),
     }));
-    let words: HashMap<usize, String> =
-        facts["words"].as_array().unwrap().iter().map(|w| (w[0].as_u64().unwrap() as usize, w[1].as_str().unwrap().into())).collect();
+    let words: HashMap<usize, String> = facts["words"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| {
+            (
+                w[0].as_u64().unwrap() as usize,
+                w[1].as_str().unwrap().into(),
+            )
+        })
+        .collect();
     let mut steps: Vec<Step> = Vec::new();
     for (i, features) in fixture.features.iter().enumerate() {
         let at = MediaTime(i as f64 / 2.0);
         if let Some(text) = words.get(&i) {
-            session.feed(Input::User { at, text: text.clone() }).unwrap();
+            session
+                .feed(Input::User {
+                    at,
+                    text: text.clone(),
+                })
+                .unwrap();
         }
-        session.feed(Input::Frame(Frame { idx: FrameIdx(i as u64), at, content: Content::Features(features.clone()) })).unwrap();
+        session
+            .feed(Input::Frame(Frame {
+                idx: FrameIdx(i as u64),
+                at,
+                content: Content::Features(features.clone()),
+            }))
+            .unwrap();
         let mut events: Vec<Event> = Vec::new();
         while session.advance(&mut events).unwrap() != Flow::Idle {}
         let held = read.lock().unwrap().clone();
-        let image = held.iter().rposition(|slot| matches!(slot, Slot::Image { .. })).unwrap();
+        let image = held
+            .iter()
+            .rposition(|slot| matches!(slot, Slot::Image { .. }))
+            .unwrap();
         let wrote = held[image + 1..].iter().map(|slot| match slot {
             Slot::Token(token) => *token,
             Slot::Image { .. } => unreachable!(),
         });
-        let mut step = Step { wrote: wrote.collect(), held: held.len(), ..Step::default() };
+        let mut step = Step {
+            wrote: wrote.collect(),
+            held: held.len(),
+            ..Step::default()
+        };
         for event in events {
             match event {
                 Event::Frame { speak, .. } => step.silent_prob = 1.0 - f64::from(speak.0),
                 Event::Utterance { text, .. } => step.said = text,
-                Event::Context { tokens_after, summary, .. } => {
+                Event::Context {
+                    tokens_after,
+                    summary,
+                    ..
+                } => {
                     let prompt = held[..tokens_after].iter().map(|slot| match slot {
                         Slot::Token(token) => *token,
                         Slot::Image { .. } => panic!("an image in the prompt"),
                     });
-                    steps.last_mut().unwrap().reset = Some((prompt.collect(), summary.unwrap_or_default()));
+                    steps.last_mut().unwrap().reset =
+                        Some((prompt.collect(), summary.unwrap_or_default()));
                 }
                 _ => {}
             }
@@ -197,10 +295,22 @@ fn assert_same(name: &str, found: &[Step], expected: &[Step], eot: TokenId) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         let apart = (found.silent_prob - expected.silent_prob).abs();
-        assert!(apart < PROB_TOLERANCE, "{name}: frame {i}: P(silence) {} and {}", found.silent_prob, expected.silent_prob);
-        assert_eq!(found.wrote, closed(&expected.wrote, eot), "{name}: frame {i}: tokens");
+        assert!(
+            apart < PROB_TOLERANCE,
+            "{name}: frame {i}: P(silence) {} and {}",
+            found.silent_prob,
+            expected.silent_prob
+        );
+        assert_eq!(
+            found.wrote,
+            closed(&expected.wrote, eot),
+            "{name}: frame {i}: tokens"
+        );
         assert_eq!(found.said, expected.said, "{name}: frame {i}");
-        assert_eq!(found.held, expected.held, "{name}: frame {i}: positions held");
+        assert_eq!(
+            found.held, expected.held,
+            "{name}: frame {i}: positions held"
+        );
         if let (Some((ours, told)), Some((theirs, summary))) = (&found.reset, &expected.reset)
             && theirs.len() > MEMORY / 2
         {
@@ -217,21 +327,39 @@ fn assert_same(name: &str, found: &[Step], expected: &[Step], eot: TokenId) {
 fn compare(tokens_per_frame: usize) {
     let fixture = fixture(tokens_per_frame);
     let eot = fixture.model.config().tokens.eot;
-    for (context, policy) in [(ContextPolicyName::SummarizeAndDrop, "summarize_and_drop"), (ContextPolicyName::DropAll, "drop_all")] {
+    for (context, policy) in [
+        (ContextPolicyName::SummarizeAndDrop, "summarize_and_drop"),
+        (ContextPolicyName::DropAll, "drop_all"),
+    ] {
         let found = found(&fixture, context);
         let spoke = found.iter().filter(|step| !step.wrote.is_empty()).count();
         let resets = found.iter().filter(|step| step.reset.is_some()).count();
-        assert!(spoke > 0 && spoke < found.len() && resets > 0, "{policy}: {spoke} turns, {resets} resets");
-        assert_same(&format!("I={tokens_per_frame} {policy}"), &found, &expected(&fixture, &format!("{policy}.repaired")), eot);
+        assert!(
+            spoke > 0 && spoke < found.len() && resets > 0,
+            "{policy}: {spoke} turns, {resets} resets"
+        );
+        assert_same(
+            &format!("I={tokens_per_frame} {policy}"),
+            &found,
+            &expected(&fixture, &format!("{policy}.repaired")),
+            eot,
+        );
         // As it is, upstream's runner does the same up to the first turn, whose `<eot>` it then forgets.
         let as_it_is = expected(&fixture, &format!("{policy}.upstream"));
-        let first = as_it_is.iter().position(|step| !step.wrote.is_empty()).unwrap();
+        let first = as_it_is
+            .iter()
+            .position(|step| !step.wrote.is_empty())
+            .unwrap();
         assert_same(policy, &found[..first], &as_it_is[..first], eot);
         assert_eq!(found[first].wrote, closed(&as_it_is[first].wrote, eot));
         assert_eq!(found[first].said, as_it_is[first].said);
         // Where the limit ended the turn, upstream has not fed its last token either.
         let unfed = usize::from(as_it_is[first].wrote.last() != Some(&eot));
-        assert_eq!(found[first].held, as_it_is[first].held + 1 + unfed, "one <eot> more");
+        assert_eq!(
+            found[first].held,
+            as_it_is[first].held + 1 + unfed,
+            "one <eot> more"
+        );
     }
 }
 

@@ -21,7 +21,12 @@ const SEED: u64 = 7;
 
 fn assistant(context_length: usize) -> Assistant {
     let special = Bytes.special();
-    let gate = config::GateConfig { kind: config::GateKind::Head, threshold: Threshold(0.5), hysteresis: 0.0, refractory_s: 0.0 };
+    let gate = config::GateConfig {
+        kind: config::GateKind::Head,
+        threshold: Threshold(0.5),
+        hysteresis: 0.0,
+        refractory_s: 0.0,
+    };
     let backbone = BackboneConfig {
         block_count: 2,
         embedding_length: 32,
@@ -36,8 +41,17 @@ fn assistant(context_length: usize) -> Assistant {
         vocab_size: Bytes::VOCAB,
         tied_output: false,
     };
-    let gates = config::Gates { speak: gate, dst_update: gate };
-    let tokens = TokenIds { bos: special.bos, eot: special.eot, image: special.image, dst: special.dst, asst: special.asst };
+    let gates = config::Gates {
+        speak: gate,
+        dst_update: gate,
+    };
+    let tokens = TokenIds {
+        bos: special.bos,
+        eot: special.eot,
+        image: special.image,
+        dst: special.dst,
+        asst: special.asst,
+    };
     let config = AssistantConfig::plain(backbone, DV, gates, tokens);
     let fresh = Weights::trainable(SEED, &Device::Cpu);
     Assistant::new(&config, &fresh).unwrap();
@@ -47,13 +61,22 @@ fn assistant(context_length: usize) -> Assistant {
 
 /// Features of a picture that changes slowly, so that the gates change their mind now and then.
 fn features(i: u64) -> Arc<[f32]> {
-    (0..DV).map(|d| 3.0 * ((i * (d as u64 + 1)) as f32 / 9.0).sin()).collect()
+    (0..DV)
+        .map(|d| 3.0 * ((i * (d as u64 + 1)) as f32 / 9.0).sin())
+        .collect()
 }
 
 fn run(model: &Arc<Assistant>, context: ContextPolicyName, threshold: f32) -> Vec<Event> {
-    let gate = GateConfig { kind: GateKind::Head, threshold: Threshold(threshold), ..GateConfig::default() };
+    let gate = GateConfig {
+        kind: GateKind::Head,
+        threshold: Threshold(threshold),
+        ..GateConfig::default()
+    };
     let config = SessionConfig {
-        gates: Gates { speak: gate, dst_update: gate },
+        gates: Gates {
+            speak: gate,
+            dst_update: gate,
+        },
         context,
         utterance_tokens_max: 12,
         user_tokens_max: 20,
@@ -69,7 +92,13 @@ fn run(model: &Arc<Assistant>, context: ContextPolicyName, threshold: f32) -> Ve
             session.feed(user(i as f64, "Next?")).unwrap();
         }
         let content = Content::Features(features(i));
-        session.feed(Input::Frame(Frame { idx: FrameIdx(i), at: MediaTime(i as f64), content })).unwrap();
+        session
+            .feed(Input::Frame(Frame {
+                idx: FrameIdx(i),
+                at: MediaTime(i as f64),
+                content,
+            }))
+            .unwrap();
         while session.advance(&mut events).unwrap() != Flow::Idle {}
     }
     session.finish(&mut events).unwrap();
@@ -96,17 +125,40 @@ fn every_policy_runs_and_any_number_of_threads_writes_the_same_log() {
     let threshold = median_speak(&Arc::new(assistant(1024)));
     // Prompt of about 250 positions, a worst frame of 60: full every few frames.
     let model = Arc::new(assistant(400));
-    for context in [ContextPolicyName::Refresh, ContextPolicyName::DropAll, ContextPolicyName::DropMiddle] {
+    for context in [
+        ContextPolicyName::Refresh,
+        ContextPolicyName::DropAll,
+        ContextPolicyName::DropMiddle,
+    ] {
         let logs: Vec<String> = [1, 3]
             .into_iter()
             .map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .unwrap();
                 let events = pool.install(|| run(&model, context, threshold));
-                assert!(events.iter().any(|e| matches!(e, Event::Context { .. })), "{context:?}: memory was never full");
-                assert!(events.iter().any(|e| matches!(e, Event::Transition { .. })), "{context:?}: no update");
-                let spoke = |e: &Event| matches!(e, Event::Utterance { .. } | Event::Rejected { .. });
-                assert!(events.iter().any(spoke), "{context:?}: it never tried to speak");
-                assert_eq!(events.iter().filter(|e| matches!(e, Event::Frame { .. })).count(), FRAMES as usize);
+                assert!(
+                    events.iter().any(|e| matches!(e, Event::Context { .. })),
+                    "{context:?}: memory was never full"
+                );
+                assert!(
+                    events.iter().any(|e| matches!(e, Event::Transition { .. })),
+                    "{context:?}: no update"
+                );
+                let spoke =
+                    |e: &Event| matches!(e, Event::Utterance { .. } | Event::Rejected { .. });
+                assert!(
+                    events.iter().any(spoke),
+                    "{context:?}: it never tried to speak"
+                );
+                assert_eq!(
+                    events
+                        .iter()
+                        .filter(|e| matches!(e, Event::Frame { .. }))
+                        .count(),
+                    FRAMES as usize
+                );
                 serde_json::to_string(&events).unwrap()
             })
             .collect();
@@ -119,9 +171,15 @@ fn what_was_refused_changes_nothing_that_follows() {
     // The same frames; one model tries to speak at each and is refused, the other is never asked.
     let model = Arc::new(assistant(1024));
     let probs = |threshold| -> Vec<(Prob, Prob)> {
-        let gate = |threshold| GateConfig { threshold: Threshold(threshold), ..GateConfig::default() };
+        let gate = |threshold| GateConfig {
+            threshold: Threshold(threshold),
+            ..GateConfig::default()
+        };
         let config = SessionConfig {
-            gates: Gates { speak: gate(threshold), dst_update: gate(1.0) },
+            gates: Gates {
+                speak: gate(threshold),
+                dst_update: gate(1.0),
+            },
             utterance_tokens_max: 1,
             ..SessionConfig::default()
         };
@@ -130,13 +188,28 @@ fn what_was_refused_changes_nothing_that_follows() {
         let mut events = Vec::new();
         for i in 0..20 {
             let content = Content::Features(features(i));
-            session.feed(Input::Frame(Frame { idx: FrameIdx(i), at: MediaTime(i as f64), content })).unwrap();
+            session
+                .feed(Input::Frame(Frame {
+                    idx: FrameIdx(i),
+                    at: MediaTime(i as f64),
+                    content,
+                }))
+                .unwrap();
             while session.advance(&mut events).unwrap() != Flow::Idle {}
         }
-        let refused = events.iter().filter(|e| matches!(e, Event::Rejected { .. })).count();
-        assert_eq!(refused, if threshold == 0.0 { 20 } else { 0 }, "random weights do not end a sentence after one token");
+        let refused = events
+            .iter()
+            .filter(|e| matches!(e, Event::Rejected { .. }))
+            .count();
+        assert_eq!(
+            refused,
+            if threshold == 0.0 { 20 } else { 0 },
+            "random weights do not end a sentence after one token"
+        );
         let of = |e: &Event| match e {
-            Event::Frame { speak, dst_update, .. } => Some((*speak, *dst_update)),
+            Event::Frame {
+                speak, dst_update, ..
+            } => Some((*speak, *dst_update)),
             _ => None,
         };
         events.iter().filter_map(of).collect()

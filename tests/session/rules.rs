@@ -27,20 +27,35 @@ fn a_silent_frame_costs_one_extend_one_look_at_the_heads_and_no_lm_head() {
 
 #[test]
 fn each_piece_of_work_extends_memory_at_most_once() {
-    let mut bench = Bench::scripted(vec![Scene::new(&["S1->start", "S1->complete"], "Good."), silent()]);
+    let mut bench = Bench::scripted(vec![
+        Scene::new(&["S1->start", "S1->complete"], "Good."),
+        silent(),
+    ]);
     for input in [user(0.0, "hi"), frame(0), frame(1)] {
         bench.session.feed(input).unwrap();
     }
     let mut kinds = Vec::new();
     loop {
         let before = bench.model.extend_calls();
-        let Flow::Working(work) = bench.session.advance(&mut bench.events).unwrap() else { break };
+        let Flow::Working(work) = bench.session.advance(&mut bench.events).unwrap() else {
+            break;
+        };
         // The end of a decision opens the turn that follows: [DST] or [ASST] with the piece that decided.
         assert!(bench.model.extend_calls() - before <= 2, "{work:?}");
         kinds.push(work);
     }
     kinds.dedup();
-    assert_eq!(kinds, [Work::Prefill, Work::Note, Work::Frame, Work::Update, Work::Speech, Work::Frame]);
+    assert_eq!(
+        kinds,
+        [
+            Work::Prefill,
+            Work::Note,
+            Work::Frame,
+            Work::Update,
+            Work::Speech,
+            Work::Frame
+        ]
+    );
 }
 
 #[test]
@@ -61,16 +76,30 @@ fn words_come_one_by_one_and_the_status_shows_them() {
     }
     assert_eq!(seen, ["", "H", "Hi", "Hi ", "Hi y", "Hi yo", "Hi you"]);
     let status = bench.session.status();
-    assert_eq!((status.frames_done, status.queued, status.writing), (1, 0, None));
+    assert_eq!(
+        (status.frames_done, status.queued, status.writing),
+        (1, 0, None)
+    );
     assert_eq!(status.memory_tokens, bench.stream.lock().unwrap().len());
     assert_eq!(status.memory_capacity, ROOMY);
 }
 
 #[test]
 fn a_refused_sentence_leaves_no_trace_in_memory() {
-    let unreadable = Scene { sentence: vec![TokenId(0xFF), TokenId(0x41)], ..Scene::default() };
-    let empty = Scene { speak: Some(0.8), ..Scene::default() };
-    let script = vec![Scene::new(&[], "ho ho ho ho "), unreadable, empty, Scene::new(&[], &"A long story. ".repeat(20)[..97])];
+    let unreadable = Scene {
+        sentence: vec![TokenId(0xFF), TokenId(0x41)],
+        ..Scene::default()
+    };
+    let empty = Scene {
+        speak: Some(0.8),
+        ..Scene::default()
+    };
+    let script = vec![
+        Scene::new(&[], "ho ho ho ho "),
+        unreadable,
+        empty,
+        Scene::new(&[], &"A long story. ".repeat(20)[..97]),
+    ];
     let frames = script.len();
     let mut bench = Bench::scripted(script);
     bench.frames(0..frames as u64);
@@ -89,8 +118,15 @@ fn a_refused_sentence_leaves_no_trace_in_memory() {
 #[test]
 fn a_refused_update_leaves_no_trace_and_the_speak_gate_is_still_asked() {
     // The gate fires, but what the model then wants to write is none of the updates.
-    let lost = Scene { dst: vec![0.9, 0.9], speak: Some(0.7), ..Scene::new(&[], "Hm.") };
-    let strict = SessionConfig { update_mass_min: Prob(0.2), ..config() };
+    let lost = Scene {
+        dst: vec![0.9, 0.9],
+        speak: Some(0.7),
+        ..Scene::new(&[], "Hm.")
+    };
+    let strict = SessionConfig {
+        update_mass_min: Prob(0.2),
+        ..config()
+    };
     let mut bench = Bench::new(Fake::new(ROOMY, vec![lost]), Some(tea()), strict);
     bench.frames(0..1);
     assert_eq!(
@@ -106,49 +142,110 @@ fn a_refused_update_leaves_no_trace_and_the_speak_gate_is_still_asked() {
 #[test]
 fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() {
     // The fake that is lost likes no token: all that is allowed has the same probability.
-    let lost = Scene { dst: vec![0.9, 0.9], ..Scene::default() };
+    let lost = Scene {
+        dst: vec![0.9, 0.9],
+        ..Scene::default()
+    };
     let sure = Scene::new(&["S2->start"], "");
-    let careful = SessionConfig { update_prob_min: Prob(0.5), ..config() };
+    let careful = SessionConfig {
+        update_prob_min: Prob(0.5),
+        ..config()
+    };
     let mut bench = Bench::new(Fake::new(ROOMY, vec![lost, sure]), Some(tea()), careful);
     bench.frames(0..2);
     let told = bench.told();
     assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].contains("rejected") && told[0].contains("unsure which"), "{}", told[0]);
-    assert!(told[1].contains(r#""step":"S2","transition":"start""#), "{}", told[1]);
+    assert!(
+        told[0].contains("rejected") && told[0].contains("unsure which"),
+        "{}",
+        told[0]
+    );
+    assert!(
+        told[1].contains(r#""step":"S2","transition":"start""#),
+        "{}",
+        told[1]
+    );
     assert!(told[2].contains("out_of_order"), "{}", told[2]);
     assert!(!bench.stream().contains("[DST]S1"), "{}", bench.stream());
 }
 
 #[test]
 fn of_steps_that_the_model_cannot_tell_apart_the_one_in_order_is_begun() {
-    let lost = Scene { dst: vec![0.9, 0.1], ..Scene::default() };
-    for (weight, told) in [(1.0, "unsure which: the likeliest has 0.3333"), (0.3, r#""step":"S1","transition":"start""#)] {
-        let wanted = SessionConfig { update_prob_min: Prob(0.5), out_of_order_weight: weight, ..config() };
+    let lost = Scene {
+        dst: vec![0.9, 0.1],
+        ..Scene::default()
+    };
+    for (weight, told) in [
+        (1.0, "unsure which: the likeliest has 0.3333"),
+        (0.3, r#""step":"S1","transition":"start""#),
+    ] {
+        let wanted = SessionConfig {
+            update_prob_min: Prob(0.5),
+            out_of_order_weight: weight,
+            ..config()
+        };
         let mut bench = Bench::new(Fake::new(ROOMY, vec![lost.clone()]), Some(tea()), wanted);
         bench.frames(0..1);
         // S1 has 1 / (1 + 0.3 + 0.3) of the whole when S2 and S3, which need others, count 0.3 each.
-        assert!(bench.told()[0].contains(told), "{weight}: {:?}", bench.told());
+        assert!(
+            bench.told()[0].contains(told),
+            "{weight}: {:?}",
+            bench.told()
+        );
     }
 }
 
 #[test]
 fn patience_with_an_unsure_update_has_an_end_and_begins_anew_when_the_gate_closes() {
-    let lost = Scene { dst: vec![0.9, 0.1], ..Scene::default() };
-    let shut = Scene { dst: vec![0.1], ..Scene::default() };
-    let patient = SessionConfig { update_prob_min: Prob(0.5), update_patience_s: Some(1.0), ..config() };
-    let scenes = vec![lost.clone(), lost.clone(), shut, lost.clone(), lost.clone(), lost];
+    let lost = Scene {
+        dst: vec![0.9, 0.1],
+        ..Scene::default()
+    };
+    let shut = Scene {
+        dst: vec![0.1],
+        ..Scene::default()
+    };
+    let patient = SessionConfig {
+        update_prob_min: Prob(0.5),
+        update_patience_s: Some(1.0),
+        ..config()
+    };
+    let scenes = vec![
+        lost.clone(),
+        lost.clone(),
+        shut,
+        lost.clone(),
+        lost.clone(),
+        lost,
+    ];
     let mut bench = Bench::new(Fake::new(ROOMY, scenes), Some(tea()), patient);
     bench.frames(0..5);
     let told = bench.told();
-    assert!(told.iter().all(|line| line.contains("rejected")), "half a second each time: {told:?}");
+    assert!(
+        told.iter().all(|line| line.contains("rejected")),
+        "half a second each time: {told:?}"
+    );
     bench.frames(5..6);
-    assert!(bench.told().iter().any(|line| line.contains(r#""type":"transition""#)), "{:?}", bench.told());
+    assert!(
+        bench
+            .told()
+            .iter()
+            .any(|line| line.contains(r#""type":"transition""#)),
+        "{:?}",
+        bench.told()
+    );
 }
 
 #[test]
 fn updates_in_a_frame_end_at_the_limit_and_when_all_is_done() {
-    let always = Scene { dst: vec![0.9; 20], ..Scene::default() };
-    let few = SessionConfig { updates_per_frame_max: 2, ..config() };
+    let always = Scene {
+        dst: vec![0.9; 20],
+        ..Scene::default()
+    };
+    let few = SessionConfig {
+        updates_per_frame_max: 2,
+        ..config()
+    };
     let mut bench = Bench::new(Fake::new(ROOMY, vec![always.clone(); 3]), Some(tea()), few);
     bench.frames(0..1);
     assert_eq!(bench.told().len(), 2);
@@ -156,8 +253,18 @@ fn updates_in_a_frame_end_at_the_limit_and_when_all_is_done() {
     bench.frames(0..2);
     bench.finish();
     let steps = bench.session.status().steps;
-    assert!(steps.iter().all(|(_, s)| *s == StepState::Completed), "each update once: {steps:?}");
-    assert_eq!(bench.events.iter().filter(|e| matches!(e, Event::Transition { .. })).count(), 6);
+    assert!(
+        steps.iter().all(|(_, s)| *s == StepState::Completed),
+        "each update once: {steps:?}"
+    );
+    assert_eq!(
+        bench
+            .events
+            .iter()
+            .filter(|e| matches!(e, Event::Transition { .. }))
+            .count(),
+        6
+    );
 }
 
 #[test]
@@ -189,22 +296,40 @@ fn the_order_of_steps_is_watched() {
 fn what_is_said_while_the_assistant_speaks_enters_before_the_next_frame() {
     let mut bench = Bench::scripted(vec![Scene::new(&[], "Boil water."), silent()]);
     bench.session.feed(frame(0)).unwrap();
-    while bench.session.status().writing.is_none_or(|w| w.text != "Boil") {
+    while bench
+        .session
+        .status()
+        .writing
+        .is_none_or(|w| w.text != "Boil")
+    {
         bench.session.advance(&mut bench.events).unwrap();
     }
     bench.feed([user(0.2, "  Why? ")]);
     assert_eq!(
         bench.told(),
-        [r#"{"type":"utterance","frame":0,"at":0.0,"text":"Boil water.","prob":0.9}"#, r#"{"type":"user","at":0.2,"text":"Why?"}"#]
+        [
+            r#"{"type":"utterance","frame":0,"at":0.0,"text":"Boil water.","prob":0.9}"#,
+            r#"{"type":"user","at":0.2,"text":"Why?"}"#
+        ]
     );
     bench.feed([frame(1)]);
-    assert_eq!(bench.stream(), "<0.0><0.1>[ASST]Boil water.<eot>{user}Why?<eot><1.0><1.1>");
+    assert_eq!(
+        bench.stream(),
+        "<0.0><0.1>[ASST]Boil water.<eot>{user}Why?<eot><1.0><1.1>"
+    );
 }
 
 #[test]
 fn inputs_of_the_same_time_are_taken_in_their_order() {
     let mut bench = Bench::scripted(vec![]);
-    bench.feed([user(0.0, "a"), frame_at(0, 0.0), user(0.0, "b"), hand(0.0, Hand::Jump(StepId(1))), user(0.0, "c"), frame_at(1, 0.0)]);
+    bench.feed([
+        user(0.0, "a"),
+        frame_at(0, 0.0),
+        user(0.0, "b"),
+        hand(0.0, Hand::Jump(StepId(1))),
+        user(0.0, "c"),
+        frame_at(1, 0.0),
+    ]);
     assert_eq!(
         bench.stream(),
         "{user}a<eot><0.0><0.1>{user}b<eot>{user}c<eot>{user}S1 is completed. S2 is in_progress.<eot><1.0><1.1>"
@@ -214,7 +339,11 @@ fn inputs_of_the_same_time_are_taken_in_their_order() {
 #[test]
 fn hands_on_the_state_are_told_and_the_model_learns_them() {
     let mut bench = Bench::scripted(vec![Scene::new(&["S1->start"], "")]);
-    bench.feed([frame(0), hand(0.6, Hand::Jump(StepId(2))), hand(0.7, Hand::Mark(StepId(2), StepState::Completed))]);
+    bench.feed([
+        frame(0),
+        hand(0.6, Hand::Jump(StepId(2))),
+        hand(0.7, Hand::Mark(StepId(2), StepState::Completed)),
+    ]);
     bench.feed([hand(0.8, Hand::Undo), frame(2)]);
     assert_eq!(
         bench.told(),
@@ -228,21 +357,41 @@ fn hands_on_the_state_are_told_and_the_model_learns_them() {
         ]
     );
     let note = "{user}S1 is completed. S2 is completed. S3 is in_progress.<eot>";
-    assert_eq!(bench.stream(), format!("<0.0><0.1>[DST]S1->start<eot>{note}<1.0><1.1>"));
-    bench.feed([hand(1.1, Hand::Undo), hand(1.2, Hand::Undo), hand(1.3, Hand::Undo), frame(3)]);
+    assert_eq!(
+        bench.stream(),
+        format!("<0.0><0.1>[DST]S1->start<eot>{note}<1.0><1.1>")
+    );
+    bench.feed([
+        hand(1.1, Hand::Undo),
+        hand(1.2, Hand::Undo),
+        hand(1.3, Hand::Undo),
+        frame(3),
+    ]);
     let told = bench.told();
-    assert_eq!(told.last().unwrap(), r#"{"type":"rejected","frame":2,"at":1.3,"text":"undo","why":"there is nothing to take back"}"#);
+    assert_eq!(
+        told.last().unwrap(),
+        r#"{"type":"rejected","frame":2,"at":1.3,"text":"undo","why":"there is nothing to take back"}"#
+    );
     let note = "{user}S1 is not_started. S2 is not_started. S3 is not_started.<eot>";
-    assert!(bench.stream().ends_with(&format!("{note}<2.0><2.1>")), "{}", bench.stream());
+    assert!(
+        bench.stream().ends_with(&format!("{note}<2.0><2.1>")),
+        "{}",
+        bench.stream()
+    );
 }
 
 #[test]
 fn without_a_task_or_steps_the_assistant_only_speaks() {
     for task in [None, Some(Task::parse("goal = \"Relax\"").unwrap())] {
-        let eager = Scene { dst: vec![0.99], ..Scene::new(&[], "Hi.") };
+        let eager = Scene {
+            dst: vec![0.99],
+            ..Scene::new(&[], "Hi.")
+        };
         let mut bench = Bench::new(Fake::new(ROOMY, vec![eager]), task, config());
         bench.frames(0..1);
-        let Event::Session { gates, .. } = &bench.events[0] else { panic!("{:?}", bench.events[0]) };
+        let Event::Session { gates, .. } = &bench.events[0] else {
+            panic!("{:?}", bench.events[0])
+        };
         assert_eq!(gates.dst_update.kind, "off");
         assert_eq!(
             serde_json::to_string(&bench.events[1]).unwrap(),
@@ -254,15 +403,36 @@ fn without_a_task_or_steps_the_assistant_only_speaks() {
 
 #[test]
 fn token_gates_read_the_probability_of_the_opening_tokens() {
-    let token = GateConfig { kind: GateKind::Token, ..GateConfig::default() };
-    let gates = Gates { speak: token, dst_update: token };
+    let token = GateConfig {
+        kind: GateKind::Token,
+        ..GateConfig::default()
+    };
+    let gates = Gates {
+        speak: token,
+        dst_update: token,
+    };
     let script = vec![
-        Scene { speak: Some(0.2), dst: vec![0.7, 0.1], ..Scene::new(&["S1->start"], "") },
-        Scene { speak: Some(0.6), dst: vec![0.3], ..Scene::new(&[], "Good.") },
+        Scene {
+            speak: Some(0.2),
+            dst: vec![0.7, 0.1],
+            ..Scene::new(&["S1->start"], "")
+        },
+        Scene {
+            speak: Some(0.6),
+            dst: vec![0.3],
+            ..Scene::new(&[], "Good.")
+        },
     ];
-    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(tea()), SessionConfig { gates, ..config() });
+    let mut bench = Bench::new(
+        Fake::new(ROOMY, script),
+        Some(tea()),
+        SessionConfig { gates, ..config() },
+    );
     bench.frames(0..2);
-    assert!(bench.model.heads_read.lock().unwrap().is_empty(), "no head is needed");
+    assert!(
+        bench.model.heads_read.lock().unwrap().is_empty(),
+        "no head is needed"
+    );
     assert_eq!(
         bench.told(),
         [
@@ -274,15 +444,26 @@ fn token_gates_read_the_probability_of_the_opening_tokens() {
 
 #[test]
 fn gates_rest_but_both_halves_of_a_step_change_pass() {
-    let rest = GateConfig { refractory_s: 1.0, hysteresis: 0.3, ..GateConfig::default() };
-    let gates = Gates { speak: rest, dst_update: rest };
+    let rest = GateConfig {
+        refractory_s: 1.0,
+        hysteresis: 0.3,
+        ..GateConfig::default()
+    };
+    let gates = Gates {
+        speak: rest,
+        dst_update: rest,
+    };
     let script = vec![
         Scene::new(&["S1->start"], "One."),
         silent(),
         Scene::new(&["S1->complete", "S2->start"], "Two."),
         Scene::new(&["S2->complete"], "Three."),
     ];
-    let mut bench = Bench::new(Fake::new(ROOMY, script), Some(tea()), SessionConfig { gates, ..config() });
+    let mut bench = Bench::new(
+        Fake::new(ROOMY, script),
+        Some(tea()),
+        SessionConfig { gates, ..config() },
+    );
     bench.frames(0..4);
     assert_eq!(
         bench.stream(),
@@ -295,14 +476,26 @@ fn gates_rest_but_both_halves_of_a_step_change_pass() {
 fn losses_are_told_and_the_end_comes_once() {
     let mut bench = Bench::scripted(vec![]);
     bench.feed([
-        Input::Dropped { at: MediaTime(0.0), count: 3 },
-        Input::Source { at: MediaTime(0.5), state: SourceState::Lost },
-        Input::Source { at: MediaTime(0.9), state: SourceState::Restored },
+        Input::Dropped {
+            at: MediaTime(0.0),
+            count: 3,
+        },
+        Input::Source {
+            at: MediaTime(0.5),
+            state: SourceState::Lost,
+        },
+        Input::Source {
+            at: MediaTime(0.9),
+            state: SourceState::Restored,
+        },
     ]);
     bench.session.feed(frame(2)).unwrap();
     bench.finish();
     bench.finish();
-    assert_eq!(bench.session.advance(&mut bench.events).unwrap(), Flow::Idle);
+    assert_eq!(
+        bench.session.advance(&mut bench.events).unwrap(),
+        Flow::Idle
+    );
     assert!(bench.session.feed(frame(3)).is_err());
     assert_eq!(
         bench.told(),
@@ -319,13 +512,30 @@ fn losses_are_told_and_the_end_comes_once() {
 fn a_session_that_saw_nothing_still_has_a_beginning_and_an_end() {
     let mut bench = Bench::scripted(vec![]);
     bench.finish();
-    assert!(matches!(bench.events[..], [Event::Session { .. }, Event::End { frames: 0, .. }]));
+    assert!(matches!(
+        bench.events[..],
+        [Event::Session { .. }, Event::End { frames: 0, .. }]
+    ));
 }
 
 #[test]
 fn feeding_all_at_once_gives_the_same_log() {
-    let script = || vec![Scene::new(&["S1->start"], "One."), silent(), Scene::new(&["S1->complete"], "Two.")];
-    let inputs = || vec![frame(0), user(0.2, "ok"), frame(1), hand(0.9, Hand::Jump(StepId(2))), frame(2)];
+    let script = || {
+        vec![
+            Scene::new(&["S1->start"], "One."),
+            silent(),
+            Scene::new(&["S1->complete"], "Two."),
+        ]
+    };
+    let inputs = || {
+        vec![
+            frame(0),
+            user(0.2, "ok"),
+            frame(1),
+            hand(0.9, Hand::Jump(StepId(2))),
+            frame(2),
+        ]
+    };
     let mut slow = Bench::scripted(script());
     slow.feed(inputs());
     slow.finish();

@@ -62,7 +62,10 @@ impl Flags {
             ensure!(sane, "{flag}: expected numbers from 0 to 1");
             Ok(list)
         };
-        ensure!(self.refractory.iter().all(|s| s.is_finite() && *s >= 0.0), "--refractory: expected seconds, 0 or more");
+        ensure!(
+            self.refractory.iter().all(|s| s.is_finite() && *s >= 0.0),
+            "--refractory: expected seconds, 0 or more"
+        );
         Ok(Search {
             dst_update_thresholds: ascending(&self.update_thresholds, "--update-thresholds")?,
             speak_thresholds: ascending(&self.speak_thresholds, "--speak-thresholds")?,
@@ -88,13 +91,23 @@ pub struct Scoring<'a> {
 /// # Errors
 /// The model, its vision file or a feature file cannot be read or do not belong together; a run failed; the file cannot be
 /// rewritten, and then is as it was.
-pub fn run(model: &Path, features: &Path, scoring: &Scoring<'_>, flags: &Flags) -> anyhow::Result<()> {
+pub fn run(
+    model: &Path,
+    features: &Path,
+    scoring: &Scoring<'_>,
+    flags: &Flags,
+) -> anyhow::Result<()> {
     // One recording a thread; a product inside it stays on its thread.
     load::set_threads(1);
     let mut search = flags.search()?;
-    let settings = Settings::resolve(SettingFlags { config: flags.config.clone(), ..SettingFlags::default() })?;
+    let settings = Settings::resolve(SettingFlags {
+        config: flags.config.clone(),
+        ..SettingFlags::default()
+    })?;
     let loaded = load::open(model, None, &Shared::default())?;
-    let footage = each(workers(), scoring.references, |reference| frames(features, reference, &settings, &loaded))?;
+    let footage = each(workers(), scoring.references, |reference| {
+        frames(features, reference, &settings, &loaded)
+    })?;
     let mut start = loaded.config.gates;
     for gate in [&mut start.speak, &mut start.dst_update] {
         (gate.hysteresis, gate.refractory_s) = (0.0, 0.0);
@@ -103,22 +116,38 @@ pub fn run(model: &Path, features: &Path, scoring: &Scoring<'_>, flags: &Flags) 
     search.hysteresis.retain(|hysteresis| *hysteresis > 0.0);
     search.refractory_s.retain(|rest_s| *rest_s > 0.0);
     let before = score(&loaded, loaded.config.gates, &settings, &footage, scoring)?;
-    println!("as stored: {}", calibrate::line(&loaded.config.gates, &before));
+    println!(
+        "as stored: {}",
+        calibrate::line(&loaded.config.gates, &before)
+    );
     let (mut done, all) = (0, search.runs_max());
     let found = calibrate::search(start, &search, scoring.references.len(), &mut |gates| {
         let scores = score(&loaded, *gates, &settings, &footage, scoring)?;
         done += 1;
-        eprintln!("{done} of {all} at most: {}", calibrate::line(gates, &scores));
+        eprintln!(
+            "{done} of {all} at most: {}",
+            calibrate::line(gates, &scores)
+        );
         Ok(Some(scores))
     })?;
     let found = found.context("no setting was tried")?;
-    println!("found:     {}", calibrate::line(&found.gates, &found.scores));
-    let config = AssistantConfig { gates: found.gates, calibration: Some(found.calibration), ..loaded.config.clone() };
+    println!(
+        "found:     {}",
+        calibrate::line(&found.gates, &found.scores)
+    );
+    let config = AssistantConfig {
+        gates: found.gates,
+        calibration: Some(found.calibration),
+        ..loaded.config.clone()
+    };
     config.validate()?;
     print!("{}", inspect::gates(&config));
     if !flags.dry_run {
         let pairs = config.gate_metadata();
-        let changes: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), Some(value.clone()))).collect();
+        let changes: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), Some(value.clone())))
+            .collect();
         set_metadata(model, &changes)?;
         println!("stored in {}", model.display());
     }
@@ -126,7 +155,12 @@ pub fn run(model: &Path, features: &Path, scoring: &Scoring<'_>, flags: &Flags) 
 }
 
 /// A recording's frames, as `replay` takes them from its feature file.
-fn frames(folder: &Path, reference: &Reference, settings: &Settings, loaded: &Loaded) -> anyhow::Result<Vec<Frame>> {
+fn frames(
+    folder: &Path,
+    reference: &Reference,
+    settings: &Settings,
+    loaded: &Loaded,
+) -> anyhow::Result<Vec<Frame>> {
     let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
     let encoder = FeatureFile::read(&path, settings.fps)?.encoder_sha256;
     let wanted = &loaded.vision_sha256;
@@ -136,7 +170,14 @@ fn frames(folder: &Path, reference: &Reference, settings: &Settings, loaded: &Lo
         path.display()
     );
     let tokens_per_frame = loaded.config.tokens_per_frame;
-    let mut source = sources::open(&path, &OpenOptions { fps: settings.fps, images_fps: None, tokens_per_frame })?;
+    let mut source = sources::open(
+        &path,
+        &OpenOptions {
+            fps: settings.fps,
+            images_fps: None,
+            tokens_per_frame,
+        },
+    )?;
     let mut frames = Vec::new();
     loop {
         match source.next()? {
@@ -148,15 +189,48 @@ fn frames(folder: &Path, reference: &Reference, settings: &Settings, loaded: &Lo
 }
 
 /// Pooled scores of free runs with these gates.
-fn score(loaded: &Loaded, gates: Gates, settings: &Settings, footage: &[Vec<Frame>], by: &Scoring<'_>) -> anyhow::Result<Scores> {
-    let parts = Parts { eyes: loaded.vision.as_ref(), backbone: &loaded.assistant, codec: &loaded.codec };
+fn score(
+    loaded: &Loaded,
+    gates: Gates,
+    settings: &Settings,
+    footage: &[Vec<Frame>],
+    by: &Scoring<'_>,
+) -> anyhow::Result<Scores> {
+    let parts = Parts {
+        eyes: loaded.vision.as_ref(),
+        backbone: &loaded.assistant,
+        codec: &loaded.codec,
+    };
     // The gates that are tried, not those of a configuration.
-    let config = settings.session_config(loaded.layout, &AssistantConfig { gates, ..loaded.config.clone() });
+    let config = settings.session_config(
+        loaded.layout,
+        &AssistantConfig {
+            gates,
+            ..loaded.config.clone()
+        },
+    );
     let pairs: Vec<_> = by.references.iter().zip(footage).collect();
-    let tallies = each(workers(), pairs, |(reference, frames)| -> anyhow::Result<Tally> {
-        let task = (!reference.task.steps.is_empty()).then_some(&reference.task);
-        let events = events(&parts, task, &reference.start_state(), frames.iter().cloned(), config.clone())?;
-        Ok(Tally::of(&Log::from_events(&events)?, reference, by.options, by.similarity)?)
-    })?;
-    Ok(Tally::pool(tallies).context("no recording to score")?.scores())
+    let tallies = each(
+        workers(),
+        pairs,
+        |(reference, frames)| -> anyhow::Result<Tally> {
+            let task = (!reference.task.steps.is_empty()).then_some(&reference.task);
+            let events = events(
+                &parts,
+                task,
+                &reference.start_state(),
+                frames.iter().cloned(),
+                config.clone(),
+            )?;
+            Ok(Tally::of(
+                &Log::from_events(&events)?,
+                reference,
+                by.options,
+                by.similarity,
+            )?)
+        },
+    )?;
+    Ok(Tally::pool(tallies)
+        .context("no recording to score")?
+        .scores())
 }

@@ -40,23 +40,46 @@ impl SentenceModel {
             std::fs::read(&path).with_context(|| format!("--sentence-model: {}", path.display()))
         };
         let bad = |name: &str| format!("--sentence-model: {}", folder.join(name).display());
-        let config: Config = serde_json::from_slice(&read("config.json")?).with_context(|| bad("config.json"))?;
-        let mut tokenizer = Tokenizer::from_bytes(read("tokenizer.json")?).map_err(|e| anyhow!("{}: {e}", bad("tokenizer.json")))?;
+        let config: Config =
+            serde_json::from_slice(&read("config.json")?).with_context(|| bad("config.json"))?;
+        let mut tokenizer = Tokenizer::from_bytes(read("tokenizer.json")?)
+            .map_err(|e| anyhow!("{}: {e}", bad("tokenizer.json")))?;
         tokenizer.with_padding(None);
-        let truncation = TruncationParams { max_length: TOKENS_MAX.min(config.max_position_embeddings), ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|e| anyhow!("{}: {e}", bad("tokenizer.json")))?;
+        let truncation = TruncationParams {
+            max_length: TOKENS_MAX.min(config.max_position_embeddings),
+            ..TruncationParams::default()
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(|e| anyhow!("{}: {e}", bad("tokenizer.json")))?;
         let words = tokenizer.get_vocab_size(true);
-        ensure!(words <= config.vocab_size, "{}: {words} tokens, the model has {}", bad("tokenizer.json"), config.vocab_size);
+        ensure!(
+            words <= config.vocab_size,
+            "{}: {words} tokens, the model has {}",
+            bad("tokenizer.json"),
+            config.vocab_size
+        );
         let bytes = read("model.safetensors")?;
         let mut hash = Sha256::new();
-        [&bytes, &read("tokenizer.json")?, &read("config.json")?].into_iter().for_each(|part| hash.update(part));
+        [&bytes, &read("tokenizer.json")?, &read("config.json")?]
+            .into_iter()
+            .for_each(|part| hash.update(part));
         let fingerprint = format!("{:x}", hash.finalize());
         let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
             .with_context(|| bad("model.safetensors"))?;
         let model = BertModel::load(weights, &config).with_context(|| bad("model.safetensors"))?;
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let name = format!("bert-cosine:{}", folder.file_name().unwrap_or_default().to_string_lossy());
-        Ok(Self { name, fingerprint, model, tokenizer, known: Mutex::default() })
+        let name = format!(
+            "bert-cosine:{}",
+            folder.file_name().unwrap_or_default().to_string_lossy()
+        );
+        Ok(Self {
+            name,
+            fingerprint,
+            model,
+            tokenizer,
+            known: Mutex::default(),
+        })
     }
 
     /// Hash of the model's files.
@@ -70,13 +93,19 @@ impl SentenceModel {
         if let Some(found) = known().get(text) {
             return Ok(found.clone());
         }
-        let encoding = self.tokenizer.encode(text, true).map_err(|e| anyhow!("{e}"))?;
+        let encoding = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|e| anyhow!("{e}"))?;
         let ids = Tensor::new(encoding.get_ids(), &Device::Cpu)?.unsqueeze(0)?;
         let hidden = self.model.forward(&ids, &ids.zeros_like()?, None)?; // [1,T,D]
         let pooled = hidden.mean(1)?.squeeze(0)?;
         let values: Vec<f32> = pooled.to_vec1()?;
         let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let unit: Arc<[f32]> = values.iter().map(|v| v / length.max(f32::MIN_POSITIVE)).collect();
+        let unit: Arc<[f32]> = values
+            .iter()
+            .map(|v| v / length.max(f32::MIN_POSITIVE))
+            .collect();
         known().insert(text.to_owned(), unit.clone());
         Ok(unit)
     }
@@ -111,11 +140,15 @@ mod tests {
     fn cosines_are_those_of_transformers() {
         let model = SentenceModel::open(&folder()).unwrap();
         assert_eq!(model.name(), "bert-cosine:minilm");
-        let pairs: Vec<(String, String, f32)> = serde_json::from_slice(&std::fs::read(folder().join("cosines.json")).unwrap()).unwrap();
+        let pairs: Vec<(String, String, f32)> =
+            serde_json::from_slice(&std::fs::read(folder().join("cosines.json")).unwrap()).unwrap();
         assert!(pairs.len() > 5);
         for (a, b, expected) in pairs {
             let found = model.score(&a, &b);
-            assert!((found - expected).abs() < 1e-5, "{a:?}, {b:?}: {found}, expected {expected}");
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{a:?}, {b:?}: {found}, expected {expected}"
+            );
             assert_eq!(found, model.score(&a, &b), "remembered");
         }
         assert!((model.score("now", "now") - 1.0).abs() < 1e-6);
@@ -126,7 +159,12 @@ mod tests {
     #[test]
     fn what_is_no_sentence_model_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = || SentenceModel::open(dir.path()).err().map(|e| format!("{e:#}")).unwrap_or_default();
+        let refused = || {
+            SentenceModel::open(dir.path())
+                .err()
+                .map(|e| format!("{e:#}"))
+                .unwrap_or_default()
+        };
         assert!(refused().contains("config.json"));
         for name in ["config.json", "tokenizer.json"] {
             std::fs::copy(folder().join(name), dir.path().join(name)).unwrap();

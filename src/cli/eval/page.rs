@@ -36,16 +36,37 @@ pub struct Scored<'a> {
 ///
 /// # Errors
 /// The page cannot be made or written. A video that cannot be read is told, and its recording has no pictures.
-pub fn write(path: &Path, scored: &Scored<'_>, similarity: &dyn Similarity, pictures: usize) -> anyhow::Result<()> {
-    let Scored { systems, reports, references, options } = *scored;
+pub fn write(
+    path: &Path,
+    scored: &Scored<'_>,
+    similarity: &dyn Similarity,
+    pictures: usize,
+) -> anyhow::Result<()> {
+    let Scored {
+        systems,
+        reports,
+        references,
+        options,
+    } = *scored;
     let mut runs = Vec::with_capacity(systems.len());
     for (system, (name, report)) in systems.iter().zip(reports) {
-        let pairs = system.logs.iter().map(|(i, log)| (log, &references[*i])).collect();
-        runs.push(Run { name, report, pairs });
+        let pairs = system
+            .logs
+            .iter()
+            .map(|(i, log)| (log, &references[*i]))
+            .collect();
+        runs.push(Run {
+            name,
+            report,
+            pairs,
+        });
     }
     let look = |id: &str| {
         let reference = references.iter().find(|r| r.id == id);
-        let Some((reference, video)) = reference.and_then(|r| Some((r, r.video.as_deref()?))) else { return Vec::new() };
+        let Some((reference, video)) = reference.and_then(|r| Some((r, r.video.as_deref()?)))
+        else {
+            return Vec::new();
+        };
         thumbnails(video, reference.duration_s(), pictures).unwrap_or_else(|why| {
             eprintln!("note: no pictures of recording `{id}`: {why:#}");
             Vec::new()
@@ -61,13 +82,24 @@ fn thumbnails(video: &Path, duration_s: f64, count: usize) -> anyhow::Result<Vec
         return Ok(Vec::new());
     }
     let fps = count as f64 / duration_s;
-    let mut source = sources::open(video, &OpenOptions { fps, ..OpenOptions::default() })?;
+    let mut source = sources::open(
+        video,
+        &OpenOptions {
+            fps,
+            ..OpenOptions::default()
+        },
+    )?;
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         match source.next()? {
             Poll::Ready(Input::Frame(frame)) => {
-                let Content::Picture(picture) = &frame.content else { bail!("{}: no pictures", video.display()) };
-                all.push(Thumbnail { at_s: frame.at.seconds(), url: url(picture)? });
+                let Content::Picture(picture) = &frame.content else {
+                    bail!("{}: no pictures", video.display())
+                };
+                all.push(Thumbnail {
+                    at_s: frame.at.seconds(),
+                    url: url(picture)?,
+                });
             }
             Poll::Ready(_) | Poll::Pending => {}
             Poll::End => break,
@@ -78,10 +110,16 @@ fn thumbnails(video: &Path, duration_s: f64, count: usize) -> anyhow::Result<Vec
 
 /// A picture as a `data:` URL.
 fn url(picture: &Picture) -> anyhow::Result<String> {
-    let whole = RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec()).context("a picture of another size than it says")?;
+    let whole = RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())
+        .context("a picture of another size than it says")?;
     let height = (picture.height * WIDTH / picture.width.max(1)).clamp(1, WIDTH * 4);
     let small = imageops::thumbnail(&whole, WIDTH, height);
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode(&small, WIDTH, height, ExtendedColorType::Rgb8)?;
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode(
+        &small,
+        WIDTH,
+        height,
+        ExtendedColorType::Rgb8,
+    )?;
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes)))
 }

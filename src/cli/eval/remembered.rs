@@ -45,12 +45,31 @@ impl Remembered {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn open(path: &Path, fingerprint: &str, inner: Box<dyn Similarity>) -> anyhow::Result<Self> {
-        let head = Head { similarity: fingerprint.to_owned() };
-        let text = if path.exists() { std::fs::read_to_string(path).with_context(|| path.display().to_string())? } else { String::new() };
+    pub fn open(
+        path: &Path,
+        fingerprint: &str,
+        inner: Box<dyn Similarity>,
+    ) -> anyhow::Result<Self> {
+        let head = Head {
+            similarity: fingerprint.to_owned(),
+        };
+        let text = if path.exists() {
+            std::fs::read_to_string(path).with_context(|| path.display().to_string())?
+        } else {
+            String::new()
+        };
         let mut lines = text.split_inclusive('\n');
-        let ours = lines.next().is_some_and(|line| serde_json::from_str::<Head>(line).is_ok_and(|found| found == head));
-        let kept = if ours { lines.take_while(|line| line.ends_with('\n')).map_while(|line| serde_json::from_str::<Line>(line).ok()).collect() } else { Vec::new() };
+        let ours = lines.next().is_some_and(|line| {
+            serde_json::from_str::<Head>(line).is_ok_and(|found| found == head)
+        });
+        let kept = if ours {
+            lines
+                .take_while(|line| line.ends_with('\n'))
+                .map_while(|line| serde_json::from_str::<Line>(line).ok())
+                .collect()
+        } else {
+            Vec::new()
+        };
         let mut file = File::create(path).with_context(|| path.display().to_string())?;
         let mut known = HashMap::new();
         let mut whole = format!("{}\n", serde_json::to_string(&head)?);
@@ -58,8 +77,12 @@ impl Remembered {
             whole += &format!("{}\n", serde_json::to_string(&line)?);
             known.insert((line.a, line.b), line.s);
         }
-        file.write_all(whole.as_bytes()).with_context(|| path.display().to_string())?;
-        Ok(Self { inner, kept: Mutex::new(Kept { known, file }) })
+        file.write_all(whole.as_bytes())
+            .with_context(|| path.display().to_string())?;
+        Ok(Self {
+            inner,
+            kept: Mutex::new(Kept { known, file }),
+        })
     }
 }
 
@@ -78,8 +101,11 @@ impl Similarity for Remembered {
         // What is no number has no place in JSON, and is asked for again.
         if s.is_finite() {
             let mut kept = kept();
-            if let Ok(line) = serde_json::to_string(&Line { a: key.0.clone(), b: key.1.clone(), s })
-                && let Err(why) = writeln!(kept.file, "{line}")
+            if let Ok(line) = serde_json::to_string(&Line {
+                a: key.0.clone(),
+                b: key.1.clone(),
+                s,
+            }) && let Err(why) = writeln!(kept.file, "{line}")
             {
                 tracing::warn!("a similarity is not kept: {why}");
             }
@@ -106,7 +132,11 @@ mod tests {
 
         fn score(&self, a: &str, b: &str) -> f32 {
             self.0.fetch_add(1, Ordering::Relaxed);
-            if a.is_empty() { f32::NAN } else { 1.0 / (a.len() + b.len()) as f32 }
+            if a.is_empty() {
+                f32::NAN
+            } else {
+                1.0 / (a.len() + b.len()) as f32
+            }
         }
     }
 
@@ -115,7 +145,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kept.jsonl");
         let count = Arc::new(AtomicUsize::new(0));
-        let open = |model: &str| Remembered::open(&path, model, Box::new(Asked(Arc::clone(&count)))).unwrap();
+        let open = |model: &str| {
+            Remembered::open(&path, model, Box::new(Asked(Arc::clone(&count)))).unwrap()
+        };
         let first = open("x").score("a", "bc");
         assert_eq!(open("x").score("a", "bc").to_bits(), first.to_bits());
         assert_eq!(count.load(Ordering::Relaxed), 1);

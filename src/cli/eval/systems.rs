@@ -50,13 +50,18 @@ pub(super) fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<V
         systems.push(read_system("log", &args.logs, references)?);
     }
     for given in &args.system {
-        let (name, path) = given.split_once('=').with_context(|| format!("--system {given}: expected NAME=DIR"))?;
+        let (name, path) = given
+            .split_once('=')
+            .with_context(|| format!("--system {given}: expected NAME=DIR"))?;
         systems.push(read_system(name, &[PathBuf::from(path)], references)?);
     }
     for kind in &args.baseline {
         systems.push(run_baseline(*kind, args, references)?);
     }
-    ensure!(!systems.is_empty(), "nothing to score; give logs, --system NAME=DIR or --baseline KIND (or --calibrate MODEL)");
+    ensure!(
+        !systems.is_empty(),
+        "nothing to score; give logs, --system NAME=DIR or --baseline KIND (or --calibrate MODEL)"
+    );
     for (i, system) in systems.iter().enumerate() {
         let twice = systems[..i].iter().any(|s| s.name == system.name);
         ensure!(!twice, "two systems are named `{}`", system.name);
@@ -66,8 +71,15 @@ pub(super) fn systems(args: &Args, references: &[Reference]) -> anyhow::Result<V
 
 /// The log's name for its recording: the file's stem, or the folder of `events.jsonl`.
 pub(in crate::cli) fn log_id(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let folder = path.parent().and_then(Path::file_name).map(|f| f.to_string_lossy().into_owned());
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let folder = path
+        .parent()
+        .and_then(Path::file_name)
+        .map(|f| f.to_string_lossy().into_owned());
     match folder {
         Some(folder) if stem == "events" => folder,
         _ => stem,
@@ -78,7 +90,11 @@ fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyho
     let place = |id: &str| references.iter().position(|r| r.id == id);
     let mut files: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let mut add = |place: usize, path: PathBuf| -> anyhow::Result<()> {
-        let again = format!("{}: a second log of recording `{}`", path.display(), references[place].id);
+        let again = format!(
+            "{}: a second log of recording `{}`",
+            path.display(),
+            references[place].id
+        );
         ensure!(files.insert(place, path).is_none(), again);
         Ok(())
     };
@@ -93,17 +109,32 @@ fn read_system(name: &str, paths: &[PathBuf], references: &[Reference]) -> anyho
             add(0, path.clone())?;
         } else {
             let id = log_id(path);
-            let place = place(&id).with_context(|| format!("{}: no recording `{id}` in the reference", path.display()))?;
+            let place = place(&id).with_context(|| {
+                format!("{}: no recording `{id}` in the reference", path.display())
+            })?;
             add(place, path.clone())?;
         }
     }
-    let read = |(place, path): (&usize, &PathBuf)| -> anyhow::Result<_> { Ok((*place, Log::read(path)?)) };
+    let read =
+        |(place, path): (&usize, &PathBuf)| -> anyhow::Result<_> { Ok((*place, Log::read(path)?)) };
     let logs: BTreeMap<usize, Log> = each(workers(), &files, read)?.into_iter().collect();
-    let cut: Vec<_> = logs.iter().filter(|(_, log)| !log.ended).filter_map(|(place, _)| files.get(place)).collect();
+    let cut: Vec<_> = logs
+        .iter()
+        .filter(|(_, log)| !log.ended)
+        .filter_map(|(place, _)| files.get(place))
+        .collect();
     if let Some(first) = cut.first() {
-        eprintln!("note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({})", cut.len(), logs.len(), first.display());
+        eprintln!(
+            "note: {name}: {} of {} logs have no `end` event, their sessions were cut off ({})",
+            cut.len(),
+            logs.len(),
+            first.display()
+        );
     }
-    Ok(System { name: name.to_owned(), logs })
+    Ok(System {
+        name: name.to_owned(),
+        logs,
+    })
 }
 
 /// `DIR/ID.jsonl` and `DIR/ID/events.jsonl`, in order.
@@ -141,32 +172,53 @@ fn run_baseline(kind: Baseline, args: &Args, references: &[Reference]) -> anyhow
         }
         logs.insert(i, Log::from_events(&events)?);
     }
-    Ok(System { name: kind.name().to_owned(), logs })
+    Ok(System {
+        name: kind.name().to_owned(),
+        logs,
+    })
 }
 
 fn averages(args: &Args, references: &[Reference]) -> anyhow::Result<Averages> {
-    ensure!(!args.train_reference.is_empty(), "--baseline clock: --train-reference must name what it learns its times from");
+    ensure!(
+        !args.train_reference.is_empty(),
+        "--baseline clock: --train-reference must name what it learns its times from"
+    );
     let training = read_references(&args.train_reference, None)?;
     for reference in &training {
         let seen = references.iter().any(|r| r.id == reference.id);
-        ensure!(!seen, "--train-reference: recording `{}` is among those that are scored", reference.id);
+        ensure!(
+            !seen,
+            "--train-reference: recording `{}` is among those that are scored",
+            reference.id
+        );
     }
     Ok(Averages::learn(&training)?)
 }
 
 fn moments(args: &Args, reference: &Reference) -> anyhow::Result<Vec<MediaTime>> {
-    let folder = args.features.as_ref().context("--baseline change: --features must name the folder of the feature files")?;
+    let folder = args
+        .features
+        .as_ref()
+        .context("--baseline change: --features must name the folder of the feature files")?;
     let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
     let signal = change_of_file(&path, reference)?;
-    let detector = Detector { above_sd: args.change_above, refractory_s: args.change_refractory };
+    let detector = Detector {
+        above_sd: args.change_above,
+        refractory_s: args.change_refractory,
+    };
     Ok(change::peaks(&signal, &detector))
 }
 
 /// Change between the frames of a feature file, at their times.
 fn change_of_file(path: &Path, reference: &Reference) -> anyhow::Result<Vec<(MediaTime, f32)>> {
     let file = FeatureFile::read(path, reference.fps)?;
-    let signal = change::change_signal(&file.cls, file.dim).with_context(|| path.display().to_string())?;
-    Ok(signal.into_iter().enumerate().map(|(k, v)| (MediaTime(file.at_s(k)), v)).collect())
+    let signal =
+        change::change_signal(&file.cls, file.dim).with_context(|| path.display().to_string())?;
+    Ok(signal
+        .into_iter()
+        .enumerate()
+        .map(|(k, v)| (MediaTime(file.at_s(k)), v))
+        .collect())
 }
 
 /// An id that can be a file's name and nothing else.

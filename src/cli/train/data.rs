@@ -79,8 +79,14 @@ impl Episodes {
         let mut all = part("train", Part::Train)?;
         all.extend(part("validation", Part::Validation)?);
         all.sort_by(|a, b| a.recording.id.cmp(&b.recording.id));
-        if let Some(twice) = all.windows(2).find(|w| w[0].recording.id == w[1].recording.id) {
-            bail!("two recordings are called `{}`: each is trained on once, and none that thresholds are found on", twice[0].recording.id);
+        if let Some(twice) = all
+            .windows(2)
+            .find(|w| w[0].recording.id == w[1].recording.id)
+        {
+            bail!(
+                "two recordings are called `{}`: each is trained on once, and none that thresholds are found on",
+                twice[0].recording.id
+            );
         }
         Ok(Self { all })
     }
@@ -104,7 +110,11 @@ impl Episodes {
     /// How many there are, in words.
     pub fn summary(&self) -> String {
         let count = |part| self.of(part).count();
-        format!("{} episodes to train on, {} for thresholds", count(Part::Train), count(Part::Validation))
+        format!(
+            "{} episodes to train on, {} for thresholds",
+            count(Part::Train),
+            count(Part::Validation)
+        )
     }
 
     /// Decodes every video that is not decoded yet. `false` when the person stopped it.
@@ -112,7 +122,9 @@ impl Episodes {
     /// # Errors
     /// A video cannot be read.
     pub fn pixels(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
-        each_episode("decode", &self.all, job.threads, progress, |episode| episode.pixels(job.config).map(drop))
+        each_episode("decode", &self.all, job.threads, progress, |episode| {
+            episode.pixels(job.config).map(drop)
+        })
     }
 
     /// Encodes every episode with the finished vision file, and decodes those whose pictures are not there. `false` when the
@@ -127,17 +139,29 @@ impl Episodes {
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         each_episode("encode", &self.all, job.threads, progress, |episode| {
             let file = episode.feature_file(job.config);
-            if FeatureFile::read(&file, job.config.fps).is_ok_and(|f| f.encoder_sha256 == vision.sha256) {
+            if FeatureFile::read(&file, job.config.fps)
+                .is_ok_and(|f| f.encoder_sha256 == vision.sha256)
+            {
                 return Ok(());
             }
-            let Some(pixels) = episode.pixels(job.config)? else { return Ok(()) };
+            let Some(pixels) = episode.pixels(job.config)? else {
+                return Ok(());
+            };
             let frames: Vec<usize> = (0..pixels.at().len()).collect();
             let mut cls = Vec::new();
             for batch in frames.chunks(ENCODE_BATCH) {
-                let pictures: Vec<&[u8]> = batch.iter().filter_map(|f| pixels.picture(*f)).collect();
-                let still = Jitter { shift_px: 0, light: 0.0 };
+                let pictures: Vec<&[u8]> =
+                    batch.iter().filter_map(|f| pixels.picture(*f)).collect();
+                let still = Jitter {
+                    shift_px: 0,
+                    light: 0.0,
+                };
                 let input = to_tensor(&pictures, size, still, None, job.device)?;
-                let output = vision.vision.vision.forward_tensor(&input)?.to_device(&Device::Cpu)?;
+                let output = vision
+                    .vision
+                    .vision
+                    .forward_tensor(&input)?
+                    .to_device(&Device::Cpu)?;
                 cls.extend(output.flatten_all()?.to_vec1::<f32>()?);
             }
             let file_ = FeatureFile {
@@ -155,7 +179,12 @@ impl Episodes {
 }
 
 fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
-    let missing = || format!("{}: no such folder; write episodes with `proact synth --suite` first", root.display());
+    let missing = || {
+        format!(
+            "{}: no such folder; write episodes with `proact synth --suite` first",
+            root.display()
+        )
+    };
     let mut all = Vec::new();
     for entry in std::fs::read_dir(root).with_context(missing)? {
         let folder = entry.with_context(|| root.display().to_string())?.path();
@@ -166,9 +195,19 @@ fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
         let task = Task::read(&folder.join("task.toml"))?;
         let mut recordings = annotation::read(&file)?;
         if recordings.len() != 1 {
-            bail!("{}: {} recordings, expected one an episode", file.display(), recordings.len());
+            bail!(
+                "{}: {} recordings, expected one an episode",
+                file.display(),
+                recordings.len()
+            );
         }
-        all.push(Episode { recording: recordings.remove(0), start: TaskState::new(&task), task, part, frames: Frames::Folder(folder) });
+        all.push(Episode {
+            recording: recordings.remove(0),
+            start: TaskState::new(&task),
+            task,
+            part,
+            frames: Frames::Folder(folder),
+        });
     }
     if all.is_empty() {
         bail!("{}: no episode in it", root.display());
@@ -179,13 +218,21 @@ fn scan(root: &Path, part: Part) -> anyhow::Result<Vec<Episode>> {
 impl Episode {
     /// Where its decoded pictures lie.
     pub fn pixel_file(&self, config: &TrainConfig) -> PathBuf {
-        config.work.join("pixels").join(format!("{}.safetensors", self.recording.id))
+        config
+            .work
+            .join("pixels")
+            .join(format!("{}.safetensors", self.recording.id))
     }
 
     /// Its pictures, decoded unless they are there; none where it comes encoded.
     fn pixels(&self, config: &TrainConfig) -> anyhow::Result<Option<Pixels>> {
-        let Frames::Folder(folder) = &self.frames else { return Ok(None) };
-        let (file, size) = (self.pixel_file(config), config.towers()?.vision_model.image_size);
+        let Frames::Folder(folder) = &self.frames else {
+            return Ok(None);
+        };
+        let (file, size) = (
+            self.pixel_file(config),
+            config.towers()?.vision_model.image_size,
+        );
         if let Ok(pixels) = Pixels::open(&file, size) {
             return Ok(Some(pixels));
         }
@@ -196,7 +243,10 @@ impl Episode {
 
     /// Where its features lie.
     pub fn feature_file(&self, config: &TrainConfig) -> PathBuf {
-        config.work.join("features").join(format!("{}.safetensors", self.recording.id))
+        config
+            .work
+            .join("features")
+            .join(format!("{}.safetensors", self.recording.id))
     }
 
     /// The episode with its features in memory; `eyes` read the steps' words where the assistant wants them.
@@ -208,12 +258,25 @@ impl Episode {
             Frames::Encoded(encoded) => encoded.read(&self.recording)?,
             Frames::Folder(_) => {
                 let file = FeatureFile::read(&self.feature_file(config), config.fps)?;
-                ((0..file.frames()).map(|f| MediaTime(file.at_s(f))).collect(), file.cls, file.dim)
+                (
+                    (0..file.frames())
+                        .map(|f| MediaTime(file.at_s(f)))
+                        .collect(),
+                    file.cls,
+                    file.dim,
+                )
             }
         };
         let (mut cosines, mut likeness) = (Vec::new(), Vec::new());
         if let Some(eyes) = eyes.filter(|_| config.assistant_model.step_evidence) {
-            let words = StepWords::read(eyes, self.task.steps.iter().map(|step| (step.name.as_str(), Vec::new(), step.after.as_slice())).collect())?;
+            let words = StepWords::read(
+                eyes,
+                self.task
+                    .steps
+                    .iter()
+                    .map(|step| (step.name.as_str(), Vec::new(), step.after.as_slice()))
+                    .collect(),
+            )?;
             for features in features.chunks_exact(frame_width) {
                 cosines.extend(words.cosines(features)?);
             }
@@ -241,7 +304,13 @@ fn each_episode(
     f: impl Fn(&Episode) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<bool> {
     let shown = Mutex::new((0, &mut *progress));
-    let stopped = || shown.lock().unwrap_or_else(PoisonError::into_inner).1.stopped();
+    let stopped = || {
+        shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .stopped()
+    };
     let done = each(threads, episodes, |episode| {
         if stopped() {
             return Ok(());
@@ -259,13 +328,26 @@ fn each_episode(
 
 /// Times and pictures `[T, S, S, 3]` of a video at the training's rate and the encoder's size.
 fn decode(video: &Path, fps: f64, size: usize) -> anyhow::Result<(Vec<MediaTime>, Vec<u8>)> {
-    let mut source = sources::open(video, &OpenOptions { fps, ..OpenOptions::default() })?;
+    let mut source = sources::open(
+        video,
+        &OpenOptions {
+            fps,
+            ..OpenOptions::default()
+        },
+    )?;
     let (mut at, mut pixels) = (Vec::new(), Vec::new());
     loop {
         match source.next()? {
             Poll::Ready(Input::Frame(frame)) => {
-                let Content::Picture(picture) = &frame.content else { bail!("{}: no pictures", video.display()) };
-                pixels.extend(resize(&picture.rgb, picture.width, picture.height, size as u32)?);
+                let Content::Picture(picture) = &frame.content else {
+                    bail!("{}: no pictures", video.display())
+                };
+                pixels.extend(resize(
+                    &picture.rgb,
+                    picture.width,
+                    picture.height,
+                    size as u32,
+                )?);
                 at.push(frame.at);
             }
             Poll::Ready(_) | Poll::Pending => {}

@@ -29,13 +29,22 @@ pub struct Encoded {
 /// # Errors
 /// A file cannot be read, a feature file is not there, or an update from before a clip does not fit its task.
 pub fn scan(config: &Dialogues, fps: f64, part: Part) -> anyhow::Result<Vec<Episode>> {
-    let files = if part == Part::Train { &config.train } else { &config.validation };
+    let files = if part == Part::Train {
+        &config.train
+    } else {
+        &config.validation
+    };
     let mut all = Vec::new();
     for file in files {
         let recordings = annotation::read_with_tasks(file)?;
         let names = annotation::names(recordings.iter().map(|(recording, _)| recording));
         for ((mut recording, own), name) in recordings.into_iter().zip(names) {
-            ensure!(recording.fps == fps, "{}: recording {name}: fps = {}, the training file has fps = {fps}", file.display(), recording.fps);
+            ensure!(
+                recording.fps == fps,
+                "{}: recording {name}: fps = {}, the training file has fps = {fps}",
+                file.display(),
+                recording.fps
+            );
             let frames = Encoded {
                 file: find(&config.features, &recording)?,
                 of_clip: own.is_some(),
@@ -46,29 +55,52 @@ pub fn scan(config: &Dialogues, fps: f64, part: Part) -> anyhow::Result<Vec<Epis
                 knowledge: recording.knowledge.clone().filter(|_| config.knowledge),
                 steps: Vec::new(),
             });
-            let start = begin(&mut recording, &task).with_context(|| format!("{}: recording {name}", file.display()))?;
+            let start = begin(&mut recording, &task)
+                .with_context(|| format!("{}: recording {name}", file.display()))?;
             recording.id = name;
-            all.push(Episode { recording, task, start, part, frames: Frames::Encoded(frames) });
+            all.push(Episode {
+                recording,
+                task,
+                start,
+                part,
+                frames: Frames::Encoded(frames),
+            });
         }
     }
     if all.is_empty() {
-        bail!("dialogues.{}: no recording in it", if part == Part::Train { "train" } else { "validation" });
+        bail!(
+            "dialogues.{}: no recording in it",
+            if part == Part::Train {
+                "train"
+            } else {
+                "validation"
+            }
+        );
     }
     Ok(all)
 }
 
 /// By the name of the frames' file, or else by the video's or the clip's own.
 fn find(folder: &Path, recording: &Recording) -> anyhow::Result<PathBuf> {
-    let frames = recording.frames_file.as_deref().and_then(|file| Path::new(file).file_stem()?.to_str());
+    let frames = recording
+        .frames_file
+        .as_deref()
+        .and_then(|file| Path::new(file).file_stem()?.to_str());
     let names: Vec<&str> = frames.into_iter().chain([recording.id.as_str()]).collect();
     let bare = |name: &&str| Path::new(name).file_name() == Some(name.as_ref());
     if let Some(bad) = names.iter().find(|name| !bare(name)) {
         bail!("recording {bad:?}: expected a name that a file can have");
     }
-    let files = names.iter().flat_map(|name| ENDINGS.map(|ending| folder.join(format!("{name}.{ending}"))));
+    let files = names
+        .iter()
+        .flat_map(|name| ENDINGS.map(|ending| folder.join(format!("{name}.{ending}"))));
     files.clone().find(|file| file.is_file()).with_context(|| {
         let looked: Vec<_> = files.map(|file| file.display().to_string()).collect();
-        format!("no features of recording {}: none of {}; make them with `proact encode`", recording.id, looked.join(", "))
+        format!(
+            "no features of recording {}: none of {}; make them with `proact encode`",
+            recording.id,
+            looked.join(", ")
+        )
     })
 }
 
@@ -78,7 +110,9 @@ fn begin(recording: &mut Recording, task: &Task) -> crate::error::Result<TaskSta
     let start_s = recording.start_s;
     for (at, update) in recording.transitions() {
         if at.0 + TIME_TOLERANCE_S < start_s {
-            state.apply(update).map_err(|why| crate::error::Error::Invalid(format!("{} s: {update}: {why}", at.0)))?;
+            state.apply(update).map_err(|why| {
+                crate::error::Error::Invalid(format!("{} s: {update}: {why}", at.0))
+            })?;
         }
     }
     recording.turns.retain(|turn| match (turn.at, &turn.kind) {
@@ -96,7 +130,13 @@ impl Encoded {
     pub fn read(&self, recording: &Recording) -> anyhow::Result<(Vec<MediaTime>, Vec<f32>, usize)> {
         let file = FeatureFile::read(&self.file, recording.fps)?;
         let name = || self.file.display().to_string();
-        ensure!(file.at.is_some() || file.fps == recording.fps, "{}: fps = {}, expected {}", name(), file.fps, recording.fps);
+        ensure!(
+            file.at.is_some() || file.fps == recording.fps,
+            "{}: fps = {}, expected {}",
+            name(),
+            file.fps,
+            recording.fps
+        );
         let layout = TokenLayout::from_tokens(self.tokens_per_frame)?;
         let offset_s = if self.of_clip { recording.start_s } else { 0.0 };
         let (mut times, mut features) = (Vec::new(), Vec::new());
@@ -107,7 +147,14 @@ impl Encoded {
                 features.extend(file.tokens(frame, layout).with_context(name)?);
             }
         }
-        ensure!(!times.is_empty(), "{}: {} frames, none of them between {} s and {} s", name(), file.frames(), recording.start_s, recording.end_s);
+        ensure!(
+            !times.is_empty(),
+            "{}: {} frames, none of them between {} s and {} s",
+            name(),
+            file.frames(),
+            recording.start_s,
+            recording.end_s
+        );
         Ok((times, features, self.tokens_per_frame * file.dim))
     }
 
@@ -126,25 +173,50 @@ mod tests {
     use crate::dialogue::task::StepState;
 
     fn sample(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dialogues").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/data/dialogues")
+            .join(name)
     }
 
     /// A feature file in which frame k holds k twice.
     fn encode(folder: &Path, name: &str, frames: usize) {
         let cls = (0..frames).flat_map(|k| [k as f32; 2]).collect();
-        let file = FeatureFile { fps: 2.0, dim: 2, cls, ..FeatureFile::default() };
-        if name.ends_with(".arrow") { file.write_arrow(&folder.join(name)) } else { file.write(&folder.join(name)) }.unwrap();
+        let file = FeatureFile {
+            fps: 2.0,
+            dim: 2,
+            cls,
+            ..FeatureFile::default()
+        };
+        if name.ends_with(".arrow") {
+            file.write_arrow(&folder.join(name))
+        } else {
+            file.write(&folder.join(name))
+        }
+        .unwrap();
     }
 
     fn dialogues(folder: &Path, file: &str) -> Dialogues {
-        Dialogues { train: vec![sample(file)], validation: vec![], features: folder.into(), tokens_per_frame: 1, knowledge: true }
+        Dialogues {
+            train: vec![sample(file)],
+            validation: vec![],
+            features: folder.into(),
+            tokens_per_frame: 1,
+            knowledge: true,
+        }
     }
 
     fn read(episode: &Episode) -> (f64, f64, f32, usize) {
-        let Frames::Encoded(encoded) = &episode.frames else { panic!("not encoded") };
+        let Frames::Encoded(encoded) = &episode.frames else {
+            panic!("not encoded")
+        };
         let (times, features, width) = encoded.read(&episode.recording).unwrap();
         assert_eq!((features.len(), width), (times.len() * 2, 2));
-        (times[0].0, times[times.len() - 1].0, features[0], times.len())
+        (
+            times[0].0,
+            times[times.len() - 1].0,
+            features[0],
+            times.len(),
+        )
     }
 
     #[test]
@@ -155,13 +227,27 @@ mod tests {
         let all = scan(&config, 2.0, Part::Train).unwrap();
         let ids: Vec<&str> = all.iter().map(|e| e.recording.id.as_str()).collect();
         assert_eq!(ids, ["tea_1.talk_some_0", "tea_1.no_talk_0"]);
-        assert_eq!(read(&all[0]), (1.0, 9.5, 2.0, 18), "frame 2 of the video is the first of the clip");
+        assert_eq!(
+            read(&all[0]),
+            (1.0, 9.5, 2.0, 18),
+            "frame 2 of the video is the first of the clip"
+        );
         assert_eq!(read(&all[1]), (0.0, 8.5, 0.0, 18));
         let task = &all[0].task;
         assert_eq!((task.goal.as_str(), task.steps.len()), ("make tea", 0));
-        assert!(task.knowledge.as_ref().is_some_and(|text| text.contains("2. Pour it")));
-        let silent = Dialogues { knowledge: false, ..config.clone() };
-        assert_eq!(scan(&silent, 2.0, Part::Train).unwrap()[0].task.knowledge, None);
+        assert!(
+            task.knowledge
+                .as_ref()
+                .is_some_and(|text| text.contains("2. Pour it"))
+        );
+        let silent = Dialogues {
+            knowledge: false,
+            ..config.clone()
+        };
+        assert_eq!(
+            scan(&silent, 2.0, Part::Train).unwrap()[0].task.knowledge,
+            None
+        );
         let why = |result: anyhow::Result<Vec<Episode>>| format!("{:#}", result.err().unwrap());
         assert!(why(scan(&config, 2.0, Part::Validation)).contains("dialogues.validation"));
         assert!(why(scan(&config, 1.0, Part::Train)).contains("fps = 2"));
@@ -173,32 +259,70 @@ mod tests {
         encode(folder.path(), "0b1f-0.arrow", 12);
         let config = dialogues(folder.path(), "clips.json");
         let why = format!("{:#}", scan(&config, 2.0, Part::Train).err().unwrap());
-        assert!(why.contains("0b1f-1.arrow") && why.contains("0b1f-1.safetensors"), "{why}");
+        assert!(
+            why.contains("0b1f-1.arrow") && why.contains("0b1f-1.safetensors"),
+            "{why}"
+        );
         encode(folder.path(), "0b1f-1.safetensors", 12);
         let all = scan(&config, 2.0, Part::Train).unwrap();
         assert_eq!(read(&all[0]), (0.0, 5.5, 0.0, 12));
-        assert_eq!(read(&all[1]), (6.0, 11.5, 0.0, 12), "its first frame is row 0 of its file");
+        assert_eq!(
+            read(&all[1]),
+            (6.0, 11.5, 0.0, 12),
+            "its first frame is row 0 of its file"
+        );
         let start: Vec<StepState> = all[1].start.iter().map(|(_, state)| state).collect();
         assert_eq!(start, [StepState::Completed, StepState::InProgress]);
-        let told: Vec<String> = all[1].recording.transitions().iter().map(|(at, u)| format!("{} {u}", at.0)).collect();
-        assert_eq!(told, ["9 S2->complete"], "what came before the clip is in its state");
+        let told: Vec<String> = all[1]
+            .recording
+            .transitions()
+            .iter()
+            .map(|(at, u)| format!("{} {u}", at.0))
+            .collect();
+        assert_eq!(
+            told,
+            ["9 S2->complete"],
+            "what came before the clip is in its state"
+        );
     }
 
     #[test]
     fn features_that_do_not_reach_the_clip_are_named() {
         let folder = tempfile::tempdir().unwrap();
         encode(folder.path(), "T1.arrow", 2);
-        let all = scan(&dialogues(folder.path(), "prepared.jsonl"), 2.0, Part::Train).unwrap();
-        let Frames::Encoded(encoded) = &all[0].frames else { panic!("not encoded") };
+        let all = scan(
+            &dialogues(folder.path(), "prepared.jsonl"),
+            2.0,
+            Part::Train,
+        )
+        .unwrap();
+        let Frames::Encoded(encoded) = &all[0].frames else {
+            panic!("not encoded")
+        };
         let why = encoded.read(&all[0].recording).unwrap_err().to_string();
-        assert!(why.contains("T1.arrow: 2 frames, none of them between 1 s and 10 s"), "{why}");
-        let grid = Dialogues { tokens_per_frame: 5, ..dialogues(folder.path(), "prepared.jsonl") };
+        assert!(
+            why.contains("T1.arrow: 2 frames, none of them between 1 s and 10 s"),
+            "{why}"
+        );
+        let grid = Dialogues {
+            tokens_per_frame: 5,
+            ..dialogues(folder.path(), "prepared.jsonl")
+        };
         let all = scan(&grid, 2.0, Part::Train).unwrap();
-        let Frames::Encoded(encoded) = &all[1].frames else { panic!("not encoded") };
-        assert!(format!("{:#}", encoded.read(&all[1].recording).unwrap_err()).contains("no grid `2x2`"));
+        let Frames::Encoded(encoded) = &all[1].frames else {
+            panic!("not encoded")
+        };
+        assert!(
+            format!("{:#}", encoded.read(&all[1].recording).unwrap_err()).contains("no grid `2x2`")
+        );
         let mut outside = all[0].recording.clone();
         outside.frames_file = None;
         outside.id = "../tea".into();
-        assert!(find(folder.path(), &outside).unwrap_err().to_string().contains("name that a file can have"));
+        assert!(
+            find(folder.path(), &outside)
+                .unwrap_err()
+                .to_string()
+                .contains("name that a file can have")
+        );
     }
 }

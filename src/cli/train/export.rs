@@ -20,7 +20,10 @@ pub fn vision(job: &Job<'_>) -> anyhow::Result<()> {
     }
     let source = Source::open(job.folder("vision"), &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.vision)?;
-    let options = Options { metadata: card(job, "vision"), ..Options::default() };
+    let options = Options {
+        metadata: card(job, "vision"),
+        ..Options::default()
+    };
     make_folder(job)?;
     quant::quantize(&source, &recipe, &out, &options)?;
     Ok(())
@@ -45,16 +48,28 @@ pub fn assistant(job: &Job<'_>, found: Option<Found>) -> anyhow::Result<()> {
     let recipe = Recipe::open(&job.config.quantize.assistant)?;
     // Whoever encoded the frames of dialogues is not known; `proact quantize --vision` puts it in.
     let vision = job.config.dialogues.is_none().then(|| job.vision_gguf());
-    let options = Options { metadata: card(job, "assistant"), vision: vision.as_deref(), ..Options::default() };
+    let options = Options {
+        metadata: card(job, "assistant"),
+        vision: vision.as_deref(),
+        ..Options::default()
+    };
     make_folder(job)?;
     let report = quant::quantize(&source, &recipe, &job.assistant_gguf(), &options)?;
-    let worst = report.tensors.iter().map(|t| t.rms_relative).fold(0.0, f64::max);
-    write_atomic(&job.config.output.join("CARD.md"), card_page(job, &config, worst)?.as_bytes())?;
+    let worst = report
+        .tensors
+        .iter()
+        .map(|t| t.rms_relative)
+        .fold(0.0, f64::max);
+    write_atomic(
+        &job.config.output.join("CARD.md"),
+        card_page(job, &config, worst)?.as_bytes(),
+    )?;
     Ok(())
 }
 
 fn make_folder(job: &Job<'_>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&job.config.output).with_context(|| job.config.output.display().to_string())
+    std::fs::create_dir_all(&job.config.output)
+        .with_context(|| job.config.output.display().to_string())
 }
 
 fn newer(file: &std::path::Path, than: &std::path::Path) -> bool {
@@ -76,14 +91,26 @@ fn card(job: &Job<'_>, part: &str) -> Vec<(String, MetaValue)> {
 
 fn card_page(job: &Job<'_>, config: &AssistantConfig, worst: f64) -> anyhow::Result<String> {
     let card = &job.config.card;
-    let gate = |g: &crate::model::config::GateConfig| format!("{} (refractory {} s)", g.threshold.0, g.refractory_s);
+    let gate = |g: &crate::model::config::GateConfig| {
+        format!("{} (refractory {} s)", g.threshold.0, g.refractory_s)
+    };
     let (dv, per_frame) = (config.vision_length, config.tokens_per_frame);
     let (files, vision, knows) = match job.config.dialogues {
-        Some(_) => ("One file", format!("features as they came: {per_frame} of width {dv} a frame"), "It knows these recordings"),
+        Some(_) => (
+            "One file",
+            format!("features as they came: {per_frame} of width {dv} a frame"),
+            "It knows these recordings",
+        ),
         None => {
             let vision = job.config.vision()?;
-            let (side, patches, recipe) = (vision.image_size, vision.patches(), &job.config.quantize.vision);
-            let line = format!("`vision.gguf`: SigLIP, {side} px, {patches} patches, width {dv}, recipe `{recipe}`");
+            let (side, patches, recipe) = (
+                vision.image_size,
+                vision.patches(),
+                &job.config.quantize.vision,
+            );
+            let line = format!(
+                "`vision.gguf`: SigLIP, {side} px, {patches} patches, width {dv}, recipe `{recipe}`"
+            );
             ("Two files", line, "It knows these simulations")
         }
     };

@@ -34,8 +34,18 @@ impl Progress {
     pub fn new(work: &Path, controls: Arc<Controls>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(work).with_context(|| work.display().to_string())?;
         let path = work.join(LOG);
-        let log = File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { log, path, bar: None, controls, started: Instant::now() })
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| path.display().to_string())?;
+        Ok(Self {
+            log,
+            path,
+            bar: None,
+            controls,
+            started: Instant::now(),
+        })
     }
 
     /// A line for the person.
@@ -51,7 +61,8 @@ impl Progress {
         if self.bar.as_ref().is_none_or(|(name, _)| name != stage) {
             self.close();
             let bar = ProgressBar::new(all as u64);
-            let style = ProgressStyle::with_template("{prefix:>10} {bar:24} {pos}/{len} {eta:>5} {msg}");
+            let style =
+                ProgressStyle::with_template("{prefix:>10} {bar:24} {pos}/{len} {eta:>5} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(stage.to_owned());
             bar.set_position(done as u64);
@@ -84,7 +95,8 @@ impl Progress {
         let mut record = record.clone();
         let elapsed = self.started.elapsed().as_millis() as u64;
         record.insert("elapsed_ms".into(), elapsed.into());
-        let line = serde_json::to_string(&record).map_err(|e| Error::format(&self.path, e.to_string()))?;
+        let line =
+            serde_json::to_string(&record).map_err(|e| Error::format(&self.path, e.to_string()))?;
         writeln!(self.log, "{line}").map_err(Error::io(&self.path))
     }
 }
@@ -104,16 +116,37 @@ impl Observer for Progress {
     fn record(&mut self, record: &Map<String, Value>) -> Result<()> {
         self.keep(record)?;
         let count = |key: &str| record.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
-        let stage = record.get("stage").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let shown = SHOWN.iter().filter_map(|(key, word)| Some(format!("{word} {:.3}", record.get(*key)?.as_f64()?)));
-        self.at(&stage, count("step"), count("steps"), &shown.collect::<Vec<_>>().join("  "));
+        let stage = record
+            .get("stage")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let shown = SHOWN
+            .iter()
+            .filter_map(|(key, word)| Some(format!("{word} {:.3}", record.get(*key)?.as_f64()?)));
+        self.at(
+            &stage,
+            count("step"),
+            count("steps"),
+            &shown.collect::<Vec<_>>().join("  "),
+        );
         let validation: Vec<String> = record
             .iter()
             .filter(|(key, _)| key.starts_with("validation_") || key.contains("caption_accuracy"))
-            .filter_map(|(key, value)| Some(format!("{} {:.3}", key.trim_start_matches("validation_"), value.as_f64()?)))
+            .filter_map(|(key, value)| {
+                Some(format!(
+                    "{} {:.3}",
+                    key.trim_start_matches("validation_"),
+                    value.as_f64()?
+                ))
+            })
             .collect();
         if !validation.is_empty() {
-            self.say(&format!("{stage} step {}: {}", count("step"), validation.join(", ")));
+            self.say(&format!(
+                "{stage} step {}: {}",
+                count("step"),
+                validation.join(", ")
+            ));
         }
         Ok(())
     }

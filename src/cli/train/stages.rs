@@ -13,7 +13,9 @@ use super::free_run::{Histories, sources};
 use super::progress::Progress;
 use crate::cli::load;
 use crate::dialogue::annotation::{Issue, IssueKind, Turn, TurnKind};
-use crate::dialogue::layout::{ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec};
+use crate::dialogue::layout::{
+    ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec,
+};
 use crate::dialogue::task::Step;
 use crate::model::assistant::Assistant;
 use crate::model::config::{AssistantConfig, TextConfig, TokenIds};
@@ -26,14 +28,18 @@ use crate::session::{SharedCodec, TokenizerCodec};
 use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
 use crate::train::checkpoint::{write_atomic, write_tensors};
 use crate::train::config::TrainConfig;
-use crate::train::examples::{Example, ExampleOptions, Source, examples, own_examples, step_in_view, steps_open};
+use crate::train::examples::{
+    Example, ExampleOptions, Source, examples, own_examples, step_in_view, steps_open,
+};
 use crate::train::optimizer::Optimizer;
 use crate::train::origins::Origins;
 use crate::train::pixels::Pixels;
 use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
-use crate::train::vision::{Album, BESIDE, Caption, IDLE, MISTAKE, OVER, SAID, STEPS_FROM, VisionTrainer};
+use crate::train::vision::{
+    Album, BESIDE, Caption, IDLE, MISTAKE, OVER, SAID, STEPS_FROM, VisionTrainer,
+};
 use crate::units::{MediaTime, StepId, TokenId};
 
 /// Steps between two checkpoints.
@@ -87,7 +93,9 @@ impl Job<'_> {
     }
 
     fn checkpoint(&self, stage: &str) -> PathBuf {
-        self.config.work.join(format!("{stage}.checkpoint.safetensors"))
+        self.config
+            .work
+            .join(format!("{stage}.checkpoint.safetensors"))
     }
 
     /// Whether a part's checkpoint is there.
@@ -96,7 +104,12 @@ impl Job<'_> {
     }
 
     /// Writes a part's weights with its configuration, as `proact quantize` reads them.
-    fn finish(&self, part: &str, config_json: &str, weights: &[(String, Tensor)]) -> anyhow::Result<()> {
+    fn finish(
+        &self,
+        part: &str,
+        config_json: &str,
+        weights: &[(String, Tensor)],
+    ) -> anyhow::Result<()> {
         let folder = self.folder(part);
         write_atomic(&folder.join("config.json"), config_json.as_bytes())?;
         write_tensors(&folder.join("model.safetensors"), weights, HashMap::new())?;
@@ -112,24 +125,59 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
     let folder = job.folder("assistant");
     let file = folder.join(TOKENIZER_FILE);
     if !file.exists() {
-        let mut texts: Vec<String> = [PERSONA].into_iter().chain(SAID).map(str::to_owned).collect();
+        let mut texts: Vec<String> = [PERSONA]
+            .into_iter()
+            .chain(SAID)
+            .map(str::to_owned)
+            .collect();
         for episode in episodes.of(Part::Train) {
             texts.push(format!("Goal: {}\nSteps:", episode.task.goal));
-            texts.extend(episode.task.steps.iter().flat_map(Step::wordings).map(|words| format!(" {words}\n")));
+            texts.extend(
+                episode
+                    .task
+                    .steps
+                    .iter()
+                    .flat_map(Step::wordings)
+                    .map(|words| format!(" {words}\n")),
+            );
             texts.extend(episode.task.knowledge.clone());
-            texts.extend(episode.recording.turns.iter().filter_map(|t| match &t.kind {
-                TurnKind::User(text) | TurnKind::Assistant { text, .. } => Some(text.clone()),
-                _ => None,
-            }));
+            texts.extend(
+                episode
+                    .recording
+                    .turns
+                    .iter()
+                    .filter_map(|t| match &t.kind {
+                        TurnKind::User(text) | TurnKind::Assistant { text, .. } => {
+                            Some(text.clone())
+                        }
+                        _ => None,
+                    }),
+            );
         }
-        write_atomic(&file, tokenizer::train(&texts, job.config.vocab)?.as_bytes())?;
-        write_atomic(&folder.join("chat_template.jinja"), CHAT_TEMPLATE.as_bytes())?;
+        write_atomic(
+            &file,
+            tokenizer::train(&texts, job.config.vocab)?.as_bytes(),
+        )?;
+        write_atomic(
+            &folder.join("chat_template.jinja"),
+            CHAT_TEMPLATE.as_bytes(),
+        )?;
     }
     let json = std::fs::read(&file).with_context(|| file.display().to_string())?;
     let inner = Tokenizer::new(&json, Some(CHAT_TEMPLATE))?;
-    let id = |text: &str| inner.id(text).with_context(|| format!("{}: no token {text}", file.display()));
+    let id = |text: &str| {
+        inner
+            .id(text)
+            .with_context(|| format!("{}: no token {text}", file.display()))
+    };
     let [_, bos, _, eot, image, dst, asst] = SPECIALS;
-    let tokens = TokenIds { bos: Some(id(bos)?), eot: id(eot)?, image: id(image)?, dst: id(dst)?, asst: id(asst)? };
+    let tokens = TokenIds {
+        bos: Some(id(bos)?),
+        eot: id(eot)?,
+        image: id(image)?,
+        dst: id(dst)?,
+        asst: id(asst)?,
+    };
     let vocab = inner.vocab_size()?;
     Ok(TokenizerCodec::new(inner, &tokens, vocab)?)
 }
@@ -138,11 +186,23 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
 ///
 /// # Errors
 /// The pictures cannot be read, or the training failed.
-pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progress: &mut Progress) -> anyhow::Result<Outcome> {
+pub fn vision(
+    job: &Job<'_>,
+    episodes: &Episodes,
+    codec: &TokenizerCodec,
+    progress: &mut Progress,
+) -> anyhow::Result<Outcome> {
     if job.finished("vision") {
         return Ok(Outcome::Finished);
     }
-    let album = |part| album(job, episodes.of(part), &caption_names(episodes.of(part)), codec);
+    let album = |part| {
+        album(
+            job,
+            episodes.of(part),
+            &caption_names(episodes.of(part)),
+            codec,
+        )
+    };
     let (train, validation) = (album(Part::Train)?, album(Part::Validation)?);
     let weights = Weights::trainable(job.config.seed, job.device);
     let config = job.config.vision()?;
@@ -164,9 +224,19 @@ pub fn vision(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec, progre
     };
     let checkpoint = job.checkpoint("towers");
     let run = run("towers", &checkpoint, settings.steps);
-    let outcome = run.go(&mut optimizer, job.device, progress, &|at| trainer.step(at, &vars), &|| trainer.evaluate())?;
+    let outcome = run.go(
+        &mut optimizer,
+        job.device,
+        progress,
+        &|at| trainer.step(at, &vars),
+        &|| trainer.evaluate(),
+    )?;
     if outcome == Outcome::Finished {
-        let tensors: Vec<(String, Tensor)> = weights.vars().into_iter().map(|(n, v)| (n, v.as_tensor().clone())).collect();
+        let tensors: Vec<(String, Tensor)> = weights
+            .vars()
+            .into_iter()
+            .map(|(n, v)| (n, v.as_tensor().clone()))
+            .collect();
         let words = std::fs::read(job.folder("assistant").join(TOKENIZER_FILE))?;
         write_atomic(&job.folder("vision").join(TOKENIZER_FILE), &words)?;
         let both = serde_json::json!({"vision": config, "text": text_config});
@@ -181,14 +251,27 @@ fn text_config(job: &Job<'_>, codec: &TokenizerCodec) -> anyhow::Result<TextConf
 }
 
 fn run<'a>(stage: &'a str, checkpoint: &'a Path, steps: usize) -> Run<'a> {
-    Run { stage, checkpoint, steps, save_every_steps: SAVE_EVERY_STEPS, eval_every_steps: EVAL_EVERY_STEPS }
+    Run {
+        stage,
+        checkpoint,
+        steps,
+        save_every_steps: SAVE_EVERY_STEPS,
+        eval_every_steps: EVAL_EVERY_STEPS,
+    }
 }
 
 /// Every step's name and paraphrases, with their captions' numbers.
 fn caption_names<'a>(episodes: impl Iterator<Item = &'a Episode>) -> BTreeMap<String, usize> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for episode in episodes {
-        names.extend(episode.task.steps.iter().flat_map(Step::wordings).map(|words| (words.clone(), 0)));
+        names.extend(
+            episode
+                .task
+                .steps
+                .iter()
+                .flat_map(Step::wordings)
+                .map(|words| (words.clone(), 0)),
+        );
     }
     for (i, number) in names.values_mut().enumerate() {
         *number = i + STEPS_FROM;
@@ -206,58 +289,109 @@ fn album<'a>(
     let tokens = |text: &str| caption_ids(&config, codec.tokenizer(), text);
     let mut captions = Vec::with_capacity(STEPS_FROM + names.len());
     for name in SAID.into_iter().chain(names.keys().map(String::as_str)) {
-        captions.push(Caption { tokens: tokens(name)?, pictures: Vec::new() });
+        captions.push(Caption {
+            tokens: tokens(name)?,
+            pictures: Vec::new(),
+        });
     }
     let size = job.config.towers()?.vision_model.image_size;
     let (mut pixels, mut tasks, mut datasets) = (Vec::new(), Vec::new(), Vec::new());
     let (mut also, mut paraphrases) = (HashMap::<_, Vec<usize>>::new(), HashMap::new());
     for episode in episodes {
         let file = Pixels::open(&episode.pixel_file(job.config), size)?;
-        let events: Vec<f64> = episode.recording.transitions().iter().map(|(at, _)| at.0).collect();
+        let events: Vec<f64> = episode
+            .recording
+            .transitions()
+            .iter()
+            .map(|(at, _)| at.0)
+            .collect();
         let recording = pixels.len() as u32;
         for (frame, at) in file.at().iter().enumerate() {
             let noted = MediaTime(at.0 + SEEN_BEFORE_S);
             let mut open = steps_open(&episode.recording, &episode.start, noted);
             let (beside, last) = (open.len() > 1, open.pop());
             let step = last.or_else(|| step_in_view(&episode.recording, &episode.start, *at));
-            let words = |step: StepId| episode.task.steps.get(usize::from(step.0)).and_then(|s| names.get(&s.name)).copied();
+            let words = |step: StepId| {
+                episode
+                    .task
+                    .steps
+                    .get(usize::from(step.0))
+                    .and_then(|s| names.get(&s.name))
+                    .copied()
+            };
             let caption = match step {
                 Some(step) => words(step),
                 None => is_idle(&events, noted.0).then_some(IDLE),
             };
             let picture = (recording, frame as u32);
             // The eye goes from one to the other, and all have left their things in view.
-            let mut others: Vec<usize> = open.into_iter().filter_map(words).filter(|other| Some(*other) != caption).collect();
+            let mut others: Vec<usize> = open
+                .into_iter()
+                .filter_map(words)
+                .filter(|other| Some(*other) != caption)
+                .collect();
             if let Some(caption) = caption.and_then(|c| captions.get_mut(c)) {
                 caption.pictures.push(picture);
             }
-            let shows = |issue: &Issue| issue.kind == IssueKind::Mistake && Some(issue.step) == step && issue.at <= noted;
+            let shows = |issue: &Issue| {
+                issue.kind == IssueKind::Mistake && Some(issue.step) == step && issue.at <= noted
+            };
             let mistake = episode.recording.issues.iter().any(shows);
             let over = step.is_some() && last.is_none();
-            others.extend([(mistake, MISTAKE), (beside, BESIDE), (over, OVER)].into_iter().filter(|(shows, _)| *shows).map(|(_, which)| which));
+            others.extend(
+                [(mistake, MISTAKE), (beside, BESIDE), (over, OVER)]
+                    .into_iter()
+                    .filter(|(shows, _)| *shows)
+                    .map(|(_, which)| which),
+            );
             if !others.is_empty() {
                 also.insert(picture, others);
             }
         }
         for step in &episode.task.steps {
-            let others: Vec<usize> = step.paraphrases.iter().filter_map(|words| names.get(words).copied()).collect();
+            let others: Vec<usize> = step
+                .paraphrases
+                .iter()
+                .filter_map(|words| names.get(words).copied())
+                .collect();
             if let Some(name) = names.get(&step.name).filter(|_| !others.is_empty()) {
                 paraphrases.insert((recording, *name), others);
             }
         }
         datasets.push(episode.recording.dataset.as_str());
         pixels.push(file);
-        tasks.push(episode.task.steps.iter().filter_map(|s| names.get(&s.name).copied()).collect());
+        tasks.push(
+            episode
+                .task
+                .steps
+                .iter()
+                .filter_map(|s| names.get(&s.name).copied())
+                .collect(),
+        );
     }
     let origins = Origins::of(datasets.into_iter());
-    Ok(Album { pixels, captions, origins, tasks, also, paraphrases, length: config.context_length })
+    Ok(Album {
+        pixels,
+        captions,
+        origins,
+        tasks,
+        also,
+        paraphrases,
+        length: config.context_length,
+    })
 }
 
 /// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
 /// That, too, is idle: who takes things that are only half in view for a step begins the wrong one.
 fn is_idle(events: &[f64], at_s: f64) -> bool {
-    let before_s = events.iter().filter(|e| **e <= at_s).fold(f64::INFINITY, |least, e| least.min(at_s - e));
-    let after_s = events.iter().filter(|e| **e > at_s).fold(f64::INFINITY, |least, e| least.min(e - at_s));
+    let before_s = events
+        .iter()
+        .filter(|e| **e <= at_s)
+        .fold(f64::INFINITY, |least, e| least.min(at_s - e));
+    let after_s = events
+        .iter()
+        .filter(|e| **e > at_s)
+        .fold(f64::INFINITY, |least, e| least.min(e - at_s));
     before_s > LINGERS_S || before_s > after_s
 }
 
@@ -265,7 +399,12 @@ fn is_idle(events: &[f64], at_s: f64) -> bool {
 ///
 /// # Errors
 /// The features cannot be read, or the training failed.
-pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>, progress: &mut Progress) -> anyhow::Result<Outcome> {
+pub fn assistant(
+    job: &Job<'_>,
+    episodes: &Episodes,
+    codec: &Arc<TokenizerCodec>,
+    progress: &mut Progress,
+) -> anyhow::Result<Outcome> {
     if job.finished("assistant") {
         return Ok(Outcome::Finished);
     }
@@ -291,14 +430,26 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     let layout = Layout::new(&**codec, config.tokens_per_frame).with_notes(config.speech_note);
     let shared: SharedCodec = Arc::clone(codec) as SharedCodec;
     let named = weights.vars();
-    let histories = Histories { job, config: &config, codec: &shared, eyes: eyes.as_ref(), sources: &train, vars: &named };
+    let histories = Histories {
+        job,
+        config: &config,
+        codec: &shared,
+        eyes: eyes.as_ref(),
+        sources: &train,
+        vars: &named,
+    };
     let own: RefCell<(usize, Vec<Vec<Turn>>)> = RefCell::default();
     let held_out = validation_examples(job, &validation, &layout)?;
     let checkpoint = job.checkpoint("assistant");
     let run = run("assistant", &checkpoint, settings.steps);
     let step = |at: usize| {
         // Runs of the model as it was at the last of these steps.
-        if let Some(made_at) = settings.own_history_steps.iter().copied().filter(|s| *s <= at).max()
+        if let Some(made_at) = settings
+            .own_history_steps
+            .iter()
+            .copied()
+            .filter(|s| *s <= at)
+            .max()
             && own.borrow().0 != made_at
         {
             own.replace((made_at, histories.at(made_at, at)?));
@@ -306,7 +457,9 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
         let batch = draw_batch(job, (&train, &origins), &own.borrow().1, &layout, at)?;
         trainer.step(at, &batch.iter().collect::<Vec<_>>(), &vars)
     };
-    let outcome = run.go(&mut optimizer, job.device, progress, &step, &|| trainer.evaluate(&held_out))?;
+    let outcome = run.go(&mut optimizer, job.device, progress, &step, &|| {
+        trainer.evaluate(&held_out)
+    })?;
     if outcome == Outcome::Finished {
         let tensors: Vec<(String, Tensor)> = weights
             .vars()
@@ -319,10 +472,30 @@ pub fn assistant(job: &Job<'_>, episodes: &Episodes, codec: &Arc<TokenizerCodec>
     Ok(outcome)
 }
 
-fn assistant_config(job: &Job<'_>, episodes: &Episodes, codec: &TokenizerCodec) -> anyhow::Result<AssistantConfig> {
-    let SpecialTokens { bos, eot, image, dst, asst } = codec.special();
-    let tokens = TokenIds { bos, eot, image, dst, asst };
-    let config = job.config.assistant(codec.tokenizer().vocab_size()?, tokens, episodes.vision_length(job.config)?);
+fn assistant_config(
+    job: &Job<'_>,
+    episodes: &Episodes,
+    codec: &TokenizerCodec,
+) -> anyhow::Result<AssistantConfig> {
+    let SpecialTokens {
+        bos,
+        eot,
+        image,
+        dst,
+        asst,
+    } = codec.special();
+    let tokens = TokenIds {
+        bos,
+        eot,
+        image,
+        dst,
+        asst,
+    };
+    let config = job.config.assistant(
+        codec.tokenizer().vocab_size()?,
+        tokens,
+        episodes.vision_length(job.config)?,
+    );
     config.validate()?;
     Ok(config)
 }
@@ -332,7 +505,11 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
     let s = &job.config.assistant_training;
     let share = |of: f32, otherwise: f32| if part == Part::Train { of } else { otherwise };
     ExampleOptions {
-        clip: ClipOptions { tokens_max: s.tokens_max, frames_kept: s.frames_kept, episode: EpisodeOptions::default() },
+        clip: ClipOptions {
+            tokens_max: s.tokens_max,
+            frames_kept: s.frames_kept,
+            episode: EpisodeOptions::default(),
+        },
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),
         shuffled_share: share(s.shuffled_share, 0.0),
@@ -345,16 +522,31 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
     }
 }
 
-fn validation_examples(job: &Job<'_>, sources: &[Source], layout: &Layout<'_>) -> anyhow::Result<Vec<Example>> {
+fn validation_examples(
+    job: &Job<'_>,
+    sources: &[Source],
+    layout: &Layout<'_>,
+) -> anyhow::Result<Vec<Example>> {
     let mut all = Vec::new();
     for (i, source) in sources.iter().enumerate() {
-        all.extend(examples(source, layout, &options(job, Part::Validation), &mut Rng::of(&[job.config.seed, 6, i as u64]))?);
+        all.extend(examples(
+            source,
+            layout,
+            &options(job, Part::Validation),
+            &mut Rng::of(&[job.config.seed, 6, i as u64]),
+        )?);
     }
     Ok(all)
 }
 
 /// The clips of a step, each of a recording drawn anew.
-fn draw_batch(job: &Job<'_>, (train, origins): (&[Source], &Origins), own: &[Vec<Turn>], layout: &Layout<'_>, at: usize) -> crate::error::Result<Vec<Example>> {
+fn draw_batch(
+    job: &Job<'_>,
+    (train, origins): (&[Source], &Origins),
+    own: &[Vec<Turn>],
+    layout: &Layout<'_>,
+    at: usize,
+) -> crate::error::Result<Vec<Example>> {
     let settings = &job.config.assistant_training;
     let mut batch = Vec::with_capacity(settings.batch);
     for place in at * settings.batch..(at + 1) * settings.batch {
@@ -362,7 +554,9 @@ fn draw_batch(job: &Job<'_>, (train, origins): (&[Source], &Origins), own: &[Vec
         let chosen = origins.draw(settings.invented_share, &mut draw);
         let (source, options) = (&train[chosen], options(job, Part::Train));
         let mut clips = match own.get(chosen) {
-            Some(wrote) if !wrote.is_empty() && draw.unit() < settings.own_history_share => own_examples(source, wrote, layout, &options, &mut draw)?,
+            Some(wrote) if !wrote.is_empty() && draw.unit() < settings.own_history_share => {
+                own_examples(source, wrote, layout, &options, &mut draw)?
+            }
             _ => examples(source, layout, &options, &mut draw)?,
         };
         if !clips.is_empty() {

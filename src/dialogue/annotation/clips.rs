@@ -19,9 +19,14 @@ use crate::units::{MediaTime, StepId};
 /// Unreadable file, no array of clips; the message names the clip and the key.
 pub fn read_clips(path: &Path) -> Result<Vec<(Recording, Task)>> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e.to_string()))?;
-    let clips = value.as_array().ok_or_else(|| Error::format(path, "expected an array of clips"))?;
-    let one = |(i, clip): (usize, &Value)| parse_clip(clip).map_err(|why| Error::format(path, format!("clip {i}: {why}")));
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e.to_string()))?;
+    let clips = value
+        .as_array()
+        .ok_or_else(|| Error::format(path, "expected an array of clips"))?;
+    let one = |(i, clip): (usize, &Value)| {
+        parse_clip(clip).map_err(|why| Error::format(path, format!("clip {i}: {why}")))
+    };
     clips.iter().enumerate().map(one).collect()
 }
 
@@ -31,11 +36,19 @@ fn parse_clip(clip: &Value) -> Parsed<(Recording, Task)> {
     let task = task_of(clip, &recording)?;
     let before = initial(clip, &task)?;
     if !before.is_empty() && recording.start_s <= 0.0 {
-        return Err("initial_dst_state: steps have begun, but the clip starts with the video".into());
+        return Err(
+            "initial_dst_state: steps have begun, but the clip starts with the video".into(),
+        );
     }
     drop_repeated(&mut recording, &task, &before);
     if !before.is_empty() {
-        recording.turns.insert(0, Turn { at: Some(MediaTime(0.0)), kind: TurnKind::Dst(before) });
+        recording.turns.insert(
+            0,
+            Turn {
+                at: Some(MediaTime(0.0)),
+                kind: TurnKind::Dst(before),
+            },
+        );
     }
     Ok((recording, task))
 }
@@ -45,25 +58,39 @@ fn as_prepared(clip: &Map<String, Value>) -> Parsed<Map<String, Value>> {
     let mut out = clip.clone();
     let mut metadata = match clip.get("metadata") {
         None | Some(Value::Null) => Map::new(),
-        Some(value) => value.as_object().ok_or("metadata: expected an object")?.clone(),
+        Some(value) => value
+            .as_object()
+            .ok_or("metadata: expected an object")?
+            .clone(),
     };
     if let Some(goal) = optional_text(clip, "inferred_goal")? {
         metadata.insert("task_goal".into(), goal.into());
     }
-    if let Some(value) = clip.get("inferred_knowledge").or_else(|| metadata.get("knowledge")).cloned() {
+    if let Some(value) = clip
+        .get("inferred_knowledge")
+        .or_else(|| metadata.get("knowledge"))
+        .cloned()
+    {
         metadata.insert("knowledge".into(), knowledge(&value)?);
     }
     out.insert("metadata".into(), metadata.into());
     // A clip has a name of its own; its video has several.
     let id = match optional_text(clip, "id")? {
         Some(id) => id,
-        None => format!("{}_{}", text(clip, "video_uid")?, clip.get("clip_idx").and_then(Value::as_u64).unwrap_or(0)),
+        None => format!(
+            "{}_{}",
+            text(clip, "video_uid")?,
+            clip.get("clip_idx").and_then(Value::as_u64).unwrap_or(0)
+        ),
     };
     out.insert("video_uid".into(), id.into());
     for (key, value) in [("dataset", json!("")), ("fps", json!(FPS_PROASSIST))] {
         out.entry(key).or_insert(value);
     }
-    for (key, short) in [("start_frame_idx", "start_frame"), ("end_frame_idx", "end_frame")] {
+    for (key, short) in [
+        ("start_frame_idx", "start_frame"),
+        ("end_frame_idx", "end_frame"),
+    ] {
         if let (false, Some(value)) = (clip.contains_key(key), clip.get(short)) {
             out.insert(key.into(), value.clone());
         }
@@ -73,24 +100,42 @@ fn as_prepared(clip: &Map<String, Value>) -> Parsed<Map<String, Value>> {
 
 /// A text, or lines.
 fn knowledge(value: &Value) -> Parsed<Value> {
-    let Some(lines) = value.as_array() else { return Ok(value.clone()) };
+    let Some(lines) = value.as_array() else {
+        return Ok(value.clone());
+    };
     let lines: Option<Vec<&str>> = lines.iter().map(Value::as_str).collect();
     let lines = lines.ok_or("inferred_knowledge: expected a text, or a list of texts")?;
-    Ok(if lines.is_empty() { Value::Null } else { lines.join("\n").into() })
+    Ok(if lines.is_empty() {
+        Value::Null
+    } else {
+        lines.join("\n").into()
+    })
 }
 
 fn task_of(clip: &Map<String, Value>, recording: &Recording) -> Parsed<Task> {
-    let list = clip.get("dst").and_then(Value::as_array).ok_or("dst: expected an array of steps")?;
+    let list = clip
+        .get("dst")
+        .and_then(Value::as_array)
+        .ok_or("dst: expected an array of steps")?;
     let mut steps = Vec::with_capacity(list.len());
     for (i, value) in list.iter().enumerate() {
-        let step = value.as_object().ok_or(format!("dst[{i}]: expected an object"))?;
+        let step = value
+            .as_object()
+            .ok_or(format!("dst[{i}]: expected an object"))?;
         let id = text(step, "id").map_err(|why| format!("dst[{i}].{why}"))?;
         if StepId::parse(&id).is_none_or(|id| usize::from(id.0) != i) {
             return Err(format!("dst[{i}].id: `{id}`, expected S{}", i + 1));
         }
-        steps.push(Step::new(text(step, "name").map_err(|why| format!("dst[{i}].{why}"))?, Vec::new()));
+        steps.push(Step::new(
+            text(step, "name").map_err(|why| format!("dst[{i}].{why}"))?,
+            Vec::new(),
+        ));
     }
-    Ok(Task { goal: recording.goal.clone(), knowledge: recording.knowledge.clone(), steps })
+    Ok(Task {
+        goal: recording.goal.clone(),
+        knowledge: recording.knowledge.clone(),
+        steps,
+    })
 }
 
 /// Updates that lead to the state that the clip starts with.
@@ -98,17 +143,33 @@ fn initial(clip: &Map<String, Value>, task: &Task) -> Parsed<Vec<Update>> {
     let mut updates = Vec::new();
     let states = match clip.get("initial_dst_state") {
         None | Some(Value::Null) => return Ok(updates),
-        Some(value) => value.as_object().ok_or("initial_dst_state: expected an object")?,
+        Some(value) => value
+            .as_object()
+            .ok_or("initial_dst_state: expected an object")?,
     };
     for (id, state) in states {
         let known = StepId::parse(id).filter(|step| usize::from(step.0) < task.steps.len());
-        let step = known.ok_or_else(|| format!("initial_dst_state: the clip has no step `{id}`"))?;
-        let (start, complete) = (Update { step, transition: Transition::Start }, Update { step, transition: Transition::Complete });
+        let step =
+            known.ok_or_else(|| format!("initial_dst_state: the clip has no step `{id}`"))?;
+        let (start, complete) = (
+            Update {
+                step,
+                transition: Transition::Start,
+            },
+            Update {
+                step,
+                transition: Transition::Complete,
+            },
+        );
         match state.as_str() {
             Some("not_started") => {}
             Some("in_progress") => updates.push(start),
             Some("completed") => updates.extend([start, complete]),
-            _ => return Err(format!("initial_dst_state.{id}: {state}, expected not_started, in_progress or completed")),
+            _ => {
+                return Err(format!(
+                    "initial_dst_state.{id}: {state}, expected not_started, in_progress or completed"
+                ));
+            }
         }
     }
     updates.sort_by_key(|update| (update.step, update.transition == Transition::Complete));
@@ -136,7 +197,9 @@ fn drop_repeated(recording: &mut Recording, task: &Task, before: &[Update]) {
             updates.retain(|update| apply(*update));
         }
     }
-    recording.turns.retain(|turn| !matches!(&turn.kind, TurnKind::Dst(updates) if updates.is_empty()));
+    recording
+        .turns
+        .retain(|turn| !matches!(&turn.kind, TurnKind::Dst(updates) if updates.is_empty()));
 }
 
 #[cfg(test)]
@@ -161,10 +224,33 @@ mod tests {
     #[test]
     fn a_clip_brings_its_task_and_the_state_it_starts_with() {
         let (recording, task) = read(CLIP).unwrap().remove(0);
-        assert_eq!((recording.id.as_str(), recording.fps, recording.start_s, recording.end_s), ("c-1", 2.0, 5.0, 30.0));
-        assert_eq!((task.goal.as_str(), task.steps.len(), task.knowledge.as_deref()), ("Tea", 2, Some("Tea\n1. Boil")));
-        let told: Vec<String> = recording.transitions().iter().map(|(at, u)| format!("{} {u}", at.0)).collect();
-        assert_eq!(told, ["0 S1->start", "9 S1->complete", "9 S2->start"], "the repeated start is dropped");
+        assert_eq!(
+            (
+                recording.id.as_str(),
+                recording.fps,
+                recording.start_s,
+                recording.end_s
+            ),
+            ("c-1", 2.0, 5.0, 30.0)
+        );
+        assert_eq!(
+            (
+                task.goal.as_str(),
+                task.steps.len(),
+                task.knowledge.as_deref()
+            ),
+            ("Tea", 2, Some("Tea\n1. Boil"))
+        );
+        let told: Vec<String> = recording
+            .transitions()
+            .iter()
+            .map(|(at, u)| format!("{} {u}", at.0))
+            .collect();
+        assert_eq!(
+            told,
+            ["0 S1->start", "9 S1->complete", "9 S2->start"],
+            "the repeated start is dropped"
+        );
         assert_eq!(recording.utterances(), [(MediaTime(9.0), "Pour it.")]);
     }
 
@@ -173,10 +259,22 @@ mod tests {
         for (from, to, word) in [
             ("\"S2\",\"name\"", "\"S3\",\"name\"", "dst[1].id"),
             ("\"in_progress\"", "\"paused\"", "initial_dst_state.S1"),
-            ("{\"S1\":\"in_progress\"", "{\"S7\":\"in_progress\"", "no step `S7`"),
-            ("\"start_frame_idx\":10", "\"start_frame_idx\":0", "starts with the video"),
+            (
+                "{\"S1\":\"in_progress\"",
+                "{\"S7\":\"in_progress\"",
+                "no step `S7`",
+            ),
+            (
+                "\"start_frame_idx\":10",
+                "\"start_frame_idx\":0",
+                "starts with the video",
+            ),
             ("\"dst\":", "\"dts\":", "dst: expected"),
-            ("\"transition\":\"complete\"", "\"transition\":\"pause\"", "pause"),
+            (
+                "\"transition\":\"complete\"",
+                "\"transition\":\"pause\"",
+                "pause",
+            ),
         ] {
             let bad = CLIP.replacen(from, to, 1);
             assert_ne!(bad, CLIP, "{from}");

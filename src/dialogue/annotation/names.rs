@@ -30,8 +30,21 @@ mod tests {
 
     #[test]
     fn dialogues_about_one_video_have_names_of_their_own() {
-        let of = |id: &str, user: Option<&str>, clip_idx| Recording { id: id.into(), user_id: user.map(Into::into), clip_idx, ..Recording::default() };
-        let all = [of("v", Some("no_talk_0"), 0), of("v", Some("talk_1"), 0), of("v", Some("talk_1"), 1), of("w", Some("no_talk_0"), 3)];
-        assert_eq!(names(all.iter()), ["v.no_talk_0", "v.talk_1.0", "v.talk_1.1", "w"]);
+        let of = |id: &str, user: Option<&str>, clip_idx| Recording {
+            id: id.into(),
+            user_id: user.map(Into::into),
+            clip_idx,
+            ..Recording::default()
+        };
+        let all = [
+            of("v", Some("no_talk_0"), 0),
+            of("v", Some("talk_1"), 0),
+            of("v", Some("talk_1"), 1),
+            of("w", Some("no_talk_0"), 3),
+        ];
+        assert_eq!(
+            names(all.iter()),
+            ["v.no_talk_0", "v.talk_1.0", "v.talk_1.1", "w"]
+        );
     }
 }

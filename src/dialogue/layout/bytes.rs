@@ -12,7 +12,6 @@ const ASST: TokenId = TokenId(260);
 const OPEN: TokenId = TokenId(261);
 const CLOSE: TokenId = TokenId(262);
 
-
 const NAMES: [(TokenId, &str); 7] = [
     (BOS, "<bos>"),
     (EOT, "<eot>"),
@@ -36,7 +35,9 @@ impl Bytes {
         let mut bytes = Vec::new();
         for slot in slots {
             match slot {
-                Slot::Image { frame, part } => bytes.extend(format!("<{frame}.{part}>").into_bytes()),
+                Slot::Image { frame, part } => {
+                    bytes.extend(format!("<{frame}.{part}>").into_bytes())
+                }
                 Slot::Token(id) => match NAMES.iter().find(|(special, _)| special == id) {
                     Some((_, name)) => bytes.extend(name.bytes()),
                     None => bytes.push(u8::try_from(id.0).unwrap_or(b'?')),
@@ -49,17 +50,32 @@ impl Bytes {
 
 impl TextCodec for Bytes {
     fn special(&self) -> SpecialTokens {
-        SpecialTokens { bos: Some(BOS), eot: EOT, image: IMAGE, dst: DST, asst: ASST }
+        SpecialTokens {
+            bos: Some(BOS),
+            eot: EOT,
+            image: IMAGE,
+            dst: DST,
+            asst: ASST,
+        }
     }
 
     fn encode(&self, text: &str, allow_special: bool) -> Result<Vec<TokenId>> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some(char) = rest.chars().next() {
-            let named = NAMES.iter().filter(|_| allow_special).find(|(_, name)| rest.starts_with(name));
+            let named = NAMES
+                .iter()
+                .filter(|_| allow_special)
+                .find(|(_, name)| rest.starts_with(name));
             let (token, used) = match named {
                 Some((id, name)) => (vec![*id], name.len()),
-                None => (rest.bytes().take(char.len_utf8()).map(|b| TokenId(u32::from(b))).collect(), char.len_utf8()),
+                None => (
+                    rest.bytes()
+                        .take(char.len_utf8())
+                        .map(|b| TokenId(u32::from(b)))
+                        .collect(),
+                    char.len_utf8(),
+                ),
             };
             tokens.extend(token);
             rest = &rest[used..];
@@ -69,9 +85,16 @@ impl TextCodec for Bytes {
 
     fn decode(&self, tokens: &[TokenId]) -> Result<String> {
         if let Some(bad) = tokens.iter().find(|t| t.0 as usize >= Self::VOCAB) {
-            return Err(Error::Invalid(format!("token {}: the codec has {}", bad.0, Self::VOCAB)));
+            return Err(Error::Invalid(format!(
+                "token {}: the codec has {}",
+                bad.0,
+                Self::VOCAB
+            )));
         }
-        let bytes: Vec<u8> = tokens.iter().filter_map(|t| u8::try_from(t.0).ok()).collect();
+        let bytes: Vec<u8> = tokens
+            .iter()
+            .filter_map(|t| u8::try_from(t.0).ok())
+            .collect();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

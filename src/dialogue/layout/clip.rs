@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::episode::{Episode, EpisodeOptions, Fault, Script};
 use super::Layout;
+use super::episode::{Episode, EpisodeOptions, Fault, Script};
 use crate::dialogue::annotation::Turn;
 use crate::dialogue::task::{Task, TaskState};
 use crate::error::{Error, Result};
@@ -81,13 +81,24 @@ impl Layout<'_> {
     }
 
     /// A clip whose first new frame is `first_new`, without any new frame yet.
-    fn begin(&self, task: Option<&Task>, state: &TaskState, first_new: usize, options: &ClipOptions) -> Result<Clip> {
+    fn begin(
+        &self,
+        task: Option<&Task>,
+        state: &TaskState,
+        first_new: usize,
+        options: &ClipOptions,
+    ) -> Result<Clip> {
         let first = first_new.saturating_sub(options.frames_kept);
         let mut episode = self.opening(task, state)?;
         for place in 0..first_new - first {
             self.append_seen(&mut episode, place);
         }
-        Ok(Clip { episode, frames: first..first_new, first_new, start: state.clone() })
+        Ok(Clip {
+            episode,
+            frames: first..first_new,
+            first_new,
+            start: state.clone(),
+        })
     }
 }
 
@@ -100,7 +111,10 @@ struct Lengths {
 
 impl Episode {
     fn lengths(&self) -> Lengths {
-        Lengths { slots: self.slots.len(), heads: self.heads.len() }
+        Lengths {
+            slots: self.slots.len(),
+            heads: self.heads.len(),
+        }
     }
 
     fn truncate(&mut self, to: Lengths, state: TaskState) {
@@ -121,7 +135,8 @@ mod tests {
     use crate::dialogue::task::Update;
 
     fn tea() -> Task {
-        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n").unwrap()
+        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n")
+            .unwrap()
     }
 
     fn turns() -> Vec<Turn> {
@@ -131,21 +146,47 @@ mod tests {
         };
         let says = |at: f64, text: &str| Turn {
             at: Some(MediaTime(at)),
-            kind: TurnKind::Assistant { text: text.into(), labels: String::new() },
+            kind: TurnKind::Assistant {
+                text: text.into(),
+                labels: String::new(),
+            },
         };
-        vec![dst(2.0, "S1->start"), says(2.0, "Boil it."), dst(5.0, "S1->complete"), dst(7.0, "S2->start"), says(8.0, "Pour.")]
+        vec![
+            dst(2.0, "S1->start"),
+            says(2.0, "Boil it."),
+            dst(5.0, "S1->complete"),
+            dst(7.0, "S2->start"),
+            says(8.0, "Pour."),
+        ]
     }
 
-    fn cut(tokens_max: usize, frames_kept: usize, frames: usize) -> Result<(Vec<Clip>, Vec<Fault>)> {
+    fn cut(
+        tokens_max: usize,
+        frames_kept: usize,
+        frames: usize,
+    ) -> Result<(Vec<Clip>, Vec<Fault>)> {
         let task = tea();
         let times: Vec<MediaTime> = (0..frames).map(|i| MediaTime(i as f64)).collect();
-        let options = ClipOptions { tokens_max, frames_kept, episode: EpisodeOptions::default() };
-        Layout::new(&Bytes, 2).clips(Some(&task), &TaskState::new(&task), &times, &turns(), &options)
+        let options = ClipOptions {
+            tokens_max,
+            frames_kept,
+            episode: EpisodeOptions::default(),
+        };
+        Layout::new(&Bytes, 2).clips(
+            Some(&task),
+            &TaskState::new(&task),
+            &times,
+            &turns(),
+            &options,
+        )
     }
 
     fn prompt_len() -> usize {
         let task = tea();
-        Layout::new(&Bytes, 2).prompt(Some(&task), &TaskState::new(&task)).unwrap().len()
+        Layout::new(&Bytes, 2)
+            .prompt(Some(&task), &TaskState::new(&task))
+            .unwrap()
+            .len()
     }
 
     #[test]
@@ -156,15 +197,24 @@ mod tests {
         let text = Bytes.render(&second.episode.slots);
         assert!(text.contains("S1 [in_progress] Boil"), "{text}");
         let stream = text.split_once("<eot>").unwrap().1;
-        assert!(stream.starts_with("<0.0><0.1><1.0><1.1><2.0><2.1>"), "{stream}");
+        assert!(
+            stream.starts_with("<0.0><0.1><1.0><1.1><2.0><2.1>"),
+            "{stream}"
+        );
         assert_eq!(second.first_new, second.frames.start + 2);
-        assert!(second.episode.heads.iter().all(|h| h.frame >= 2), "kept frames are not supervised");
+        assert!(
+            second.episode.heads.iter().all(|h| h.frame >= 2),
+            "kept frames are not supervised"
+        );
     }
 
     #[test]
     fn too_little_room_is_an_error_that_says_how_much_is_needed() {
         let why = cut(prompt_len() + 10, 2, 10).unwrap_err().to_string();
-        assert!(why.contains("tokens_max") && why.contains("frame 2"), "{why}");
+        assert!(
+            why.contains("tokens_max") && why.contains("frame 2"),
+            "{why}"
+        );
         assert!(cut(0, 0, 1).is_err());
         assert_eq!(cut(0, 0, 0).unwrap().0, []);
     }
@@ -197,6 +247,9 @@ mod tests {
 
     fn supervised(episode: &Episode) -> Vec<Slot> {
         let pairs = episode.slots.iter().zip(&episode.targets);
-        pairs.filter(|(_, t)| **t != Target::None).map(|(s, _)| *s).collect()
+        pairs
+            .filter(|(_, t)| **t != Target::None)
+            .map(|(s, _)| *s)
+            .collect()
     }
 }

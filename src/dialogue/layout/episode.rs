@@ -101,7 +101,10 @@ impl Script {
     /// Times of frames or turns that are not finite or go backwards.
     pub fn new(start: &TaskState, frames: &[MediaTime], turns: &[Turn]) -> Result<Self> {
         check_times("frame", frames.iter().copied())?;
-        let mut script = Self { frames: vec![FrameScript::default(); frames.len()], faults: Vec::new() };
+        let mut script = Self {
+            frames: vec![FrameScript::default(); frames.len()],
+            faults: Vec::new(),
+        };
         let mut now = frames.first().copied().unwrap_or_default();
         let mut timed: Vec<(MediaTime, &TurnKind)> = Vec::with_capacity(turns.len());
         for turn in turns {
@@ -121,15 +124,25 @@ impl Script {
         let fault = |frame, why| Fault { frame, why };
         let Some(here) = self.frames.get_mut(frame) else {
             if !matches!(kind, TurnKind::System(_)) {
-                self.faults.push(fault(None, format!("turn at {} s stands behind the last frame", at.0)));
+                self.faults.push(fault(
+                    None,
+                    format!("turn at {} s stands behind the last frame", at.0),
+                ));
             }
             return;
         };
         match kind {
-            TurnKind::User(text) if !text.trim().is_empty() => here.user.push(text.trim().to_owned()),
-            TurnKind::Assistant { text, .. } if !text.trim().is_empty() => here.speech.push(text.trim().to_owned()),
+            TurnKind::User(text) if !text.trim().is_empty() => {
+                here.user.push(text.trim().to_owned())
+            }
+            TurnKind::Assistant { text, .. } if !text.trim().is_empty() => {
+                here.speech.push(text.trim().to_owned())
+            }
             TurnKind::User(_) | TurnKind::Assistant { .. } => {
-                self.faults.push(fault(Some(frame), format!("turn at {} s has no words", at.0)));
+                self.faults.push(fault(
+                    Some(frame),
+                    format!("turn at {} s has no words", at.0),
+                ));
             }
             TurnKind::Dst(updates) => {
                 for update in updates {
@@ -137,7 +150,8 @@ impl Script {
                         Ok(()) => here.updates.push(*update),
                         Err(why) => {
                             here.faulty = true;
-                            self.faults.push(fault(Some(frame), format!("{update} at {} s: {why}", at.0)));
+                            self.faults
+                                .push(fault(Some(frame), format!("{update} at {} s: {why}", at.0)));
                         }
                     }
                 }
@@ -151,7 +165,10 @@ fn check_times(what: &str, times: impl Iterator<Item = MediaTime>) -> Result<()>
     let mut last = MediaTime(f64::NEG_INFINITY);
     for at in times {
         if !at.0.is_finite() || at < last {
-            return Err(Error::Invalid(format!("{what} at {} s after {} s: times must be finite and not decrease", at.0, last.0)));
+            return Err(Error::Invalid(format!(
+                "{what} at {} s after {} s: times must be finite and not decrease",
+                at.0, last.0
+            )));
         }
         last = at;
     }
@@ -185,7 +202,10 @@ impl Layout<'_> {
 
     /// An episode that holds the prompt alone.
     pub(super) fn opening(&self, task: Option<&Task>, state: &TaskState) -> Result<Episode> {
-        let mut episode = Episode { state: state.clone(), ..Episode::default() };
+        let mut episode = Episode {
+            state: state.clone(),
+            ..Episode::default()
+        };
         episode.push_tokens(&self.prompt(task, state)?);
         Ok(episode)
     }
@@ -217,7 +237,12 @@ impl Layout<'_> {
             // Behind the last update the annotation says "no more", unless it was at fault there.
             let dst_update = (task.is_some() && !(last && script.faulty)).then_some(!last);
             let slot = episode.slots.len() - 1;
-            episode.heads.push(HeadRead { slot, frame, dst_update, speak: last.then_some(speaks) });
+            episode.heads.push(HeadRead {
+                slot,
+                frame,
+                dst_update,
+                speak: last.then_some(speaks),
+            });
             if let Some(update) = script.updates.get(read) {
                 episode.state.apply(*update).map_err(Error::Invalid)?;
                 episode.push_turn(&self.update(*update)?, &[], Target::Dst, options);
@@ -225,7 +250,12 @@ impl Layout<'_> {
         }
         if speaks {
             let note = self.note(task, &before, &episode.state)?;
-            episode.push_turn(&self.utterance(&script.speech.join(" "))?, &note, Target::Speech, options);
+            episode.push_turn(
+                &self.utterance(&script.speech.join(" "))?,
+                &note,
+                Target::Speech,
+                options,
+            );
         }
         Ok(())
     }
@@ -238,10 +268,18 @@ impl Episode {
     }
 
     /// A turn with a note, which is given, behind its opening.
-    fn push_turn(&mut self, turn: &[TokenId], note: &[TokenId], target: Target, options: EpisodeOptions) {
+    fn push_turn(
+        &mut self,
+        turn: &[TokenId],
+        note: &[TokenId],
+        target: Target,
+        options: EpisodeOptions,
+    ) {
         let (open, words) = turn.split_at(turn.len().min(1));
         self.push_tokens(open);
-        if options.gate_tokens_are_targets && let Some(last) = self.targets.last_mut() {
+        if options.gate_tokens_are_targets
+            && let Some(last) = self.targets.last_mut()
+        {
             *last = target;
         }
         self.push_tokens(note);
@@ -257,7 +295,8 @@ mod tests {
     use super::*;
 
     fn tea() -> Task {
-        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n").unwrap()
+        Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n")
+            .unwrap()
     }
 
     fn times(n: usize) -> Vec<MediaTime> {
@@ -266,21 +305,39 @@ mod tests {
 
     fn dst(at: f64, updates: &[&str]) -> Turn {
         let updates = updates.iter().map(|u| Update::parse(u).unwrap()).collect();
-        Turn { at: Some(MediaTime(at)), kind: TurnKind::Dst(updates) }
+        Turn {
+            at: Some(MediaTime(at)),
+            kind: TurnKind::Dst(updates),
+        }
     }
 
     fn says(at: f64, text: &str) -> Turn {
-        Turn { at: Some(MediaTime(at)), kind: TurnKind::Assistant { text: text.into(), labels: String::new() } }
+        Turn {
+            at: Some(MediaTime(at)),
+            kind: TurnKind::Assistant {
+                text: text.into(),
+                labels: String::new(),
+            },
+        }
     }
 
     fn asks(at: f64, text: &str) -> Turn {
-        Turn { at: Some(MediaTime(at)), kind: TurnKind::User(text.into()) }
+        Turn {
+            at: Some(MediaTime(at)),
+            kind: TurnKind::User(text.into()),
+        }
     }
 
     fn episode(turns: &[Turn], frames: usize) -> Episode {
         let task = tea();
         Layout::new(&Bytes, 2)
-            .episode(Some(&task), &TaskState::new(&task), &times(frames), turns, EpisodeOptions::default())
+            .episode(
+                Some(&task),
+                &TaskState::new(&task),
+                &times(frames),
+                turns,
+                EpisodeOptions::default(),
+            )
             .unwrap()
     }
 
@@ -309,7 +366,10 @@ mod tests {
     #[test]
     fn turns_stand_behind_the_frames_up_to_their_time() {
         let turns = [
-            Turn { at: None, kind: TurnKind::System("Another persona.".into()) },
+            Turn {
+                at: None,
+                kind: TurnKind::System("Another persona.".into()),
+            },
             asks(0.0, "Tea, please"),
             says(0.1, "Boil water."),
             dst(0.5, &["S1->start"]),
@@ -336,11 +396,26 @@ mod tests {
         let turns = [dst(0.0, &["S1->start"]), says(0.0, "Go.")];
         let layout = Layout::new(&Bytes, 1);
         for gate_tokens_are_targets in [false, true] {
-            let options = EpisodeOptions { gate_tokens_are_targets };
-            let episode = layout.episode(Some(&task), &TaskState::new(&task), &times(1), &turns, options).unwrap();
+            let options = EpisodeOptions {
+                gate_tokens_are_targets,
+            };
+            let episode = layout
+                .episode(
+                    Some(&task),
+                    &TaskState::new(&task),
+                    &times(1),
+                    &turns,
+                    options,
+                )
+                .unwrap();
             let of = |target| {
                 let slots = episode.slots.iter().zip(&episode.targets);
-                Bytes.render(&slots.filter(|(_, t)| **t == target).map(|(s, _)| *s).collect::<Vec<_>>())
+                Bytes.render(
+                    &slots
+                        .filter(|(_, t)| **t == target)
+                        .map(|(s, _)| *s)
+                        .collect::<Vec<_>>(),
+                )
             };
             let open = |text| if gate_tokens_are_targets { text } else { "" };
             assert_eq!(of(Target::Dst), format!("{}S1->start<eot>", open("[DST]")));
@@ -362,7 +437,11 @@ mod tests {
             show(&episode),
             "<0.0><0.1>^s<1.0><1.1>^D[DST]S1->start<eot>^s<2.0><2.1>^D[DST]S1->complete<eot>^s"
         );
-        let faults: Vec<String> = episode.faults.iter().map(|f| format!("{:?} {}", f.frame, f.why)).collect();
+        let faults: Vec<String> = episode
+            .faults
+            .iter()
+            .map(|f| format!("{:?} {}", f.frame, f.why))
+            .collect();
         assert_eq!(
             faults,
             [
@@ -379,7 +458,15 @@ mod tests {
     fn without_a_task_only_speech_is_supervised() {
         let layout = Layout::new(&Bytes, 1);
         let turns = [dst(0.0, &["S1->start"]), says(0.0, "Hi.")];
-        let episode = layout.episode(None, &TaskState::default(), &times(2), &turns, EpisodeOptions::default()).unwrap();
+        let episode = layout
+            .episode(
+                None,
+                &TaskState::default(),
+                &times(2),
+                &turns,
+                EpisodeOptions::default(),
+            )
+            .unwrap();
         assert_eq!(show(&episode), "<0.0>^S[ASST]Hi.<eot><1.0>^s");
         assert_eq!(episode.faults.len(), 1);
     }
@@ -391,7 +478,13 @@ mod tests {
         let layout = Layout::new(&Bytes, 1);
         let run = |frames: &[f64], turns: &[Turn]| {
             let frames: Vec<MediaTime> = frames.iter().map(|t| MediaTime(*t)).collect();
-            layout.episode(Some(&task), &state, &frames, turns, EpisodeOptions::default())
+            layout.episode(
+                Some(&task),
+                &state,
+                &frames,
+                turns,
+                EpisodeOptions::default(),
+            )
         };
         assert!(run(&[0.0, 1.0, 0.5], &[]).is_err());
         assert!(run(&[0.0, f64::NAN], &[]).is_err());

@@ -49,7 +49,9 @@ impl LayoutName {
         match name {
             "dstproact" => Ok(Self::Dstproact),
             "proassist" => Ok(Self::Proassist),
-            _ => Err(Error::Invalid(format!("layout `{name}`: expected dstproact or proassist"))),
+            _ => Err(Error::Invalid(format!(
+                "layout `{name}`: expected dstproact or proassist"
+            ))),
         }
     }
 }
@@ -68,8 +70,13 @@ impl<'a> Chat<'a> {
     /// The codec does not know Llama 3's headers.
     pub fn new(layout: Layout<'a>) -> Result<Self> {
         match layout.codec().encode(HEADER_END, true)?.as_slice() {
-            [header_end] => Ok(Self { layout, header_end: *header_end }),
-            _ => Err(Error::Model(format!("layout proassist: the tokenizer has no token {HEADER_END}, so it is not Llama 3's"))),
+            [header_end] => Ok(Self {
+                layout,
+                header_end: *header_end,
+            }),
+            _ => Err(Error::Model(format!(
+                "layout proassist: the tokenizer has no token {HEADER_END}, so it is not Llama 3's"
+            ))),
         }
     }
 
@@ -84,7 +91,10 @@ impl<'a> Chat<'a> {
     pub fn opening(&self, task: Option<&Task>) -> Result<Vec<TokenId>> {
         let mut tokens = self.begin(PERSONA)?;
         if let Some(task) = task.filter(|task| !task.goal.trim().is_empty()) {
-            tokens.extend(self.layout.user_turn(&format!("I want to do this task: {}", task.goal.trim()))?);
+            tokens.extend(
+                self.layout
+                    .user_turn(&format!("I want to do this task: {}", task.goal.trim()))?,
+            );
             tokens.extend(self.knowledge(Some(task))?);
         }
         Ok(tokens)
@@ -95,7 +105,8 @@ impl<'a> Chat<'a> {
     /// # Errors
     /// As [`Chat::opening`].
     pub fn knowledge(&self, task: Option<&Task>) -> Result<Vec<TokenId>> {
-        task.and_then(knowledge).map_or(Ok(Vec::new()), |text| self.layout.turn("system", &text))
+        task.and_then(knowledge)
+            .map_or(Ok(Vec::new()), |text| self.layout.turn("system", &text))
     }
 
     /// What memory begins with after a summary: one system turn of persona, summary and knowledge.
@@ -104,7 +115,10 @@ impl<'a> Chat<'a> {
     /// As [`Chat::opening`].
     pub fn reopening(&self, summary: &str, task: Option<&Task>) -> Result<Vec<TokenId>> {
         let known = task.and_then(knowledge).unwrap_or_default();
-        let parts: Vec<&str> = [PERSONA, summary.trim(), known.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = [PERSONA, summary.trim(), known.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
         self.begin(&parts.join(" "))
     }
 
@@ -119,14 +133,22 @@ impl<'a> Chat<'a> {
     /// # Errors
     /// The codec refused the tokens.
     pub fn words(&self, tokens: &[TokenId]) -> Result<String> {
-        for (i, _) in tokens.iter().enumerate().filter(|(_, token)| **token == self.header_end) {
+        for (i, _) in tokens
+            .iter()
+            .enumerate()
+            .filter(|(_, token)| **token == self.header_end)
+        {
             let behind = self.codec().decode(&tokens[i + 1..])?;
             if let Some(words) = behind.strip_prefix(HEADER_GAP) {
                 return Ok(strip(words).to_owned());
             }
         }
         let words = strip(&self.codec().decode(tokens)?).to_owned();
-        Ok(if words == NO_WORDS { String::new() } else { words })
+        Ok(if words == NO_WORDS {
+            String::new()
+        } else {
+            words
+        })
     }
 }
 
@@ -137,7 +159,12 @@ fn strip(text: &str) -> &str {
 
 /// "Task knowledge: " and the task's own text, or else its steps, one numbered line each, below the goal.
 fn knowledge(task: &Task) -> Option<String> {
-    if let Some(text) = task.knowledge.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+    if let Some(text) = task
+        .knowledge
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
         return Some(format!("{KNOWLEDGE} {text}"));
     }
     if task.steps.is_empty() {
@@ -183,19 +210,39 @@ mod tests {
 
     #[test]
     fn the_chat_opens_with_goal_and_knowledge() {
-        let mut task = Task::parse("goal = \"Make tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n").unwrap();
+        let mut task = Task::parse(
+            "goal = \"Make tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n",
+        )
+        .unwrap();
         let system = format!("<bos>{{system}}\n\n{PERSONA}");
         let steps = "Task knowledge: Make tea\n1. Boil\n2. Pour<eot>";
-        assert_eq!(text(&chat().opening(None).unwrap()), format!("{system}<eot>"));
-        let opening = format!("{system}<eot>{{user}}\n\nI want to do this task: Make tea<eot>{{system}}\n\n{steps}");
+        assert_eq!(
+            text(&chat().opening(None).unwrap()),
+            format!("{system}<eot>")
+        );
+        let opening = format!(
+            "{system}<eot>{{user}}\n\nI want to do this task: Make tea<eot>{{system}}\n\n{steps}"
+        );
         assert_eq!(text(&chat().opening(Some(&task)).unwrap()), opening);
-        assert_eq!(text(&chat().reopening(" Boiled. ", Some(&task)).unwrap()), format!("{system} Boiled. {steps}"));
+        assert_eq!(
+            text(&chat().reopening(" Boiled. ", Some(&task)).unwrap()),
+            format!("{system} Boiled. {steps}")
+        );
         // The person says the goal: knowledge waits for that.
         task.goal.clear();
         task.knowledge = Some(" Use a mug.\n".into());
-        assert_eq!(text(&chat().opening(Some(&task)).unwrap()), format!("{system}<eot>"));
-        assert_eq!(text(&chat().knowledge(Some(&task)).unwrap()), "{system}\n\nTask knowledge: Use a mug.<eot>");
-        assert_eq!(text(&chat().reopening("", None).unwrap()), format!("{system}<eot>"));
+        assert_eq!(
+            text(&chat().opening(Some(&task)).unwrap()),
+            format!("{system}<eot>")
+        );
+        assert_eq!(
+            text(&chat().knowledge(Some(&task)).unwrap()),
+            "{system}\n\nTask knowledge: Use a mug.<eot>"
+        );
+        assert_eq!(
+            text(&chat().reopening("", None).unwrap()),
+            format!("{system}<eot>")
+        );
     }
 
     #[test]
@@ -211,8 +258,22 @@ mod tests {
 
     #[test]
     fn another_chat_format_and_another_name_are_refused() {
-        assert!(Chat::new(Layout::new(&Bytes, 1)).err().unwrap().to_string().contains("Llama 3"));
-        assert_eq!(LayoutName::parse("proassist").unwrap(), LayoutName::Proassist);
-        assert!(LayoutName::parse("chat").unwrap_err().to_string().contains("`chat`"));
+        assert!(
+            Chat::new(Layout::new(&Bytes, 1))
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("Llama 3")
+        );
+        assert_eq!(
+            LayoutName::parse("proassist").unwrap(),
+            LayoutName::Proassist
+        );
+        assert!(
+            LayoutName::parse("chat")
+                .unwrap_err()
+                .to_string()
+                .contains("`chat`")
+        );
     }
 }

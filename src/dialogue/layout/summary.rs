@@ -11,7 +11,9 @@ impl Layout<'_> {
     /// # Errors
     /// The codec refused the text, or it contains a special token.
     pub fn summary_request(&self, guide: Option<(&Task, &TaskState)>) -> Result<Vec<TokenId>> {
-        let guide = guide.map(|(task, state)| progress_of(task, state)).unwrap_or_default();
+        let guide = guide
+            .map(|(task, state)| progress_of(task, state))
+            .unwrap_or_default();
         self.turn("system", &format!("{guide}{SUMMARY_REQUEST}"))
     }
 
@@ -28,12 +30,20 @@ impl Layout<'_> {
 fn progress_of(task: &Task, state: &TaskState) -> String {
     let names = |wanted: StepState| -> Vec<&str> {
         let of = |step: crate::units::StepId| state.get(step).unwrap_or_default() == wanted;
-        task.iter().filter(|(id, _)| of(*id)).map(|(_, step)| step.name.as_str()).collect()
+        task.iter()
+            .filter(|(id, _)| of(*id))
+            .map(|(_, step)| step.name.as_str())
+            .collect()
     };
     let next = names(StepState::NotStarted).into_iter().take(1).collect();
-    let parts = [("Completed", names(StepState::Completed)), ("In progress", names(StepState::InProgress)), ("Next", next)];
+    let parts = [
+        ("Completed", names(StepState::Completed)),
+        ("In progress", names(StepState::InProgress)),
+        ("Next", next),
+    ];
     let told = parts.iter().filter(|(_, names)| !names.is_empty());
-    told.map(|(word, names)| format!("{word}: {}. ", names.join("; "))).collect()
+    told.map(|(word, names)| format!("{word}: {}. ", names.join("; ")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -47,15 +57,26 @@ mod tests {
         let task = Task::parse("goal = \"tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Pour\"\n[[step]]\nname = \"Sip\"\n").unwrap();
         let mut state = TaskState::new(&task);
         let layout = Layout::new(&Bytes, 1);
-        let text = |tokens: Vec<TokenId>| Bytes.render(&tokens.into_iter().map(Slot::Token).collect::<Vec<_>>());
+        let text = |tokens: Vec<TokenId>| {
+            Bytes.render(&tokens.into_iter().map(Slot::Token).collect::<Vec<_>>())
+        };
         let ask = |state: &TaskState| text(layout.summary_request(Some((&task, state))).unwrap());
-        assert_eq!(ask(&state), "{system}Next: Boil. Please summarize the progress.<eot>");
+        assert_eq!(
+            ask(&state),
+            "{system}Next: Boil. Please summarize the progress.<eot>"
+        );
         for update in ["S1->start", "S1->complete", "S2->start"] {
             state.apply(Update::parse(update).unwrap()).unwrap();
         }
         let told = "{system}Completed: Boil. In progress: Pour. Next: Sip. Please summarize the progress.<eot>";
         assert_eq!(ask(&state), told);
-        assert_eq!(text(layout.summary_request(None).unwrap()), "{system}Please summarize the progress.<eot>");
-        assert_eq!(text(layout.progress(" It boils.\n").unwrap()), "{system}Progress: It boils.<eot>");
+        assert_eq!(
+            text(layout.summary_request(None).unwrap()),
+            "{system}Please summarize the progress.<eot>"
+        );
+        assert_eq!(
+            text(layout.progress(" It boils.\n").unwrap()),
+            "{system}Progress: It boils.<eot>"
+        );
     }
 }

@@ -123,7 +123,11 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: found {}, expected {}", self.place, self.found, self.expected)
+        write!(
+            f,
+            "{}: found {}, expected {}",
+            self.place, self.found, self.expected
+        )
     }
 }
 
@@ -132,8 +136,18 @@ impl std::error::Error for Fault {}
 /// Result of this pass.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
-fn fault<T>(rule: Rule, place: impl Into<String>, found: impl fmt::Display, expected: impl fmt::Display) -> Result<T> {
-    Err(Fault { rule, place: place.into(), found: found.to_string(), expected: expected.to_string() })
+fn fault<T>(
+    rule: Rule,
+    place: impl Into<String>,
+    found: impl fmt::Display,
+    expected: impl fmt::Display,
+) -> Result<T> {
+    Err(Fault {
+        rule,
+        place: place.into(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+    })
 }
 
 /// One tensor's record, checked.
@@ -172,25 +186,49 @@ impl Header {
     /// # Errors
     /// The first rule that the file breaks.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader { bytes, at: 0, budget_end: usize::MAX, items_left: ITEMS_MAX };
+        let mut reader = Reader {
+            bytes,
+            at: 0,
+            budget_end: usize::MAX,
+            items_left: ITEMS_MAX,
+        };
         let version = preamble(&mut reader)?;
         let tensor_count = reader.u64("tensor count")?;
         let pair_count = reader.u64("metadata count")?;
-        bound_count("tensor count", tensor_count, TENSORS_MAX.min(reader.remaining() / RECORD_BYTES_MIN))?;
-        bound_count("metadata count", pair_count, PAIRS_MAX.min(reader.remaining() / PAIR_BYTES_MIN))?;
+        bound_count(
+            "tensor count",
+            tensor_count,
+            TENSORS_MAX.min(reader.remaining() / RECORD_BYTES_MIN),
+        )?;
+        bound_count(
+            "metadata count",
+            pair_count,
+            PAIRS_MAX.min(reader.remaining() / PAIR_BYTES_MIN),
+        )?;
         let metadata = read_metadata(&mut reader, pair_count)?;
         let alignment = alignment_of(&metadata)?;
         let records = read_records(&mut reader, tensor_count)?;
         let end = reader.at;
         let tensors = place_tensors(records, end as u64, alignment, bytes.len() as u64)?;
-        Ok(Self { version, metadata, tensors, alignment, end })
+        Ok(Self {
+            version,
+            metadata,
+            tensors,
+            alignment,
+            end,
+        })
     }
 }
 
 fn preamble(reader: &mut Reader<'_>) -> Result<u32> {
     let magic = reader.take(4, "magic")?;
     if magic != MAGIC {
-        return fault(Rule::Magic, "magic", format!("{:?}", magic.escape_ascii().to_string()), "\"GGUF\"");
+        return fault(
+            Rule::Magic,
+            "magic",
+            format!("{:?}", magic.escape_ascii().to_string()),
+            "\"GGUF\"",
+        );
     }
     let version = reader.u32("version")?;
     if VERSIONS.contains(&version) {
@@ -217,7 +255,12 @@ fn read_metadata(reader: &mut Reader<'_>, count: u64) -> Result<Vec<(String, Met
     for index in 0..count {
         let key = read_key(reader, index)?;
         if let Some(first) = seen.insert(key.clone(), index) {
-            return fault(Rule::DuplicateKey, format!("key `{key}`"), format!("pairs {first} and {index}"), "one pair");
+            return fault(
+                Rule::DuplicateKey,
+                format!("key `{key}`"),
+                format!("pairs {first} and {index}"),
+                "one pair",
+            );
         }
         let value = read_value(reader, &key)?;
         metadata.push((key, value));
@@ -230,11 +273,21 @@ fn read_key(reader: &mut Reader<'_>, index: u64) -> Result<String> {
     let place = format!("key of pair {index}");
     let length = reader.u64(&place)?;
     if length == 0 || length > KEY_BYTES_MAX {
-        return fault(Rule::Key, place, format!("{length} bytes"), format!("1 to {KEY_BYTES_MAX} bytes"));
+        return fault(
+            Rule::Key,
+            place,
+            format!("{length} bytes"),
+            format!("1 to {KEY_BYTES_MAX} bytes"),
+        );
     }
     let key = reader.text(length, &place)?;
     if key.chars().any(char::is_control) {
-        return fault(Rule::Key, place, format!("{key:?}"), "no control characters");
+        return fault(
+            Rule::Key,
+            place,
+            format!("{key:?}"),
+            "no control characters",
+        );
     }
     Ok(key)
 }
@@ -281,7 +334,14 @@ fn read_typed(reader: &mut Reader<'_>, ty: u32, place: &str, depth: u32) -> Resu
         tag::U64 => MetaValue::U64(u64::from_le_bytes(reader.array(place)?)),
         tag::I64 => MetaValue::I64(i64::from_le_bytes(reader.array(place)?)),
         tag::F64 => MetaValue::F64(f64::from_le_bytes(reader.array(place)?)),
-        other => return fault(Rule::ValueType, place, format!("value type {other}"), "0 to 12"),
+        other => {
+            return fault(
+                Rule::ValueType,
+                place,
+                format!("value type {other}"),
+                "0 to 12",
+            );
+        }
     })
 }
 
@@ -299,24 +359,43 @@ fn item_bytes_min(item: u32) -> Option<u64> {
 
 fn read_array(reader: &mut Reader<'_>, place: &str, depth: u32) -> Result<Vec<MetaValue>> {
     if depth > NESTING_MAX {
-        return fault(Rule::Nesting, place, format!("arrays {depth} deep"), format!("at most {NESTING_MAX}"));
+        return fault(
+            Rule::Nesting,
+            place,
+            format!("arrays {depth} deep"),
+            format!("at most {NESTING_MAX}"),
+        );
     }
     let item = reader.u32(place)?;
     let Some(item_bytes) = item_bytes_min(item) else {
-        return fault(Rule::ValueType, place, format!("array of value type {item}"), "0 to 12");
+        return fault(
+            Rule::ValueType,
+            place,
+            format!("array of value type {item}"),
+            "0 to 12",
+        );
     };
     let count = reader.u64(place)?;
     if item_bytes == 1 && count > BYTE_ARRAY_MAX {
         let expected = format!("at most {BYTE_ARRAY_MAX}");
-        return fault(Rule::ArrayLength, place, format!("{count} one-byte items"), expected);
+        return fault(
+            Rule::ArrayLength,
+            place,
+            format!("{count} one-byte items"),
+            expected,
+        );
     }
     let room = reader.items_left.min(reader.remaining() / item_bytes);
     if count > room {
-        let expected = format!("at most {room}, what the file and the limit of {ITEMS_MAX} items in all leave");
+        let expected = format!(
+            "at most {room}, what the file and the limit of {ITEMS_MAX} items in all leave"
+        );
         return fault(Rule::ArrayLength, place, format!("{count} items"), expected);
     }
     reader.items_left -= count;
-    (0..count).map(|_| read_typed(reader, item, place, depth)).collect()
+    (0..count)
+        .map(|_| read_typed(reader, item, place, depth))
+        .collect()
 }
 
 fn alignment_of(metadata: &[(String, MetaValue)]) -> Result<u64> {
@@ -351,7 +430,12 @@ fn read_records(reader: &mut Reader<'_>, count: u64) -> Result<Vec<Record>> {
         let record = read_record(reader, index)?;
         if let Some(first) = seen.insert(record.name.clone(), index) {
             let place = format!("tensor `{}`", record.name);
-            return fault(Rule::DuplicateTensor, place, format!("records {first} and {index}"), "one record");
+            return fault(
+                Rule::DuplicateTensor,
+                place,
+                format!("records {first} and {index}"),
+                "one record",
+            );
         }
         records.push(record);
     }
@@ -362,16 +446,31 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     let place = format!("name of tensor {index}");
     let length = reader.u64(&place)?;
     if length == 0 || length > NAME_BYTES_MAX {
-        return fault(Rule::Name, place, format!("{length} bytes"), format!("1 to {NAME_BYTES_MAX} bytes"));
+        return fault(
+            Rule::Name,
+            place,
+            format!("{length} bytes"),
+            format!("1 to {NAME_BYTES_MAX} bytes"),
+        );
     }
     let name = reader.text(length, &place)?;
     if name.chars().any(char::is_control) {
-        return fault(Rule::Name, place, format!("{name:?}"), "no control characters");
+        return fault(
+            Rule::Name,
+            place,
+            format!("{name:?}"),
+            "no control characters",
+        );
     }
     let place = format!("tensor `{name}`");
     let rank = reader.u32(&place)?;
     if rank == 0 || rank > DIMS_MAX {
-        return fault(Rule::Dims, place, format!("{rank} dimensions"), format!("1 to {DIMS_MAX}"));
+        return fault(
+            Rule::Dims,
+            place,
+            format!("{rank} dimensions"),
+            format!("1 to {DIMS_MAX}"),
+        );
     }
     // The file counts the length of a row first; shapes here are row-major.
     let mut shape = Vec::with_capacity(rank as usize);
@@ -381,19 +480,43 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     let ty = reader.u32(&place)?;
     let offset = reader.u64(&place)?;
     let Some(ty) = GgmlType::from_id(ty) else {
-        return fault(Rule::TensorType, place, format!("type {ty}"), "a known ggml type");
+        return fault(
+            Rule::TensorType,
+            place,
+            format!("type {ty}"),
+            "a known ggml type",
+        );
     };
     let len = tensor_bytes(&place, &shape, ty)?;
-    let shape = shape.into_iter().map(usize::try_from).collect::<Result<_, _>>();
+    let shape = shape
+        .into_iter()
+        .map(usize::try_from)
+        .collect::<Result<_, _>>();
     let Ok(shape) = shape else {
-        return fault(Rule::Size, place, "a dimension beyond the address space", "one within it");
+        return fault(
+            Rule::Size,
+            place,
+            "a dimension beyond the address space",
+            "one within it",
+        );
     };
-    Ok(Record { name, shape, ty, offset, len })
+    Ok(Record {
+        name,
+        shape,
+        ty,
+        offset,
+        len,
+    })
 }
 
 fn tensor_bytes(place: &str, shape: &[u64], ty: GgmlType) -> Result<u64> {
     if shape.contains(&0) {
-        return fault(Rule::Dims, place, format!("shape {shape:?}"), "no dimension of 0");
+        return fault(
+            Rule::Dims,
+            place,
+            format!("shape {shape:?}"),
+            "no dimension of 0",
+        );
     }
     let row = shape.last().copied().unwrap_or(0);
     if !row.is_multiple_of(ty.block_values()) {
@@ -403,11 +526,21 @@ fn tensor_bytes(place: &str, shape: &[u64], ty: GgmlType) -> Result<u64> {
     // ggml counts in i64: a larger number wraps in other readers even where it fits here.
     match ty.byte_len(shape) {
         Some(len) if i64::try_from(len).is_ok() => Ok(len),
-        _ => fault(Rule::Size, place, format!("shape {shape:?} of {ty}"), "fewer than 2^63 bytes"),
+        _ => fault(
+            Rule::Size,
+            place,
+            format!("shape {shape:?} of {ty}"),
+            "fewer than 2^63 bytes",
+        ),
     }
 }
 
-fn place_tensors(records: Vec<Record>, end: u64, alignment: u64, file: u64) -> Result<Vec<TensorInfo>> {
+fn place_tensors(
+    records: Vec<Record>,
+    end: u64,
+    alignment: u64,
+    file: u64,
+) -> Result<Vec<TensorInfo>> {
     // `end` and `file` are lengths of a slice in memory and `alignment` is small: this cannot wrap.
     let data = end.next_multiple_of(alignment);
     let room = file.saturating_sub(data);
@@ -426,7 +559,12 @@ fn place_tensors(records: Vec<Record>, end: u64, alignment: u64, file: u64) -> R
             Some(last) if last <= room => {}
             _ => {
                 let found = format!("{} bytes at offset {}", record.len, record.offset);
-                return fault(Rule::Range, place(), found, format!("an end within the {room} bytes of data"));
+                return fault(
+                    Rule::Range,
+                    place(),
+                    found,
+                    format!("an end within the {room} bytes of data"),
+                );
             }
         }
         tensors.push(TensorInfo {
@@ -438,7 +576,11 @@ fn place_tensors(records: Vec<Record>, end: u64, alignment: u64, file: u64) -> R
         });
     }
     check_disjoint(&tensors)?;
-    let last = tensors.iter().map(|t| t.start + t.len).max().unwrap_or(end as usize) as u64;
+    let last = tensors
+        .iter()
+        .map(|t| t.start + t.len)
+        .max()
+        .unwrap_or(end as usize) as u64;
     let padded = last.next_multiple_of(alignment);
     if file > padded {
         return fault(
@@ -458,7 +600,12 @@ fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
         let (a, b) = (pair[0], pair[1]);
         if a.start + a.len > b.start {
             let found = format!("bytes from {}, within tensor `{}`", b.start, a.name);
-            return fault(Rule::Overlap, format!("tensor `{}`", b.name), found, "bytes of its own");
+            return fault(
+                Rule::Overlap,
+                format!("tensor `{}`", b.name),
+                found,
+                "bytes of its own",
+            );
         }
     }
     Ok(())
@@ -487,7 +634,12 @@ impl<'a> Reader<'a> {
         }
         if count > self.budget_end.saturating_sub(self.at) as u64 {
             let expected = format!("at most {METADATA_BYTES_MAX} bytes of metadata in all");
-            return fault(Rule::Budget, place, format!("{count} bytes at {}", self.at), expected);
+            return fault(
+                Rule::Budget,
+                place,
+                format!("{count} bytes at {}", self.at),
+                expected,
+            );
         }
         let taken = &self.bytes[self.at..][..count as usize];
         self.at += taken.len();
@@ -520,7 +672,12 @@ impl<'a> Reader<'a> {
         let raw = self.take(length, place)?;
         match std::str::from_utf8(raw) {
             Ok(text) => Ok(text.to_owned()),
-            Err(e) => fault(Rule::Utf8, place, format!("a bad byte at {} of the text", e.valid_up_to()), "UTF-8"),
+            Err(e) => fault(
+                Rule::Utf8,
+                place,
+                format!("a bad byte at {} of the text", e.valid_up_to()),
+                "UTF-8",
+            ),
         }
     }
 }

@@ -43,15 +43,34 @@ impl GgufFile {
         let path = path.as_ref();
         let file = File::open(path).map_err(Error::io(path))?;
         if file.metadata().map_err(Error::io(path))?.len() == 0 {
-            return Err(Error::format(path, "magic: found an empty file, expected \"GGUF\""));
+            return Err(Error::format(
+                path,
+                "magic: found an empty file, expected \"GGUF\"",
+            ));
         }
         // SAFETY: the mapping is private and read-only. What it needs is that nobody shortens or rewrites the file in
         // place while it is open; the type's documentation says so, and a copy of all weights would be the alternative.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
         let header = Header::parse(&map).map_err(|fault| Error::format(path, fault.to_string()))?;
-        let keys = header.metadata.iter().enumerate().map(|(i, (key, _))| (key.clone(), i)).collect();
-        let names = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        Ok(Self { path: path.to_path_buf(), map, header, keys, names })
+        let keys = header
+            .metadata
+            .iter()
+            .enumerate()
+            .map(|(i, (key, _))| (key.clone(), i))
+            .collect();
+        let names = header
+            .tensors
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (t.name.clone(), i))
+            .collect();
+        Ok(Self {
+            path: path.to_path_buf(),
+            map,
+            header,
+            keys,
+            names,
+        })
     }
 
     /// The file.
@@ -103,11 +122,15 @@ impl GgufFile {
         /// Large enough to be quick, small enough to stay in the cache.
         const PIECE_BYTES: usize = 1 << 20;
         let mut hash = Sha256::new();
-        self.map.chunks(PIECE_BYTES).for_each(|piece| hash.update(piece));
-        hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-            text
-        })
+        self.map
+            .chunks(PIECE_BYTES)
+            .for_each(|piece| hash.update(piece));
+        hash.finalize()
+            .iter()
+            .fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+                text
+            })
     }
 
     /// A tensor on the CPU, as it is stored: F32, F16 and BF16 dense, the block formats quantized.
@@ -118,13 +141,19 @@ impl GgufFile {
         let (info, bytes) = self.bytes(name)?;
         let device = Device::Cpu;
         match info.ty.storage() {
-            Some(Storage::Dense(dtype)) => {
-                Ok(Stored::Dense(Tensor::from_raw_buffer(bytes, dtype, &info.shape, &device)?))
-            }
+            Some(Storage::Dense(dtype)) => Ok(Stored::Dense(Tensor::from_raw_buffer(
+                bytes,
+                dtype,
+                &info.shape,
+                &device,
+            )?)),
             Some(Storage::Quantized(dtype)) => {
                 // candle asserts whole blocks and their alignment (2 bytes): the header pass has seen to both.
                 let storage = QStorage::from_data(bytes.into(), &device, dtype)?;
-                Ok(Stored::Quantized(Arc::new(QTensor::new(storage, info.shape.clone())?)))
+                Ok(Stored::Quantized(Arc::new(QTensor::new(
+                    storage,
+                    info.shape.clone(),
+                )?)))
             }
             None => Err(Error::format(
                 &self.path,
@@ -137,7 +166,10 @@ impl GgufFile {
     }
 
     fn missing(&self, name: &str) -> Error {
-        Error::format(&self.path, format!("tensor `{name}`: found none, expected one"))
+        Error::format(
+            &self.path,
+            format!("tensor `{name}`: found none, expected one"),
+        )
     }
 }
 

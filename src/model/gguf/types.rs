@@ -30,7 +30,12 @@ pub enum Storage {
 }
 
 const fn row(id: u32, name: &'static str, values: u64, bytes: u64) -> Row {
-    Row { id, name, values, bytes }
+    Row {
+        id,
+        name,
+        values,
+        bytes,
+    }
 }
 
 /// Source: `GGML_QUANT_SIZES` of gguf-py 0.19 (`gguf/constants.py`).
@@ -147,7 +152,9 @@ impl GgmlType {
         if !shape.last()?.is_multiple_of(self.0.values) {
             return None;
         }
-        let count = shape.iter().try_fold(1u64, |product, &d| product.checked_mul(d))?;
+        let count = shape
+            .iter()
+            .try_fold(1u64, |product, &d| product.checked_mul(d))?;
         (count / self.0.values).checked_mul(self.0.bytes)
     }
 
@@ -197,7 +204,11 @@ mod tests {
     fn byte_len_needs_whole_blocks_and_existing_numbers() {
         assert_eq!(GgmlType::Q4_K.byte_len(&[3, 512]), Some(3 * 2 * 144));
         assert_eq!(GgmlType::Q4_K.byte_len(&[512, 32]), None, "row of 32");
-        assert_eq!(GgmlType::F32.byte_len(&[1 << 33, 1 << 33]), None, "product wraps");
+        assert_eq!(
+            GgmlType::F32.byte_len(&[1 << 33, 1 << 33]),
+            None,
+            "product wraps"
+        );
         assert_eq!(GgmlType::F32.byte_len(&[1 << 62]), None, "bytes wrap");
         assert_eq!(GgmlType::F32.byte_len(&[]), None);
     }

@@ -3,15 +3,24 @@
 use super::{ASSISTANT_ARCHITECTURE, MetaValue, Pairs, Reader, architecture, push, push_sizes};
 use crate::error::{Error, Result};
 use crate::model::calibration::{Calibration, CurvePoint};
-use crate::model::config::{AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionRef};
+use crate::model::config::{
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionRef,
+};
 use crate::units::Threshold;
 
-const HEAD_KINDS: [(&str, HeadKind); 3] = [("linear", HeadKind::Linear), ("mlp", HeadKind::Mlp), ("none", HeadKind::None)];
+const HEAD_KINDS: [(&str, HeadKind); 3] = [
+    ("linear", HeadKind::Linear),
+    ("mlp", HeadKind::Mlp),
+    ("none", HeadKind::None),
+];
 const GATE_KINDS: [(&str, GateKind); 2] = [("head", GateKind::Head), ("token", GateKind::Token)];
 
 /// The word that stands for a value of a fixed set.
 fn word_of<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> MetaValue {
-    let word = words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word);
+    let word = words
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map_or("", |(word, _)| word);
     MetaValue::String(word.to_owned())
 }
 
@@ -34,7 +43,11 @@ impl BackboneConfig {
         for name in ["attention.value_length", "rope.dimension_count"] {
             let found = r.size(name)?;
             if found != config.key_length {
-                return Err(Error::Model(format!("metadata key {}: found {found}, expected attention.key_length = {}", r.key(name), config.key_length)));
+                return Err(Error::Model(format!(
+                    "metadata key {}: found {found}, expected attention.key_length = {}",
+                    r.key(name),
+                    config.key_length
+                )));
             }
         }
         Ok(config)
@@ -42,22 +55,46 @@ impl BackboneConfig {
 
     /// Appends its keys under a prefix: `dstproact`, or `llama` for a Llama alone.
     pub(crate) fn write(&self, pairs: &mut Pairs, prefix: &str) -> Result<()> {
-        push_sizes(pairs, prefix, &[
-            ("block_count", self.block_count),
-            ("context_length", self.context_length),
-            ("embedding_length", self.embedding_length),
-            ("feed_forward_length", self.feed_forward_length),
-            ("attention.head_count", self.head_count),
-            ("attention.head_count_kv", self.head_count_kv),
-            ("attention.key_length", self.key_length),
-            ("attention.value_length", self.key_length),
-            ("rope.dimension_count", self.key_length),
-            ("vocab_size", self.vocab_size),
-        ])?;
-        push(pairs, prefix, "attention.layer_norm_rms_epsilon", MetaValue::F32(self.rms_eps as f32));
-        push(pairs, prefix, "rope.freq_base", MetaValue::F32(self.rope_freq_base as f32));
-        push(pairs, prefix, "rope.frequency_factors", MetaValue::Bool(self.rope_factors));
-        push(pairs, prefix, "tied_output", MetaValue::Bool(self.tied_output));
+        push_sizes(
+            pairs,
+            prefix,
+            &[
+                ("block_count", self.block_count),
+                ("context_length", self.context_length),
+                ("embedding_length", self.embedding_length),
+                ("feed_forward_length", self.feed_forward_length),
+                ("attention.head_count", self.head_count),
+                ("attention.head_count_kv", self.head_count_kv),
+                ("attention.key_length", self.key_length),
+                ("attention.value_length", self.key_length),
+                ("rope.dimension_count", self.key_length),
+                ("vocab_size", self.vocab_size),
+            ],
+        )?;
+        push(
+            pairs,
+            prefix,
+            "attention.layer_norm_rms_epsilon",
+            MetaValue::F32(self.rms_eps as f32),
+        );
+        push(
+            pairs,
+            prefix,
+            "rope.freq_base",
+            MetaValue::F32(self.rope_freq_base as f32),
+        );
+        push(
+            pairs,
+            prefix,
+            "rope.frequency_factors",
+            MetaValue::Bool(self.rope_factors),
+        );
+        push(
+            pairs,
+            prefix,
+            "tied_output",
+            MetaValue::Bool(self.tied_output),
+        );
         Ok(())
     }
 }
@@ -73,10 +110,30 @@ impl GateConfig {
     }
 
     fn write(&self, pairs: &mut Pairs, prefix: &str, gate: &str) {
-        push(pairs, prefix, &format!("gate.{gate}.kind"), word_of(&GATE_KINDS, self.kind));
-        push(pairs, prefix, &format!("gate.{gate}.threshold"), MetaValue::F32(self.threshold.0));
-        push(pairs, prefix, &format!("gate.{gate}.hysteresis"), MetaValue::F32(self.hysteresis));
-        push(pairs, prefix, &format!("gate.{gate}.refractory_s"), MetaValue::F64(self.refractory_s));
+        push(
+            pairs,
+            prefix,
+            &format!("gate.{gate}.kind"),
+            word_of(&GATE_KINDS, self.kind),
+        );
+        push(
+            pairs,
+            prefix,
+            &format!("gate.{gate}.threshold"),
+            MetaValue::F32(self.threshold.0),
+        );
+        push(
+            pairs,
+            prefix,
+            &format!("gate.{gate}.hysteresis"),
+            MetaValue::F32(self.hysteresis),
+        );
+        push(
+            pairs,
+            prefix,
+            &format!("gate.{gate}.refractory_s"),
+            MetaValue::F64(self.refractory_s),
+        );
     }
 }
 
@@ -109,24 +166,50 @@ impl Calibration {
     }
 
     fn write(&self, pairs: &mut Pairs, prefix: &str) {
-        push(pairs, prefix, "calibration.metric", MetaValue::String(self.metric.clone()));
-        push(pairs, prefix, "calibration.recordings", MetaValue::U64(self.recordings as u64));
+        push(
+            pairs,
+            prefix,
+            "calibration.metric",
+            MetaValue::String(self.metric.clone()),
+        );
+        push(
+            pairs,
+            prefix,
+            "calibration.recordings",
+            MetaValue::U64(self.recordings as u64),
+        );
         for (gate, curve) in [("speak", &self.speak), ("dst_update", &self.dst_update)] {
             for (name, of) in COLUMNS {
-                let values = curve.iter().map(|point| MetaValue::F32(of(point))).collect();
-                push(pairs, prefix, &format!("calibration.{gate}.{name}"), MetaValue::Array(values));
+                let values = curve
+                    .iter()
+                    .map(|point| MetaValue::F32(of(point)))
+                    .collect();
+                push(
+                    pairs,
+                    prefix,
+                    &format!("calibration.{gate}.{name}"),
+                    MetaValue::Array(values),
+                );
             }
         }
     }
 }
 
 fn read_curve(r: &Reader<'_>, gate: &str) -> Result<Vec<CurvePoint>> {
-    let [thresholds, scores, precisions, recalls] = COLUMNS.map(|(name, _)| r.floats(&format!("calibration.{gate}.{name}")));
+    let [thresholds, scores, precisions, recalls] =
+        COLUMNS.map(|(name, _)| r.floats(&format!("calibration.{gate}.{name}")));
     let (thresholds, scores, precisions, recalls) = (thresholds?, scores?, precisions?, recalls?);
-    let lengths = [thresholds.len(), scores.len(), precisions.len(), recalls.len()];
+    let lengths = [
+        thresholds.len(),
+        scores.len(),
+        precisions.len(),
+        recalls.len(),
+    ];
     if lengths.iter().any(|length| *length != thresholds.len()) {
         let key = r.key(&format!("calibration.{gate}"));
-        return Err(Error::Model(format!("metadata key {key}: found arrays of {lengths:?} numbers, expected equal lengths")));
+        return Err(Error::Model(format!(
+            "metadata key {key}: found arrays of {lengths:?} numbers, expected equal lengths"
+        )));
     }
     let known = |value: f32| (!value.is_nan()).then_some(value);
     let point = |i: usize| CurvePoint {
@@ -145,10 +228,19 @@ impl AssistantConfig {
     /// A missing key, a value of another type or out of its range; the message names key and expectation.
     pub fn from_metadata(look_up: &dyn Fn(&str) -> Option<MetaValue>) -> Result<Self> {
         architecture(look_up, ASSISTANT_ARCHITECTURE)?;
-        let r = Reader { look_up, prefix: ASSISTANT_ARCHITECTURE };
-        let vision = match (look_up("dstproact.vision.file"), look_up("dstproact.vision.sha256")) {
+        let r = Reader {
+            look_up,
+            prefix: ASSISTANT_ARCHITECTURE,
+        };
+        let vision = match (
+            look_up("dstproact.vision.file"),
+            look_up("dstproact.vision.sha256"),
+        ) {
             (None, None) => None,
-            _ => Some(VisionRef { file: r.text("vision.file")?, sha256: r.text("vision.sha256")? }),
+            _ => Some(VisionRef {
+                file: r.text("vision.file")?,
+                sha256: r.text("vision.sha256")?,
+            }),
         };
         let config = Self {
             backbone: BackboneConfig::read(&r)?,
@@ -156,7 +248,10 @@ impl AssistantConfig {
             tokens_per_frame: r.size("vision.tokens_per_frame")?,
             projector_length: r.size("projector.feed_forward_length")?,
             heads: r.word("heads", &HEAD_KINDS)?,
-            gates: Gates { speak: GateConfig::read(&r, "speak")?, dst_update: GateConfig::read(&r, "dst_update")? },
+            gates: Gates {
+                speak: GateConfig::read(&r, "speak")?,
+                dst_update: GateConfig::read(&r, "dst_update")?,
+            },
             tokens: TokenIds {
                 bos: look_up(BOS_KEY).map(|_| r.token_at(BOS_KEY)).transpose()?,
                 eot: r.token_at(EOT_KEY)?,
@@ -197,7 +292,9 @@ impl AssistantConfig {
     pub fn gate_metadata(&self) -> Vec<(String, MetaValue)> {
         let (mut pairs, prefix) = (Vec::new(), ASSISTANT_ARCHITECTURE);
         self.gates.speak.write(&mut pairs, prefix, "speak");
-        self.gates.dst_update.write(&mut pairs, prefix, "dst_update");
+        self.gates
+            .dst_update
+            .write(&mut pairs, prefix, "dst_update");
         if let Some(calibration) = &self.calibration {
             calibration.write(&mut pairs, prefix);
         }
@@ -211,35 +308,91 @@ impl AssistantConfig {
     pub fn to_metadata(&self) -> Result<Vec<(String, MetaValue)>> {
         self.validate()?;
         let prefix = ASSISTANT_ARCHITECTURE;
-        let mut pairs = vec![("general.architecture".to_owned(), MetaValue::String(prefix.to_owned()))];
+        let mut pairs = vec![(
+            "general.architecture".to_owned(),
+            MetaValue::String(prefix.to_owned()),
+        )];
         self.backbone.write(&mut pairs, prefix)?;
-        push_sizes(&mut pairs, prefix, &[
-            ("vision.embedding_length", self.vision_length),
-            ("vision.tokens_per_frame", self.tokens_per_frame),
-            ("projector.feed_forward_length", self.projector_length),
-        ])?;
-        push(&mut pairs, prefix, "heads", word_of(&HEAD_KINDS, self.heads));
+        push_sizes(
+            &mut pairs,
+            prefix,
+            &[
+                ("vision.embedding_length", self.vision_length),
+                ("vision.tokens_per_frame", self.tokens_per_frame),
+                ("projector.feed_forward_length", self.projector_length),
+            ],
+        )?;
+        push(
+            &mut pairs,
+            prefix,
+            "heads",
+            word_of(&HEAD_KINDS, self.heads),
+        );
         pairs.extend(self.gate_metadata());
-        for (name, id) in [("image", self.tokens.image), ("dst", self.tokens.dst), ("asst", self.tokens.asst)] {
-            push(&mut pairs, prefix, &format!("token.{name}"), MetaValue::U32(id.0));
+        for (name, id) in [
+            ("image", self.tokens.image),
+            ("dst", self.tokens.dst),
+            ("asst", self.tokens.asst),
+        ] {
+            push(
+                &mut pairs,
+                prefix,
+                &format!("token.{name}"),
+                MetaValue::U32(id.0),
+            );
         }
         if let Some(bos) = self.tokens.bos {
             pairs.push((BOS_KEY.to_owned(), MetaValue::U32(bos.0)));
         }
         pairs.push((EOT_KEY.to_owned(), MetaValue::U32(self.tokens.eot.0)));
-        push(&mut pairs, prefix, "layout", MetaValue::String(self.layout.clone()));
+        push(
+            &mut pairs,
+            prefix,
+            "layout",
+            MetaValue::String(self.layout.clone()),
+        );
         if self.update_output {
             push(&mut pairs, prefix, "update_output", MetaValue::Bool(true));
         }
-        push(&mut pairs, prefix, "step_evidence", MetaValue::Bool(self.step_evidence));
-        push(&mut pairs, prefix, "speech_note", MetaValue::Bool(self.speech_note));
-        push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(self.update_prob_min));
+        push(
+            &mut pairs,
+            prefix,
+            "step_evidence",
+            MetaValue::Bool(self.step_evidence),
+        );
+        push(
+            &mut pairs,
+            prefix,
+            "speech_note",
+            MetaValue::Bool(self.speech_note),
+        );
+        push(
+            &mut pairs,
+            prefix,
+            "update_prob_min",
+            MetaValue::F32(self.update_prob_min),
+        );
         if let Some(patience_s) = self.update_patience_s {
-            push(&mut pairs, prefix, "update_patience_s", MetaValue::F32(patience_s));
+            push(
+                &mut pairs,
+                prefix,
+                "update_patience_s",
+                MetaValue::F32(patience_s),
+            );
         }
         if let Some(vision) = &self.vision {
-            push(&mut pairs, prefix, "vision.file", MetaValue::String(vision.file.clone()));
-            push(&mut pairs, prefix, "vision.sha256", MetaValue::String(vision.sha256.clone()));
+            push(
+                &mut pairs,
+                prefix,
+                "vision.file",
+                MetaValue::String(vision.file.clone()),
+            );
+            push(
+                &mut pairs,
+                prefix,
+                "vision.sha256",
+                MetaValue::String(vision.sha256.clone()),
+            );
         }
         Ok(pairs)
     }

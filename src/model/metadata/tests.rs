@@ -6,16 +6,27 @@ use super::MetaValue;
 use crate::error::Result;
 use crate::model::calibration::{Calibration, CurvePoint};
 use crate::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds, VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds,
+    VisionConfig, VisionRef,
 };
 use crate::units::{Threshold, TokenId};
 
 fn gate(threshold: f32) -> GateConfig {
-    GateConfig { kind: GateKind::Head, threshold: Threshold(threshold), hysteresis: 0.05, refractory_s: 1.5 }
+    GateConfig {
+        kind: GateKind::Head,
+        threshold: Threshold(threshold),
+        hysteresis: 0.05,
+        refractory_s: 1.5,
+    }
 }
 
 fn point(threshold: f32, precision: Option<f32>) -> CurvePoint {
-    CurvePoint { threshold, score: 0.75, precision, recall: Some(0.125) }
+    CurvePoint {
+        threshold,
+        score: 0.75,
+        precision,
+        recall: Some(0.125),
+    }
 }
 
 fn assistant() -> AssistantConfig {
@@ -38,8 +49,20 @@ fn assistant() -> AssistantConfig {
         tokens_per_frame: 5,
         projector_length: 256,
         heads: HeadKind::Mlp,
-        gates: Gates { speak: gate(0.37), dst_update: GateConfig { kind: GateKind::Token, ..gate(0.6) } },
-        tokens: TokenIds { bos: Some(TokenId(0)), eot: TokenId(1), image: TokenId(2), dst: TokenId(3), asst: TokenId(4) },
+        gates: Gates {
+            speak: gate(0.37),
+            dst_update: GateConfig {
+                kind: GateKind::Token,
+                ..gate(0.6)
+            },
+        },
+        tokens: TokenIds {
+            bos: Some(TokenId(0)),
+            eot: TokenId(1),
+            image: TokenId(2),
+            dst: TokenId(3),
+            asst: TokenId(4),
+        },
         layout: "dstproact".into(),
         update_output: true,
         step_evidence: true,
@@ -52,7 +75,10 @@ fn assistant() -> AssistantConfig {
             speak: vec![point(0.3, Some(0.5)), point(0.9, None)],
             dst_update: vec![point(0.5, Some(0.25))],
         }),
-        vision: Some(VisionRef { file: "vision.gguf".into(), sha256: "0f".repeat(32) }),
+        vision: Some(VisionRef {
+            file: "vision.gguf".into(),
+            sha256: "0f".repeat(32),
+        }),
     }
 }
 
@@ -73,7 +99,9 @@ fn vision() -> VisionConfig {
 }
 
 fn said<T>(result: Result<T>) -> String {
-    result.err().map_or_else(|| "accepted".into(), |e| e.to_string())
+    result
+        .err()
+        .map_or_else(|| "accepted".into(), |e| e.to_string())
 }
 
 type Map = HashMap<String, MetaValue>;
@@ -113,15 +141,38 @@ fn json_and_metadata_give_back_what_was_written() -> Result<()> {
     bare.tokens.bos = None;
     for config in [assistant(), bare] {
         assert_eq!(AssistantConfig::from_json(&config.to_json()?)?, config);
-        assert_eq!(read_assistant(&config.to_metadata()?.into_iter().collect())?, config);
+        assert_eq!(
+            read_assistant(&config.to_metadata()?.into_iter().collect())?,
+            config
+        );
     }
     for grids in [vec![], vec![2, 3, 5]] {
-        let config = VisionConfig { patch_grids: grids, ..vision() };
-        assert_eq!(read_vision(&config.to_metadata()?.into_iter().collect())?, config);
+        let config = VisionConfig {
+            patch_grids: grids,
+            ..vision()
+        };
+        assert_eq!(
+            read_vision(&config.to_metadata()?.into_iter().collect())?,
+            config
+        );
     }
-    assert_eq!(VisionConfig { patch_grids: vec![2, 3, 5], ..vision() }.tokens_per_frame(), 39);
-    assert_eq!(read_text(&text().to_metadata()?.into_iter().collect())?, Some(text()));
-    assert_eq!(read_text(&vision().to_metadata()?.into_iter().collect())?, None, "a file without a text tower");
+    assert_eq!(
+        VisionConfig {
+            patch_grids: vec![2, 3, 5],
+            ..vision()
+        }
+        .tokens_per_frame(),
+        39
+    );
+    assert_eq!(
+        read_text(&text().to_metadata()?.into_iter().collect())?,
+        Some(text())
+    );
+    assert_eq!(
+        read_text(&vision().to_metadata()?.into_iter().collect())?,
+        None,
+        "a file without a text tower"
+    );
     Ok(())
 }
 
@@ -129,7 +180,17 @@ fn json_and_metadata_give_back_what_was_written() -> Result<()> {
 fn each_key_is_needed_and_has_a_type() -> Result<()> {
     // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower", "one output
     // for all", "no evidence of steps", "no update is too unsure" and "not calibrated".
-    let optional = ["tokenizer.ggml.bos_token_id", "clip.vision.patch_grids", "clip.has_text_encoder", "dstproact.update_output", "dstproact.step_evidence", "dstproact.speech_note", "dstproact.update_prob_min", "dstproact.update_patience_s", "dstproact.calibration.metric"];
+    let optional = [
+        "tokenizer.ggml.bos_token_id",
+        "clip.vision.patch_grids",
+        "clip.has_text_encoder",
+        "dstproact.update_output",
+        "dstproact.step_evidence",
+        "dstproact.speech_note",
+        "dstproact.update_prob_min",
+        "dstproact.update_patience_s",
+        "dstproact.calibration.metric",
+    ];
     let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
         let whole: Map = pairs.into_iter().collect();
         assert_eq!(read(&whole), None);
@@ -142,12 +203,21 @@ fn each_key_is_needed_and_has_a_type() -> Result<()> {
             }
             map.insert(key.clone(), MetaValue::Array(vec![MetaValue::Bool(true)]));
             let text = read(&map).unwrap_or_default();
-            assert!(text.contains(key.as_str()) && text.contains("expected"), "{key} of another type: {text:?}");
+            assert!(
+                text.contains(key.as_str()) && text.contains("expected"),
+                "{key} of another type: {text:?}"
+            );
         }
     };
-    check(assistant().to_metadata()?, &|map| read_assistant(map).err().map(|e| e.to_string()));
-    check(vision().to_metadata()?, &|map| read_vision(map).err().map(|e| e.to_string()));
-    check(text().to_metadata()?, &|map| read_text(map).err().map(|e| e.to_string()));
+    check(assistant().to_metadata()?, &|map| {
+        read_assistant(map).err().map(|e| e.to_string())
+    });
+    check(vision().to_metadata()?, &|map| {
+        read_vision(map).err().map(|e| e.to_string())
+    });
+    check(text().to_metadata()?, &|map| {
+        read_text(map).err().map(|e| e.to_string())
+    });
     Ok(())
 }
 
@@ -164,32 +234,66 @@ fn values_out_of_range_are_named() {
         ("key_length", |c| c.backbone.key_length = usize::MAX - 1),
         ("block_count", |c| c.backbone.block_count = 1 << 40),
         ("embedding_length", |c| c.backbone.embedding_length = 0),
-        ("feed_forward_length", |c| c.backbone.feed_forward_length = usize::MAX),
+        ("feed_forward_length", |c| {
+            c.backbone.feed_forward_length = usize::MAX
+        }),
         ("context_length", |c| c.backbone.context_length = 0),
         ("vocab_size", |c| c.backbone.vocab_size = usize::MAX),
         ("rms_epsilon", |c| c.backbone.rms_eps = f64::NAN),
         ("rope.freq_base", |c| c.backbone.rope_freq_base = 0.0),
-        ("rope.freq_base", |c| c.backbone.rope_freq_base = f64::INFINITY),
+        ("rope.freq_base", |c| {
+            c.backbone.rope_freq_base = f64::INFINITY
+        }),
         ("tokens_per_frame", |c| c.tokens_per_frame = 0),
-        ("gate.speak.threshold", |c| c.gates.speak.threshold = Threshold(1.5)),
-        ("gate.dst_update.threshold", |c| c.gates.dst_update.threshold = Threshold(f32::NAN)),
-        ("gate.speak.refractory_s", |c| c.gates.speak.refractory_s = -1.0),
+        ("gate.speak.threshold", |c| {
+            c.gates.speak.threshold = Threshold(1.5)
+        }),
+        ("gate.dst_update.threshold", |c| {
+            c.gates.dst_update.threshold = Threshold(f32::NAN)
+        }),
+        ("gate.speak.refractory_s", |c| {
+            c.gates.speak.refractory_s = -1.0
+        }),
         ("token.image", |c| c.tokens.image = TokenId(2048)),
         ("different ids", |c| c.tokens.image = c.tokens.dst),
         ("layout", |c| c.layout = "chat".into()),
-        ("calibration.speak", |c| c.calibration.as_mut().unwrap().speak.reverse()),
-        ("calibration.speak", |c| c.calibration.as_mut().unwrap().speak.clear()),
-        ("calibration.dst_update", |c| c.calibration.as_mut().unwrap().dst_update[0].score = f32::NAN),
-        ("calibration.dst_update", |c| c.calibration.as_mut().unwrap().dst_update[0].recall = Some(2.0)),
-        ("vision.file", |c| c.vision = Some(VisionRef { file: "../vision.gguf".into(), sha256: "0f".repeat(32) })),
-        ("vision.sha256", |c| c.vision = Some(VisionRef { file: "v.gguf".into(), sha256: "0F".repeat(32) })),
+        ("calibration.speak", |c| {
+            c.calibration.as_mut().unwrap().speak.reverse()
+        }),
+        ("calibration.speak", |c| {
+            c.calibration.as_mut().unwrap().speak.clear()
+        }),
+        ("calibration.dst_update", |c| {
+            c.calibration.as_mut().unwrap().dst_update[0].score = f32::NAN
+        }),
+        ("calibration.dst_update", |c| {
+            c.calibration.as_mut().unwrap().dst_update[0].recall = Some(2.0)
+        }),
+        ("vision.file", |c| {
+            c.vision = Some(VisionRef {
+                file: "../vision.gguf".into(),
+                sha256: "0f".repeat(32),
+            })
+        }),
+        ("vision.sha256", |c| {
+            c.vision = Some(VisionRef {
+                file: "v.gguf".into(),
+                sha256: "0F".repeat(32),
+            })
+        }),
     ];
     for (key, change) in cases {
         let mut config = assistant();
         change(&mut config);
         let text = said(config.validate());
-        assert!(text.contains(key) && text.contains("expected"), "{key}: {text:?}");
-        assert!(config.to_metadata().is_err() && config.to_json().is_err(), "{key}: written");
+        assert!(
+            text.contains(key) && text.contains("expected"),
+            "{key}: {text:?}"
+        );
+        assert!(
+            config.to_metadata().is_err() && config.to_json().is_err(),
+            "{key}: written"
+        );
     }
     type See = fn(&mut VisionConfig);
     let cases: [(&str, See); 9] = [
@@ -201,19 +305,26 @@ fn values_out_of_range_are_named() {
         ("image_mean", |c| c.mean[2] = f32::NAN),
         ("patch_grids", |c| c.patch_grids = vec![9]),
         ("patch_grids", |c| c.patch_grids = vec![0]),
-        ("tokens per frame", |c| (c.pool_head, c.patch_grids) = (false, vec![])),
+        ("tokens per frame", |c| {
+            (c.pool_head, c.patch_grids) = (false, vec![])
+        }),
     ];
     for (key, change) in cases {
         let mut config = vision();
         change(&mut config);
         let text = said(config.validate());
-        assert!(text.contains(key) && text.contains("expected"), "{key}: {text:?}");
+        assert!(
+            text.contains(key) && text.contains("expected"),
+            "{key}: {text:?}"
+        );
     }
 }
 
 #[test]
 fn unknown_json_keys_are_refused() -> Result<()> {
-    let text = assistant().to_json()?.replacen("\"layout\"", "\"speed\": 3, \"layout\"", 1);
+    let text = assistant()
+        .to_json()?
+        .replacen("\"layout\"", "\"speed\": 3, \"layout\"", 1);
     assert!(said(AssistantConfig::from_json(&text)).contains("speed"));
     Ok(())
 }

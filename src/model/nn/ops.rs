@@ -19,10 +19,15 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, mode: Mode) -> Result<Ten
         return Ok(bound::rms_norm(x, weight, eps as f32)?);
     }
     match mode {
-        Mode::Fused => Ok(candle_nn::ops::rms_norm(&x.contiguous()?, weight, eps as f32)?),
+        Mode::Fused => Ok(candle_nn::ops::rms_norm(
+            &x.contiguous()?,
+            weight,
+            eps as f32,
+        )?),
         Mode::Differentiable => {
             let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
-            Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?.broadcast_mul(weight)?)
+            Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?
+                .broadcast_mul(weight)?)
         }
     }
 }
@@ -31,12 +36,23 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, mode: Mode) -> Result<Ten
 ///
 /// # Errors
 /// Weight or bias have another width.
-pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, mode: Mode) -> Result<Tensor> {
+pub fn layer_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    mode: Mode,
+) -> Result<Tensor> {
     if bound::fits(x) {
         return Ok(bound::layer_norm(x, weight, bias, eps as f32)?);
     }
     match mode {
-        Mode::Fused => Ok(candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, eps as f32)?),
+        Mode::Fused => Ok(candle_nn::ops::layer_norm(
+            &x.contiguous()?,
+            weight,
+            bias,
+            eps as f32,
+        )?),
         Mode::Differentiable => {
             let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
             let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -85,8 +101,14 @@ pub fn rope(x: &Tensor, table: &RopeTable, mode: Mode) -> Result<Tensor> {
         return Ok(bound::rope(x, &table.cos, &table.sin)?);
     }
     match mode {
-        Mode::Fused => Ok(candle_nn::rotary_emb::rope_i(&x.contiguous()?, &table.cos, &table.sin)?),
-        Mode::Differentiable => Ok(candle_nn::rotary_emb::rope_i_slow(x, &table.cos, &table.sin)?),
+        Mode::Fused => Ok(candle_nn::rotary_emb::rope_i(
+            &x.contiguous()?,
+            &table.cos,
+            &table.sin,
+        )?),
+        Mode::Differentiable => Ok(candle_nn::rotary_emb::rope_i_slow(
+            x, &table.cos, &table.sin,
+        )?),
     }
 }
 
@@ -152,24 +174,38 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Resul
     if bound::fits(&scores) {
         let causal = matches!(sight, Sight::Causal { .. });
         let weights = bound::softmax(&scores.reshape((b, h, t, s))?, scale as f32, causal)?;
-        return Ok(weights.reshape((b, hkv, group * t, s))?.matmul(v)?.reshape((b, h, t, hd))?);
+        return Ok(weights
+            .reshape((b, hkv, group * t, s))?
+            .matmul(v)?
+            .reshape((b, h, t, hd))?);
     }
     scores = (scores * scale)?;
     if let Sight::Causal { past } = sight
         && t > 1
     {
         let mask = causal_mask(t, s, past, &scores)?;
-        scores = scores.reshape((b, h, t, s))?.broadcast_add(&mask)?.reshape((b, hkv, group * t, s))?;
+        scores = scores
+            .reshape((b, h, t, s))?
+            .broadcast_add(&mask)?
+            .reshape((b, hkv, group * t, s))?;
     }
     Ok(softmax(&scores, mode)?.matmul(v)?.reshape((b, h, t, hd))?)
 }
 
 /// `[T,S]`: 0 where query t may look, minus infinity elsewhere.
 fn causal_mask(t: usize, s: usize, past: usize, like: &Tensor) -> Result<Tensor> {
-    let cell = |i: usize| if i % s > past + i / s { f32::NEG_INFINITY } else { 0.0 };
+    let cell = |i: usize| {
+        if i % s > past + i / s {
+            f32::NEG_INFINITY
+        } else {
+            0.0
+        }
+    };
     let mask: Vec<f32> = (0..t * s).map(cell).collect();
-    Ok(Tensor::from_vec(mask, (t, s), like.device())?.to_dtype(match like.dtype() {
-        DType::F16 => DType::F16,
-        other => other,
-    })?)
+    Ok(
+        Tensor::from_vec(mask, (t, s), like.device())?.to_dtype(match like.dtype() {
+            DType::F16 => DType::F16,
+            other => other,
+        })?,
+    )
 }

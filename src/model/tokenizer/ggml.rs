@@ -44,7 +44,12 @@ pub fn tokenizer_json(look_up: &LookUp<'_>) -> Result<String> {
     let json = match text(look_up, "model")? {
         "gpt2" => parts.byte_level(text(look_up, "pre").unwrap_or("default"), look_up)?,
         "llama" => parts.sentence_piece(look_up)?,
-        other => return Err(wrong("model", &format!("found {other:?}, expected gpt2 or llama"))),
+        other => {
+            return Err(wrong(
+                "model",
+                &format!("found {other:?}, expected gpt2 or llama"),
+            ));
+        }
     };
     Ok(json.to_string())
 }
@@ -56,7 +61,13 @@ fn wrong(name: &str, why: &str) -> Error {
 fn text<'a>(look_up: &LookUp<'a>, name: &str) -> Result<&'a str> {
     match look_up(&format!("tokenizer.ggml.{name}")) {
         Some(MetaValue::String(text)) => Ok(text),
-        other => Err(wrong(name, &format!("found {}, expected a string", other.map_or("nothing", MetaValue::kind)))),
+        other => Err(wrong(
+            name,
+            &format!(
+                "found {}, expected a string",
+                other.map_or("nothing", MetaValue::kind)
+            ),
+        )),
     }
 }
 
@@ -64,19 +75,29 @@ fn flag(look_up: &LookUp<'_>, name: &str, default: bool) -> Result<bool> {
     match look_up(&format!("tokenizer.ggml.{name}")) {
         Some(MetaValue::Bool(flag)) => Ok(*flag),
         None => Ok(default),
-        Some(other) => Err(wrong(name, &format!("found {}, expected a bool", other.kind()))),
+        Some(other) => Err(wrong(
+            name,
+            &format!("found {}, expected a bool", other.kind()),
+        )),
     }
 }
 
 /// An array whose items are all of one kind; `None` when the key is absent.
-fn array<'a, T>(look_up: &LookUp<'a>, name: &str, item: impl Fn(&'a MetaValue) -> Option<T>) -> Result<Option<Vec<T>>> {
+fn array<'a, T>(
+    look_up: &LookUp<'a>,
+    name: &str,
+    item: impl Fn(&'a MetaValue) -> Option<T>,
+) -> Result<Option<Vec<T>>> {
     match look_up(&format!("tokenizer.ggml.{name}")) {
         None => Ok(None),
         Some(MetaValue::Array(items)) => match items.iter().map(item).collect() {
             Some(items) => Ok(Some(items)),
             None => Err(wrong(name, "an item is of another type than expected")),
         },
-        Some(other) => Err(wrong(name, &format!("found {}, expected an array", other.kind()))),
+        Some(other) => Err(wrong(
+            name,
+            &format!("found {}, expected an array", other.kind()),
+        )),
     }
 }
 
@@ -96,26 +117,42 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn read(look_up: &LookUp<'a>) -> Result<Self> {
-        let tokens = array(look_up, "tokens", string)?.ok_or_else(|| wrong("tokens", "found nothing, expected an array"))?;
+        let tokens = array(look_up, "tokens", string)?
+            .ok_or_else(|| wrong("tokens", "found nothing, expected an array"))?;
         let integer = |value: &MetaValue| match *value {
             MetaValue::I32(kind) => Some(i64::from(kind)),
             _ => value.as_u64().and_then(|kind| kind.try_into().ok()),
         };
-        let kinds = array(look_up, "token_type", integer)?.unwrap_or_else(|| vec![kind::NORMAL; tokens.len()]);
+        let kinds = array(look_up, "token_type", integer)?
+            .unwrap_or_else(|| vec![kind::NORMAL; tokens.len()]);
         if kinds.len() != tokens.len() {
-            return Err(wrong("token_type", &format!("{} items, expected {}, one a token", kinds.len(), tokens.len())));
+            return Err(wrong(
+                "token_type",
+                &format!(
+                    "{} items, expected {}, one a token",
+                    kinds.len(),
+                    tokens.len()
+                ),
+            ));
         }
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
             if let Some(first) = ids.insert(*token, id) {
-                return Err(wrong("tokens", &format!("tokens {first} and {id} are both {token:?}")));
+                return Err(wrong(
+                    "tokens",
+                    &format!("tokens {first} and {id} are both {token:?}"),
+                ));
             }
         }
         Ok(Self { tokens, kinds, ids })
     }
 
     fn vocabulary(&self) -> Value {
-        self.tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect()
+        self.tokens
+            .iter()
+            .enumerate()
+            .map(|(id, token)| ((*token).to_owned(), json!(id)))
+            .collect()
     }
 
     /// Tokens that are found in a text before it is cut. They are in the vocabulary as well, which fixes their ids.
@@ -126,7 +163,9 @@ impl<'a> Parts<'a> {
             _ => None,
         };
         let added = self.tokens.iter().zip(&self.kinds).enumerate();
-        added.filter_map(|(id, (token, kind))| Some(added_token(id, token, special(*kind)?))).collect()
+        added
+            .filter_map(|(id, (token, kind))| Some(added_token(id, token, special(*kind)?)))
+            .collect()
     }
 
     fn byte_level(&self, pre: &str, look_up: &LookUp<'a>) -> Result<Value> {
@@ -134,20 +173,37 @@ impl<'a> Parts<'a> {
         let (cut, ignore_merges) = match pre {
             "llama-bpe" | "llama3" | "llama-v3" => {
                 let split = json!({"type": "Split", "pattern": {"Regex": LLAMA3_CUT}, "behavior": "Isolated", "invert": false});
-                (json!({"type": "Sequence", "pretokenizers": [split, level(false)]}), true)
+                (
+                    json!({"type": "Sequence", "pretokenizers": [split, level(false)]}),
+                    true,
+                )
             }
             "smollm" => {
                 let digits = json!({"type": "Digits", "individual_digits": true});
-                (json!({"type": "Sequence", "pretokenizers": [digits, level(true)]}), false)
+                (
+                    json!({"type": "Sequence", "pretokenizers": [digits, level(true)]}),
+                    false,
+                )
             }
             "gpt-2" => (level(true), false),
-            other => return Err(wrong("pre", &format!("found {other:?}, expected llama-bpe, smollm or gpt-2"))),
+            other => {
+                return Err(wrong(
+                    "pre",
+                    &format!("found {other:?}, expected llama-bpe, smollm or gpt-2"),
+                ));
+            }
         };
         let merges = array(look_up, "merges", |value| string(value)?.split_once(' '))?;
         let merges = merges.ok_or_else(|| wrong("merges", "found nothing, expected an array"))?;
         for (left, right) in &merges {
-            if ![*left, *right, &format!("{left}{right}")].iter().all(|part| self.ids.contains_key(part)) {
-                return Err(wrong("merges", &format!("`{left} {right}`: both and their sum must be tokens")));
+            if ![*left, *right, &format!("{left}{right}")]
+                .iter()
+                .all(|part| self.ids.contains_key(part))
+            {
+                return Err(wrong(
+                    "merges",
+                    &format!("`{left} {right}`: both and their sum must be tokens"),
+                ));
             }
         }
         Ok(json!({
@@ -165,13 +221,26 @@ impl<'a> Parts<'a> {
             MetaValue::F32(score) if score.is_finite() => Some(score),
             _ => None,
         };
-        let scores = array(look_up, "scores", float)?.ok_or_else(|| wrong("scores", "found nothing, expected an array"))?;
+        let scores = array(look_up, "scores", float)?
+            .ok_or_else(|| wrong("scores", "found nothing, expected an array"))?;
         if scores.len() != self.tokens.len() {
-            return Err(wrong("scores", &format!("{} items, expected {}, one a token", scores.len(), self.tokens.len())));
+            return Err(wrong(
+                "scores",
+                &format!(
+                    "{} items, expected {}, one a token",
+                    scores.len(),
+                    self.tokens.len()
+                ),
+            ));
         }
-        let unknown = self.kinds.iter().position(|&kind| kind == kind::UNKNOWN).map(|id| self.tokens[id]);
+        let unknown = self
+            .kinds
+            .iter()
+            .position(|&kind| kind == kind::UNKNOWN)
+            .map(|id| self.tokens[id]);
         let prefix = flag(look_up, "add_space_prefix", true)?;
-        let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK})];
+        let mut normalizers =
+            vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK})];
         let mut decoders = vec![
             json!({"type": "Replace", "pattern": {"String": SPACE_MARK}, "content": " "}),
             json!({"type": "ByteFallback"}),
@@ -199,11 +268,24 @@ impl<'a> Parts<'a> {
             if self.kinds[id] != kind::NORMAL {
                 continue;
             }
-            let mut splits: Vec<(usize, usize, usize)> = token.char_indices().skip(1).take(MERGED_CHARS_MAX)
-                .filter_map(|(at, _)| Some((*self.ids.get(&token[..at])?, *self.ids.get(&token[at..])?, at)))
+            let mut splits: Vec<(usize, usize, usize)> = token
+                .char_indices()
+                .skip(1)
+                .take(MERGED_CHARS_MAX)
+                .filter_map(|(at, _)| {
+                    Some((
+                        *self.ids.get(&token[..at])?,
+                        *self.ids.get(&token[at..])?,
+                        at,
+                    ))
+                })
                 .collect();
             splits.sort_unstable();
-            merges.extend(splits.into_iter().map(|(_, _, at)| (id, token.split_at(at))));
+            merges.extend(
+                splits
+                    .into_iter()
+                    .map(|(_, _, at)| (id, token.split_at(at))),
+            );
         }
         // Equals keep their order, as in the files that Hugging Face's converter has written.
         merges.sort_by(|(a, _), (b, _)| scores[*b].total_cmp(&scores[*a]));

@@ -31,7 +31,10 @@ impl ChatTemplate {
     /// Parses a template with the settings of Hugging Face's `apply_chat_template`.
     pub fn new(source: &str) -> Result<Self> {
         if source.len() > TEMPLATE_BYTES_MAX {
-            return Err(failed(&format!("{} bytes, expected at most {TEMPLATE_BYTES_MAX}", source.len())));
+            return Err(failed(&format!(
+                "{} bytes, expected at most {TEMPLATE_BYTES_MAX}",
+                source.len()
+            )));
         }
         let mut environment = Environment::new();
         environment.set_fuel(Some(FUEL));
@@ -39,15 +42,22 @@ impl ChatTemplate {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_unknown_method_callback(python_method);
-        environment.add_function("raise_exception", |why: String| -> std::result::Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, why))
-        });
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|e| failed(&e))?;
+        environment.add_function(
+            "raise_exception",
+            |why: String| -> std::result::Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, why))
+            },
+        );
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|e| failed(&e))?;
         Ok(Self { environment })
     }
 
     fn render(&self, messages: &[(&str, &str)]) -> Result<String> {
-        let message = |&(role, content): &(&str, &str)| Value::from_iter([("role", role), ("content", content)]);
+        let message = |&(role, content): &(&str, &str)| {
+            Value::from_iter([("role", role), ("content", content)])
+        };
         let messages: Vec<Value> = messages.iter().map(message).collect();
         let context = Value::from_iter([
             ("messages", Value::from(messages)),
@@ -56,8 +66,13 @@ impl ChatTemplate {
             ("eos_token", Value::from("")),
         ]);
         let mut out = Bounded(Vec::new());
-        let template = self.environment.get_template(NAME).map_err(|e| failed(&e))?;
-        template.render_captured_to(context, &mut out).map_err(|e| failed(&e))?;
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|e| failed(&e))?;
+        template
+            .render_captured_to(context, &mut out)
+            .map_err(|e| failed(&e))?;
         String::from_utf8(out.0).map_err(|e| failed(&e))
     }
 
@@ -70,7 +85,8 @@ impl ChatTemplate {
             let before = self.render(&[("system", SYSTEM_CONTENT)])?;
             let both = self.render(&[("system", SYSTEM_CONTENT), (role, content)])?;
             let turn = both.strip_prefix(before.as_str());
-            turn.ok_or_else(|| failed(&format!("a {role} turn changes what stands before it")))?.to_owned()
+            turn.ok_or_else(|| failed(&format!("a {role} turn changes what stands before it")))?
+                .to_owned()
         };
         // Some templates spell the start token out instead of asking for `bos_token`.
         let text = bos.and_then(|bos| text.strip_prefix(bos)).unwrap_or(&text);
@@ -99,12 +115,26 @@ impl std::io::Write for Bounded {
 }
 
 /// Those methods of Python's `str` and `dict` that chat templates call.
-fn python_method(_: &State<'_, '_>, value: &Value, method: &str, args: &[Value]) -> std::result::Result<Value, minijinja::Error> {
-    let unknown = || minijinja::Error::new(ErrorKind::UnknownMethod, format!("{} has no method {method}", value.kind()));
+fn python_method(
+    _: &State<'_, '_>,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> std::result::Result<Value, minijinja::Error> {
+    let unknown = || {
+        minijinja::Error::new(
+            ErrorKind::UnknownMethod,
+            format!("{} has no method {method}", value.kind()),
+        )
+    };
     if method == "get" {
         let key = args.first().ok_or_else(unknown)?;
         let found = value.get_item(key)?;
-        return Ok(if found.is_undefined() { args.get(1).cloned().unwrap_or(Value::from(())) } else { found });
+        return Ok(if found.is_undefined() {
+            args.get(1).cloned().unwrap_or(Value::from(()))
+        } else {
+            found
+        });
     }
     let text = value.as_str().ok_or_else(unknown)?;
     let argument = |n: usize| args.get(n).and_then(Value::as_str);

@@ -58,8 +58,18 @@ pub struct Counts {
 impl Link {
     /// A device that is about to be opened; its ring will look back so far.
     pub fn new(look_back_s: f64) -> Arc<Self> {
-        let life = Life { phase: Phase::Opening, camera: None, ring: Ring::new(look_back_s, 1), corrupt: 0, why: None };
-        Arc::new(Self { life: Mutex::new(life), stop: AtomicBool::new(false), thread: Mutex::new(None) })
+        let life = Life {
+            phase: Phase::Opening,
+            camera: None,
+            ring: Ring::new(look_back_s, 1),
+            corrupt: 0,
+            why: None,
+        };
+        Arc::new(Self {
+            life: Mutex::new(life),
+            stop: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        })
     }
 
     /// A panic elsewhere leaves nothing half-done in here.
@@ -78,7 +88,9 @@ impl Link {
     /// A buffer came. It is cut to the frame in it, and not decoded.
     pub fn push(&self, clock_s: f64, buffer: &[u8]) {
         let mut life = self.life();
-        let Phase::Streaming(format) = life.phase else { return };
+        let Phase::Streaming(format) = life.phase else {
+            return;
+        };
         match frame_of(&format, buffer) {
             Ok(frame) => life.ring.push(clock_s, frame),
             Err(why) => {
@@ -96,7 +108,13 @@ impl Link {
     /// Asks the thread to close the device, also when it waits for a frame.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(|t| !t.is_finished()) {
+        if let Some(thread) = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .filter(|t| !t.is_finished())
+        {
             wake(thread);
         }
     }
@@ -130,7 +148,12 @@ impl Link {
     pub fn counts(&self) -> Counts {
         let life = self.life();
         let (captured, overwritten) = life.ring.counts();
-        Counts { captured, overwritten, corrupt: life.corrupt, why: life.why.clone() }
+        Counts {
+            captured,
+            overwritten,
+            corrupt: life.corrupt,
+            why: life.why.clone(),
+        }
     }
 }
 
@@ -158,14 +181,24 @@ pub struct Threads {
 impl Threads {
     /// For the camera that is wanted.
     pub fn new(backend: Arc<dyn Backend>, wanted: Wanted, watch: Watch, clock: Clock) -> Self {
-        Self { backend, wanted, known: None, watch, clock }
+        Self {
+            backend,
+            wanted,
+            known: None,
+            watch,
+            clock,
+        }
     }
 }
 
 impl Starter for Threads {
     fn start(&mut self) -> Result<Arc<Link>, Fault> {
         let link = Link::new(self.watch.look_back_s);
-        let (backend, wanted, known) = (self.backend.clone(), self.wanted.clone(), self.known.clone());
+        let (backend, wanted, known) = (
+            self.backend.clone(),
+            self.wanted.clone(),
+            self.known.clone(),
+        );
         let (theirs, clock, watch) = (link.clone(), self.clock.clone(), self.watch);
         let work = move || {
             let _closed = ClosedOnPanic(&theirs);
@@ -179,7 +212,9 @@ impl Starter for Threads {
             theirs.closed(ended);
         };
         let mut slot = link.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = std::thread::Builder::new().name("camera".into()).spawn(work);
+        let thread = std::thread::Builder::new()
+            .name("camera".into())
+            .spawn(work);
         *slot = Some(thread.map_err(|e| Fault::Driver(format!("no thread for the camera: {e}")))?);
         drop(slot);
         Ok(link)
@@ -191,10 +226,15 @@ impl Starter for Threads {
 }
 
 /// Finds the camera, the same one as before if there was one, and opens it.
-fn open(backend: &dyn Backend, wanted: &Wanted, known: Option<&Found>) -> Result<(Found, Box<dyn Device>), Fault> {
+fn open(
+    backend: &dyn Backend,
+    wanted: &Wanted,
+    known: Option<&Found>,
+) -> Result<(Found, Box<dyn Device>), Fault> {
     let found = backend.list()?;
     if let Some(known) = known {
-        let camera = again(known, &found).ok_or_else(|| Fault::Missing(format!("{} is not there", known.name)))?;
+        let camera = again(known, &found)
+            .ok_or_else(|| Fault::Missing(format!("{} is not there", known.name)))?;
         return Ok((camera.clone(), backend.open_wanted(camera, wanted)?));
     }
     let mut first_fault = None;
@@ -202,7 +242,9 @@ fn open(backend: &dyn Backend, wanted: &Wanted, known: Option<&Found>) -> Result
         match backend.open_wanted(camera, wanted) {
             Ok(device) => return Ok((camera.clone(), device)),
             // A camera has files that send no pictures; what the person chose by number is not replaced.
-            Err(fault) if matches!(wanted.choice, Choice::First | Choice::Name(_)) => _ = first_fault.get_or_insert(fault),
+            Err(fault) if matches!(wanted.choice, Choice::First | Choice::Name(_)) => {
+                _ = first_fault.get_or_insert(fault)
+            }
             Err(fault) => return Err(fault),
         }
     }
@@ -223,7 +265,9 @@ fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, watch: &Watch) 
                 link.push(now_s, buffer);
             }
         });
-        let fault = read.err().or_else(|| (silent_s > limit_s).then(|| Fault::silent(silent_s)));
+        let fault = read
+            .err()
+            .or_else(|| (silent_s > limit_s).then(|| Fault::silent(silent_s)));
         if fault.is_some() {
             return fault.filter(|_| !link.stopping());
         }
@@ -238,7 +282,9 @@ struct ClosedOnPanic<'a>(&'a Link);
 impl Drop for ClosedOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.closed(Some(Fault::Driver("the camera's driver code panicked".into())));
+            self.0.closed(Some(Fault::Driver(
+                "the camera's driver code panicked".into(),
+            )));
         }
     }
 }

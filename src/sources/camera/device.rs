@@ -48,19 +48,36 @@ impl Choice {
     pub fn among<'a>(&self, found: &'a [Found]) -> Result<Vec<&'a Found>, Fault> {
         let names = || match found {
             [] => "the system has none".to_owned(),
-            all => all.iter().map(|f| format!("{} {:?}", f.index, f.name)).collect::<Vec<_>>().join(", "),
+            all => all
+                .iter()
+                .map(|f| format!("{} {:?}", f.index, f.name))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         let fitting: Vec<&Found> = match self {
             Self::First => found.iter().collect(),
             Self::Index(index) => found.iter().filter(|f| f.index == *index).collect(),
             Self::Path(path) => {
                 let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-                found.iter().filter(|f| f.path.as_deref().is_some_and(|p| p == path || p == real)).collect()
+                found
+                    .iter()
+                    .filter(|f| f.path.as_deref().is_some_and(|p| p == path || p == real))
+                    .collect()
             }
             Self::Name(part) => {
                 let part = part.to_lowercase();
-                let exact: Vec<&Found> = found.iter().filter(|f| f.name.to_lowercase() == part).collect();
-                if exact.is_empty() { found.iter().filter(|f| f.name.to_lowercase().contains(&part)).collect() } else { exact }
+                let exact: Vec<&Found> = found
+                    .iter()
+                    .filter(|f| f.name.to_lowercase() == part)
+                    .collect();
+                if exact.is_empty() {
+                    found
+                        .iter()
+                        .filter(|f| f.name.to_lowercase().contains(&part))
+                        .collect()
+                } else {
+                    exact
+                }
             }
         };
         let wanted = match self {
@@ -73,7 +90,10 @@ impl Choice {
             (_, []) => Err(Fault::Missing(format!("no camera{wanted}: {}", names()))),
             // A camera has several files: pictures come from the first of them that can be opened.
             (Self::Name(_), [first, rest @ ..]) if rest.iter().any(|f| f.id != first.id) => {
-                Err(Fault::Missing(format!("more than one camera has{wanted} in its name: {}; choose by number", names())))
+                Err(Fault::Missing(format!(
+                    "more than one camera has{wanted} in its name: {}; choose by number",
+                    names()
+                )))
             }
             _ => Ok(fitting),
         }
@@ -83,8 +103,15 @@ impl Choice {
 /// The same camera after it was away: by its own identifier, else by its name if only one has it. Never by its number
 /// alone.
 pub fn again<'a>(known: &Found, found: &'a [Found]) -> Option<&'a Found> {
-    let same: Vec<&Found> = found.iter().filter(|f| f.id == known.id && f.name == known.name).collect();
-    if let Some(first) = same.iter().find(|f| f.index == known.index).or(same.first()) {
+    let same: Vec<&Found> = found
+        .iter()
+        .filter(|f| f.id == known.id && f.name == known.name)
+        .collect();
+    if let Some(first) = same
+        .iter()
+        .find(|f| f.index == known.index)
+        .or(same.first())
+    {
         return Some(first);
     }
     let mut named = found.iter().filter(|f| f.name == known.name);
@@ -108,14 +135,23 @@ pub struct Wanted {
 impl Default for Wanted {
     fn default() -> Self {
         // Small: the model's own input is smaller still. A low rate is seldom offered, and dim.
-        Self { choice: Choice::First, size: (640, 480), fps: 30, pixels: None }
+        Self {
+            choice: Choice::First,
+            size: (640, 480),
+            fps: 30,
+            pixels: None,
+        }
     }
 }
 
 impl Wanted {
     /// What a camera offers, the most fitting first: by size, then by rate, then by what it costs to decode and carry.
     pub fn ranked(&self, offered: &[Format]) -> Vec<Format> {
-        let mut ranked: Vec<Format> = offered.iter().filter(|f| self.pixels.is_none_or(|p| p == f.pixels)).copied().collect();
+        let mut ranked: Vec<Format> = offered
+            .iter()
+            .filter(|f| self.pixels.is_none_or(|p| p == f.pixels))
+            .copied()
+            .collect();
         ranked.sort_by_key(|format| {
             let off = |have: u32, want: u32| u64::from(have.abs_diff(want)).pow(2);
             let size = off(format.width, self.size.0) + off(format.height, self.size.1);
@@ -155,11 +191,13 @@ pub enum Fault {
 }
 
 #[cfg(target_os = "macos")]
-const ALLOW: &str = "allow the terminal to use the camera in System Settings, Privacy & Security, Camera";
+const ALLOW: &str =
+    "allow the terminal to use the camera in System Settings, Privacy & Security, Camera";
 #[cfg(target_os = "windows")]
 const ALLOW: &str = "allow desktop apps to use the camera in Settings, Privacy & security, Camera";
 #[cfg(not(any(target_os = "macos", target_os = "windows")))]
-const ALLOW: &str = "add yourself to the group that owns the file (mostly `video`) and log in again";
+const ALLOW: &str =
+    "add yourself to the group that owns the file (mostly `video`) and log in again";
 
 impl Fault {
     /// No frame for so long.
@@ -209,7 +247,11 @@ pub trait Backend: Send + Sync {
     fn open_wanted(&self, camera: &Found, wanted: &Wanted) -> Result<Box<dyn Device>, Fault> {
         let ranked = wanted.ranked(&self.formats(camera)?);
         if ranked.is_empty() {
-            let what = wanted.pixels.map_or("no pictures that are decoded here".into(), |p| format!("no {}", p.word()));
+            let what = wanted
+                .pixels
+                .map_or("no pictures that are decoded here".into(), |p| {
+                    format!("no {}", p.word())
+                });
             return Err(Fault::Unfit(format!("{} offers {what}", label(camera))));
         }
         self.open(camera, &ranked)
@@ -241,13 +283,25 @@ mod tests {
     use super::*;
 
     fn found() -> Vec<Found> {
-        let one = |index, name: &str, id: &str| Found { index, name: name.into(), id: id.into(), path: Some(format!("/dev/video{index}").into()) };
-        vec![one(0, "Integrated Camera", "pci-1"), one(1, "Integrated Camera", "pci-1"), one(2, "USB Cam", "usb-2"), one(4, "USB Cam", "usb-4")]
+        let one = |index, name: &str, id: &str| Found {
+            index,
+            name: name.into(),
+            id: id.into(),
+            path: Some(format!("/dev/video{index}").into()),
+        };
+        vec![
+            one(0, "Integrated Camera", "pci-1"),
+            one(1, "Integrated Camera", "pci-1"),
+            one(2, "USB Cam", "usb-2"),
+            one(4, "USB Cam", "usb-4"),
+        ]
     }
 
     fn picked(text: &str) -> Result<Vec<u32>, String> {
         let found = found();
-        let picked = Choice::parse(text).among(&found).map_err(|e| e.to_string())?;
+        let picked = Choice::parse(text)
+            .among(&found)
+            .map_err(|e| e.to_string())?;
         Ok(picked.iter().map(|f| f.index).collect())
     }
 
@@ -259,8 +313,17 @@ mod tests {
         assert_eq!(picked("integrated"), Ok(vec![0, 1]));
         assert!(picked("usb cam").unwrap_err().contains("choose by number"));
         let why = picked("9").unwrap_err();
-        assert!(why.contains("no camera 9") && why.contains("2 \"USB Cam\""), "{why}");
-        assert!(Choice::First.among(&[]).unwrap_err().to_string().contains("has none"));
+        assert!(
+            why.contains("no camera 9") && why.contains("2 \"USB Cam\""),
+            "{why}"
+        );
+        assert!(
+            Choice::First
+                .among(&[])
+                .unwrap_err()
+                .to_string()
+                .contains("has none")
+        );
     }
 
     #[test]
@@ -280,7 +343,12 @@ mod tests {
 
     #[test]
     fn the_nearest_size_wins_then_the_rate_then_the_cost() {
-        let format = |width, height, pixels, fps| Format { width, height, pixels, fps };
+        let format = |width, height, pixels, fps| Format {
+            width,
+            height,
+            pixels,
+            fps,
+        };
         let offered = [
             format(1280, 720, Pixels::Yuyv, 10),
             format(1280, 720, Pixels::Mjpeg, 30),
@@ -290,19 +358,55 @@ mod tests {
             format(320, 180, Pixels::Gray, 30),
         ];
         assert_eq!(Wanted::default().ranked(&offered)[0], offered[3]);
-        let large = Wanted { size: (1280, 720), ..Wanted::default() };
+        let large = Wanted {
+            size: (1280, 720),
+            ..Wanted::default()
+        };
         assert_eq!(large.ranked(&offered)[0], offered[1]);
-        assert_eq!(Wanted { fps: 15, ..Wanted::default() }.ranked(&offered)[0], offered[4]);
+        assert_eq!(
+            Wanted {
+                fps: 15,
+                ..Wanted::default()
+            }
+            .ranked(&offered)[0],
+            offered[4]
+        );
         assert_eq!(large.ranked(&offered).len(), 6);
-        assert_eq!(Wanted { pixels: Some(Pixels::Gray), ..Wanted::default() }.ranked(&offered), [offered[5]]);
-        assert!(Wanted { pixels: Some(Pixels::Bgr), ..Wanted::default() }.ranked(&offered).is_empty());
+        assert_eq!(
+            Wanted {
+                pixels: Some(Pixels::Gray),
+                ..Wanted::default()
+            }
+            .ranked(&offered),
+            [offered[5]]
+        );
+        assert!(
+            Wanted {
+                pixels: Some(Pixels::Bgr),
+                ..Wanted::default()
+            }
+            .ranked(&offered)
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_drivers_words_are_sorted_by_what_can_be_done() {
-        assert!(matches!(Fault::of_words("c", "VIDIOC_REQBUFS: Device or resource busy (os error 16)"), Fault::Busy(_)));
-        assert!(matches!(Fault::of_words("c", "Permission denied (os error 13)"), Fault::Denied(_)));
-        assert!(matches!(Fault::of_words("c", "No such device (os error 19)"), Fault::Missing(_)));
-        assert!(matches!(Fault::of_words("c", "Input/output error (os error 5)"), Fault::Driver(_)));
+        assert!(matches!(
+            Fault::of_words("c", "VIDIOC_REQBUFS: Device or resource busy (os error 16)"),
+            Fault::Busy(_)
+        ));
+        assert!(matches!(
+            Fault::of_words("c", "Permission denied (os error 13)"),
+            Fault::Denied(_)
+        ));
+        assert!(matches!(
+            Fault::of_words("c", "No such device (os error 19)"),
+            Fault::Missing(_)
+        ));
+        assert!(matches!(
+            Fault::of_words("c", "Input/output error (os error 5)"),
+            Fault::Driver(_)
+        ));
     }
 }

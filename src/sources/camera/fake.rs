@@ -36,7 +36,12 @@ pub enum Opening {
 /// Rest between two frames.
 pub const FRAME_EVERY: Duration = Duration::from_millis(2);
 /// What the fakes are set to.
-pub const FORMAT: Format = Format { width: 8, height: 4, pixels: Pixels::Gray, fps: 500 };
+pub const FORMAT: Format = Format {
+    width: 8,
+    height: 4,
+    pixels: Pixels::Gray,
+    fps: 500,
+};
 
 /// A system with one camera, whose number changes with each opening.
 #[derive(Default)]
@@ -50,17 +55,27 @@ pub struct Fake {
 impl Fake {
     pub fn new(mut openings: Vec<Opening>) -> Arc<Self> {
         openings.reverse();
-        Arc::new(Self { openings: Mutex::new(openings), ..Self::default() })
+        Arc::new(Self {
+            openings: Mutex::new(openings),
+            ..Self::default()
+        })
     }
 
     pub fn found(index: u32) -> Found {
-        Found { index, name: "Fake Cam".into(), id: "usb-1".into(), path: None }
+        Found {
+            index,
+            name: "Fake Cam".into(),
+            id: "usb-1".into(),
+            path: None,
+        }
     }
 }
 
 impl Backend for Fake {
     fn list(&self) -> Result<Vec<Found>, Fault> {
-        Ok(vec![Self::found(self.opened.load(Ordering::Relaxed) as u32)])
+        Ok(vec![
+            Self::found(self.opened.load(Ordering::Relaxed) as u32),
+        ])
     }
 
     fn formats(&self, _camera: &Found) -> Result<Vec<Format>, Fault> {
@@ -70,7 +85,12 @@ impl Backend for Fake {
     fn open(&self, _camera: &Found, ranked: &[Format]) -> Result<Box<dyn Device>, Fault> {
         assert_eq!(ranked, [FORMAT]);
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let opening = self.openings.lock().unwrap().pop().unwrap_or(Opening::Fails(Fault::Missing("gone".into())));
+        let opening = self
+            .openings
+            .lock()
+            .unwrap()
+            .pop()
+            .unwrap_or(Opening::Fails(Fault::Missing("gone".into())));
         match opening {
             Opening::Fails(fault) => Err(fault),
             Opening::Hangs => loop {
@@ -78,7 +98,11 @@ impl Backend for Fake {
             },
             Opening::Gives(acts) => {
                 self.open.fetch_add(1, Ordering::Relaxed);
-                Ok(Box::new(FakeDevice { acts, at: 0, open: self.open.clone() }))
+                Ok(Box::new(FakeDevice {
+                    acts,
+                    at: 0,
+                    open: self.open.clone(),
+                }))
             }
         }
     }
@@ -109,7 +133,10 @@ impl Device for FakeDevice {
                 while begun.elapsed() < Duration::from_millis(300) {
                     std::thread::sleep(FRAME_EVERY);
                 }
-                return Err(Fault::of_words("Fake Cam", "Interrupted system call (os error 4)"));
+                return Err(Fault::of_words(
+                    "Fake Cam",
+                    "Interrupted system call (os error 4)",
+                ));
             }
         }
         Ok(())
@@ -127,7 +154,8 @@ mod nokhwa_fake {
     use nokhwa::NokhwaError;
     use nokhwa::camera_traits::CaptureBackendTrait;
     use nokhwa::utils::{
-        ApiBackend, CameraControl, CameraFormat, CameraIndex, CameraInfo, ControlValueSetter, FrameFormat, KnownCameraControl, Resolution,
+        ApiBackend, CameraControl, CameraFormat, CameraIndex, CameraInfo, ControlValueSetter,
+        FrameFormat, KnownCameraControl, Resolution,
     };
 
     use super::super::nokhwa_device::NokhwaDevice;
@@ -161,7 +189,10 @@ mod nokhwa_fake {
         fn set_camera_format(&mut self, _: CameraFormat) -> Result<(), NokhwaError> {
             none()
         }
-        fn compatible_list_by_resolution(&mut self, _: FrameFormat) -> Result<HashMap<Resolution, Vec<u32>>, NokhwaError> {
+        fn compatible_list_by_resolution(
+            &mut self,
+            _: FrameFormat,
+        ) -> Result<HashMap<Resolution, Vec<u32>>, NokhwaError> {
             none()
         }
         fn compatible_fourcc(&mut self) -> Result<Vec<FrameFormat>, NokhwaError> {
@@ -191,7 +222,11 @@ mod nokhwa_fake {
         fn camera_controls(&self) -> Result<Vec<CameraControl>, NokhwaError> {
             none()
         }
-        fn set_camera_control(&mut self, _: KnownCameraControl, _: ControlValueSetter) -> Result<(), NokhwaError> {
+        fn set_camera_control(
+            &mut self,
+            _: KnownCameraControl,
+            _: ControlValueSetter,
+        ) -> Result<(), NokhwaError> {
             none()
         }
         fn open_stream(&mut self) -> Result<(), NokhwaError> {
@@ -226,31 +261,59 @@ mod nokhwa_fake {
             open: false,
             acts,
         };
-        NokhwaDevice::start(nokhwa::Camera::with_custom(index, ApiBackend::Network, Box::new(scripted)), "Scripted".into()).unwrap()
+        NokhwaDevice::start(
+            nokhwa::Camera::with_custom(index, ApiBackend::Network, Box::new(scripted)),
+            "Scripted".into(),
+        )
+        .unwrap()
     }
 
     #[test]
     fn bytes_and_errors_come_through_nokhwa() {
-        let acts = vec![Act::Bytes(vec![9; 16]), Act::Error("VIDIOC_DQBUF: No such device (os error 19)")];
+        let acts = vec![
+            Act::Bytes(vec![9; 16]),
+            Act::Error("VIDIOC_DQBUF: No such device (os error 19)"),
+        ];
         let mut device = opened(FrameFormat::YUYV, acts);
-        assert_eq!(device.format(), Format { width: 4, height: 2, pixels: Pixels::Yuyv, fps: 30 });
+        assert_eq!(
+            device.format(),
+            Format {
+                width: 4,
+                height: 2,
+                pixels: Pixels::Yuyv,
+                fps: 30
+            }
+        );
         let mut bytes = Vec::new();
         device.read(&mut |buffer| bytes = buffer.to_vec()).unwrap();
         assert_eq!(bytes, [9; 16]);
-        assert!(matches!(device.read(&mut |_| panic!("a frame")), Err(Fault::Missing(_))));
+        assert!(matches!(
+            device.read(&mut |_| panic!("a frame")),
+            Err(Fault::Missing(_))
+        ));
     }
 
     #[test]
     fn a_frame_of_nokhwas_camera_becomes_a_picture_or_says_why_not() {
-        let mut device = opened(FrameFormat::RAWBGR, vec![Act::Bytes([0, 0, 255].repeat(8)), Act::Bytes(vec![0; 23])]);
+        let mut device = opened(
+            FrameFormat::RAWBGR,
+            vec![Act::Bytes([0, 0, 255].repeat(8)), Act::Bytes(vec![0; 23])],
+        );
         let format = device.format();
         let mut results = Vec::new();
         for _ in 0..2 {
-            device.read(&mut |buffer| results.push(super::super::decode(&format, buffer))).unwrap();
+            device
+                .read(&mut |buffer| results.push(super::super::decode(&format, buffer)))
+                .unwrap();
         }
         if cfg!(not(target_os = "windows")) {
             assert_eq!(results[0].as_ref().unwrap().rgb[..3], [255, 0, 0]);
         }
-        assert!(results[1].as_ref().unwrap_err().contains("23 bytes, expected 24"));
+        assert!(
+            results[1]
+                .as_ref()
+                .unwrap_err()
+                .contains("23 bytes, expected 24")
+        );
     }
 }

@@ -56,13 +56,20 @@ pub fn length(buffer: &[u8]) -> Option<usize> {
 pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
     // The first two bytes are checked: without them `length` finds no picture.
     let (start, rest) = frame.split_at(frame.len().min(2));
-    let decoder = JpegDecoder::new(std::io::Cursor::new([start, &TABLES_ARE_STANDARD, rest].concat())).map_err(|e| e.to_string())?;
+    let decoder = JpegDecoder::new(std::io::Cursor::new(
+        [start, &TABLES_ARE_STANDARD, rest].concat(),
+    ))
+    .map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
     if (width, height) != (format.width, format.height) {
         return Err(format!("a JPEG of {width}x{height}, expected {format}"));
     }
     let picture = image::DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    Ok(Picture { width, height, rgb: picture.into_rgb8().into_raw() })
+    Ok(Picture {
+        width,
+        height,
+        rgb: picture.into_rgb8().into_raw(),
+    })
 }
 
 #[cfg(test)]
@@ -73,9 +80,13 @@ pub(super) mod tests {
     /// A picture of reds.
     pub fn picture(width: u32, height: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let rgb: Vec<u8> = (0..width * height).flat_map(|i| [200, (i % 7) as u8 * 20, 30]).collect();
+        let rgb: Vec<u8> = (0..width * height)
+            .flat_map(|i| [200, (i % 7) as u8 * 20, 30])
+            .collect();
         let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90);
-        encoder.encode(&rgb, width, height, image::ExtendedColorType::Rgb8).unwrap();
+        encoder
+            .encode(&rgb, width, height, image::ExtendedColorType::Rgb8)
+            .unwrap();
         bytes
     }
 
@@ -108,13 +119,19 @@ pub(super) mod tests {
 
     #[test]
     fn a_picture_without_code_tables_is_decoded_with_those_of_the_standard() {
-        let format = Format { width: 64, height: 48, pixels: Pixels::Mjpeg, fps: 30 };
+        let format = Format {
+            width: 64,
+            height: 48,
+            pixels: Pixels::Mjpeg,
+            fps: 30,
+        };
         let whole = picture(64, 48);
         let bare = without_tables(&whole);
         assert!(bare.len() < whole.len() - 400, "four tables are left out");
         assert_eq!(length(&bare), Some(bare.len()));
         assert!(decode(&format, &bare).unwrap() == decode(&format, &whole).unwrap());
-        let by_itself = image::load_from_memory_with_format(&whole, image::ImageFormat::Jpeg).unwrap();
+        let by_itself =
+            image::load_from_memory_with_format(&whole, image::ImageFormat::Jpeg).unwrap();
         assert!(decode(&format, &whole).unwrap().rgb == by_itself.into_rgb8().into_raw());
     }
 }

@@ -19,12 +19,18 @@ pub struct Native;
 impl Backend for Native {
     fn list(&self) -> Result<Vec<Found>, Fault> {
         ask()?;
-        let cameras = nokhwa::query(ApiBackend::Auto).map_err(|e| Fault::Driver(format!("the system's list of cameras: {e}")))?;
+        let cameras = nokhwa::query(ApiBackend::Auto)
+            .map_err(|e| Fault::Driver(format!("the system's list of cameras: {e}")))?;
         let mut found: Vec<Found> = cameras
             .iter()
             .filter_map(|info| {
                 let index = info.index().as_index().ok()?;
-                Some(identified(Found { index, name: info.human_name(), id: info.misc(), path: None }))
+                Some(identified(Found {
+                    index,
+                    name: info.human_name(),
+                    id: info.misc(),
+                    path: None,
+                }))
             })
             .collect();
         found.sort_by_key(|camera| camera.index);
@@ -48,7 +54,8 @@ impl Backend for Native {
             }
             first_fault.get_or_insert(fault);
         }
-        Err(first_fault.unwrap_or_else(|| Fault::Unfit(format!("{} takes no format", label(camera)))))
+        Err(first_fault
+            .unwrap_or_else(|| Fault::Unfit(format!("{} takes no format", label(camera)))))
     }
 }
 

@@ -5,9 +5,9 @@ use nokhwa::utils::{CameraFormat, FrameFormat};
 #[cfg(not(target_os = "linux"))]
 use nokhwa::utils::{CameraIndex, RequestedFormat, RequestedFormatType, Resolution, frame_formats};
 
+use super::device::{Device, Fault};
 #[cfg(not(target_os = "linux"))]
 use super::device::{Found, label};
-use super::device::{Device, Fault};
 use super::pixels::{Format, Pixels};
 
 /// Opens a camera in one of the formats that it offers.
@@ -17,8 +17,13 @@ use super::pixels::{Format, Pixels};
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open(camera: &Found, format: Format) -> Result<Box<dyn Device>, Fault> {
     let fault = |e: nokhwa::NokhwaError| Fault::of_words(&label(camera), &e.to_string());
-    let wanted = CameraFormat::new(Resolution::new(format.width, format.height), layout(format.pixels), format.fps);
-    let request = RequestedFormat::with_formats(RequestedFormatType::Exact(wanted), frame_formats());
+    let wanted = CameraFormat::new(
+        Resolution::new(format.width, format.height),
+        layout(format.pixels),
+        format.fps,
+    );
+    let request =
+        RequestedFormat::with_formats(RequestedFormatType::Exact(wanted), frame_formats());
     let opened = Camera::new(CameraIndex::Index(camera.index), request).map_err(fault)?;
     Ok(Box::new(NokhwaDevice::start(opened, label(camera))?))
 }
@@ -32,7 +37,12 @@ pub(super) fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
     let fault = |e: nokhwa::NokhwaError| Fault::of_words(&label(camera), &e.to_string());
     let any = RequestedFormat::with_formats(RequestedFormatType::None, frame_formats());
     let mut opened = Camera::new(CameraIndex::Index(camera.index), any).map_err(fault)?;
-    Ok(opened.compatible_camera_formats().map_err(fault)?.into_iter().map(of_nokhwa).collect())
+    Ok(opened
+        .compatible_camera_formats()
+        .map_err(fault)?
+        .into_iter()
+        .map(of_nokhwa)
+        .collect())
 }
 
 /// An open camera of nokhwa's.
@@ -48,9 +58,15 @@ impl NokhwaDevice {
     /// # Errors
     /// The stream does not start.
     pub(super) fn start(mut camera: Camera, label: String) -> Result<Self, Fault> {
-        camera.open_stream().map_err(|e| Fault::of_words(&label, &e.to_string()))?;
+        camera
+            .open_stream()
+            .map_err(|e| Fault::of_words(&label, &e.to_string()))?;
         let format = of_nokhwa(camera.camera_format());
-        Ok(Self { camera, format, label })
+        Ok(Self {
+            camera,
+            format,
+            label,
+        })
     }
 }
 
@@ -88,7 +104,12 @@ fn of_nokhwa(format: CameraFormat) -> Format {
         FrameFormat::RAWRGB => Pixels::Rgb,
         FrameFormat::RAWBGR => Pixels::Bgr,
     };
-    Format { width: format.width(), height: format.height(), pixels, fps: format.frame_rate() }
+    Format {
+        width: format.width(),
+        height: format.height(),
+        pixels,
+        fps: format.frame_rate(),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -31,7 +31,14 @@ pub enum Pixels {
 
 impl Pixels {
     /// All there are.
-    pub const ALL: [Self; 6] = [Self::Mjpeg, Self::Yuyv, Self::Nv12, Self::Rgb, Self::Bgr, Self::Gray];
+    pub const ALL: [Self; 6] = [
+        Self::Mjpeg,
+        Self::Yuyv,
+        Self::Nv12,
+        Self::Rgb,
+        Self::Bgr,
+        Self::Gray,
+    ];
 
     /// Name as people know it.
     pub fn word(self) -> &'static str {
@@ -59,7 +66,11 @@ impl Pixels {
     /// Bytes of a frame of this size; `None` where every frame has its own.
     pub fn frame_bytes(self, width: u32, height: u32) -> Option<usize> {
         let (w, h) = (width as usize, height as usize);
-        let colour = if self == Self::Nv12 { w.div_ceil(2) * 2 * h.div_ceil(2) } else { 0 };
+        let colour = if self == Self::Nv12 {
+            w.div_ceil(2) * 2 * h.div_ceil(2)
+        } else {
+            0
+        };
         self.row_bytes(width).map(|row| row * h + colour)
     }
 }
@@ -79,7 +90,14 @@ pub struct Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{} {} at {}/s", self.width, self.height, self.pixels.word(), self.fps)
+        write!(
+            f,
+            "{}x{} {} at {}/s",
+            self.width,
+            self.height,
+            self.pixels.word(),
+            self.fps
+        )
     }
 }
 
@@ -120,16 +138,26 @@ impl Mounting {
 /// # Errors
 /// In words: too short, far too long, or a JPEG that does not end.
 pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], String> {
-    let Format { width, height, pixels, .. } = *format;
+    let Format {
+        width,
+        height,
+        pixels,
+        ..
+    } = *format;
     if width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX {
         return Err(format!("{width}x{height}: no size of a picture"));
     }
     let Some(wanted) = pixels.frame_bytes(width, height) else {
-        let length = jpeg::length(buffer).ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
+        let length = jpeg::length(buffer)
+            .ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
         return Ok(&buffer[..length]);
     };
     if buffer.len() < wanted || buffer.len() > wanted + SLACK_BYTES {
-        return Err(format!("{} bytes, expected {wanted} for {}", buffer.len(), format));
+        return Err(format!(
+            "{} bytes, expected {wanted} for {}",
+            buffer.len(),
+            format
+        ));
     }
     Ok(&buffer[..wanted])
 }
@@ -140,19 +168,40 @@ pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], Strin
 /// In words: a length that does not fit the format, or broken JPEG.
 pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
     let frame = frame_of(format, frame)?;
-    let Format { width, height, pixels, .. } = *format;
+    let Format {
+        width,
+        height,
+        pixels,
+        ..
+    } = *format;
     let rgb = match pixels {
         Pixels::Mjpeg => return jpeg::decode(format, frame),
         Pixels::Rgb => frame.to_vec(),
-        Pixels::Bgr => frame.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect(),
+        Pixels::Bgr => frame
+            .chunks_exact(3)
+            .flat_map(|p| [p[2], p[1], p[0]])
+            .collect(),
         Pixels::Gray => frame.iter().flat_map(|y| [*y; 3]).collect(),
         Pixels::Yuyv | Pixels::Nv12 => {
-            let planes = if pixels == Pixels::Yuyv { of_yuyv(frame, width, height) } else { of_nv12(frame, width, height) };
+            let planes = if pixels == Pixels::Yuyv {
+                of_yuyv(frame, width, height)
+            } else {
+                of_nv12(frame, width, height)
+            };
             let (y, u, v) = &planes;
             let chroma_stride = (width as usize).div_ceil(2);
-            let planes = Planes { width: width as usize, height: height as usize, y, u, v, luma_stride: width as usize, chroma_stride };
+            let planes = Planes {
+                width: width as usize,
+                height: height as usize,
+                y,
+                u,
+                v,
+                luma_stride: width as usize,
+                chroma_stride,
+            };
             // Webcams send BT.601 in limited range, whatever the size.
-            return to_rgb(&planes, Matrix::Bt601, false).ok_or_else(|| "planes too small".to_owned());
+            return to_rgb(&planes, Matrix::Bt601, false)
+                .ok_or_else(|| "planes too small".to_owned());
         }
     };
     Ok(Picture { width, height, rgb })
@@ -168,7 +217,14 @@ fn of_yuyv(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>)
         for row in (0..h).step_by(2) {
             let below = (row + 1).min(h - 1);
             for pair in 0..half {
-                let sample = |r: usize| u16::from(frame.get(r * w * 2 + pair * 4 + offset).copied().unwrap_or(128));
+                let sample = |r: usize| {
+                    u16::from(
+                        frame
+                            .get(r * w * 2 + pair * 4 + offset)
+                            .copied()
+                            .unwrap_or(128),
+                    )
+                };
                 plane.push((sample(row) + sample(below)).div_ceil(2) as u8);
             }
         }
@@ -179,7 +235,11 @@ fn of_yuyv(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>)
 
 fn of_nv12(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let (y, uv) = frame.split_at(width as usize * height as usize);
-    (y.to_vec(), uv.iter().step_by(2).copied().collect(), uv.iter().skip(1).step_by(2).copied().collect())
+    (
+        y.to_vec(),
+        uv.iter().step_by(2).copied().collect(),
+        uv.iter().skip(1).step_by(2).copied().collect(),
+    )
 }
 
 #[cfg(test)]
@@ -188,7 +248,12 @@ mod tests {
     use super::*;
 
     fn format(pixels: Pixels) -> Format {
-        Format { width: 4, height: 2, pixels, fps: 30 }
+        Format {
+            width: 4,
+            height: 2,
+            pixels,
+            fps: 30,
+        }
     }
 
     #[test]
@@ -196,39 +261,112 @@ mod tests {
         // BT.601, limited range: Y 81, U 90, V 240.
         let cases = [
             (Pixels::Yuyv, [81, 90, 81, 240].repeat(4)),
-            (Pixels::Nv12, [[81; 8].as_slice(), &[90, 240, 90, 240]].concat()),
+            (
+                Pixels::Nv12,
+                [[81; 8].as_slice(), &[90, 240, 90, 240]].concat(),
+            ),
             (Pixels::Rgb, [255, 0, 0].repeat(8)),
             (Pixels::Bgr, [0, 0, 255].repeat(8)),
         ];
         for (pixels, bytes) in cases {
             let picture = decode(&format(pixels), &bytes).unwrap();
-            assert_eq!((picture.width, picture.height, picture.rgb.len()), (4, 2, 24));
-            assert!(picture.rgb.chunks(3).all(|p| p[0] >= 253 && p[1] <= 2 && p[2] <= 2), "{pixels:?}: {:?}", picture.rgb);
+            assert_eq!(
+                (picture.width, picture.height, picture.rgb.len()),
+                (4, 2, 24)
+            );
+            assert!(
+                picture
+                    .rgb
+                    .chunks(3)
+                    .all(|p| p[0] >= 253 && p[1] <= 2 && p[2] <= 2),
+                "{pixels:?}: {:?}",
+                picture.rgb
+            );
         }
         let gray = decode(&format(Pixels::Gray), &[7; 8]).unwrap();
         assert_eq!(gray.rgb, [7; 24]);
-        let picture = decode(&Format { width: 32, height: 16, ..format(Pixels::Mjpeg) }, &picture(32, 16)).unwrap();
-        assert!(picture.rgb.chunks(3).all(|p| p[0] > 150 && p[2] < 90), "{:?}", &picture.rgb[..12]);
+        let picture = decode(
+            &Format {
+                width: 32,
+                height: 16,
+                ..format(Pixels::Mjpeg)
+            },
+            &picture(32, 16),
+        )
+        .unwrap();
+        assert!(
+            picture.rgb.chunks(3).all(|p| p[0] > 150 && p[2] < 90),
+            "{:?}",
+            &picture.rgb[..12]
+        );
     }
 
     #[test]
     fn every_layout_is_checked_against_its_buffer() {
-        for pixels in [Pixels::Yuyv, Pixels::Nv12, Pixels::Rgb, Pixels::Bgr, Pixels::Gray] {
+        for pixels in [
+            Pixels::Yuyv,
+            Pixels::Nv12,
+            Pixels::Rgb,
+            Pixels::Bgr,
+            Pixels::Gray,
+        ] {
             let wanted = pixels.frame_bytes(4, 2).unwrap();
-            assert!(decode(&format(pixels), &vec![0; wanted - 1]).is_err(), "{pixels:?}");
+            assert!(
+                decode(&format(pixels), &vec![0; wanted - 1]).is_err(),
+                "{pixels:?}"
+            );
             // A buffer of whole pages is fine, one of another size is not.
-            assert!(decode(&format(pixels), &vec![0; wanted + 4096]).is_ok(), "{pixels:?}");
-            assert!(decode(&format(pixels), &vec![0; wanted + SLACK_BYTES + 1]).is_err(), "{pixels:?}");
+            assert!(
+                decode(&format(pixels), &vec![0; wanted + 4096]).is_ok(),
+                "{pixels:?}"
+            );
+            assert!(
+                decode(&format(pixels), &vec![0; wanted + SLACK_BYTES + 1]).is_err(),
+                "{pixels:?}"
+            );
         }
-        assert!(decode(&Format { width: 0, ..format(Pixels::Gray) }, &[]).is_err());
-        assert!(decode(&Format { width: u32::MAX, height: u32::MAX, ..format(Pixels::Rgb) }, &[]).is_err());
-        assert!(decode(&Format { width: 16, height: 16, ..format(Pixels::Mjpeg) }, &picture(32, 16)).is_err());
+        assert!(
+            decode(
+                &Format {
+                    width: 0,
+                    ..format(Pixels::Gray)
+                },
+                &[]
+            )
+            .is_err()
+        );
+        assert!(
+            decode(
+                &Format {
+                    width: u32::MAX,
+                    height: u32::MAX,
+                    ..format(Pixels::Rgb)
+                },
+                &[]
+            )
+            .is_err()
+        );
+        assert!(
+            decode(
+                &Format {
+                    width: 16,
+                    height: 16,
+                    ..format(Pixels::Mjpeg)
+                },
+                &picture(32, 16)
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn odd_sizes_are_decoded_whole() {
         for pixels in [Pixels::Nv12, Pixels::Rgb, Pixels::Gray] {
-            let odd = Format { width: 5, height: 3, ..format(pixels) };
+            let odd = Format {
+                width: 5,
+                height: 3,
+                ..format(pixels)
+            };
             let bytes = vec![128; pixels.frame_bytes(5, 3).unwrap()];
             assert_eq!(decode(&odd, &bytes).unwrap().rgb.len(), 45, "{pixels:?}");
         }
@@ -236,11 +374,42 @@ mod tests {
 
     #[test]
     fn a_mirror_swaps_left_and_right_before_the_turn() {
-        let picture = || Picture { width: 3, height: 2, rgb: b"abcdef".iter().flat_map(|p| [*p, 0, 0]).collect() };
+        let picture = || Picture {
+            width: 3,
+            height: 2,
+            rgb: b"abcdef".iter().flat_map(|p| [*p, 0, 0]).collect(),
+        };
         let read = |p: Picture| String::from_utf8(p.rgb.chunks(3).map(|c| c[0]).collect()).unwrap();
-        assert_eq!(read(Mounting { mirror: true, quarters: 0 }.upright(picture())), "cbafed");
-        assert_eq!(read(Mounting { mirror: true, quarters: 2 }.upright(picture())), "defabc");
-        assert_eq!(read(Mounting { mirror: false, quarters: 1 }.upright(picture())), "daebfc");
+        assert_eq!(
+            read(
+                Mounting {
+                    mirror: true,
+                    quarters: 0
+                }
+                .upright(picture())
+            ),
+            "cbafed"
+        );
+        assert_eq!(
+            read(
+                Mounting {
+                    mirror: true,
+                    quarters: 2
+                }
+                .upright(picture())
+            ),
+            "defabc"
+        );
+        assert_eq!(
+            read(
+                Mounting {
+                    mirror: false,
+                    quarters: 1
+                }
+                .upright(picture())
+            ),
+            "daebfc"
+        );
     }
 
     proptest::proptest! {

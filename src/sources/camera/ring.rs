@@ -36,7 +36,14 @@ impl Ring {
     pub fn new(look_back_s: f64, fps: u32) -> Self {
         let frames = (look_back_s * f64::from(fps)).ceil() as usize;
         let shots = HeapRb::new(frames.saturating_add(1).clamp(2, FRAMES_MAX));
-        Self { shots, look_back_s, held_bytes: 0, captured: 0, overwritten: 0, spare: Vec::new() }
+        Self {
+            shots,
+            look_back_s,
+            held_bytes: 0,
+            captured: 0,
+            overwritten: 0,
+            spare: Vec::new(),
+        }
     }
 
     /// Takes a frame in; the oldest go.
@@ -46,11 +53,17 @@ impl Ring {
         buffer.extend_from_slice(bytes);
         self.captured += 1;
         self.held_bytes += bytes.len();
-        let shot = Arc::new(Shot { clock_s, number: self.captured, bytes: buffer });
+        let shot = Arc::new(Shot {
+            clock_s,
+            number: self.captured,
+            bytes: buffer,
+        });
         if let Some(old) = self.shots.push_overwrite(shot) {
             self.retire(old);
         }
-        while self.shots.occupied_len() > 1 && (self.held_bytes > BYTES_MAX || self.age_s(clock_s) > self.look_back_s) {
+        while self.shots.occupied_len() > 1
+            && (self.held_bytes > BYTES_MAX || self.age_s(clock_s) > self.look_back_s)
+        {
             match self.shots.try_pop() {
                 Some(old) => self.retire(old),
                 None => break,
@@ -112,9 +125,15 @@ mod tests {
         }
         assert_eq!(ring.held().count(), 3);
         ring.push(100.0, &vec![1; BYTES_MAX + 1]);
-        assert_eq!(ring.held().map(|shot| shot.number).collect::<Vec<_>>(), [11]);
+        assert_eq!(
+            ring.held().map(|shot| shot.number).collect::<Vec<_>>(),
+            [11]
+        );
         ring.push(1000.0, &[2]);
-        assert_eq!(ring.held().map(|shot| shot.number).collect::<Vec<_>>(), [12]);
+        assert_eq!(
+            ring.held().map(|shot| shot.number).collect::<Vec<_>>(),
+            [12]
+        );
     }
 
     #[test]

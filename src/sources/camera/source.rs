@@ -41,7 +41,14 @@ impl Default for Watch {
     fn default() -> Self {
         // A webcam opens in one to three seconds, and some take as long again for a first frame; its frames come at least
         // every half second, even in the dark.
-        Self { open_limit_s: 10.0, silence_s: 3.0, lost_limit_s: 300.0, retry_first_s: 0.5, retry_max_s: 10.0, look_back_s: 4.0 }
+        Self {
+            open_limit_s: 10.0,
+            silence_s: 3.0,
+            lost_limit_s: 300.0,
+            retry_first_s: 0.5,
+            retry_max_s: 10.0,
+            look_back_s: 4.0,
+        }
     }
 }
 
@@ -56,7 +63,14 @@ impl Watch {
     /// # Errors
     /// Names the key, its value and what is expected.
     pub fn check(&self) -> Result<()> {
-        let Self { open_limit_s, silence_s, lost_limit_s, retry_first_s, retry_max_s, look_back_s } = *self;
+        let Self {
+            open_limit_s,
+            silence_s,
+            lost_limit_s,
+            retry_first_s,
+            retry_max_s,
+            look_back_s,
+        } = *self;
         let times = [
             ("open_limit_s", open_limit_s),
             ("silence_s", silence_s),
@@ -65,8 +79,13 @@ impl Watch {
             ("retry_max_s", retry_max_s),
             ("look_back_s", look_back_s),
         ];
-        match times.into_iter().find(|(_, s)| !(s.is_finite() && *s > 0.0)) {
-            Some((key, value)) => Err(Error::Invalid(format!("camera: {key} = {value}, expected a number above 0"))),
+        match times
+            .into_iter()
+            .find(|(_, s)| !(s.is_finite() && *s > 0.0))
+        {
+            Some((key, value)) => Err(Error::Invalid(format!(
+                "camera: {key} = {value}, expected a number above 0"
+            ))),
             None => Ok(()),
         }
     }
@@ -136,7 +155,13 @@ impl CameraSource {
     ///
     /// # Errors
     /// A rate or a time out of range.
-    pub fn new(starter: Box<dyn Starter>, fps: f64, watch: Watch, mounting: Mounting, clock: Clock) -> Result<Self> {
+    pub fn new(
+        starter: Box<dyn Starter>,
+        fps: f64,
+        watch: Watch,
+        mounting: Mounting,
+        clock: Clock,
+    ) -> Result<Self> {
         watch.check()?;
         let mut source = Self {
             starter,
@@ -197,11 +222,16 @@ impl CameraSource {
         };
         match link.phase() {
             Phase::Opening if (self.clock)() - since_s > self.watch.open_limit_s => {
-                Some(Err(Fault::Driver(format!("the camera did not open within {} s", self.watch.open_limit_s))))
+                Some(Err(Fault::Driver(format!(
+                    "the camera did not open within {} s",
+                    self.watch.open_limit_s
+                ))))
             }
             Phase::Opening => None,
             Phase::Streaming(format) => Some(Ok(format)),
-            Phase::Closed(fault) => Some(Err(fault.unwrap_or_else(|| Fault::Driver("closed".into())))),
+            Phase::Closed(fault) => {
+                Some(Err(fault.unwrap_or_else(|| Fault::Driver("closed".into()))))
+            }
         }
     }
 
@@ -219,9 +249,14 @@ impl CameraSource {
     }
 
     fn connect(&mut self, now_s: f64) {
-        self.closing.retain(|link| !matches!(link.phase(), Phase::Closed(_)));
+        self.closing
+            .retain(|link| !matches!(link.phase(), Phase::Closed(_)));
         // The last device has to be let go of first, or it would be busy.
-        if let Some(hanging) = self.closing.last().filter(|_| self.closing.len() < HANGING_MAX) {
+        if let Some(hanging) = self
+            .closing
+            .last()
+            .filter(|_| self.closing.len() < HANGING_MAX)
+        {
             hanging.stop();
         }
         if self.closing.len() >= HANGING_MAX {
@@ -231,7 +266,10 @@ impl CameraSource {
         match self.starter.start() {
             Ok(link) => {
                 (self.seen, self.corrupt_told) = (0, 0);
-                self.state = State::Linked { link, since_s: now_s };
+                self.state = State::Linked {
+                    link,
+                    since_s: now_s,
+                };
             }
             Err(fault) => self.fail(now_s, fault),
         }
@@ -255,25 +293,42 @@ impl CameraSource {
             self.lost_told = true;
             tracing::warn!("camera lost: {fault}");
             let at = self.at(since);
-            self.telling.push(at, |at| Input::Source { at, state: SourceState::Lost });
+            self.telling.push(at, |at| Input::Source {
+                at,
+                state: SourceState::Lost,
+            });
         } else if self.why.as_ref() != Some(&fault) {
             tracing::warn!("camera: {fault}");
         }
         self.why = Some(fault);
-        self.state = State::Waiting { until_s: now_s + self.rest_s };
+        self.state = State::Waiting {
+            until_s: now_s + self.rest_s,
+        };
         self.rest_s = (self.rest_s * 2.0).min(self.watch.retry_max_s);
     }
 
     /// One look at the state of things.
     fn look(&mut self, now_s: f64) -> Result<()> {
-        let away_s = self.looked_s.replace(now_s).map_or(0.0, |looked| now_s - looked);
+        let away_s = self
+            .looked_s
+            .replace(now_s)
+            .map_or(0.0, |looked| now_s - looked);
         if away_s > self.watch.silence_s {
             // The machine slept, or the process was stopped: nobody looked for the camera.
             self.lost_since_s = self.lost_since_s.map(|since| since + away_s);
         }
-        if let Some(since) = self.lost_since_s.filter(|since| now_s - since >= self.watch.lost_limit_s) {
-            let why = self.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            return Err(Error::Source(format!("the camera has been away for {:.0} s{why}", now_s - since)));
+        if let Some(since) = self
+            .lost_since_s
+            .filter(|since| now_s - since >= self.watch.lost_limit_s)
+        {
+            let why = self
+                .why
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
+            return Err(Error::Source(format!(
+                "the camera has been away for {:.0} s{why}",
+                now_s - since
+            )));
         }
         let (link, since_s) = match &self.state {
             State::Resting => return Ok(()),
@@ -288,10 +343,16 @@ impl CameraSource {
         match link.phase() {
             Phase::Opening if now_s - since_s > self.watch.open_limit_s => {
                 let limit = self.watch.open_limit_s;
-                self.fail(now_s, Fault::Driver(format!("the camera did not open within {limit} s")));
+                self.fail(
+                    now_s,
+                    Fault::Driver(format!("the camera did not open within {limit} s")),
+                );
             }
             Phase::Opening => {}
-            Phase::Closed(fault) => self.fail(now_s, fault.unwrap_or_else(|| Fault::Driver("the camera was closed".into()))),
+            Phase::Closed(fault) => self.fail(
+                now_s,
+                fault.unwrap_or_else(|| Fault::Driver("the camera was closed".into())),
+            ),
             Phase::Streaming(format) => self.take_newest(now_s, &link, &format),
         }
         Ok(())
@@ -300,13 +361,18 @@ impl CameraSource {
     fn take_newest(&mut self, now_s: f64, link: &Arc<Link>, format: &Format) {
         let counts = link.counts();
         if counts.corrupt > self.corrupt_told {
-            tracing::warn!("camera: a frame cannot be used: {}", counts.why.unwrap_or_default());
+            tracing::warn!(
+                "camera: a frame cannot be used: {}",
+                counts.why.unwrap_or_default()
+            );
             let (at, count) = (self.at(now_s), counts.corrupt - self.corrupt_told);
             self.corrupt_told = counts.corrupt;
             self.telling.push(at, |at| Input::Dropped { at, count });
         }
         let newest = link.newest();
-        let State::Linked { since_s, .. } = &self.state else { return };
+        let State::Linked { since_s, .. } = &self.state else {
+            return;
+        };
         let (last_s, limit_s) = match &newest {
             Some(shot) => (shot.clock_s, self.watch.silence_s),
             None => (*since_s, self.watch.first_frame_s()),
@@ -316,7 +382,12 @@ impl CameraSource {
             self.fail(now_s, Fault::silent(silent_s));
             return;
         }
-        while let Some(shot) = self.behind.pop_front().or_else(|| newest.clone()).filter(|shot| shot.number > self.seen) {
+        while let Some(shot) = self
+            .behind
+            .pop_front()
+            .or_else(|| newest.clone())
+            .filter(|shot| shot.number > self.seen)
+        {
             self.take(link, format, &shot);
             if !self.telling.queue.is_empty() || self.behind.is_empty() {
                 break;
@@ -333,7 +404,10 @@ impl CameraSource {
                 tracing::info!("camera restored: {}", label(&camera));
             }
             let at = self.at(shot.clock_s);
-            self.telling.push(at, |at| Input::Source { at, state: SourceState::Restored });
+            self.telling.push(at, |at| Input::Source {
+                at,
+                state: SourceState::Restored,
+            });
         }
         if let (0, Some(camera)) = (self.seen, link.camera()) {
             self.starter.settle_on(camera);
@@ -352,11 +426,18 @@ impl CameraSource {
             Ok(picture) => {
                 let (idx, picture) = (self.next_idx, Arc::new(self.mounting.upright(picture)));
                 self.next_idx = FrameIdx(idx.0 + 1);
-                self.telling.push(MediaTime(since_zero), |at| Input::Frame(Frame { idx, at, content: Content::Picture(picture) }));
+                self.telling.push(MediaTime(since_zero), |at| {
+                    Input::Frame(Frame {
+                        idx,
+                        at,
+                        content: Content::Picture(picture),
+                    })
+                });
             }
             Err(why) => {
                 tracing::warn!("camera: a frame cannot be decoded: {why}");
-                self.telling.push(MediaTime(since_zero), |at| Input::Dropped { at, count: 1 });
+                self.telling
+                    .push(MediaTime(since_zero), |at| Input::Dropped { at, count: 1 });
             }
         }
     }
@@ -364,10 +445,14 @@ impl CameraSource {
     /// Frames that were due since the last one, and that nobody had time for.
     fn count_missed(&mut self, at_s: f64, unseen: u64) {
         let slot = self.sampler.slot(at_s);
-        let missed = self.last_slot.map_or(0, |last| (slot - last).saturating_sub(1)).min(unseen);
+        let missed = self
+            .last_slot
+            .map_or(0, |last| (slot - last).saturating_sub(1))
+            .min(unseen);
         self.last_slot = Some(slot);
         if missed > 0 {
-            self.telling.push(MediaTime(at_s), |at| Input::Dropped { at, count: missed });
+            self.telling
+                .push(MediaTime(at_s), |at| Input::Dropped { at, count: missed });
         }
     }
 }
@@ -389,7 +474,11 @@ impl Source for CameraSource {
         if self.telling.queue.is_empty() {
             self.look((self.clock)())?;
         }
-        Ok(self.telling.queue.pop_front().map_or(Poll::Pending, Poll::Ready))
+        Ok(self
+            .telling
+            .queue
+            .pop_front()
+            .map_or(Poll::Pending, Poll::Ready))
     }
 
     fn rest(&mut self, resting: bool) {
@@ -404,29 +493,40 @@ impl Source for CameraSource {
             _ => {}
         }
         // A thread that was about to wait when it was woken is woken again.
-        self.closing.retain(|link| !matches!(link.phase(), Phase::Closed(_)));
+        self.closing
+            .retain(|link| !matches!(link.phase(), Phase::Closed(_)));
         self.closing.iter().for_each(|link| link.stop());
     }
 
     fn catch_up(&mut self) {
         if let State::Linked { link, .. } = &self.state {
-            self.behind = link.held().into_iter().filter(|shot| shot.number > self.seen).collect();
+            self.behind = link
+                .held()
+                .into_iter()
+                .filter(|shot| shot.number > self.seen)
+                .collect();
         }
     }
 
     fn look_back(&self) -> Option<LookBack> {
-        let State::Linked { link, .. } = &self.state else { return None };
+        let State::Linked { link, .. } = &self.state else {
+            return None;
+        };
         let (format, zero_s) = (self.format()?, self.zero_s?);
         let (offset_s, mounting) = (self.offset_s, self.mounting);
         let upright = move |shot: Arc<Shot>| {
             let picture = decode(&format, &shot.bytes).ok()?;
-            Some((at(shot.clock_s, zero_s, offset_s), mounting.upright(picture)))
+            Some((
+                at(shot.clock_s, zero_s, offset_s),
+                mounting.upright(picture),
+            ))
         };
         Some(Box::new(link.held().into_iter().filter_map(upright)))
     }
 
     fn behind_s(&self) -> Option<f64> {
-        self.last_clock_s.map(|captured| ((self.clock)() - captured).max(0.0))
+        self.last_clock_s
+            .map(|captured| ((self.clock)() - captured).max(0.0))
     }
 }
 

@@ -14,7 +14,12 @@ use crate::sources::at;
 use crate::stream::{Content, Frame, Input, Poll, Source, SourceState};
 use crate::units::{FrameIdx, MediaTime};
 
-const TINY: Format = Format { width: 2, height: 2, pixels: Pixels::Gray, fps: 10 };
+const TINY: Format = Format {
+    width: 2,
+    height: 2,
+    pixels: Pixels::Gray,
+    fps: 10,
+};
 
 /// Links that the test opens, fills and closes by hand.
 #[derive(Clone, Default)]
@@ -40,12 +45,23 @@ impl Bench {
     fn source(&self, fps: f64) -> CameraSource {
         let millis = self.millis.clone();
         let clock: Clock = Arc::new(move || millis.load(Ordering::Relaxed) as f64 / 1000.0);
-        let watch = Watch { lost_limit_s: 60.0, ..Watch::default() };
-        CameraSource::new(Box::new(self.clone()), fps, watch, Mounting::default(), clock).unwrap()
+        let watch = Watch {
+            lost_limit_s: 60.0,
+            ..Watch::default()
+        };
+        CameraSource::new(
+            Box::new(self.clone()),
+            fps,
+            watch,
+            Mounting::default(),
+            clock,
+        )
+        .unwrap()
     }
 
     fn set(&self, seconds: f64) {
-        self.millis.store((seconds * 1000.0).round() as u64, Ordering::Relaxed);
+        self.millis
+            .store((seconds * 1000.0).round() as u64, Ordering::Relaxed);
     }
 
     fn now(&self) -> f64 {
@@ -61,7 +77,14 @@ impl Bench {
     }
 
     fn open(&self) {
-        self.link().opened(&Found { name: "cam".into(), ..Found::default() }, TINY, 4.0);
+        self.link().opened(
+            &Found {
+                name: "cam".into(),
+                ..Found::default()
+            },
+            TINY,
+            4.0,
+        );
     }
 
     /// A frame of one brightness at a time.
@@ -76,7 +99,9 @@ fn told(source: &mut CameraSource) -> Vec<String> {
     while let Poll::Ready(input) = source.next().unwrap() {
         told.push(match input {
             Input::Frame(frame) => {
-                let Content::Picture(picture) = frame.content else { panic!("a picture") };
+                let Content::Picture(picture) = frame.content else {
+                    panic!("a picture")
+                };
                 format!("{} at {}: {}", frame.idx.0, frame.at.0, picture.rgb[0])
             }
             Input::Dropped { at, count } => format!("dropped {count} at {}", at.0),
@@ -119,7 +144,10 @@ fn frames_that_nobody_had_time_for_are_counted_and_nothing_grows() {
     assert_eq!(told(&mut source), ["dropped 198 at 99.9", "1 at 99.9: 2"]);
     assert!(bench.link().held().len() <= 41);
     let counts = source.counts();
-    assert_eq!((counts.captured, counts.overwritten), (1000, 1000 - bench.link().held().len() as u64));
+    assert_eq!(
+        (counts.captured, counts.overwritten),
+        (1000, 1000 - bench.link().held().len() as u64)
+    );
     // A camera slower than the rate loses nothing.
     bench.shoot(102.0, 3);
     assert_eq!(told(&mut source), ["2 at 102: 3"]);
@@ -164,16 +192,25 @@ fn silence_is_a_loss_and_the_next_frame_the_return() {
     }
     let gaps: Vec<f64> = tries.windows(2).map(|t| t[1] - t[0]).collect();
     assert!((tries[0] - 3.6).abs() < 0.2, "{tries:?}");
-    assert!(gaps.windows(2).all(|g| g[1] >= g[0] - 0.11) && gaps.iter().all(|g| *g < 10.5), "{gaps:?}");
+    assert!(
+        gaps.windows(2).all(|g| g[1] >= g[0] - 0.11) && gaps.iter().all(|g| *g < 10.5),
+        "{gaps:?}"
+    );
     while bench.link().phase() != super::capture::Phase::Opening {
         bench.set(bench.now() + 0.1);
         told(&mut source);
     }
     bench.open();
-    assert!(told(&mut source).is_empty(), "a device that is open has no frames yet");
+    assert!(
+        told(&mut source).is_empty(),
+        "a device that is open has no frames yet"
+    );
     let back = (bench.now() + 1.0).ceil();
     bench.shoot(back, 9);
-    assert_eq!(told(&mut source), [format!("restored at {back}"), format!("1 at {back}: 9")]);
+    assert_eq!(
+        told(&mut source),
+        [format!("restored at {back}"), format!("1 at {back}: 9")]
+    );
     assert_eq!(bench.settled.lock().unwrap().len(), 2);
 }
 
@@ -184,7 +221,14 @@ fn a_device_that_does_not_open_is_given_up_and_one_that_is_away_for_long_is_the_
     bench.set(9.0);
     assert!(told(&mut source).is_empty() && source.first_word().is_none());
     bench.set(10.5);
-    assert!(source.first_word().unwrap().unwrap_err().to_string().contains("did not open within 10 s"));
+    assert!(
+        source
+            .first_word()
+            .unwrap()
+            .unwrap_err()
+            .to_string()
+            .contains("did not open within 10 s")
+    );
     assert_eq!(told(&mut source), ["lost at 0"]);
     let end = loop {
         bench.set(bench.now() + 0.5);
@@ -195,8 +239,15 @@ fn a_device_that_does_not_open_is_given_up_and_one_that_is_away_for_long_is_the_
         }
     };
     assert!((bench.now() - 70.5).abs() < 0.6, "{}", bench.now());
-    assert!(matches!(&end, Error::Source(why) if why.contains("away for 60 s")), "{end}");
-    assert!(bench.started() <= 5, "a hanging driver is left alone after some tries: {}", bench.started());
+    assert!(
+        matches!(&end, Error::Source(why) if why.contains("away for 60 s")),
+        "{end}"
+    );
+    assert!(
+        bench.started() <= 5,
+        "a hanging driver is left alone after some tries: {}",
+        bench.started()
+    );
 }
 
 #[test]
@@ -206,7 +257,10 @@ fn a_camera_may_take_as_long_for_its_first_frame_as_for_opening() {
     bench.set(2.5);
     bench.open();
     bench.set(5.0);
-    assert!(told(&mut source).is_empty(), "longer than a silence between frames may be");
+    assert!(
+        told(&mut source).is_empty(),
+        "longer than a silence between frames may be"
+    );
     bench.shoot(6.0, 1);
     assert_eq!(told(&mut source), ["0 at 0: 1"]);
     // From then on a silence is one.
@@ -260,7 +314,10 @@ fn what_came_while_memory_was_made_anew_is_looked_at_afterwards() {
     told(&mut source);
     (1..=22).for_each(|k| bench.shoot(f64::from(k) * 0.1, k as u8));
     source.catch_up();
-    assert_eq!(told(&mut source), ["1 at 0.5: 5", "2 at 1: 10", "3 at 1.5: 15", "4 at 2: 20"]);
+    assert_eq!(
+        told(&mut source),
+        ["1 at 0.5: 5", "2 at 1: 10", "3 at 1.5: 15", "4 at 2: 20"]
+    );
     // Only what the ring still holds, the last 4 s, can be caught up with.
     (23..=122).for_each(|k| bench.shoot(f64::from(k) * 0.1, k as u8));
     source.catch_up();
@@ -282,7 +339,11 @@ fn the_last_seconds_are_there_whether_or_not_they_were_due() {
         bench.shoot(1.0 + f64::from(k) * 0.1, k as u8);
         told(&mut source);
     });
-    let seen: Vec<(f64, u8)> = source.look_back().unwrap().map(|(at, picture)| (at.0, picture.rgb[0])).collect();
+    let seen: Vec<(f64, u8)> = source
+        .look_back()
+        .unwrap()
+        .map(|(at, picture)| (at.0, picture.rgb[0]))
+        .collect();
     assert_eq!((seen.len(), seen[0], seen[40]), (41, (5.9, 59), (9.9, 99)));
     source.rest(true);
     assert!(source.look_back().is_none(), "who pauses keeps nothing");
@@ -316,7 +377,11 @@ fn a_machine_that_slept_looks_for_its_camera_anew_and_as_long_as_ever() {
             Err(end) => break end,
         }
     };
-    assert!(end.to_string().contains("away for 60 s") && (7261.0..7263.0).contains(&bench.now()), "{end}, {}", bench.now());
+    assert!(
+        end.to_string().contains("away for 60 s") && (7261.0..7263.0).contains(&bench.now()),
+        "{end}, {}",
+        bench.now()
+    );
 }
 
 /// Polls until something that `wanted` accepts comes.
@@ -334,13 +399,32 @@ fn wait_for(source: &mut CameraSource, wanted: impl Fn(&Input) -> bool) -> Input
 
 fn on_a_thread(openings: Vec<Opening>) -> (CameraSource, Arc<Fake>) {
     let start = Instant::now();
-    with_clock(Fake::new(openings), Arc::new(move || start.elapsed().as_secs_f64()))
+    with_clock(
+        Fake::new(openings),
+        Arc::new(move || start.elapsed().as_secs_f64()),
+    )
 }
 
 fn with_clock(fake: Arc<Fake>, clock: Clock) -> (CameraSource, Arc<Fake>) {
-    let watch = Watch { retry_first_s: 0.01, retry_max_s: 0.05, look_back_s: 0.2, ..Watch::default() };
-    let threads = Threads::new(fake.clone(), Wanted { fps: FORMAT.fps, ..Wanted::default() }, watch, clock.clone());
-    (CameraSource::new(Box::new(threads), 100.0, watch, Mounting::default(), clock).unwrap(), fake)
+    let watch = Watch {
+        retry_first_s: 0.01,
+        retry_max_s: 0.05,
+        look_back_s: 0.2,
+        ..Watch::default()
+    };
+    let threads = Threads::new(
+        fake.clone(),
+        Wanted {
+            fps: FORMAT.fps,
+            ..Wanted::default()
+        },
+        watch,
+        clock.clone(),
+    );
+    (
+        CameraSource::new(Box::new(threads), 100.0, watch, Mounting::default(), clock).unwrap(),
+        fake,
+    )
 }
 
 fn is_frame(input: &Input) -> bool {
@@ -350,19 +434,46 @@ fn is_frame(input: &Input) -> bool {
 fn open_now(open: &AtomicUsize, wanted: usize) {
     let begun = Instant::now();
     while open.load(Ordering::Relaxed) != wanted {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{wanted} open devices expected");
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{wanted} open devices expected"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 #[test]
 fn an_unplugged_camera_comes_back_under_another_number() {
-    let unplugged = vec![Act::Gray(1), Act::Gray(1), Act::Error("No such device (os error 19)")];
+    let unplugged = vec![
+        Act::Gray(1),
+        Act::Gray(1),
+        Act::Error("No such device (os error 19)"),
+    ];
     let back = Fault::Busy("Fake Cam".into());
-    let (mut source, fake) = on_a_thread(vec![Opening::Gives(unplugged), Opening::Fails(back), Opening::Gives(vec![Act::Gray(7)])]);
+    let (mut source, fake) = on_a_thread(vec![
+        Opening::Gives(unplugged),
+        Opening::Fails(back),
+        Opening::Gives(vec![Act::Gray(7)]),
+    ]);
     wait_for(&mut source, is_frame);
-    wait_for(&mut source, |input| matches!(input, Input::Source { state: SourceState::Lost, .. }));
-    wait_for(&mut source, |input| matches!(input, Input::Source { state: SourceState::Restored, .. }));
+    wait_for(&mut source, |input| {
+        matches!(
+            input,
+            Input::Source {
+                state: SourceState::Lost,
+                ..
+            }
+        )
+    });
+    wait_for(&mut source, |input| {
+        matches!(
+            input,
+            Input::Source {
+                state: SourceState::Restored,
+                ..
+            }
+        )
+    });
     wait_for(&mut source, is_frame);
     assert_eq!(fake.opened.load(Ordering::Relaxed), 3);
     drop(source);
@@ -373,15 +484,42 @@ fn an_unplugged_camera_comes_back_under_another_number() {
 fn a_frame_from_before_a_sleep_is_not_taken_for_a_new_one() {
     let slept_s = Arc::new(AtomicU64::new(0));
     let (start, theirs) = (Instant::now(), slept_s.clone());
-    let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64() + theirs.load(Ordering::Relaxed) as f64);
-    let fake = Fake::new(vec![Opening::Gives(vec![Act::Gray(1)]), Opening::Gives(vec![Act::Gray(2)])]);
+    let clock: Clock =
+        Arc::new(move || start.elapsed().as_secs_f64() + theirs.load(Ordering::Relaxed) as f64);
+    let fake = Fake::new(vec![
+        Opening::Gives(vec![Act::Gray(1)]),
+        Opening::Gives(vec![Act::Gray(2)]),
+    ]);
     let (mut source, _) = with_clock(fake, clock);
     wait_for(&mut source, is_frame);
     slept_s.store(3600, Ordering::Relaxed);
     let lost = wait_for(&mut source, |input| at(input) >= MediaTime(3600.0));
-    assert!(matches!(lost, Input::Source { state: SourceState::Lost, .. }), "{lost:?}");
-    wait_for(&mut source, |input| matches!(input, Input::Source { state: SourceState::Restored, .. }));
-    let Input::Frame(Frame { content: Content::Picture(picture), .. }) = wait_for(&mut source, is_frame) else { panic!() };
+    assert!(
+        matches!(
+            lost,
+            Input::Source {
+                state: SourceState::Lost,
+                ..
+            }
+        ),
+        "{lost:?}"
+    );
+    wait_for(&mut source, |input| {
+        matches!(
+            input,
+            Input::Source {
+                state: SourceState::Restored,
+                ..
+            }
+        )
+    });
+    let Input::Frame(Frame {
+        content: Content::Picture(picture),
+        ..
+    }) = wait_for(&mut source, is_frame)
+    else {
+        panic!()
+    };
     assert_eq!(picture.rgb[0], 2, "of the device that was opened anew");
 }
 
@@ -392,7 +530,15 @@ fn a_thread_waits_longer_for_the_first_frame_than_for_others() {
     // Looked at before and behind each read: 5 s pass for the first frame, and for the second.
     let clock: Clock = Arc::new(move || theirs.fetch_add(1, Ordering::Relaxed) as f64 * 5.0);
     let fake = Fake::new(vec![Opening::Gives(vec![Act::Gray(1)])]);
-    let mut threads = Threads::new(fake.clone(), Wanted { fps: FORMAT.fps, ..Wanted::default() }, Watch::default(), clock);
+    let mut threads = Threads::new(
+        fake.clone(),
+        Wanted {
+            fps: FORMAT.fps,
+            ..Wanted::default()
+        },
+        Watch::default(),
+        clock,
+    );
     let link = threads.start().unwrap();
     let begun = Instant::now();
     while !matches!(link.phase(), super::capture::Phase::Closed(_)) {
@@ -400,19 +546,30 @@ fn a_thread_waits_longer_for_the_first_frame_than_for_others() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(link.counts().captured, 1);
-    assert_eq!(link.phase(), super::capture::Phase::Closed(Some(Fault::silent(5.0))));
+    assert_eq!(
+        link.phase(),
+        super::capture::Phase::Closed(Some(Fault::silent(5.0)))
+    );
 }
 
 #[test]
 fn garbage_between_frames_is_passed_by() {
-    let (mut source, _) = on_a_thread(vec![Opening::Gives(vec![Act::Bytes(vec![1, 2, 3]), Act::Gray(5)])]);
-    wait_for(&mut source, |input| matches!(input, Input::Dropped { count: 1, .. }));
+    let (mut source, _) = on_a_thread(vec![Opening::Gives(vec![
+        Act::Bytes(vec![1, 2, 3]),
+        Act::Gray(5),
+    ])]);
+    wait_for(&mut source, |input| {
+        matches!(input, Input::Dropped { count: 1, .. })
+    });
     wait_for(&mut source, is_frame);
 }
 
 #[test]
 fn resting_closes_the_device_also_while_it_waits_for_a_frame() {
-    let (mut source, fake) = on_a_thread(vec![Opening::Gives(vec![Act::Gray(1), Act::Hang]), Opening::Gives(vec![Act::Gray(2)])]);
+    let (mut source, fake) = on_a_thread(vec![
+        Opening::Gives(vec![Act::Gray(1), Act::Hang]),
+        Opening::Gives(vec![Act::Gray(2)]),
+    ]);
     wait_for(&mut source, is_frame);
     source.rest(true);
     open_now(&fake.open, 0);

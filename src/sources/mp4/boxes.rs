@@ -75,7 +75,10 @@ pub(super) fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = Result<(Name, &[u8
         let left = bytes.len();
         if size < header || size > left {
             bytes = &[];
-            return Some(Err(format!("box `{}` claims {size} bytes where {left} are left", show(name))));
+            return Some(Err(format!(
+                "box `{}` claims {size} bytes where {left} are left",
+                show(name)
+            )));
         }
         let (this, rest) = bytes.split_at(size);
         bytes = rest;
@@ -101,7 +104,15 @@ pub(super) fn need<'a>(bytes: &'a [u8], name: &Name) -> Result<&'a [u8], String>
 
 /// A box's name for a message; unprintable bytes as `?`.
 pub(super) fn show(name: Name) -> String {
-    name.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }).collect()
+    name.iter()
+        .map(|b| {
+            if b.is_ascii_graphic() {
+                char::from(*b)
+            } else {
+                '?'
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -112,10 +123,18 @@ mod tests {
     fn boxes_are_walked_and_a_box_too_large_is_an_error() {
         let bytes = b"\0\0\0\x0aaaaahi\0\0\0\x01bbbb\0\0\0\0\0\0\0\x11!\0\0\0\0cccc...";
         let found: Vec<_> = boxes(bytes).map(Result::unwrap).collect();
-        assert_eq!(found, [(*b"aaaa", &b"hi"[..]), (*b"bbbb", b"!"), (*b"cccc", b"...")]);
+        assert_eq!(
+            found,
+            [(*b"aaaa", &b"hi"[..]), (*b"bbbb", b"!"), (*b"cccc", b"...")]
+        );
         assert!(boxes(b"\0\0\0\x0aaaaah").next().unwrap().is_err());
         assert!(boxes(b"\0\0\0\x07aaaahi").next().unwrap().is_err());
-        assert!(boxes(b"\0\0\0\x01aaaa\xff\xff\xff\xff\xff\xff\xff\xff").next().unwrap().is_err());
+        assert!(
+            boxes(b"\0\0\0\x01aaaa\xff\xff\xff\xff\xff\xff\xff\xff")
+                .next()
+                .unwrap()
+                .is_err()
+        );
         assert!(boxes(b"\0\0\0\x01aaaa").next().unwrap().is_err());
         assert!(boxes(b"\0\0\0\0").next().is_none());
     }

@@ -64,15 +64,32 @@ impl Track {
         let file_bytes = file.metadata().map_err(Error::io(path))?.len();
         let headers = read_headers(&mut file, file_bytes).map_err(Error::io(path))?;
         let info = headers.and_then(|h| track::parse(&h)).and_then(|info| {
-            let whole = |s: &&table::Sample| s.size > 0 && s.offset.saturating_add(u64::from(s.size)) <= file_bytes;
+            let whole = |s: &&table::Sample| {
+                s.size > 0 && s.offset.saturating_add(u64::from(s.size)) <= file_bytes
+            };
             // At most 2^22 samples of less than 2^32 bytes each: fits.
-            match info.samples.iter().filter(whole).map(|s| u64::from(s.size)).sum::<u64>() {
-                0 => Err(Fault::Broken("no picture lies inside the file; it was cut short".into())),
-                bytes if bytes > file_bytes => Err(Fault::Broken("its samples are larger than the file: they overlap".into())),
+            match info
+                .samples
+                .iter()
+                .filter(whole)
+                .map(|s| u64::from(s.size))
+                .sum::<u64>()
+            {
+                0 => Err(Fault::Broken(
+                    "no picture lies inside the file; it was cut short".into(),
+                )),
+                bytes if bytes > file_bytes => Err(Fault::Broken(
+                    "its samples are larger than the file: they overlap".into(),
+                )),
                 _ => Ok(info),
             }
         });
-        Ok(info.map(|info| Self { path: path.to_path_buf(), file, file_bytes, info }))
+        Ok(info.map(|info| Self {
+            path: path.to_path_buf(),
+            file,
+            file_bytes,
+            info,
+        }))
     }
 
     /// Reads one sample's bytes into `into`. `false` when it lies outside the file or is absurdly large.
@@ -81,13 +98,20 @@ impl Track {
     /// The system could not read.
     pub fn read(&mut self, sample: usize, into: &mut Vec<u8>) -> Result<bool> {
         into.clear();
-        let Some(s) = self.info.samples.get(sample) else { return Ok(false) };
-        let inside = s.offset.checked_add(u64::from(s.size)).is_some_and(|end| end <= self.file_bytes);
+        let Some(s) = self.info.samples.get(sample) else {
+            return Ok(false);
+        };
+        let inside = s
+            .offset
+            .checked_add(u64::from(s.size))
+            .is_some_and(|end| end <= self.file_bytes);
         if !inside || s.size > SAMPLE_BYTES_MAX {
             return Ok(false);
         }
         into.resize(s.size as usize, 0);
-        self.file.seek(SeekFrom::Start(s.offset)).map_err(Error::io(&self.path))?;
+        self.file
+            .seek(SeekFrom::Start(s.offset))
+            .map_err(Error::io(&self.path))?;
         match self.file.read_exact(into) {
             Ok(()) => Ok(true),
             // The file shrank since it was opened.
@@ -114,13 +138,19 @@ fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Head
             0 => (8, file_bytes - at),
             1 if file_bytes - at >= 16 => {
                 file.read_exact(&mut head[8..])?;
-                (16, u64::from_be_bytes(head[8..].try_into().unwrap_or_default()))
+                (
+                    16,
+                    u64::from_be_bytes(head[8..].try_into().unwrap_or_default()),
+                )
             }
             1 => return Ok(Ok(headers)),
             size => (8, u64::from(size)),
         };
         if size < header_bytes {
-            return Ok(Err(Fault::Broken(format!("box `{}` at byte {at} claims {size} bytes", show(name)))));
+            return Ok(Err(Fault::Broken(format!(
+                "box `{}` at byte {at} claims {size} bytes",
+                show(name)
+            ))));
         }
         let end = at.checked_add(size);
         let whole = end.is_some_and(|end| end <= file_bytes);
@@ -128,7 +158,9 @@ fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Head
             let payload_bytes = size - header_bytes;
             read_bytes = read_bytes.saturating_add(payload_bytes);
             if read_bytes > HEADERS_BYTES_MAX {
-                return Ok(Err(Fault::Broken(format!("headers are larger than {HEADERS_BYTES_MAX} bytes"))));
+                return Ok(Err(Fault::Broken(format!(
+                    "headers are larger than {HEADERS_BYTES_MAX} bytes"
+                ))));
             }
             let mut payload = vec![0; payload_bytes as usize];
             file.read_exact(&mut payload)?;

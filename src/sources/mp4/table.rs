@@ -43,7 +43,12 @@ pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, Fault> {
             }
             s.get(next_sync).is_some_and(|n| *n as usize == i + 1)
         });
-        samples.push(Sample { offset, size, composition: decode_time + shift, sync: is_sync });
+        samples.push(Sample {
+            offset,
+            size,
+            composition: decode_time + shift,
+            sync: is_sync,
+        });
         // At most 2^22 samples of at most 2^32 units each: fits.
         decode_time += i64::from(duration);
     }
@@ -57,27 +62,39 @@ fn broken(table: &str) -> Fault {
 fn sizes(stbl: &[u8]) -> Result<Vec<u32>, Fault> {
     let Some(stsz) = find(stbl, b"stsz")? else {
         return match find(stbl, b"stz2")? {
-            Some(_) => Err(Fault::Unsupported("compact sample sizes (box `stz2`)".into())),
+            Some(_) => Err(Fault::Unsupported(
+                "compact sample sizes (box `stz2`)".into(),
+            )),
             None => Err(Fault::Broken("box `stsz` is missing".into())),
         };
     };
     let mut cursor = Cursor(stsz);
     cursor.version_flags().ok_or_else(|| broken("stsz"))?;
     let fixed = cursor.u32().ok_or_else(|| broken("stsz"))?;
-    let count = if fixed == 0 { cursor.table_len(4) } else { cursor.u32().map(|n| n as usize) };
+    let count = if fixed == 0 {
+        cursor.table_len(4)
+    } else {
+        cursor.u32().map(|n| n as usize)
+    };
     let count = count.ok_or_else(|| broken("stsz"))?;
     if count > SAMPLES_MAX {
-        return Err(Fault::Broken(format!("box `stsz` lists {count} samples; at most {SAMPLES_MAX}")));
+        return Err(Fault::Broken(format!(
+            "box `stsz` lists {count} samples; at most {SAMPLES_MAX}"
+        )));
     }
     if fixed != 0 {
         return Ok(vec![fixed; count]);
     }
-    (0..count).map(|_| cursor.u32().ok_or_else(|| broken("stsz"))).collect()
+    (0..count)
+        .map(|_| cursor.u32().ok_or_else(|| broken("stsz")))
+        .collect()
 }
 
 /// Sample numbers (from 1) where decoding can start; `None` when that is everywhere.
 fn sync_samples(stbl: &[u8]) -> Result<Option<Vec<u32>>, Fault> {
-    let Some(stss) = find(stbl, b"stss")? else { return Ok(None) };
+    let Some(stss) = find(stbl, b"stss")? else {
+        return Ok(None);
+    };
     let mut cursor = Cursor(stss);
     cursor.version_flags().ok_or_else(|| broken("stss"))?;
     let count = cursor.table_len(4).ok_or_else(|| broken("stss"))?;
@@ -94,13 +111,20 @@ struct Runs {
 
 impl Runs {
     fn constant(value: u32) -> Self {
-        Self { runs: vec![(u32::MAX, value)], at: 0, used: 0 }
+        Self {
+            runs: vec![(u32::MAX, value)],
+            at: 0,
+            used: 0,
+        }
     }
 
     fn next(&mut self, table: &str, sample: usize) -> Result<u32, Fault> {
         loop {
             let Some((count, value)) = self.runs.get(self.at) else {
-                return Err(Fault::Broken(format!("box `{table}` ends before sample {}", sample + 1)));
+                return Err(Fault::Broken(format!(
+                    "box `{table}` ends before sample {}",
+                    sample + 1
+                )));
             };
             if self.used < *count {
                 self.used += 1;
@@ -116,8 +140,14 @@ fn runs(payload: &[u8], table: &str) -> Result<Runs, Fault> {
     let mut cursor = Cursor(payload);
     cursor.version_flags().ok_or_else(|| broken(table))?;
     let count = cursor.table_len(8).ok_or_else(|| broken(table))?;
-    let runs: Option<Vec<_>> = (0..count).map(|_| Some((cursor.u32()?, cursor.u32()?))).collect();
-    Ok(Runs { runs: runs.ok_or_else(|| broken(table))?, at: 0, used: 0 })
+    let runs: Option<Vec<_>> = (0..count)
+        .map(|_| Some((cursor.u32()?, cursor.u32()?)))
+        .collect();
+    Ok(Runs {
+        runs: runs.ok_or_else(|| broken(table))?,
+        at: 0,
+        used: 0,
+    })
 }
 
 /// Walks chunks and gives each sample its offset.
@@ -139,30 +169,50 @@ impl Places {
         let count = cursor.table_len(12).ok_or_else(|| broken("stsc"))?;
         let mut runs = Vec::with_capacity(count);
         for _ in 0..count {
-            let (Some(first), Some(samples), Some(description)) = (cursor.u32(), cursor.u32(), cursor.u32()) else {
+            let (Some(first), Some(samples), Some(description)) =
+                (cursor.u32(), cursor.u32(), cursor.u32())
+            else {
                 return Err(broken("stsc"));
             };
-            let after_last = runs.last().map_or(first == 1, |(last, _)| first as usize > last + 1);
+            let after_last = runs
+                .last()
+                .map_or(first == 1, |(last, _)| first as usize > last + 1);
             if !after_last || samples == 0 {
-                return Err(Fault::Broken(format!("box `stsc`: a run of {samples} samples from chunk {first} is out of order")));
+                return Err(Fault::Broken(format!(
+                    "box `stsc`: a run of {samples} samples from chunk {first} is out of order"
+                )));
             }
             if description != 1 {
-                return Err(Fault::Unsupported("several sample descriptions in one track".into()));
+                return Err(Fault::Unsupported(
+                    "several sample descriptions in one track".into(),
+                ));
             }
             runs.push((first as usize - 1, samples));
         }
         let offset = chunks.first().copied().unwrap_or(0);
-        Ok(Self { chunks, runs, run: 0, chunk: 0, in_chunk: 0, offset })
+        Ok(Self {
+            chunks,
+            runs,
+            run: 0,
+            chunk: 0,
+            in_chunk: 0,
+            offset,
+        })
     }
 
     fn next(&mut self, size: u32) -> Result<u64, Fault> {
-        let short = || Fault::Broken("boxes `stsc` and `stco` hold fewer samples than `stsz`".into());
+        let short =
+            || Fault::Broken("boxes `stsc` and `stco` hold fewer samples than `stsz`".into());
         let (_, samples) = *self.runs.get(self.run).ok_or_else(short)?;
         if self.in_chunk == samples {
             self.chunk += 1;
             self.in_chunk = 0;
             self.offset = *self.chunks.get(self.chunk).ok_or_else(short)?;
-            if self.runs.get(self.run + 1).is_some_and(|(first, _)| *first == self.chunk) {
+            if self
+                .runs
+                .get(self.run + 1)
+                .is_some_and(|(first, _)| *first == self.chunk)
+            {
                 self.run += 1;
             }
         }
@@ -171,7 +221,9 @@ impl Places {
         }
         let offset = self.offset;
         self.in_chunk += 1;
-        self.offset = offset.checked_add(u64::from(size)).ok_or_else(|| Fault::Broken("a chunk's offset overflows".into()))?;
+        self.offset = offset
+            .checked_add(u64::from(size))
+            .ok_or_else(|| Fault::Broken("a chunk's offset overflows".into()))?;
         Ok(offset)
     }
 }
@@ -180,12 +232,26 @@ fn chunk_offsets(stbl: &[u8]) -> Result<Vec<u64>, Fault> {
     let (payload, wide) = match (find(stbl, b"stco")?, find(stbl, b"co64")?) {
         (Some(stco), _) => (stco, false),
         (None, Some(co64)) => (co64, true),
-        (None, None) => return Err(Fault::Broken("boxes `stco` and `co64` are both missing".into())),
+        (None, None) => {
+            return Err(Fault::Broken(
+                "boxes `stco` and `co64` are both missing".into(),
+            ));
+        }
     };
     let mut cursor = Cursor(payload);
     cursor.version_flags().ok_or_else(|| broken("stco"))?;
-    let count = cursor.table_len(if wide { 8 } else { 4 }).ok_or_else(|| broken("stco"))?;
-    let offsets: Option<Vec<u64>> = (0..count).map(|_| if wide { cursor.u64() } else { cursor.u32().map(u64::from) }).collect();
+    let count = cursor
+        .table_len(if wide { 8 } else { 4 })
+        .ok_or_else(|| broken("stco"))?;
+    let offsets: Option<Vec<u64>> = (0..count)
+        .map(|_| {
+            if wide {
+                cursor.u64()
+            } else {
+                cursor.u32().map(u64::from)
+            }
+        })
+        .collect();
     offsets.ok_or_else(|| broken("stco"))
 }
 
@@ -201,7 +267,10 @@ mod tests {
     }
 
     fn stbl(parts: &[(&[u8; 4], &[u32])]) -> Vec<u8> {
-        parts.iter().flat_map(|(name, words)| atom(name, words)).collect()
+        parts
+            .iter()
+            .flat_map(|(name, words)| atom(name, words))
+            .collect()
     }
 
     #[test]
@@ -214,14 +283,30 @@ mod tests {
             (b"stco", &[0, 3, 1000, 2000, 3000]),
             (b"stss", &[0, 2, 1, 4]),
         ]);
-        let got: Vec<_> = samples(&bytes).unwrap().iter().map(|s| (s.offset, s.size, s.composition, s.sync)).collect();
-        assert_eq!(got, [(1000, 10, 100, true), (1010, 20, 0, false), (2000, 30, 200, false), (3000, 40, 300, true)]);
+        let got: Vec<_> = samples(&bytes)
+            .unwrap()
+            .iter()
+            .map(|s| (s.offset, s.size, s.composition, s.sync))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                (1000, 10, 100, true),
+                (1010, 20, 0, false),
+                (2000, 30, 200, false),
+                (3000, 40, 300, true)
+            ]
+        );
     }
 
     #[test]
     fn tables_that_contradict_each_other_are_errors() {
-        let good: [(&[u8; 4], &[u32]); 4] =
-            [(b"stsz", &[0, 0, 2, 10, 20]), (b"stts", &[0, 1, 2, 1]), (b"stsc", &[0, 1, 1, 2, 1]), (b"stco", &[0, 1, 9])];
+        let good: [(&[u8; 4], &[u32]); 4] = [
+            (b"stsz", &[0, 0, 2, 10, 20]),
+            (b"stts", &[0, 1, 2, 1]),
+            (b"stsc", &[0, 1, 1, 2, 1]),
+            (b"stco", &[0, 1, 9]),
+        ];
         assert_eq!(samples(&stbl(&good)).unwrap().len(), 2);
         let bad: [(usize, &[u32]); 10] = [
             (0, &[0, 0, 3, 10, 20]),

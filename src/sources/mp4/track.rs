@@ -37,9 +37,12 @@ fn broken(name: &str) -> Fault {
 /// Finds the first video track and reads everything that is needed to play it.
 pub(super) fn parse(headers: &Headers) -> Result<TrackInfo, Fault> {
     let moov = headers.moov.as_deref().ok_or_else(|| {
-        Fault::Broken("box `moov` is missing: the recording was cut short or is still being written".into())
+        Fault::Broken(
+            "box `moov` is missing: the recording was cut short or is still being written".into(),
+        )
     })?;
-    let mvhd = header_scale_and_matrix(need(moov, b"mvhd")?, false).ok_or_else(|| broken("mvhd"))?;
+    let mvhd =
+        header_scale_and_matrix(need(moov, b"mvhd")?, false).ok_or_else(|| broken("mvhd"))?;
     for entry in boxes(moov) {
         let (name, trak) = entry?;
         if name != *b"trak" {
@@ -54,12 +57,20 @@ pub(super) fn parse(headers: &Headers) -> Result<TrackInfo, Fault> {
     Err(Fault::Broken("there is no video track".into()))
 }
 
-fn video_track(headers: &Headers, moov: &[u8], trak: &[u8], mdia: &[u8], mvhd: (u32, [i32; 4])) -> Result<TrackInfo, Fault> {
+fn video_track(
+    headers: &Headers,
+    moov: &[u8],
+    trak: &[u8],
+    mdia: &[u8],
+    mvhd: (u32, [i32; 4]),
+) -> Result<TrackInfo, Fault> {
     let stbl = need(need(mdia, b"minf")?, b"stbl")?;
     let (avc, colour) = sample_entry(need(stbl, b"stsd")?)?;
-    let (track_id, matrix) = track_id_and_matrix(need(trak, b"tkhd")?).ok_or_else(|| broken("tkhd"))?;
+    let (track_id, matrix) =
+        track_id_and_matrix(need(trak, b"tkhd")?).ok_or_else(|| broken("tkhd"))?;
     let turn = turn_of(matrix, mvhd.1)?;
-    let (timescale, _) = header_scale_and_matrix(need(mdia, b"mdhd")?, true).ok_or_else(|| broken("mdhd"))?;
+    let (timescale, _) =
+        header_scale_and_matrix(need(mdia, b"mdhd")?, true).ok_or_else(|| broken("mdhd"))?;
     if timescale == 0 || mvhd.0 == 0 {
         return Err(Fault::Broken("a time scale of 0".into()));
     }
@@ -70,12 +81,23 @@ fn video_track(headers: &Headers, moov: &[u8], trak: &[u8], mdia: &[u8], mvhd: (
     if samples.is_empty() {
         return Err(Fault::Broken("the video track holds no pictures".into()));
     }
-    let edit = match find(trak, b"edts")?.map(|edts| find(edts, b"elst")).transpose()?.flatten() {
+    let edit = match find(trak, b"edts")?
+        .map(|edts| find(edts, b"elst"))
+        .transpose()?
+        .flatten()
+    {
         Some(elst) => edit(elst)?,
         None => Edit::default(),
     };
     let (shown_at_s, duration_s) = edit.apply(&samples, timescale, mvhd.0)?;
-    Ok(TrackInfo { samples, shown_at_s, duration_s, avc, turn, colour })
+    Ok(TrackInfo {
+        samples,
+        shown_at_s,
+        duration_s,
+        avc,
+        turn,
+        colour,
+    })
 }
 
 /// Time scale of `mvhd` or `mdhd`, and `mvhd`'s matrix (of `mdhd`: zeros).
@@ -104,37 +126,62 @@ fn track_id_and_matrix(tkhd: &[u8]) -> Option<(u32, [i32; 4])> {
 
 /// `a b c d` of the transformation `x' = a x + c y, y' = b x + d y`, in 16.16.
 fn matrix(cursor: &mut Cursor<'_>) -> Option<[i32; 4]> {
-    let (a, b, _u, c, d) = (cursor.i32()?, cursor.i32()?, cursor.i32()?, cursor.i32()?, cursor.i32()?);
+    let (a, b, _u, c, d) = (
+        cursor.i32()?,
+        cursor.i32()?,
+        cursor.i32()?,
+        cursor.i32()?,
+        cursor.i32()?,
+    );
     Some([a, b, c, d])
 }
 
 /// The turn that a track's and the movie's matrix make together.
 fn turn_of(track: [i32; 4], movie: [i32; 4]) -> Result<Turn, Fault> {
     // Some writers leave the matrix empty and mean "as it is".
-    let sign = |m: [i32; 4]| if m == [0; 4] { [1, 0, 0, 1] } else { m.map(i32::signum) };
+    let sign = |m: [i32; 4]| {
+        if m == [0; 4] {
+            [1, 0, 0, 1]
+        } else {
+            m.map(i32::signum)
+        }
+    };
     let ([a, b, c, d], [e, f, g, h]) = (sign(track), sign(movie));
     match [a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h] {
         [1, 0, 0, 1] => Ok(Turn::None),
         [0, 1, -1, 0] => Ok(Turn::Right),
         [-1, 0, 0, -1] => Ok(Turn::Half),
         [0, -1, 1, 0] => Ok(Turn::Left),
-        _ => Err(Fault::Unsupported(format!("a mirrored or slanted picture (matrix {track:?})"))),
+        _ => Err(Fault::Unsupported(format!(
+            "a mirrored or slanted picture (matrix {track:?})"
+        ))),
     }
 }
 
 /// Codec configuration and container colour of the first sample entry.
 fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(Matrix, bool)>), Fault> {
     let entries = stsd.get(8..).ok_or_else(|| broken("stsd"))?;
-    let (name, entry): (Name, &[u8]) = boxes(entries).next().ok_or_else(|| Fault::Broken("box `stsd` is empty".into()))??;
+    let (name, entry): (Name, &[u8]) = boxes(entries)
+        .next()
+        .ok_or_else(|| Fault::Broken("box `stsd` is empty".into()))??;
     match &name {
         b"avc1" | b"avc3" => {}
-        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => return Err(Fault::Unsupported("H.265 (HEVC) video".into())),
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => {
+            return Err(Fault::Unsupported("H.265 (HEVC) video".into()));
+        }
         b"av01" => return Err(Fault::Unsupported("AV1 video".into())),
         b"vp08" | b"vp09" => return Err(Fault::Unsupported("VP8/VP9 video".into())),
         b"encv" => return Err(Fault::Unsupported("encrypted video".into())),
-        _ => return Err(Fault::Unsupported(format!("video of type `{}`", show(name)))),
+        _ => {
+            return Err(Fault::Unsupported(format!(
+                "video of type `{}`",
+                show(name)
+            )));
+        }
     }
-    let inner = entry.get(VISUAL_ENTRY_BYTES..).ok_or_else(|| broken("avc1"))?;
+    let inner = entry
+        .get(VISUAL_ENTRY_BYTES..)
+        .ok_or_else(|| broken("avc1"))?;
     let avc = AvcConfig::parse(need(inner, b"avcC")?)?;
     let colour = find(inner, b"colr")?.and_then(|colr| {
         let mut cursor = Cursor(colr);
@@ -142,7 +189,8 @@ fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(Matrix, bool)>), Faul
         cursor.take(4)?;
         let matrix = cursor.u16()?;
         let full = kind == b"nclx" && cursor.u8()? & 0x80 != 0;
-        matches!(kind, b"nclx" | b"nclc").then(|| Matrix::from_code(u32::from(matrix)).map(|m| (m, full)))?
+        matches!(kind, b"nclx" | b"nclc")
+            .then(|| Matrix::from_code(u32::from(matrix)).map(|m| (m, full)))?
     });
     Ok((avc, colour))
 }
@@ -159,23 +207,36 @@ struct Edit {
 fn edit(elst: &[u8]) -> Result<Edit, Fault> {
     let mut cursor = Cursor(elst);
     let (version, _) = cursor.version_flags().ok_or_else(|| broken("elst"))?;
-    let count = cursor.table_len(if version == 1 { 20 } else { 12 }).ok_or_else(|| broken("elst"))?;
+    let count = cursor
+        .table_len(if version == 1 { 20 } else { 12 })
+        .ok_or_else(|| broken("elst"))?;
     let mut edit = Edit::default();
     for _ in 0..count {
         let (duration, media_time) = match version {
             1 => (cursor.u64(), cursor.u64().map(u64::cast_signed)),
             _ => (cursor.u32().map(u64::from), cursor.i32().map(i64::from)),
         };
-        let (Some(duration), Some(media_time), Some(rate)) = (duration, media_time, cursor.i32()) else {
+        let (Some(duration), Some(media_time), Some(rate)) = (duration, media_time, cursor.i32())
+        else {
             return Err(broken("elst"));
         };
         match (media_time, edit.media) {
             (-1, None) => edit.delay = edit.delay.saturating_add(duration),
             (-1, Some(_)) => {} // Nothing follows that would be delayed.
             (start, None) if start >= 0 && rate == 0x1_0000 => edit.media = Some((start, duration)),
-            (start, None) if start >= 0 => return Err(Fault::Unsupported("an edit list that changes the speed".into())),
-            (start, Some(_)) if start >= 0 => return Err(Fault::Unsupported("an edit list with several cuts".into())),
-            _ => return Err(Fault::Broken(format!("box `elst`: media time {media_time}"))),
+            (start, None) if start >= 0 => {
+                return Err(Fault::Unsupported(
+                    "an edit list that changes the speed".into(),
+                ));
+            }
+            (start, Some(_)) if start >= 0 => {
+                return Err(Fault::Unsupported("an edit list with several cuts".into()));
+            }
+            _ => {
+                return Err(Fault::Broken(format!(
+                    "box `elst`: media time {media_time}"
+                )));
+            }
         }
     }
     Ok(edit)
@@ -183,14 +244,23 @@ fn edit(elst: &[u8]) -> Result<Edit, Fault> {
 
 impl Edit {
     /// Presentation time of each sample in seconds, and where the last picture ends.
-    fn apply(&self, samples: &[Sample], timescale: u32, movie_timescale: u32) -> Result<(Vec<Option<f64>>, f64), Fault> {
+    fn apply(
+        &self,
+        samples: &[Sample],
+        timescale: u32,
+        movie_timescale: u32,
+    ) -> Result<(Vec<Option<f64>>, f64), Fault> {
         let (scale, movie_scale) = (f64::from(timescale), f64::from(movie_timescale));
         // Without an edit list composition times are the times, as players show them.
         let first = samples.iter().map(|s| s.composition).min().unwrap_or(0);
         let moved = !(0.0..=START_MAX_S).contains(&(first as f64 / scale));
         let (start, length) = self.media.unwrap_or((if moved { first } else { 0 }, 0));
         let delay_s = self.delay as f64 / movie_scale;
-        let length_s = if length == 0 { f64::INFINITY } else { length as f64 / movie_scale };
+        let length_s = if length == 0 {
+            f64::INFINITY
+        } else {
+            length as f64 / movie_scale
+        };
         // The movie's time scale is often coarse: half a unit of it either way is the same moment.
         let slack_s = 0.5 / movie_scale;
         let shown: Vec<Option<f64>> = samples
@@ -217,7 +287,12 @@ mod tests {
     use super::*;
 
     fn at(composition: i64) -> Sample {
-        Sample { offset: 0, size: 1, composition, sync: false }
+        Sample {
+            offset: 0,
+            size: 1,
+            composition,
+            sync: false,
+        }
     }
 
     #[test]
@@ -227,12 +302,33 @@ mod tests {
         assert_eq!(plain.0, [Some(2.0), Some(4.0), Some(3.0), Some(5.0)]);
         assert_eq!(plain.1, 6.0);
         let live: Vec<Sample> = [99_000, 99_100].map(at).into();
-        assert_eq!(Edit::default().apply(&live, 100, 1000).unwrap().0, [Some(0.0), Some(1.0)]);
-        assert_eq!(Edit::default().apply(&[at(-100), at(0)], 100, 1000).unwrap().0, [Some(0.0), Some(1.0)]);
-        let cut = Edit { delay: 500, media: Some((300, 2000)) }.apply(&samples, 100, 1000).unwrap();
+        assert_eq!(
+            Edit::default().apply(&live, 100, 1000).unwrap().0,
+            [Some(0.0), Some(1.0)]
+        );
+        assert_eq!(
+            Edit::default()
+                .apply(&[at(-100), at(0)], 100, 1000)
+                .unwrap()
+                .0,
+            [Some(0.0), Some(1.0)]
+        );
+        let cut = Edit {
+            delay: 500,
+            media: Some((300, 2000)),
+        }
+        .apply(&samples, 100, 1000)
+        .unwrap();
         assert_eq!(cut.0, [None, Some(1.5), Some(0.5), None]);
         assert_eq!(cut.1, 2.5);
-        assert!(Edit { delay: 0, media: Some((900, 0)) }.apply(&samples, 100, 1000).is_err());
+        assert!(
+            Edit {
+                delay: 0,
+                media: Some((900, 0))
+            }
+            .apply(&samples, 100, 1000)
+            .is_err()
+        );
     }
 
     #[test]
@@ -241,9 +337,18 @@ mod tests {
         let up = [ONE, 0, 0, ONE];
         assert_eq!(turn_of(up, up), Ok(Turn::None));
         assert_eq!(turn_of([0, ONE, -ONE, 0], up), Ok(Turn::Right));
-        assert_eq!(turn_of([0, ONE, -ONE, 0], [0, ONE, -ONE, 0]), Ok(Turn::Half));
+        assert_eq!(
+            turn_of([0, ONE, -ONE, 0], [0, ONE, -ONE, 0]),
+            Ok(Turn::Half)
+        );
         assert_eq!(turn_of([0, -ONE, ONE, 0], [0; 4]), Ok(Turn::Left));
-        assert!(matches!(turn_of([-ONE, 0, 0, ONE], up), Err(Fault::Unsupported(_))));
-        assert!(matches!(turn_of([ONE, ONE, 0, ONE], up), Err(Fault::Unsupported(_))));
+        assert!(matches!(
+            turn_of([-ONE, 0, 0, ONE], up),
+            Err(Fault::Unsupported(_))
+        ));
+        assert!(matches!(
+            turn_of([ONE, ONE, 0, ONE], up),
+            Err(Fault::Unsupported(_))
+        ));
     }
 }

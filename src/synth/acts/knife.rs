@@ -36,7 +36,12 @@ fn cut(act: &Act, pen: &mut Pen) {
     {
         let mut p = pen.at(dx + 0.44, by + 0.06, THING_SIZE * 1.3, 0.0);
         match act.look.action {
-            Action::Chop => things::pieces(&mut p, &thing, 5 + (act.done * 22.0) as usize, 0.2 + 0.26 * act.done),
+            Action::Chop => things::pieces(
+                &mut p,
+                &thing,
+                5 + (act.done * 22.0) as usize,
+                0.2 + 0.26 * act.done,
+            ),
             Action::Slice => things::slices(&mut p, &thing, 1 + (act.done * 5.0) as usize),
             _ => {
                 for (i, y) in [-0.2f32, 0.22].into_iter().enumerate() {
@@ -54,7 +59,11 @@ fn cut(act: &Act, pen: &mut Pen) {
         _ => (1.5, 0.38),
     };
     let up = (act.swing(period) * 0.5 + 0.5) * lift;
-    let slide = if act.look.action == Action::Slice { 0.12 * act.swing(period * 0.5) } else { 0.0 };
+    let slide = if act.look.action == Action::Slice {
+        0.12 * act.swing(period * 0.5)
+    } else {
+        0.0
+    };
     let tip = (-0.02 + slide, by - 0.3 - up);
     let hold = (0.42 + slide, by + 0.3 - up * if chop { 1.6 } else { 1.0 });
     act.tool(pen, Tool::Knife, hold, tip, None);
@@ -68,12 +77,22 @@ fn peel(act: &Act, pen: &mut Pen) {
     let stroke = act.phase(1.1);
     for i in 0..(act.done * 9.0) as usize {
         let x = -0.5 + 0.14 * i as f32;
-        let mut p = pen.at(x + act.leftward(), 0.62 + 0.06 * (i as f32 * 2.0).sin(), 0.9, i as f32);
+        let mut p = pen.at(
+            x + act.leftward(),
+            0.62 + 0.06 * (i as f32 * 2.0).sin(),
+            0.9,
+            i as f32,
+        );
         p.line((-0.1, 0.0), (0.1, 0.03), 0.045, thing.main.lit(0.9));
         p.line((0.1, 0.03), (0.16, -0.06), 0.045, thing.main.lit(0.8));
     }
     {
-        let mut p = pen.at(-0.15 + act.leftward(), y, THING_SIZE * 1.55, 0.15 * act.swing(2.2));
+        let mut p = pen.at(
+            -0.15 + act.leftward(),
+            y,
+            THING_SIZE * 1.55,
+            0.15 * act.swing(2.2),
+        );
         things::draw(&mut p, &thing, Form::Whole);
         // The peeled part shows the inside.
         let bare = 0.12 + 0.22 * act.done;
@@ -83,7 +102,12 @@ fn peel(act: &Act, pen: &mut Pen) {
     let tip = (0.02 + 0.12 * stroke, y - 0.35 + 0.62 * stroke);
     let hold = (tip.0 + 0.34, tip.1 + 0.12);
     let strip = 0.3 * stroke;
-    pen.line((tip.0 - 0.02, tip.1), (tip.0 + 0.06, tip.1 - strip), 0.045, thing.main.fade(if act.away > 0.3 { 0.0 } else { 1.0 }));
+    pen.line(
+        (tip.0 - 0.02, tip.1),
+        (tip.0 + 0.06, tip.1 - strip),
+        0.045,
+        thing.main.fade(if act.away > 0.3 { 0.0 } else { 1.0 }),
+    );
     act.tool(pen, Tool::Peeler, hold, tip, None);
     act.right(pen, hold.0 + 0.04, hold.1, Grip::Fist);
 }
@@ -97,7 +121,12 @@ fn tear(act: &Act, pen: &mut Pen) {
         things::pieces(&mut p, &thing, (act.done * 16.0) as usize, 0.5);
     }
     for side in [-1.0, 1.0] {
-        let mut p = pen.at(side * apart + act.leftward(), -0.12, THING_SIZE * 0.85, side * 0.4);
+        let mut p = pen.at(
+            side * apart + act.leftward(),
+            -0.12,
+            THING_SIZE * 0.85,
+            side * 0.4,
+        );
         things::draw(&mut p, &thing, Form::Whole);
     }
     act.left(pen, -apart - 0.2, 0.0, Grip::Pinch);
@@ -121,7 +150,17 @@ fn grate(act: &Act, pen: &mut Pen) {
 
 fn spiralize(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
-    act.vessel(pen, Vessel::Spiralizer, 0.0, 0.0, 1.0, State { running: true, ..State::default() });
+    act.vessel(
+        pen,
+        Vessel::Spiralizer,
+        0.0,
+        0.0,
+        1.0,
+        State {
+            running: true,
+            ..State::default()
+        },
+    );
     let dx = act.leftward();
     {
         let mut p = pen.at(dx + 0.12, -0.1, THING_SIZE * (1.1 - 0.5 * act.done), 0.2);
@@ -131,7 +170,12 @@ fn spiralize(act: &Act, pen: &mut Pen) {
         let x = dx - 0.75 + 0.04 * i as f32;
         let wave = 0.1 * (i as f32 * 1.3 + act.clock_s * 3.0).sin();
         pen.line((dx - 0.4, -0.05), (x, 0.35 + wave), 0.025, thing.second);
-        pen.line((x, 0.35 + wave), (x - 0.14, 0.55), 0.03, thing.main.blend(Ink::hex(0xFFFFFF), 0.2));
+        pen.line(
+            (x, 0.35 + wave),
+            (x - 0.14, 0.55),
+            0.03,
+            thing.main.blend(Ink::hex(0xFFFFFF), 0.2),
+        );
     }
     let (s, c) = (act.phase(1.05) * std::f32::consts::TAU).sin_cos();
     act.right(pen, 0.58 + 0.18 * c, -0.1 + 0.18 * s, Grip::Fist);
@@ -141,7 +185,9 @@ fn spiralize(act: &Act, pen: &mut Pen) {
 fn snip(act: &Act, pen: &mut Pen) {
     let thing = act.thing();
     act.vessel(pen, act.look.vessel, -0.15, 0.05, 1.0, State::default());
-    act.inside(pen, act.look.vessel, -0.15, 0.05, 1.0, |p| things::pieces(p, &thing, 10, 0.3));
+    act.inside(pen, act.look.vessel, -0.15, 0.05, 1.0, |p| {
+        things::pieces(p, &thing, 10, 0.3)
+    });
     let close = act.swing(0.7) * 0.08;
     act.tool(pen, Tool::Scissors, (0.72, 0.35 + close), (0.24, 0.4), None);
     act.right(pen, 0.78, 0.38 + close, Grip::Fist);

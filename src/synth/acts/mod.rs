@@ -52,9 +52,37 @@ pub struct Act<'a> {
 /// Draws the step: vessel, things, tools, hands.
 pub fn draw(act: &Act, pen: &mut Pen) {
     match act.look.action {
-        Action::Cut | Action::Slice | Action::Chop | Action::Tear | Action::Grate | Action::Spiralize | Action::Peel | Action::Snip => knife::draw(act, pen),
-        Action::Stir | Action::Whisk | Action::Pour | Action::Drizzle | Action::Add | Action::Place | Action::Sprinkle | Action::Crack | Action::Squeeze | Action::Spread | Action::Measure | Action::Weigh | Action::Cover => bowl::draw(act, pen),
-        Action::Microwave | Action::Heat | Action::Cook | Action::Boil | Action::Flip | Action::Knob | Action::Lift | Action::Blend | Action::Grind | Action::Check => fire::draw(act, pen),
+        Action::Cut
+        | Action::Slice
+        | Action::Chop
+        | Action::Tear
+        | Action::Grate
+        | Action::Spiralize
+        | Action::Peel
+        | Action::Snip => knife::draw(act, pen),
+        Action::Stir
+        | Action::Whisk
+        | Action::Pour
+        | Action::Drizzle
+        | Action::Add
+        | Action::Place
+        | Action::Sprinkle
+        | Action::Crack
+        | Action::Squeeze
+        | Action::Spread
+        | Action::Measure
+        | Action::Weigh
+        | Action::Cover => bowl::draw(act, pen),
+        Action::Microwave
+        | Action::Heat
+        | Action::Cook
+        | Action::Boil
+        | Action::Flip
+        | Action::Knob
+        | Action::Lift
+        | Action::Blend
+        | Action::Grind
+        | Action::Check => fire::draw(act, pen),
         _ => rest::draw(act, pen),
     }
     if act.slip > 0.0 {
@@ -85,19 +113,50 @@ impl Act<'_> {
 
     /// The thing, or a neutral one where the words name none.
     fn thing(&self) -> Thing {
-        self.look.thing.unwrap_or(Thing { shape: Shape::Puddle, main: Ink::hex(0xBFA77A), second: Ink::hex(0xD9C7A0) })
+        self.look.thing.unwrap_or(Thing {
+            shape: Shape::Puddle,
+            main: Ink::hex(0xBFA77A),
+            second: Ink::hex(0xD9C7A0),
+        })
     }
 
     fn right(&self, pen: &mut Pen, x: f32, y: f32, grip: Grip) {
-        hand(pen, self.person, Hand { side: 1.0, away: self.away }, x, y + self.downward() * 0.5, grip);
+        hand(
+            pen,
+            self.person,
+            Hand {
+                side: 1.0,
+                away: self.away,
+            },
+            x,
+            y + self.downward() * 0.5,
+            grip,
+        );
     }
 
     fn left(&self, pen: &mut Pen, x: f32, y: f32, grip: Grip) {
-        hand(pen, self.person, Hand { side: -1.0, away: self.away }, x, y + self.downward() * 0.5, grip);
+        hand(
+            pen,
+            self.person,
+            Hand {
+                side: -1.0,
+                away: self.away,
+            },
+            x,
+            y + self.downward() * 0.5,
+            grip,
+        );
     }
 
     /// A tool in the right hand; put down beside the vessel when the hands are away.
-    fn tool(&self, pen: &mut Pen, kind: Tool, from: (f32, f32), tip: (f32, f32), fill: Option<Ink>) {
+    fn tool(
+        &self,
+        pen: &mut Pen,
+        kind: Tool,
+        from: (f32, f32),
+        tip: (f32, f32),
+        fill: Option<Ink>,
+    ) {
         let lie = self.away.min(1.0);
         let mix = |a: f32, b: f32| a + (b - a) * lie;
         let from = (mix(from.0, 1.15), mix(from.1, 0.62));
@@ -109,15 +168,35 @@ impl Act<'_> {
     /// The vessel in the middle with what is in it, at (x, y), `size` times its usual size.
     fn vessel(&self, pen: &mut Pen, vessel: Vessel, x: f32, y: f32, size: f32, state: State) {
         let mut p = pen.at(x + self.leftward(), y, VESSEL_SIZE * size, 0.0);
-        vessels::draw(&mut p, vessel, State { clock_s: self.clock_s, ..state });
+        vessels::draw(
+            &mut p,
+            vessel,
+            State {
+                clock_s: self.clock_s,
+                ..state
+            },
+        );
         remains(&mut p, vessel, self.before);
     }
 
     /// Something lying in the vessel that stands at (x, y).
-    fn inside(&self, pen: &mut Pen, vessel: Vessel, x: f32, y: f32, size: f32, draw: impl FnOnce(&mut Pen)) {
+    fn inside(
+        &self,
+        pen: &mut Pen,
+        vessel: Vessel,
+        x: f32,
+        y: f32,
+        size: f32,
+        draw: impl FnOnce(&mut Pen),
+    ) {
         let (cx, cy, scale) = spot(vessel);
         let grown = VESSEL_SIZE * size;
-        let mut p = pen.at(x + self.leftward() + cx * grown, y + cy * grown, grown * scale, 0.0);
+        let mut p = pen.at(
+            x + self.leftward() + cx * grown,
+            y + cy * grown,
+            grown * scale,
+            0.0,
+        );
         draw(&mut p);
     }
 
@@ -167,7 +246,12 @@ fn remains(pen: &mut Pen, vessel: Vessel, before: &[Thing]) {
         } else {
             for k in 0..3 {
                 let r = 0.3 + 0.07 * k as f32;
-                p.disc(r * c + 0.05 * k as f32, r * s - 0.04 * k as f32, 0.05, if k == 1 { thing.second } else { thing.main });
+                p.disc(
+                    r * c + 0.05 * k as f32,
+                    r * s - 0.04 * k as f32,
+                    0.05,
+                    if k == 1 { thing.second } else { thing.main },
+                );
             }
         }
     }
@@ -180,7 +264,12 @@ fn stream(pen: &mut Pen, from: (f32, f32), to: (f32, f32), width: f32, ink: Ink,
         let t = (i as f32 / 4.0 + clock_s * 1.7).fract();
         let x = from.0 + (to.0 - from.0) * t;
         let y = from.1 + (to.1 - from.1) * t;
-        pen.disc(x + width * 0.5 * (i as f32 * 2.0).sin(), y, width * 0.6, ink.lit(1.25));
+        pen.disc(
+            x + width * 0.5 * (i as f32 * 2.0).sin(),
+            y,
+            width * 0.6,
+            ink.lit(1.25),
+        );
     }
     pen.ellipse(to.0, to.1, width * 2.4, width * 1.3, 0.0, ink.lit(1.12));
 }
@@ -190,7 +279,12 @@ fn steam(pen: &mut Pen, x: f32, y: f32, strength: f32, clock_s: f32) {
     for i in 0..7 {
         let t = (clock_s * 0.5 + i as f32 / 7.0).fract();
         let sway = 0.12 * (t * 7.0 + i as f32).sin();
-        pen.disc(x + sway + 0.16 * (i as f32 - 3.0) / 3.0, y - 0.75 * t, 0.06 + 0.1 * t, Ink::hex(0xFFFFFF).fade(strength * 0.4 * (1.0 - t)));
+        pen.disc(
+            x + sway + 0.16 * (i as f32 - 3.0) / 3.0,
+            y - 0.75 * t,
+            0.06 + 0.1 * t,
+            Ink::hex(0xFFFFFF).fade(strength * 0.4 * (1.0 - t)),
+        );
     }
 }
 

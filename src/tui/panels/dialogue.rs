@@ -45,7 +45,12 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         lines.extend(entry(line, "", columns, theme));
     }
     if let Some(partial) = app.status.partial.as_ref().filter(|p| !p.is_empty()) {
-        let line = app::Line { at: app.now, who: Who::Assistant, text: partial.clone(), why: String::new() };
+        let line = app::Line {
+            at: app.now,
+            who: Who::Assistant,
+            text: partial.clone(),
+            why: String::new(),
+        };
         lines.extend(entry(&line, " ▌", columns, theme));
     }
     lines
@@ -69,13 +74,22 @@ fn entry(line: &app::Line, cursor: &str, columns: usize, theme: &Theme) -> Vec<L
     for (i, piece) in pieces.into_iter().enumerate() {
         let words = Span::styled(piece, text_style);
         out.push(match i {
-            0 => Line::from(vec![Span::styled(at.clone(), theme.dim), Span::styled(who.clone(), who_style), words]),
+            0 => Line::from(vec![
+                Span::styled(at.clone(), theme.dim),
+                Span::styled(who.clone(), who_style),
+                words,
+            ]),
             _ => Line::from(vec![Span::raw(" ".repeat(lead)), words]),
         });
     }
     if !line.why.is_empty() {
         let why = wrap(&format!("↳ {}", line.why), columns.saturating_sub(lead));
-        out.extend(why.into_iter().map(|piece| Line::from(vec![Span::raw(" ".repeat(lead)), Span::styled(piece, theme.dim)])));
+        out.extend(why.into_iter().map(|piece| {
+            Line::from(vec![
+                Span::raw(" ".repeat(lead)),
+                Span::styled(piece, theme.dim),
+            ])
+        }));
     }
     out
 }

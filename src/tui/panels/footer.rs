@@ -20,7 +20,10 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, view: &View) {
     let columns = usize::from(area.width);
     let line = match (&view.entry, &view.flash) {
         (Some(entry), _) => typing(entry, columns, &view.theme),
-        (None, Some(words)) => Line::from(Span::styled(cut(&format!(" {words}"), columns), view.theme.accent)),
+        (None, Some(words)) => Line::from(Span::styled(
+            cut(&format!(" {words}"), columns),
+            view.theme.accent,
+        )),
         (None, None) => keys(app, view, columns),
     };
     canvas.render_widget(line, area);
@@ -28,12 +31,33 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, view: &View) {
 
 fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
     let theme = &view.theme;
-    let mut keys = vec![("q", "quit"), ("space", if app.status.paused { "go on" } else { "pause" }), ("?", "help")];
+    let mut keys = vec![
+        ("q", "quit"),
+        ("space", if app.status.paused { "go on" } else { "pause" }),
+        ("?", "help"),
+    ];
     if let Some(step) = view.chosen {
         let label = format!("{step}:");
-        let facts = [("d", "done"), ("D", "not begun"), ("g", "go on here"), ("u", "undo"), ("Esc", "leave")];
-        let facts = facts.map(|(key, word)| vec![(key.to_owned(), theme.title), (format!(" {word}"), theme.dim)]);
-        return fit(std::iter::once(vec![(label, theme.accent)]).chain(facts).collect(), columns, theme);
+        let facts = [
+            ("d", "done"),
+            ("D", "not begun"),
+            ("g", "go on here"),
+            ("u", "undo"),
+            ("Esc", "leave"),
+        ];
+        let facts = facts.map(|(key, word)| {
+            vec![
+                (key.to_owned(), theme.title),
+                (format!(" {word}"), theme.dim),
+            ]
+        });
+        return fit(
+            std::iter::once(vec![(label, theme.accent)])
+                .chain(facts)
+                .collect(),
+            columns,
+            theme,
+        );
     }
     let recorded = app.status.mode == Mode::Recorded;
     if !recorded {
@@ -48,9 +72,18 @@ fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
     if recorded {
         keys.extend([("[ ]", "events"), ("p", "panel")]);
     } else {
-        keys.extend([("< >", "speak threshold"), ("p", "panel"), ("m", if app.status.muted { "speak" } else { "mute" })]);
+        keys.extend([
+            ("< >", "speak threshold"),
+            ("p", "panel"),
+            ("m", if app.status.muted { "speak" } else { "mute" }),
+        ]);
     }
-    let facts = keys.into_iter().map(|(key, word)| vec![(key.to_owned(), theme.title), (format!(" {word}"), theme.dim)]);
+    let facts = keys.into_iter().map(|(key, word)| {
+        vec![
+            (key.to_owned(), theme.title),
+            (format!(" {word}"), theme.dim),
+        ]
+    });
     fit(facts.collect(), columns, theme)
 }
 
@@ -59,7 +92,11 @@ fn typing(entry: &Entry, columns: usize, theme: &Theme) -> Line<'static> {
         Purpose::Message => (" to proact: ", "   Enter sends, Esc gives up"),
         Purpose::Task => (" task file: ", "   Enter opens, Esc gives up"),
     };
-    let hint = if columns >= width(prompt) + width(hint) + TYPING_COLUMNS_MIN { hint } else { "" };
+    let hint = if columns >= width(prompt) + width(hint) + TYPING_COLUMNS_MIN {
+        hint
+    } else {
+        ""
+    };
     let room = columns.saturating_sub(width(prompt) + width(hint) + 1);
     let (before, behind) = entry.parts();
     // The cursor stays in sight: what stands in front of it loses its beginning.

@@ -29,7 +29,12 @@ const DASH_EVERY_COLUMNS: usize = 3;
 /// Draws both gates, one above the other.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let (from, to) = window(app);
-    let at = |seconds: f64| Line::from(Span::styled(format!(" {}:{:02} ", seconds as u64 / 60, seconds as u64 % 60), theme.dim));
+    let at = |seconds: f64| {
+        Line::from(Span::styled(
+            format!(" {}:{:02} ", seconds as u64 / 60, seconds as u64 % 60),
+            theme.dim,
+        ))
+    };
     let block = theme
         .panel(format!("Gates, last {} min", (WINDOW_S / 60.0) as u64))
         .title_bottom(at(from))
@@ -37,8 +42,18 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     let [top, bottom] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(inner);
-    let speak = Strip { name: "speak", gate: &app.speak, style: theme.speak, pick: |p| f64::from(p.speak.0) };
-    let dst = Strip { name: "update", gate: &app.dst_update, style: theme.dst_update, pick: |p| f64::from(p.dst_update.0) };
+    let speak = Strip {
+        name: "speak",
+        gate: &app.speak,
+        style: theme.speak,
+        pick: |p| f64::from(p.speak.0),
+    };
+    let dst = Strip {
+        name: "update",
+        gate: &app.dst_update,
+        style: theme.dst_update,
+        pick: |p| f64::from(p.dst_update.0),
+    };
     speak.draw(canvas, top, app, theme);
     dst.draw(canvas, bottom, app, theme);
 }
@@ -58,9 +73,13 @@ struct Strip<'a> {
 
 impl Strip<'_> {
     fn draw(&self, canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
-        let [label, chart] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+        let [label, chart] =
+            Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
         canvas.render_widget(self.label(app, label.width, theme), label);
-        if chart.height >= CHART_ROWS_MIN && self.gate.threshold.is_some() && self.gate.kind != "off" {
+        if chart.height >= CHART_ROWS_MIN
+            && self.gate.threshold.is_some()
+            && self.gate.kind != "off"
+        {
             self.chart(canvas, chart, app, theme);
         }
     }
@@ -68,7 +87,9 @@ impl Strip<'_> {
     /// `speak  0.03 of 0.50 ◆ fires` and how often it fired at the right.
     fn label(&self, app: &App, columns: u16, theme: &Theme) -> Line<'static> {
         let name = Span::styled(format!("{:<NAME_COLUMNS$}", self.name), self.style);
-        let Some(threshold) = self.gate.threshold else { return Line::from(name) };
+        let Some(threshold) = self.gate.threshold else {
+            return Line::from(name);
+        };
         if self.gate.kind == "off" {
             return Line::from(vec![name, Span::styled("off", theme.dim)]);
         }
@@ -76,11 +97,20 @@ impl Strip<'_> {
         let fires = now >= f64::from(threshold.0);
         let value = format!("{now:.2}");
         let limit = format!(" {} {:.2}", if fires { "≥" } else { "<" }, threshold.0);
-        let room = usize::from(columns).saturating_sub(NAME_COLUMNS + width(&value) + width(&limit));
+        let room =
+            usize::from(columns).saturating_sub(NAME_COLUMNS + width(&value) + width(&limit));
         let long = format!(" ◆ fired {}", self.gate.count);
-        let count = if width(&long) <= room { long } else { format!(" ◆ {}", self.gate.count) };
+        let count = if width(&long) <= room {
+            long
+        } else {
+            format!(" ◆ {}", self.gate.count)
+        };
         let pad = room.saturating_sub(width(&count));
-        let value_style = if fires { self.style.patch(theme.title) } else { self.style };
+        let value_style = if fires {
+            self.style.patch(theme.title)
+        } else {
+            self.style
+        };
         Line::from(vec![
             name,
             Span::styled(value, value_style),
@@ -94,9 +124,16 @@ impl Strip<'_> {
         let (from, to) = window(app);
         let colour = |style: Style| style.fg.unwrap_or(Color::Reset);
         let (line, limit) = (colour(self.style), colour(theme.threshold));
-        let first = app.gates.partition_point(|p| p.at.seconds() < from).saturating_sub(1);
-        let points: Vec<(f64, f64)> =
-            app.gates.iter().skip(first).map(|p| (p.at.seconds(), (self.pick)(p).clamp(0.0, 1.0))).collect();
+        let first = app
+            .gates
+            .partition_point(|p| p.at.seconds() < from)
+            .saturating_sub(1);
+        let points: Vec<(f64, f64)> = app
+            .gates
+            .iter()
+            .skip(first)
+            .map(|p| (p.at.seconds(), (self.pick)(p).clamp(0.0, 1.0)))
+            .collect();
         let threshold = self.gate.threshold.map_or(1.0, |t| f64::from(t.0));
         let plot = Plot::default()
             .marker(Marker::Braille)
@@ -111,9 +148,17 @@ impl Strip<'_> {
                 }
                 ctx.layer();
                 for pair in points.windows(2) {
-                    ctx.draw(&Stroke::new(pair[0].0, pair[0].1, pair[1].0, pair[1].1, line));
+                    ctx.draw(&Stroke::new(
+                        pair[0].0, pair[0].1, pair[1].0, pair[1].1, line,
+                    ));
                 }
-                for at in self.gate.fired.iter().map(|t| t.seconds()).filter(|t| *t >= from) {
+                for at in self
+                    .gate
+                    .fired
+                    .iter()
+                    .map(|t| t.seconds())
+                    .filter(|t| *t >= from)
+                {
                     ctx.print(at, threshold, Line::from(Span::styled("◆", self.style)));
                 }
             });

@@ -21,7 +21,11 @@ const NEXT_COLUMNS_MIN: usize = 70;
 
 /// `LIVE`, `REPLAY`, or `PAUSED` when nothing is taken in.
 pub fn badge(app: &App) -> &'static str {
-    if app.status.paused { "PAUSED" } else { app.status.mode.word() }
+    if app.status.paused {
+        "PAUSED"
+    } else {
+        app.status.mode.word()
+    }
 }
 
 /// Draws the header on two lines: badge, source, state, time; below it the goal and the steps now and next. Gives
@@ -30,10 +34,17 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     let [top, goal] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
     let clock = clock(app);
     let clock_columns = width(&clock) as u16 + 1;
-    let bar_columns = if app.status.duration.is_some() { BAR_COLUMNS_MAX.min(top.width / 4) } else { 0 };
-    let [left, bar, right] =
-        Layout::horizontal([Constraint::Min(0), Constraint::Length(bar_columns), Constraint::Length(clock_columns)])
-            .areas(top);
+    let bar_columns = if app.status.duration.is_some() {
+        BAR_COLUMNS_MAX.min(top.width / 4)
+    } else {
+        0
+    };
+    let [left, bar, right] = Layout::horizontal([
+        Constraint::Min(0),
+        Constraint::Length(bar_columns),
+        Constraint::Length(clock_columns),
+    ])
+    .areas(top);
 
     let state = state(app);
     let badge = format!(" {} ", badge(app));
@@ -57,7 +68,10 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     ]);
     canvas.render_widget(line, left);
     canvas.render_widget(progress(app, bar.width, theme), bar);
-    canvas.render_widget(Line::from(Span::styled(clock, theme.text)).right_aligned(), right);
+    canvas.render_widget(
+        Line::from(Span::styled(clock, theme.text)).right_aligned(),
+        right,
+    );
 
     if !app.speak.kind.is_empty() {
         canvas.render_widget(second_line(app, usize::from(goal.width), theme), goal);
@@ -68,7 +82,10 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
 /// The goal and, where there is room, which step the person is in and which comes next.
 fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
     if app.goal.is_empty() {
-        return Line::from(Span::styled(cut(" no task given: the assistant only speaks", columns), theme.dim));
+        return Line::from(Span::styled(
+            cut(" no task given: the assistant only speaks", columns),
+            theme.dim,
+        ));
     }
     let mut facts = vec![(" Goal ", app.goal.clone(), theme.title)];
     let label = |row: &StepRow| format!("{} {}", row.id, row.name);
@@ -76,10 +93,15 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
         facts.push(match app.current_step() {
             Some(row) => ("  Now ", label(row), theme.current),
             None if app.steps_done() == 0 => ("  Now ", "not begun".into(), theme.text),
-            None if app.steps_done() == app.steps.len() => ("  Now ", "all done".into(), theme.done),
+            None if app.steps_done() == app.steps.len() => {
+                ("  Now ", "all done".into(), theme.done)
+            }
             None => ("  Now ", "between two steps".into(), theme.text),
         });
-        facts.extend(app.next_step().map(|row| ("  Next ", label(row), theme.text)));
+        facts.extend(
+            app.next_step()
+                .map(|row| ("  Next ", label(row), theme.text)),
+        );
     }
     let names: usize = facts.iter().map(|(name, ..)| width(name)).sum();
     let mut room = columns.saturating_sub(names);
@@ -91,18 +113,28 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
         shares[i] = width(&facts[i].1).min(room / (facts.len() - taken));
         room -= shares[i];
     }
-    let spans = facts.into_iter().zip(shares).flat_map(|((name, words, style), share)| {
-        [Span::styled(name, theme.dim), Span::styled(cut(&words, share), style)]
-    });
+    let spans = facts
+        .into_iter()
+        .zip(shares)
+        .flat_map(|((name, words, style), share)| {
+            [
+                Span::styled(name, theme.dim),
+                Span::styled(cut(&words, share), style),
+            ]
+        });
     Line::from(spans.collect::<Vec<_>>())
 }
 
 fn state(app: &App) -> &'static str {
     match app {
         App { ended: true, .. } => FINISHED,
-        App { status, .. } if status.paused && status.mode == Mode::Live => "camera closed - space opens it again",
+        App { status, .. } if status.paused && status.mode == Mode::Live => {
+            "camera closed - space opens it again"
+        }
         App { status, .. } if status.paused => "space goes on",
-        App { source_lost: true, .. } => "NO FRAMES",
+        App {
+            source_lost: true, ..
+        } => "NO FRAMES",
         App { speak, .. } if speak.kind.is_empty() => "loading",
         _ => RUNNING,
     }
@@ -120,8 +152,14 @@ fn clock(app: &App) -> String {
 }
 
 fn progress(app: &App, columns: u16, theme: &Theme) -> Line<'static> {
-    let Some(duration) = app.status.duration.filter(|d| d.seconds() > 0.0) else { return Line::default() };
-    let share = if app.ended { 1.0 } else { (app.now.seconds() / duration.seconds()).clamp(0.0, 1.0) };
+    let Some(duration) = app.status.duration.filter(|d| d.seconds() > 0.0) else {
+        return Line::default();
+    };
+    let share = if app.ended {
+        1.0
+    } else {
+        (app.now.seconds() / duration.seconds()).clamp(0.0, 1.0)
+    };
     let full = (share * f64::from(columns)).round() as usize;
     Line::from(vec![
         Span::styled("━".repeat(full), theme.accent),

@@ -39,32 +39,60 @@ pub fn draw(canvas: &mut Canvas, area: Rect, scroll: &mut usize, theme: &Theme) 
     let place = area.centered(Constraint::Length(wide), Constraint::Length(rows as u16));
     let shown: Vec<Line> = lines.into_iter().skip(*scroll).collect();
     canvas.render_widget(Clear, place);
-    canvas.render_widget(Paragraph::new(shown).block(theme.panel(title).border_style(theme.accent)), place);
+    canvas.render_widget(
+        Paragraph::new(shown).block(theme.panel(title).border_style(theme.accent)),
+        place,
+    );
 }
 
 /// The keys in one or two columns, read downwards.
 fn table(columns: usize, entry_columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let rows = KEYS.len().div_ceil(columns);
     let entry = |i: usize| -> Vec<Span<'static>> {
-        let Some(binding) = KEYS.get(i) else { return Vec::new() };
+        let Some(binding) = KEYS.get(i) else {
+            return Vec::new();
+        };
         let label = format!("{:<LABEL_COLUMNS$}", binding.label);
-        let words = cut(binding.help, entry_columns.saturating_sub(LABEL_COLUMNS + 1));
+        let words = cut(
+            binding.help,
+            entry_columns.saturating_sub(LABEL_COLUMNS + 1),
+        );
         let pad = " ".repeat(entry_columns.saturating_sub(LABEL_COLUMNS + width(&words)));
-        vec![Span::styled(label, theme.title), Span::styled(words, theme.text), Span::raw(pad)]
+        vec![
+            Span::styled(label, theme.title),
+            Span::styled(words, theme.text),
+            Span::raw(pad),
+        ]
     };
-    (0..rows).map(|row| Line::from((0..columns).flat_map(|c| entry(c * rows + row)).collect::<Vec<_>>())).collect()
+    (0..rows)
+        .map(|row| {
+            Line::from(
+                (0..columns)
+                    .flat_map(|c| entry(c * rows + row))
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect()
 }
 
 fn marks(theme: &Theme) -> Vec<Line<'static>> {
     let line = |parts: Vec<(&'static str, ratatui::style::Style)>| {
-        Line::from(parts.into_iter().map(|(text, style)| Span::styled(text, style)).collect::<Vec<_>>())
+        Line::from(
+            parts
+                .into_iter()
+                .map(|(text, style)| Span::styled(text, style))
+                .collect::<Vec<_>>(),
+        )
     };
     vec![
         line(vec![
             ("✓", theme.done),
             (" done  ", theme.text),
             ("▶", theme.current),
-            (" being done  › comes next  · not begun  » your choice", theme.text),
+            (
+                " being done  › comes next  · not begun  » your choice",
+                theme.text,
+            ),
         ]),
         line(vec![
             ("◆", theme.speak),
@@ -74,7 +102,10 @@ fn marks(theme: &Theme) -> Vec<Line<'static>> {
             ("!", theme.warning),
             (" out of order or missed", theme.text),
         ]),
-        line(vec![("↳ why a sentence was said: what happened, and the gate", theme.text)]),
+        line(vec![(
+            "↳ why a sentence was said: what happened, and the gate",
+            theme.text,
+        )]),
     ]
 }
 
@@ -86,7 +117,11 @@ mod tests {
     fn the_words_of_every_key_fit() {
         for binding in KEYS {
             assert!(width(binding.label) < LABEL_COLUMNS, "{}", binding.label);
-            assert!(width(binding.help) < ENTRY_COLUMNS - LABEL_COLUMNS, "{}", binding.help);
+            assert!(
+                width(binding.help) < ENTRY_COLUMNS - LABEL_COLUMNS,
+                "{}",
+                binding.help
+            );
         }
     }
 }

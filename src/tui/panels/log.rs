@@ -15,22 +15,46 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     if app.log.is_empty() {
-        canvas.render_widget(Paragraph::new(Span::styled("nothing to tell", theme.dim)), inner);
+        canvas.render_widget(
+            Paragraph::new(Span::styled("nothing to tell", theme.dim)),
+            inner,
+        );
         return;
     }
     let (columns, rows) = (usize::from(inner.width), usize::from(inner.height));
     // From the newest back, until the panel is full.
     let mut shown: Vec<Line> = Vec::new();
     for entry in app.log.iter().rev() {
-        let style = if entry.worry { theme.warning } else { theme.text };
-        let time = entry.at.map(|at| format!("{:>6} ", at.to_string())).unwrap_or_default();
+        let style = if entry.worry {
+            theme.warning
+        } else {
+            theme.text
+        };
+        let time = entry
+            .at
+            .map(|at| format!("{:>6} ", at.to_string()))
+            .unwrap_or_default();
         // A worry is told without colour too.
-        let sign = if entry.worry && entry.at.is_some() { "! " } else { "" };
+        let sign = if entry.worry && entry.at.is_some() {
+            "! "
+        } else {
+            ""
+        };
         let lead = width(&time);
-        let lines = wrap(&format!("{sign}{}", entry.text), columns.saturating_sub(lead));
+        let lines = wrap(
+            &format!("{sign}{}", entry.text),
+            columns.saturating_sub(lead),
+        );
         shown.extend(lines.into_iter().enumerate().rev().map(|(i, text)| {
-            let time = if i == 0 { time.clone() } else { " ".repeat(lead) };
-            Line::from(vec![Span::styled(time, theme.dim), Span::styled(text, style)])
+            let time = if i == 0 {
+                time.clone()
+            } else {
+                " ".repeat(lead)
+            };
+            Line::from(vec![
+                Span::styled(time, theme.dim),
+                Span::styled(text, style),
+            ])
         }));
         if shown.len() >= rows {
             break;

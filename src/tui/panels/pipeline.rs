@@ -33,7 +33,10 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let block = theme.panel("Pipeline");
     let inner = block.inner(area);
     canvas.render_widget(block, area);
-    canvas.render_widget(Paragraph::new(rows(app, usize::from(inner.width), theme)), inner);
+    canvas.render_widget(
+        Paragraph::new(rows(app, usize::from(inner.width), theme)),
+        inner,
+    );
 }
 
 /// Rows of a panel that shows everything.
@@ -46,15 +49,34 @@ fn rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let s = &app.status;
     let row = |name: &str, value: String, style: Style| {
         let room = columns.saturating_sub(NAME_COLUMNS);
-        Line::from(vec![Span::styled(format!("{name:<NAME_COLUMNS$}"), theme.dim), Span::styled(cut(&value, room), style)])
+        Line::from(vec![
+            Span::styled(format!("{name:<NAME_COLUMNS$}"), theme.dim),
+            Span::styled(cut(&value, room), style),
+        ])
     };
     let worry = |bad: bool| if bad { theme.warning } else { theme.text };
     let mark = |bad: bool| if bad { " !" } else { "" };
-    rows.push(row("speed", format!("{} frames/s", figure(s.frames_per_s)), theme.text));
-    rows.push(row("real time", format!("{}x", figure(s.realtime_factor)), theme.text));
+    rows.push(row(
+        "speed",
+        format!("{} frames/s", figure(s.frames_per_s)),
+        theme.text,
+    ));
+    rows.push(row(
+        "real time",
+        format!("{}x", figure(s.realtime_factor)),
+        theme.text,
+    ));
     let late = s.lag_s >= LAG_WORRY_S;
-    rows.push(row("lag", format!("{:.1} s{}", s.lag_s, mark(late)), worry(late)));
-    rows.push(row("dropped", format!("{} frames{}", app.dropped, mark(app.dropped > 0)), worry(app.dropped > 0)));
+    rows.push(row(
+        "lag",
+        format!("{:.1} s{}", s.lag_s, mark(late)),
+        worry(late),
+    ));
+    rows.push(row(
+        "dropped",
+        format!("{} frames{}", app.dropped, mark(app.dropped > 0)),
+        worry(app.dropped > 0),
+    ));
     rows.extend(memory_rows(app, columns, theme));
     if let Some(bytes) = s.process_bytes {
         rows.push(row("process", format!("{} MiB", bytes >> 20), theme.text));
@@ -82,13 +104,23 @@ pub fn draw_lines(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
             facts.extend(stages);
             canvas.render_widget(fit(facts, columns, theme), area);
         }
-        _ => canvas.render_widget(Paragraph::new(vec![fit(facts, columns, theme), fit(stages, columns, theme)]), area),
+        _ => canvas.render_widget(
+            Paragraph::new(vec![
+                fit(facts, columns, theme),
+                fit(stages, columns, theme),
+            ]),
+            area,
+        ),
     }
 }
 
 /// Three digits that mean something: `8.0`, `102`.
 fn figure(value: f64) -> String {
-    if value < 99.95 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value < 99.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
 }
 
 /// Words in a style each, kept together.
@@ -106,7 +138,10 @@ pub(super) fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'stat
         }
         used += gap.len() + wide;
         spans.push(Span::styled(gap, theme.dim));
-        spans.extend(fact.into_iter().map(|(text, style)| Span::styled(text, style)));
+        spans.extend(
+            fact.into_iter()
+                .map(|(text, style)| Span::styled(text, style)),
+        );
     }
     Line::from(spans)
 }
@@ -114,16 +149,35 @@ pub(super) fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'stat
 /// Time by stage, with a bar for each one's share of the frame.
 fn stage_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let total: f64 = app.status.stages.iter().map(|s| s.mean_ms).sum();
-    let room = columns.saturating_sub(NAME_COLUMNS + TIME_COLUMNS + 1).min(BAR_COLUMNS_MAX);
+    let room = columns
+        .saturating_sub(NAME_COLUMNS + TIME_COLUMNS + 1)
+        .min(BAR_COLUMNS_MAX);
     let row = |name: &str, mean_ms: f64, share: f64| {
         Line::from(vec![
             Span::styled(format!("{name:<NAME_COLUMNS$}"), theme.dim),
-            Span::styled(format!("{:>TIME_COLUMNS$} ", format!("{mean_ms:.1} ms")), theme.text),
-            Span::styled("▇".repeat((share * room as f64).round() as usize), theme.accent),
+            Span::styled(
+                format!("{:>TIME_COLUMNS$} ", format!("{mean_ms:.1} ms")),
+                theme.text,
+            ),
+            Span::styled(
+                "▇".repeat((share * room as f64).round() as usize),
+                theme.accent,
+            ),
         ])
     };
-    let share = |ms: f64| if total > 0.0 { (ms / total).clamp(0.0, 1.0) } else { 0.0 };
-    let mut rows: Vec<Line> = app.status.stages.iter().map(|s| row(s.name, s.mean_ms, share(s.mean_ms))).collect();
+    let share = |ms: f64| {
+        if total > 0.0 {
+            (ms / total).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    };
+    let mut rows: Vec<Line> = app
+        .status
+        .stages
+        .iter()
+        .map(|s| row(s.name, s.mean_ms, share(s.mean_ms)))
+        .collect();
     if !rows.is_empty() {
         rows.push(row("a frame", total, 0.0));
     }
@@ -138,7 +192,9 @@ fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     }
     let name = |text: &str| Span::styled(format!("{text:<NAME_COLUMNS$}"), theme.dim);
     let value = format!("{} of {} tokens ", s.memory_tokens, s.memory_capacity);
-    let room = columns.saturating_sub(NAME_COLUMNS + width(&value)).min(BAR_COLUMNS_MAX);
+    let room = columns
+        .saturating_sub(NAME_COLUMNS + width(&value))
+        .min(BAR_COLUMNS_MAX);
     let share = (s.memory_tokens as f64 / s.memory_capacity as f64).clamp(0.0, 1.0);
     let full = (share * room as f64).round() as usize;
     let reset = match app.memory_reset_in_s() {
@@ -152,7 +208,13 @@ fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
             Span::styled("━".repeat(full), theme.accent),
             Span::styled("─".repeat(room - full), theme.dim),
         ]),
-        Line::from(vec![name("next reset"), Span::styled(cut(&reset, columns.saturating_sub(NAME_COLUMNS)), theme.text)]),
+        Line::from(vec![
+            name("next reset"),
+            Span::styled(
+                cut(&reset, columns.saturating_sub(NAME_COLUMNS)),
+                theme.text,
+            ),
+        ]),
     ]
 }
 
@@ -162,7 +224,10 @@ fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
     let unit = |text: &str| (text.to_owned(), theme.dim);
     let mut facts = vec![
         vec![value(figure(s.frames_per_s)), unit(" frames/s")],
-        vec![value(format!("{}x", figure(s.realtime_factor))), unit(" real time")],
+        vec![
+            value(format!("{}x", figure(s.realtime_factor))),
+            unit(" real time"),
+        ],
     ];
     if s.lag_s >= LAG_WORRY_S {
         facts.push(vec![(format!("! lag {:.1} s", s.lag_s), theme.warning)]);
@@ -171,13 +236,21 @@ fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
         facts.push(vec![(format!("! {} dropped", app.dropped), theme.warning)]);
     }
     if s.memory_capacity > 0 {
-        facts.push(vec![unit("memory "), value(format!("{}/{}", s.memory_tokens, s.memory_capacity)), unit(" tokens")]);
+        facts.push(vec![
+            unit("memory "),
+            value(format!("{}/{}", s.memory_tokens, s.memory_capacity)),
+            unit(" tokens"),
+        ]);
     }
     if let Some(bytes) = s.process_bytes {
         facts.push(vec![value(format!("{}", bytes >> 20)), unit(" MiB")]);
     }
     if s.lag_s < LAG_WORRY_S {
-        facts.push(vec![unit("lag "), value(format!("{:.1}", s.lag_s)), unit(" s")]);
+        facts.push(vec![
+            unit("lag "),
+            value(format!("{:.1}", s.lag_s)),
+            unit(" s"),
+        ]);
     }
     if let Some(speed) = s.speed {
         facts.push(vec![unit("plays at "), value(format!("{speed}x"))]);
@@ -195,7 +268,9 @@ fn stages(app: &App, theme: &Theme) -> Vec<Fact> {
         ]
     };
     let s = &app.status;
-    let more = [&s.device, &s.quantization].into_iter().filter(|text| !text.is_empty());
+    let more = [&s.device, &s.quantization]
+        .into_iter()
+        .filter(|text| !text.is_empty());
     let more = more.map(|text| vec![(text.clone(), theme.dim)]);
     s.stages.iter().map(fact).chain(more).collect()
 }

@@ -58,11 +58,21 @@ pub fn rows_wanted(app: &App) -> u32 {
 }
 
 /// Draws the list in a panel; it scrolls by itself so that the chosen step, or the one being done, stays in sight.
-pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, theme: &Theme) -> Rows {
+pub fn draw(
+    canvas: &mut Canvas,
+    area: Rect,
+    app: &App,
+    chosen: Option<StepId>,
+    theme: &Theme,
+) -> Rows {
     let warnings: usize = app.steps.iter().map(|row| row.warnings.len()).sum();
     let mut title = match app.steps.len() {
         0 => "Steps".to_owned(),
-        all => format!("Steps {} of {all} done {}", app.steps_done(), progress(app.steps_done(), all)),
+        all => format!(
+            "Steps {} of {all} done {}",
+            app.steps_done(),
+            progress(app.steps_done(), all)
+        ),
     };
     if warnings > 0 {
         title.push_str(&format!(" ! {warnings}"));
@@ -71,14 +81,23 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, 
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     if app.steps.is_empty() {
-        canvas.render_widget(Paragraph::new(Span::styled("none: o takes a task file", theme.dim)), inner);
+        canvas.render_widget(
+            Paragraph::new(Span::styled("none: o takes a task file", theme.dim)),
+            inner,
+        );
         return Rows::default();
     }
     draw_list(canvas, inner, app, chosen, theme)
 }
 
 /// Draws the list alone.
-pub fn draw_list(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<StepId>, theme: &Theme) -> Rows {
+pub fn draw_list(
+    canvas: &mut Canvas,
+    area: Rect,
+    app: &App,
+    chosen: Option<StepId>,
+    theme: &Theme,
+) -> Rows {
     let (lines, ids) = visible(app, area, chosen, theme);
     canvas.render_widget(Paragraph::new(lines), area);
     (area, ids)
@@ -87,13 +106,28 @@ pub fn draw_list(canvas: &mut Canvas, area: Rect, app: &App, chosen: Option<Step
 /// `▰▰▱▱▱`: how much of the task is done.
 fn progress(done: usize, all: usize) -> String {
     // Rounded, but the bar is full only when all is done.
-    let full = (done * PROGRESS_COLUMNS + all / 2).checked_div(all).unwrap_or(0);
-    let full = if done < all { full.min(PROGRESS_COLUMNS - 1) } else { full };
-    format!("{}{}", "▰".repeat(full), "▱".repeat(PROGRESS_COLUMNS - full))
+    let full = (done * PROGRESS_COLUMNS + all / 2)
+        .checked_div(all)
+        .unwrap_or(0);
+    let full = if done < all {
+        full.min(PROGRESS_COLUMNS - 1)
+    } else {
+        full
+    };
+    format!(
+        "{}{}",
+        "▰".repeat(full),
+        "▱".repeat(PROGRESS_COLUMNS - full)
+    )
 }
 
 /// The lines that fit into `inner`, around the step in focus, each with its step.
-fn visible(app: &App, inner: Rect, chosen: Option<StepId>, theme: &Theme) -> (Vec<Line<'static>>, Vec<Option<StepId>>) {
+fn visible(
+    app: &App,
+    inner: Rect,
+    chosen: Option<StepId>,
+    theme: &Theme,
+) -> (Vec<Line<'static>>, Vec<Option<StepId>>) {
     let columns = usize::from(inner.width);
     let (mut lines, mut ids) = (Vec::new(), Vec::new());
     let mut focus = 0..0;
@@ -101,7 +135,10 @@ fn visible(app: &App, inner: Rect, chosen: Option<StepId>, theme: &Theme) -> (Ve
     let next = app.next_step().map(|row| row.id);
     for (i, row) in app.steps.iter().enumerate() {
         let from = lines.len();
-        let role = Role { chosen: chosen == Some(row.id), next: next == Some(row.id) };
+        let role = Role {
+            chosen: chosen == Some(row.id),
+            next: next == Some(row.id),
+        };
         lines.extend(row_lines(row, role, columns, theme));
         ids.resize(lines.len(), Some(row.id));
         let is_focus = match chosen.or(current) {
@@ -139,7 +176,8 @@ fn window(
     let below = total - first - rows;
     lines = lines.into_iter().skip(first).take(rows).collect();
     ids = ids.into_iter().skip(first).take(rows).collect();
-    let more = |n: usize, arrow: &str| Line::from(Span::styled(format!("{arrow} {n} more"), theme.dim));
+    let more =
+        |n: usize, arrow: &str| Line::from(Span::styled(format!("{arrow} {n} more"), theme.dim));
     if rows > 2 {
         if first > 0 && focus.start > first {
             (lines[0], ids[0]) = (more(first + 1, "↑"), None);
@@ -152,9 +190,17 @@ fn window(
 }
 
 fn row_lines(row: &StepRow, role: Role, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let times = if role.next { NEXT_WORD.to_owned() } else { times(row, columns) };
+    let times = if role.next {
+        NEXT_WORD.to_owned()
+    } else {
+        times(row, columns)
+    };
     let sign = if role.next { NEXT } else { mark(row.state) };
-    let lead = format!("{sign}{}{:<3} ", if role.chosen { CHOSEN } else { " " }, row.id.to_string());
+    let lead = format!(
+        "{sign}{}{:<3} ",
+        if role.chosen { CHOSEN } else { " " },
+        row.id.to_string()
+    );
     let room = columns.saturating_sub(width(&lead) + width(&times) + 1);
     let style = match row.state {
         StepState::NotStarted => theme.text,
@@ -169,8 +215,16 @@ fn row_lines(row: &StepRow, role: Role, columns: usize, theme: &Theme) -> Vec<Li
         .into_iter()
         .enumerate()
         .map(|(i, name)| {
-            let lead = if i == 0 { lead.clone() } else { " ".repeat(width(&lead)) };
-            let times = if i == 0 { times.clone() } else { " ".repeat(width(&times)) };
+            let lead = if i == 0 {
+                lead.clone()
+            } else {
+                " ".repeat(width(&lead))
+            };
+            let times = if i == 0 {
+                times.clone()
+            } else {
+                " ".repeat(width(&times))
+            };
             let pad = " ".repeat(room.saturating_sub(width(&name)) + 1);
             let times_style = match row.state {
                 StepState::InProgress => style,
@@ -178,13 +232,21 @@ fn row_lines(row: &StepRow, role: Role, columns: usize, theme: &Theme) -> Vec<Li
                 _ => theme.dim,
             };
             // What is done steps back behind what is to come.
-            let name_style = if row.state == StepState::Completed { theme.dim } else { style };
+            let name_style = if row.state == StepState::Completed {
+                theme.dim
+            } else {
+                style
+            };
             let line = Line::from(vec![
                 Span::styled(lead, style),
                 Span::styled(name + &pad, name_style),
                 Span::styled(times, times_style),
             ]);
-            if role.chosen { line.patch_style(Style::new().add_modifier(Modifier::UNDERLINED | Modifier::BOLD)) } else { line }
+            if role.chosen {
+                line.patch_style(Style::new().add_modifier(Modifier::UNDERLINED | Modifier::BOLD))
+            } else {
+                line
+            }
         })
         .collect();
     for warning in &row.warnings {
@@ -211,15 +273,31 @@ fn times(row: &StepRow, columns: usize) -> String {
         return String::new();
     }
     let tenths = columns >= TENTHS_FROM;
-    let time_columns = if tenths { TIME_COLUMNS + TENTHS_COLUMNS } else { TIME_COLUMNS };
+    let time_columns = if tenths {
+        TIME_COLUMNS + TENTHS_COLUMNS
+    } else {
+        TIME_COLUMNS
+    };
     let time = |t: Option<MediaTime>| {
         let text = t.map(|t| t.to_string()).unwrap_or_default();
-        let text = if tenths { text.as_str() } else { text.split('.').next().unwrap_or_default() };
+        let text = if tenths {
+            text.as_str()
+        } else {
+            text.split('.').next().unwrap_or_default()
+        };
         format!("{text:>time_columns$}")
     };
     if columns < TWO_TIMES_FROM {
         return time(row.ended.or(row.started));
     }
-    let end = if row.state == StepState::InProgress { format!("{:time_columns$}", "now") } else { time(row.ended) };
-    format!("{}{}{end}", time(row.started), if tenths { " – " } else { "–" })
+    let end = if row.state == StepState::InProgress {
+        format!("{:time_columns$}", "now")
+    } else {
+        time(row.ended)
+    };
+    format!(
+        "{}{}{end}",
+        time(row.started),
+        if tenths { " – " } else { "–" }
+    )
 }
