@@ -1,8 +1,10 @@
 //! What a camera costs. `cargo bench --bench camera`
 //!
-//! 1. Share of a core that capture and decoding of 1280x720 MJPEG at 30 frames a second take when 2 are looked at, and when
-//!    all are: in time of the processor, so that other work on the machine does not count.
-//! 2. Time from a frame's capture to its decision, at 2 frames a second with the model that ships, by the clock.
+//! 1. Share of a core that capture and decoding of 1280x720 MJPEG at 30 frames a second take when 2
+//!    are looked at, and when all are: in time of the processor, so that other work on the machine
+//!    does not count.
+//! 2. Time from a frame's capture to its decision, at 2 frames a second with the model that ships,
+//!    by the clock.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

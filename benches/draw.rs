@@ -1,7 +1,9 @@
-//! How long one drawing of the screen takes: `cargo bench --bench draw`. A recorded run, half blocks, to memory.
+//! How long one drawing of the screen takes: `cargo bench --bench draw`. A recorded run, half
+//! blocks, to memory.
 //!
-//! Each drawing has a new picture, as while a recording plays: scaling it to half blocks is most of the work. The
-//! second column has the same picture again, as while somebody reads. What a terminal then does is not in it.
+//! Each drawing has a new picture, as while a recording plays: scaling it to half blocks is most of
+//! the work. The second column has the same picture again, as while somebody reads. What a terminal
+//! then does is not in it.
 
 use std::path::Path;
 use std::sync::Arc;

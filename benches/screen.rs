@@ -1,6 +1,8 @@
-//! What the screen costs the engine: frames per second of the demo with the screen on over those without, in one run.
+//! What the screen costs the engine: frames per second of the demo with the screen on over those
+//! without, in one run.
 //!
-//! `cargo bench --bench screen [PAIRS]`. Runs take turns, so that a busy machine is busy for both; the median of the pairs counts.
+//! `cargo bench --bench screen [PAIRS]`. Runs take turns, so that a busy machine is busy for both;
+//! the median of the pairs counts.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -98,7 +100,8 @@ fn on_screen(timing: &Path) {
     assert!(child.wait().expect("it ends").success());
 }
 
-/// From the clock at the first and the last frame: everything that the engine's thread does is in it.
+/// From the clock at the first and the last frame: everything that the engine's thread does is in
+/// it.
 fn frames_per_s(timing: &Path) -> f64 {
     let text = std::fs::read_to_string(timing).expect("the times");
     let clock = |line: &str| {

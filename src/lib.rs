@@ -9,7 +9,8 @@
 //! Rooms, from the contract outwards:
 //!
 //! - [`units`], [`error`]: quantities with their units; the one error type
-//! - [`stream`]: what goes in (`Frame`, `Input`), what comes out (`Event`), traits `Source` and `Sink`
+//! - [`stream`]: what goes in (`Frame`, `Input`), what comes out (`Event`), traits `Source` and
+//!   `Sink`
 //! - [`dialogue`]: pure rules: task, annotation, grammar, token layout, gates
 //! - [`kernels`]: arithmetic on slices, forward and backward
 //! - [`model`]: the one model text, dense, quantized and trainable; memory; GGUF
@@ -19,10 +20,11 @@
 //! - [`synth`]: simulated episodes; [`train`]: learning; [`quant`]: GGUF out; [`eval`]: scores
 //! - [`cli`]: the verbs, and the only home of stdout, environment and wall clock
 //!
-//! Invariants, most of them about what is absent: session, eval and train know no camera, screen, thread or clock.
-//! Weights are shared and immutable, memory is a separate `&mut` struct. One layout builder serves session and
-//! training. Unknown input is an error that names file and key, never a default. The same input gives the same event
-//! log, byte for byte, whatever the number of threads. Nothing opens a socket; frames are written only where a flag asks for it.
+//! Invariants, most of them about what is absent: session, eval and train know no camera, screen,
+//! thread or clock. Weights are shared and immutable, memory is a separate `&mut` struct. One
+//! layout builder serves session and training. Unknown input is an error that names file and key,
+//! never a default. The same input gives the same event log, byte for byte, whatever the number of
+//! threads. Nothing opens a socket; frames are written only where a flag asks for it.
 //! `tests/house.rs` keeps the walls between the rooms.
 
 pub mod cli;

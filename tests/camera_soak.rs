@@ -1,5 +1,6 @@
-//! Eight hours of camera by a clock that the test turns: drop-outs, broken frames and unplugging every few minutes. Memory
-//! does not grow, no event is lost or out of order, the task's state is what it should be.
+//! Eight hours of camera by a clock that the test turns: drop-outs, broken frames and unplugging
+//! every few minutes. Memory does not grow, no event is lost or out of order, the task's state is
+//! what it should be.
 
 #[path = "session/fake.rs"]
 mod fake;
@@ -80,8 +81,9 @@ impl Starter for World {
     }
 }
 
-/// Where minute `m` of the recording stands in the script. Minutes 7, 14, …: unplugged for 20 s. Minutes 5, 10, …: silent
-/// for 2 s, which is no loss, and in every other of them for 6 s, which is one. Minutes 3, 6, …: ten broken frames.
+/// Where minute `m` of the recording stands in the script. Minutes 7, 14, …: unplugged for 20 s.
+/// Minutes 5, 10, …: silent for 2 s, which is no loss, and in every other of them for 6 s, which is
+/// one. Minutes 3, 6, …: ten broken frames.
 fn is_unplugged(ms: u64) -> bool {
     (ms / 60_000).is_multiple_of(7) && ms > 60_000 && (20_000..40_000).contains(&(ms % 60_000))
 }
@@ -103,7 +105,8 @@ fn is_broken(ms: u64) -> bool {
     (ms / 60_000).is_multiple_of(3) && (50_000..50_000 + 10 * FRAME_MS).contains(&(ms % 60_000))
 }
 
-/// The number that the fake model sees: what happens in its script there. Seen for one slot of the sampler.
+/// The number that the fake model sees: what happens in its script there. Seen for one slot of the
+/// sampler.
 fn shown(ms: u64) -> u8 {
     const EVENTS: [(u64, u8); 4] = [
         (45, 1),
@@ -247,7 +250,8 @@ fn eight_hours_of_a_bad_camera() {
         Scene::new(&["S2->complete"], ""),
         Scene::new(&["S3->start"], ""),
     ];
-    // The fake's memory grows until it is full, a real model's is allocated once: it is full within the first minute.
+    // The fake's memory grows until it is full, a real model's is allocated once: it is full within
+    // the first minute.
     let model = Arc::new(Fake::new(400, script));
     let limits = SessionConfig {
         user_tokens_max: 16,

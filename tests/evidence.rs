@@ -1,4 +1,5 @@
-//! The evidence of steps in a frame's token: against a naive loop, with gradients, and what is refused.
+//! The evidence of steps in a frame's token: against a naive loop, with gradients, and what is
+//! refused.
 
 mod common;
 
@@ -51,8 +52,8 @@ fn named(ids: [Vec<TokenId>; STEPS]) -> Steps {
     }
 }
 
-/// Cosines and states of three frames. The second comes when all is over; in the third the second step is
-/// ready and the last one is not.
+/// Cosines and states of three frames. The second comes when all is over; in the third the second
+/// step is ready and the last one is not.
 fn frames() -> (Vec<f32>, Vec<u8>) {
     (
         vec![
@@ -506,7 +507,8 @@ fn frames_are_compared_with_each_steps_words_and_with_those_for_none() -> Result
         figures(&words.steps().likeness, &[1.0, 0.6, 0.6, 1.0]).max_abs < 1e-6,
         "(3,4)/5 and (1,0)"
     );
-    // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing` and 13 more letters.
+    // (3,4)/5 and (1,0) against (0,2): only the first V*Dv row counts. The idle words are `Nothing`
+    // and 13 more letters.
     let idle = 13.0 / (7.0f32 * 7.0 + 13.0 * 13.0).sqrt();
     assert_eq!(IDLE_WORDS, "Nothing is being done");
     let found = words.cosines(&[0.0, 2.0, 9.0, 9.0])?;

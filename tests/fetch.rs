@@ -1,4 +1,5 @@
-//! `proact fetch` against a hub of our own on this machine: what is asked of it, its cache, the offline variable, the hash.
+//! `proact fetch` against a hub of our own on this machine: what is asked of it, its cache, the
+//! offline variable, the hash.
 #![cfg(feature = "hub")]
 
 use std::io::{BufRead, BufReader, Write};

@@ -603,7 +603,8 @@ fn any_single_flipped_bit_is_survived() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Several bytes overwritten: a fault, or a header whose tensors lie in the file, and a load that does not panic.
+    /// Several bytes overwritten: a fault, or a header whose tensors lie in the file, and a load
+    /// that does not panic.
     #[test]
     fn damaged_files_never_panic(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         let mut bytes = Crafted::sound().bytes();

@@ -1,4 +1,5 @@
-//! Keeps the walls of the house: who may use whom, how long a file may be, what must not stand in the code.
+//! Keeps the walls of the house: who may use whom, how long a file may be, what must not stand in
+//! the code.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
-//! The model's own consistency: reading in chunks, rewinding, evicting, gradients, quantized weights, bad input.
+//! The model's own consistency: reading in chunks, rewinding, evicting, gradients, quantized
+//! weights, bad input.
 
 mod common;
 
@@ -185,7 +186,8 @@ fn what_was_rewound_has_never_been_read() -> Result<()> {
 #[test]
 fn evicting_equals_never_having_read_in_a_model_of_one_block() -> Result<()> {
     let mut config = assistant_config();
-    // Keys and values of the first block follow from the embeddings alone, so here eviction must be exact.
+    // Keys and values of the first block follow from the embeddings alone, so here eviction must be
+    // exact.
     config.backbone.block_count = 1;
     let model = assistant(&config)?;
     let ids: Vec<Piece> = (10..70).map(token).collect();
@@ -473,7 +475,8 @@ fn each_tensor_of_both_towers_gets_a_gradient() -> Result<()> {
         let gradient = gradients
             .get(&var)
             .ok_or_else(|| Error::Model(format!("{name}: no gradient")))?;
-        // A key's bias shifts all scores of a query alike, so its gradient is zero but for rounding.
+        // A key's bias shifts all scores of a query alike, so its gradient is zero but for
+        // rounding.
         let least = if name.ends_with("attn_k.bias") {
             0.0
         } else {
@@ -777,7 +780,8 @@ fn fingerprint() -> Result<()> {
     let pieces = pieces(&frames);
     let mut bits = Vec::new();
     let blocks = in_blocks(&tensors, GgmlDType::Q8_0)?;
-    // Few products of quantized weights: their pool of threads spins, which takes seconds on a busy machine.
+    // Few products of quantized weights: their pool of threads spins, which takes seconds on a busy
+    // machine.
     for (tensors, chunks, count) in [(tensors, [200, 3], pieces.len()), (blocks, [20, 5], 20)] {
         let model = Assistant::new(&config, &Weights::new(tensors, &CPU))?;
         for chunk in chunks {

@@ -1,6 +1,8 @@
-//! Every stage against PyTorch and transformers on tiny random networks: `tests/data/make_parity.py` wrote the files.
+//! Every stage against PyTorch and transformers on tiny random networks:
+//! `tests/data/make_parity.py` wrote the files.
 //!
-//! Three figures each: the largest error, the ratio of lengths (sees a scale), the cosine (sees a direction).
+//! Three figures each: the largest error, the ratio of lengths (sees a scale), the cosine (sees a
+//! direction).
 
 mod common;
 
@@ -23,7 +25,8 @@ use proact::units::TokenId;
 
 /// Largest error in f32, of values of the size of one.
 const MAX_ABS: f32 = 1e-4;
-/// Shorter than this a vector is rounding, and has no direction: the gradient of a key's bias is zero.
+/// Shorter than this a vector is rounding, and has no direction: the gradient of a key's bias is
+/// zero.
 const NORM_MIN: f32 = 1e-5;
 
 struct Reference(HashMap<String, Tensor>);
@@ -235,7 +238,8 @@ fn siglip_learns_what_transformers_learns() -> Result<()> {
         .squeeze(1)?;
     let words = text.forward(&reference.ids("ids")?, 8)?;
     let logits = text.pair_logits(&images, &words)?;
-    // Sigmoid loss (Zhai et al., 2023, algorithm 1): -log sigmoid(z * logit), z = 1 on the diagonal, -1 elsewhere.
+    // Sigmoid loss (Zhai et al., 2023, algorithm 1): -log sigmoid(z * logit), z = 1 on the
+    // diagonal, -1 elsewhere.
     let signs = ((Tensor::eye(2, DType::F32, &Device::Cpu)? * 2.0)? - 1.0)?;
     let loss = (softplus(&(logits * signs)?.neg()?)?.sum_all()? / 2.0)?;
     reference.same("loss", &loss.reshape(1)?)?;

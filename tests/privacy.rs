@@ -1,7 +1,8 @@
-//! What leaves the process: no socket, and no file but those that a flag names, as the system sees it.
+//! What leaves the process: no socket, and no file but those that a flag names, as the system sees
+//! it.
 //!
-//! Needs `strace`, or at least a network name space (`unshare`). Where neither works the test says so and checks nothing;
-//! `tests/vivid_vm.sh` does the same for `proact run` with a camera.
+//! Needs `strace`, or at least a network name space (`unshare`). Where neither works the test says
+//! so and checks nothing; `tests/vivid_vm.sh` does the same for `proact run` with a camera.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ fn watcher() -> Watcher {
     }
 }
 
-/// Runs proact in `folder` and gives the system calls that it made, one a line; `None` without strace.
+/// Runs proact in `folder` and gives the system calls that it made, one a line; `None` without
+/// strace.
 fn watched(folder: &Path, args: &[&str]) -> Option<(Output, Option<String>)> {
     let proact = env!("CARGO_BIN_EXE_proact");
     let calls = folder.join("calls.txt");

@@ -1,5 +1,5 @@
-//! Quantization end to end: folders written here in Hugging Face's and this project's formats, through recipes, into
-//! GGUF files that the model loads.
+//! Quantization end to end: folders written here in Hugging Face's and this project's formats,
+//! through recipes, into GGUF files that the model loads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -309,8 +309,8 @@ fn a_dstproact_folder_becomes_a_file_that_the_model_loads() {
     );
 }
 
-/// Relative RMS error on normal weights: type, at least, at most. Both ends, so that a type that is not what its name
-/// says is noticed as well.
+/// Relative RMS error on normal weights: type, at least, at most. Both ends, so that a type that is
+/// not what its name says is noticed as well.
 const ERROR_BOUNDS: &[(&str, f64, f64)] = &[
     ("F16", 1e-5, 4e-4),
     ("Q8_0", 3e-3, 8e-3),
@@ -988,7 +988,8 @@ fn a_llama_becomes_a_backbone_and_comes_out_again() {
         .unwrap();
     assert!(flat(&hidden).iter().all(|v| v.is_finite()));
 
-    // Out again: a plain Llama, its tensors bit for bit; in again: the same backbone, and the tokens are there already.
+    // Out again: a plain Llama, its tensors bit for bit; in again: the same backbone, and the
+    // tokens are there already.
     let plain = path("plain.gguf");
     let source = proact::quant::backbone_alone(GgufFile::open(&assistant).unwrap()).unwrap();
     quantize(&source, &same, &plain, &Options::default()).unwrap();
@@ -1021,7 +1022,8 @@ fn a_llama_becomes_a_backbone_and_comes_out_again() {
         files[1].tensor("mm.0.weight").is_none() && files[1].tensor("rope_freqs.weight").is_some()
     );
 
-    // A vocabulary without the tokens in a file: rows are added to quantized tables, those that were there stay.
+    // A vocabulary without the tokens in a file: rows are added to quantized tables, those that
+    // were there stay.
     let bare = path("bare.gguf");
     quantize(
         &Source::open(hf.path(), &Inputs::default()).unwrap(),
@@ -1073,7 +1075,8 @@ fn a_plan_says_what_would_be_written() {
     assert_eq!(report.sha256, GgufFile::open(&out).unwrap().sha256());
 }
 
-/// `pytorch_model.bin` as `torch.save` lays it out: a pickle of calls, and one stored entry a tensor.
+/// `pytorch_model.bin` as `torch.save` lays it out: a pickle of calls, and one stored entry a
+/// tensor.
 fn save_pickled(folder: &Path, tensors: &Tensors) {
     use std::io::Write;
     let text = |t: &str| [b"X", &(t.len() as u32).to_le_bytes()[..], t.as_bytes()].concat();

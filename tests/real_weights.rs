@@ -1,5 +1,6 @@
-//! SmolLM2 against transformers and llama.cpp, SigLIPs of real shapes against transformers; only where PROACT_REAL_WEIGHTS
-//! names a folder with smollm2/ from tests/data/make_real_weights.py, siglip/ from tests/data/make_real_siglip.py.
+//! SmolLM2 against transformers and llama.cpp, SigLIPs of real shapes against transformers; only
+//! where PROACT_REAL_WEIGHTS names a folder with smollm2/ from tests/data/make_real_weights.py,
+//! siglip/ from tests/data/make_real_siglip.py.
 
 use std::path::{Path, PathBuf};
 
@@ -136,7 +137,8 @@ fn the_quantized_files_logits_are_as_near_to_the_exact_ones_as_llama_cpps() {
         return;
     };
     let model = load(&folder.join("q4_1.gguf"));
-    // Errors of the 20 best logits behind every prompt and every token after it: of all of them, and the worst of each place.
+    // Errors of the 20 best logits behind every prompt and every token after it: of all of them,
+    // and the worst of each place.
     let (mut ours, mut theirs) = (Errors::default(), Errors::default());
     for case in cases(&folder) {
         let (then, exact) = (ids(&case["transformers"]), lists(&case["exact"]));

@@ -1,4 +1,5 @@
-//! A session as a folder: recorded, shown again, gone on with after any break, and refused when it is none.
+//! A session as a folder: recorded, shown again, gone on with after any break, and refused when it
+//! is none.
 
 #[path = "cli/tiny.rs"]
 mod tiny;
@@ -171,7 +172,8 @@ fn after_a_break_anywhere_the_session_goes_on_in_the_same_log() {
     let log = folder.join("events.jsonl");
     let whole = fs::read(&log).unwrap();
     let first = whole.iter().position(|b| *b == b'\n').unwrap();
-    // Right behind the session's own line; in the middle of a line; before the last one; behind the end.
+    // Right behind the session's own line; in the middle of a line; before the last one; behind the
+    // end.
     for cut in [
         first + 1,
         whole.len() / 3,

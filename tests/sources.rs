@@ -1,4 +1,5 @@
-//! Video files through the public door: against ffmpeg's own decoding, refused kinds, hostile bytes.
+//! Video files through the public door: against ffmpeg's own decoding, refused kinds, hostile
+//! bytes.
 //!
 //! The clips are made by `tests/data/video/make_video.sh`.
 
@@ -194,8 +195,8 @@ fn flipped_bytes_are_an_error_or_dropped_frames() {
 fn after_a_corrupt_picture_frames_come_again_at_the_next_key_picture() {
     let dir = tempfile::tempdir().unwrap();
     let mut bytes = std::fs::read(clip("baseline.mp4")).unwrap();
-    // Key pictures stand every 30 pictures. The media data comes right after the 40 bytes of header:
-    // break the first key picture.
+    // Key pictures stand every 30 pictures. The media data comes right after the 40 bytes of
+    // header: break the first key picture.
     bytes[48 + 700..48 + 760].fill(0xff);
     let played = play_native(&damaged(&dir, &bytes)).unwrap();
     assert_eq!(played.dropped, 3, "{played:?}");

@@ -1,5 +1,5 @@
-//! The real binary in a real pseudo-terminal: the terminal is given back however the run ends, and a terminal that
-//! nobody reads costs pictures, not events.
+//! The real binary in a real pseudo-terminal: the terminal is given back however the run ends, and
+//! a terminal that nobody reads costs pictures, not events.
 #![cfg(unix)]
 
 #[path = "cli/tiny.rs"]
@@ -246,8 +246,8 @@ impl Drop for Run {
     }
 }
 
-/// Private modes (mouse, paste, alternate screen) that were switched on and never off again; the cursor's is the
-/// other way round.
+/// Private modes (mouse, paste, alternate screen) that were switched on and never off again; the
+/// cursor's is the other way round.
 fn modes_left_on(text: &str) -> BTreeSet<String> {
     let mut on = BTreeSet::new();
     for (at, _) in text.match_indices("\u{1b}[?") {
@@ -360,7 +360,8 @@ fn a_terminal_that_changes_its_size_all_the_time_ends_up_with_a_whole_screen() {
         sleep(Duration::from_millis(7));
     }
     run.master.resize(size(30, 100)).unwrap();
-    // Only what came after the last change counts: a terminal's own way of folding lines is not under test.
+    // Only what came after the last change counts: a terminal's own way of folding lines is not
+    // under test.
     run.wait("the screen in its new size", |run| {
         let bytes = run.bytes();
         let text = String::from_utf8_lossy(&bytes);

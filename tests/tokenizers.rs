@@ -1,5 +1,6 @@
-//! Tokenizers rebuilt from `tokenizer.ggml.*` against the real ones, token for token: cut down in the repository
-//! (tests/data/make_tokenizers.py), whole where PROACT_REAL_WEIGHTS names a folder with the files that the script writes.
+//! Tokenizers rebuilt from `tokenizer.ggml.*` against the real ones, token for token: cut down in
+//! the repository (tests/data/make_tokenizers.py), whole where PROACT_REAL_WEIGHTS names a folder
+//! with the files that the script writes.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

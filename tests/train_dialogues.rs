@@ -1,4 +1,5 @@
-//! `proact train` on ProAssist's prepared dialogues and the state-tracking extension's clips, with feature files as they are.
+//! `proact train` on ProAssist's prepared dialogues and the state-tracking extension's clips, with
+//! feature files as they are.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -77,7 +78,8 @@ fn config(folder: &Path) -> String {
     table.to_string()
 }
 
-/// Train on dialogues of one kind, find thresholds on the other, and replay features with what came out.
+/// Train on dialogues of one kind, find thresholds on the other, and replay features with what came
+/// out.
 #[test]
 fn dialogues_of_both_kinds_train_a_model_that_replays_their_features() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! `proact train` on rendered episodes, from the pictures to both files: every stage, and what a second run does anew.
+//! `proact train` on rendered episodes, from the pictures to both files: every stage, and what a
+//! second run does anew.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,9 @@
-//! Finds the gates' settings: the model runs freely over a validation set with each of them, and what scores best stays.
+//! Finds the gates' settings: the model runs freely over a validation set with each of them, and
+//! what scores best stays.
 //!
-//! A gate decides what is written, and what is written changes all that follows; so nothing short of a run tells what a
-//! threshold is worth. Every pair of thresholds is tried first, then at the best pair each gate's hysteresis and rest.
+//! A gate decides what is written, and what is written changes all that follows; so nothing short
+//! of a run tells what a threshold is worth. Every pair of thresholds is tried first, then at the
+//! best pair each gate's hysteresis and rest.
 
 use crate::eval::Scores;
 use crate::model::calibration::{Calibration, CurvePoint};
@@ -71,7 +73,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Runs at most: every pair, both gates' hysteresis and rest, and both curves with what was found.
+    /// Runs at most: every pair, both gates' hysteresis and rest, and both curves with what was
+    /// found.
     pub fn runs_max(&self) -> usize {
         let (updates, speaks) = (
             self.dst_update_thresholds.len(),
@@ -97,8 +100,8 @@ pub struct Found {
 type Pick = fn(&mut Gates) -> &mut GateConfig;
 const PICKS: [Pick; 2] = [|gates| &mut gates.dst_update, |gates| &mut gates.speak];
 
-/// Searches from `start`. `run` gives the pooled scores of `recordings` free runs with the gates that it is given, or
-/// `None` to stop; it is asked once for each setting.
+/// Searches from `start`. `run` gives the pooled scores of `recordings` free runs with the gates
+/// that it is given, or `None` to stop; it is asked once for each setting.
 ///
 /// # Errors
 /// As `run`.

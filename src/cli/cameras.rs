@@ -3,10 +3,11 @@
 use super::run::CameraFlags;
 use crate::sources::camera::{Backend, Fault, Format, Native, label};
 
-/// Lists the cameras with the formats, sizes and rates that they offer. `*` is what `proact run` with the same flags
-/// would use.
+/// Lists the cameras with the formats, sizes and rates that they offer. `*` is what `proact run`
+/// with the same flags would use.
 ///
-/// A camera that is in use is listed; its file may be one of several, of which only one sends pictures.
+/// A camera that is in use is listed; its file may be one of several, of which only one sends
+/// pictures.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]

@@ -1,7 +1,8 @@
-//! What the snapshot key keeps of a live run besides the screen: the last seconds of the camera, at its own rate, as MP4.
+//! What the snapshot key keeps of a live run besides the screen: the last seconds of the camera, at
+//! its own rate, as MP4.
 //!
-//! They are decoded and written on a thread of their own, so that the engine goes on meanwhile; one at a time, as each
-//! holds on to the camera's ring.
+//! They are decoded and written on a thread of their own, so that the engine goes on meanwhile; one
+//! at a time, as each holds on to the camera's ring.
 
 use std::fs::File;
 use std::io::Write;
@@ -24,7 +25,8 @@ const FPS: f64 = 30.0;
 pub struct Clips(Option<JoinHandle<()>>);
 
 impl Clips {
-    /// Begins to write what was seen last to a new file; the board tells when it is there, or why not.
+    /// Begins to write what was seen last to a new file; the board tells when it is there, or why
+    /// not.
     pub fn keep(&mut self, board: &Arc<Board>, seen: LookBack) {
         if self
             .0

@@ -1,4 +1,5 @@
-//! Settings in three layers: flag over file over built-in default. What comes out has no holes left.
+//! Settings in three layers: flag over file over built-in default. What comes out has no holes
+//! left.
 //!
 //! `configs/default.toml` spells the defaults out; a test holds it to [`Settings::default`].
 
@@ -129,7 +130,8 @@ pub struct GateOverride {
 }
 
 impl GateOverride {
-    /// The gate of the model file with these parts replaced; the ranges are checked where it is used.
+    /// The gate of the model file with these parts replaced; the ranges are checked where it is
+    /// used.
     pub fn over(&self, base: GateConfig) -> GateConfig {
         GateConfig {
             kind: self.kind.unwrap_or(base.kind),

@@ -11,8 +11,9 @@ use crate::tui::Mode;
 
 /// Plays the clip that ships with the model that ships.
 ///
-/// On a terminal this is a screen: q quits, space pauses, + and - change the speed, ? lists all keys.
-/// Otherwise, or with --headless, the same facts come as lines of text, as fast as the machine goes.
+/// On a terminal this is a screen: q quits, space pauses, + and - change the speed, ? lists all
+/// keys. Otherwise, or with --headless, the same facts come as lines of text, as fast as the
+/// machine goes.
 ///
 /// Examples:
 ///   proact demo

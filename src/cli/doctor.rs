@@ -1,5 +1,5 @@
-//! `proact doctor`: this machine end to end: the camera's rate, exposure and colours, the model, one frame through every
-//! stage; what is slow or wrong, and what to do.
+//! `proact doctor`: this machine end to end: the camera's rate, exposure and colours, the model,
+//! one frame through every stage; what is slow or wrong, and what to do.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ const CLIPPED_MAX: f64 = 0.4;
 /// One of red and blue this many times the other is no light of a room.
 const CAST_MAX: f64 = 2.0;
 
-/// Opens the camera, measures its frames, checks its colours, loads the model and runs one frame through every stage.
+/// Opens the camera, measures its frames, checks its colours, loads the model and runs one frame
+/// through every stage.
 ///
 /// Leaves with 0 when `proact run` with the same flags will work and keep up, else with 1.
 #[derive(clap::Args, Debug)]
@@ -41,7 +42,8 @@ pub struct Args {
     #[command(flatten)]
     camera: CameraFlags,
 
-    /// Assistant model: a GGUF file, or the name of a manifest models/NAME.toml [default: the one that ships]
+    /// Assistant model: a GGUF file, or the name of a manifest models/NAME.toml [default: the one
+    /// that ships]
     #[arg(long, value_name = "FILE|NAME", help_heading = "Model and task")]
     model: Option<PathBuf>,
 
@@ -196,7 +198,8 @@ fn camera(
     Ok(pictures.last().cloned())
 }
 
-/// Pictures of some seconds, and how many frames a second the camera gave. `None` when none came in time.
+/// Pictures of some seconds, and how many frames a second the camera gave. `None` when none came in
+/// time.
 fn watch(
     source: &mut CameraSource,
     patience_s: f64,

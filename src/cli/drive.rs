@@ -1,4 +1,5 @@
-//! The loop between a source and a session, with the clock: take an input, work on it, tell, repeat.
+//! The loop between a source and a session, with the clock: take an input, work on it, tell,
+//! repeat.
 
 use std::sync::Arc;
 use std::thread::sleep;
@@ -52,7 +53,8 @@ pub struct Drive<'a> {
     pub started: Instant,
     /// From then to the first decision.
     pub ready_s: Option<f64>,
-    /// When the source last ended; the person may look at the screen for as long as they like after that.
+    /// When the source last ended; the person may look at the screen for as long as they like after
+    /// that.
     pub ended: Option<Instant>,
     /// Opens the recording again; `None` where nothing can be seen twice.
     pub reopen: Option<Reopen<'a>>,
@@ -88,7 +90,8 @@ pub enum Ended {
     Quit,
 }
 
-/// Hands events on, and notes whether something happened besides frames, and whether memory was made anew.
+/// Hands events on, and notes whether something happened besides frames, and whether memory was
+/// made anew.
 struct Noticing<'a> {
     sink: &'a mut dyn Sink,
     happened: bool,
@@ -108,9 +111,10 @@ impl Sink for Noticing<'_> {
 }
 
 impl Drive<'_> {
-    /// Plays the whole source into the session. The session is finished in any case, also after an error of the
-    /// source, so that what was seen until then is complete; closing the sink is the caller's. With a screen the
-    /// person may then go back and play on; the run ends when they leave.
+    /// Plays the whole source into the session. The session is finished in any case, also after an
+    /// error of the source, so that what was seen until then is complete; closing the sink is the
+    /// caller's. With a screen the person may then go back and play on; the run ends when they
+    /// leave.
     ///
     /// # Errors
     /// The source is lost for good, the arithmetic failed, or a sink could not take an event.
@@ -164,7 +168,8 @@ impl Drive<'_> {
         self.publish(&**source, session, 0.0);
         while self.work(&**source, session, sink, 0.0)? {}
         loop {
-            // A camera is closed while the person pauses, also when a typed message lets one frame pass.
+            // A camera is closed while the person pauses, also when a typed message lets one frame
+            // pass.
             source.rest(self.controls.paused());
             if self.pass == 0 {
                 self.pace.pause(&self.controls, || source.rest(true));
@@ -240,7 +245,8 @@ impl Drive<'_> {
             self.pace.restart();
             self.controls.set_paused(pause);
         }
-        // A camera knows when the frame was taken: the lag is all the way from there to the decision.
+        // A camera knows when the frame was taken: the lag is all the way from there to the
+        // decision.
         let late_s = source.behind_s().unwrap_or(late_s);
         let clock_s = self.started.elapsed().as_secs_f64();
         self.ready_s.get_or_insert(clock_s);
@@ -358,8 +364,8 @@ mod tests {
         }
     }
 
-    /// Speaks at each frame, with a memory of so many tokens; its hidden state is how many tokens of the sentence are
-    /// written.
+    /// Speaks at each frame, with a memory of so many tokens; its hidden state is how many tokens
+    /// of the sentence are written.
     struct Talker(usize);
 
     impl Backbone for Talker {

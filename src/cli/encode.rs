@@ -28,10 +28,10 @@ const EPISODE_VIDEO: &str = "video.mp4";
 /// Turns frames into features, so that they need not be encoded again.
 ///
 /// One SOURCE is written to the file FILE.safetensors (or FILE.arrow); several, or a folder of
-/// episodes DIR/ID/video.mp4 (as `proact synth` writes them), of videos or of ProAssist's frame files
-/// (Arrow, base64 JPEG), go to the folder -o as ID.safetensors. What is there already and was made by
-/// the same encoder at the same rate is left alone, so an interrupted run goes on where it was; each
-/// file is written whole or not at all.
+/// episodes DIR/ID/video.mp4 (as `proact synth` writes them), of videos or of ProAssist's frame
+/// files (Arrow, base64 JPEG), go to the folder -o as ID.safetensors. What is there already and was
+/// made by the same encoder at the same rate is left alone, so an interrupted run goes on where it
+/// was; each file is written whole or not at all.
 ///
 /// Examples:
 ///   proact encode clip.mp4 -o clip.safetensors
@@ -57,7 +57,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     fps: Option<f64>,
 
-    /// Pooled patches beside the attention-pooled token: 2x2, 3x3, 5x5 [default: what the vision file says]
+    /// Pooled patches beside the attention-pooled token: 2x2, 3x3, 5x5 [default: what the vision
+    /// file says]
     #[arg(long, value_name = "GRID", value_delimiter = ',', value_parser = parse_grid)]
     grids: Option<Vec<Grid>>,
 
@@ -291,8 +292,8 @@ fn plan(sources: &[PathBuf], output: &Path, format: Format) -> anyhow::Result<Ve
         .collect())
 }
 
-/// Videos of the episodes in a folder, or else the videos and frame files in it, sorted by name; none when it is no such
-/// folder.
+/// Videos of the episodes in a folder, or else the videos and frame files in it, sorted by name;
+/// none when it is no such folder.
 fn sources_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());

@@ -32,8 +32,8 @@ use crate::stream::{Sink, Source};
 use crate::tui::{self, App, Board, Controls, Mode, ScreenSink, ThemeName};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Opens the source once the model is known; again, when the person goes to another place in it. A camera's times and
-/// frame numbers go on from those given.
+/// Opens the source once the model is known; again, when the person goes to another place in it. A
+/// camera's times and frame numbers go on from those given.
 pub type Open = Box<
     dyn Fn(&Settings, &Loaded, Option<(MediaTime, FrameIdx)>) -> anyhow::Result<Box<dyn Source>>
         + Send,
@@ -179,8 +179,8 @@ pub fn screen_options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
     }
 }
 
-/// The screen on this thread, the work on another. Gives what the work came to, and the last state of the screen;
-/// `None` when the terminal takes nothing any more, so that nobody can be told.
+/// The screen on this thread, the work on another. Gives what the work came to, and the last state
+/// of the screen; `None` when the terminal takes nothing any more, so that nobody can be told.
 ///
 /// # Errors
 /// Whatever stopped the work; the terminal cannot be used.
@@ -474,8 +474,8 @@ fn device(job: &Job) -> String {
     }
 }
 
-/// The theme for a terminal about which nobody has said anything: none where <https://no-color.org> says so, light
-/// where the terminal says that its background is.
+/// The theme for a terminal about which nobody has said anything: none where <https://no-color.org>
+/// says so, light where the terminal says that its background is.
 fn fitting_theme() -> ThemeName {
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         return ThemeName::None;
@@ -491,8 +491,8 @@ fn fitting_theme() -> ThemeName {
     }
 }
 
-/// Whether to ask the terminal for pixels. Inside tmux and screen they would not arrive; the console and the others
-/// here have none, and some print the question.
+/// Whether to ask the terminal for pixels. Inside tmux and screen they would not arrive; the
+/// console and the others here have none, and some print the question.
 fn graphics() -> Option<tui::Hint> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
@@ -503,8 +503,8 @@ fn graphics() -> Option<tui::Hint> {
     {
         return None;
     }
-    // They draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to kitty's and sixel's
-    // questions too, and draw those with faults.
+    // They draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to
+    // kitty's and sixel's questions too, and draw those with faults.
     let iterm2 = [
         "iTerm",
         "WezTerm",

@@ -21,14 +21,16 @@ use systems::{Baseline, System, systems};
 
 /// Scores event logs against annotations.
 ///
-/// A log belongs to the recording of its name: ID.jsonl, or ID/events.jsonl. One log and one recording belong together
-/// whatever their names. A folder stands for the logs in it; those of other recordings are passed over.
+/// A log belongs to the recording of its name: ID.jsonl, or ID/events.jsonl. One log and one
+/// recording belong together whatever their names. A folder stands for the logs in it; those of
+/// other recordings are passed over.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Event logs, or folders of them
     #[arg(value_name = "LOG")]
     logs: Vec<PathBuf>,
-    /// Annotation: a file, an episode's folder, or a folder of episodes DIR/ID/annotation.jsonl (as `synth` writes)
+    /// Annotation: a file, an episode's folder, or a folder of episodes DIR/ID/annotation.jsonl (as
+    /// `synth` writes)
     #[arg(long, value_name = "ANN", required_unless_present = "explain", num_args = 1..)]
     reference: Vec<PathBuf>,
     /// Task file for annotation files that have no task.toml beside them
@@ -59,11 +61,13 @@ pub struct Args {
     /// Tolerance for transitions in seconds of video, instead of 1, 2, 5 and 10; may be repeated
     #[arg(long, value_name = "S")]
     tolerance: Vec<f64>,
-    /// Seconds of the reference before and after a sentence in which it can match, instead of the data set's own
+    /// Seconds of the reference before and after a sentence in which it can match, instead of the
+    /// data set's own
     #[arg(long, value_name = "L,R", allow_hyphen_values = true)]
     window: Option<String>,
-    /// Compares sentences by a sentence model instead of by their words: folder of all-MiniLM-L6-v2. (ProAssist takes
-    /// all-mpnet-base-v2, of another architecture.) Needs a build with `--features minilm`
+    /// Compares sentences by a sentence model instead of by their words: folder of
+    /// all-MiniLM-L6-v2. (ProAssist takes all-mpnet-base-v2, of another architecture.) Needs a
+    /// build with `--features minilm`
     #[arg(long, value_name = "FOLDER")]
     sentence_model: Option<PathBuf>,
     /// Scores only the recordings that have a log; without it a missing log is an error
@@ -72,11 +76,12 @@ pub struct Args {
     /// Also prints a row for each recording
     #[arg(long)]
     per_recording: bool,
-    /// Writes the scores as JSON: {"set", "recordings"}, or one such object per name where there are several systems
+    /// Writes the scores as JSON: {"set", "recordings"}, or one such object per name where there
+    /// are several systems
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Writes one page that shows every run beside its reference: steps, sentences, gates, what was missed. It needs
-    /// nothing but a browser
+    /// Writes one page that shows every run beside its reference: steps, sentences, gates, what was
+    /// missed. It needs nothing but a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Pictures of each recording in the page, from video.mp4 beside its annotation; 0: none
@@ -172,7 +177,8 @@ fn options(args: &Args) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-/// How sentences are compared: by a sentence model where a folder of one is given, else by their words.
+/// How sentences are compared: by a sentence model where a folder of one is given, else by their
+/// words.
 fn similarity(args: &Args) -> anyhow::Result<Box<dyn Similarity>> {
     match &args.sentence_model {
         None => Ok(Box::new(Lexical)),
@@ -379,7 +385,8 @@ mod tests {
         let dir = house();
         let line = "--reference @/ref --train-reference @/train --baseline silent --baseline clock --write-logs @/logs";
         let both = eval(dir.path(), line).unwrap();
-        // The clock starts at 12, completes at 22, 42: off by 2 in both; silence is right for 10 and 14 of 60 s.
+        // The clock starts at 12, completes at 22, 42: off by 2 in both; silence is right for 10
+        // and 14 of 60 s.
         assert_eq!(number(&both, "/clock/set/transitions/2s/f1"), 1.0);
         assert_eq!(number(&both, "/clock/set/transitions/1s/f1"), 0.0);
         assert!((number(&both, "/silent/set/joint_state_accuracy") - 24.0 / 120.0).abs() < 1e-9);
@@ -395,7 +402,8 @@ mod tests {
             "--system x=@/logs/clock --system y=@/logs/silent --reference @/ref --per-recording",
         );
         assert_eq!(named.unwrap()["y"], both["silent"]);
-        // One log and one recording belong together, whatever their names; a folder's other logs are passed over.
+        // One log and one recording belong together, whatever their names; a folder's other logs
+        // are passed over.
         let one = eval(dir.path(), "@/logs/clock/b.jsonl --reference @/ref/a").unwrap();
         assert_eq!(one["recordings"][0]["id"], "a");
         assert_eq!(
@@ -530,7 +538,8 @@ mod tests {
         let perfect = eval(dir.path(), line).unwrap();
         assert_eq!(perfect["recordings"].as_array().unwrap().len(), 6);
         same(&perfect, &expected["reference"]);
-        // A worse run: words of the reference early, late, changed or left out, and some that nobody asked for.
+        // A worse run: words of the reference early, late, changed or left out, and some that
+        // nobody asked for.
         let said = expected["said"].as_object().unwrap();
         std::fs::create_dir(dir.path().join("worse")).unwrap();
         for (id, turns) in said {

@@ -26,8 +26,8 @@ pub struct Interrupted;
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// When the reader of our output has gone (`proact inspect FILE | head`), `println!` panics. That is no
-/// failure and no news: leave quietly.
+/// When the reader of our output has gone (`proact inspect FILE | head`), `println!` panics. That
+/// is no failure and no news: leave quietly.
 pub fn quiet_when_unread() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

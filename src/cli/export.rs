@@ -22,11 +22,11 @@ const FEATURES_FPS: f64 = 2.0;
 
 /// Writes what proact made as other programs read it.
 ///
-/// An assistant (GGUF) gives its backbone as a plain Llama that llama.cpp loads: projector and heads
-/// stay behind, the tensors go over bit for bit, the tokenizer as it is.
-/// Event logs with their annotation become ProAssist's predictions, one JSON file a recording in the
-/// folder -o, named by its number in the annotation: its `compute_metrics` and `llm_eval` read them.
-/// A feature file becomes ProAssist's Arrow file, and back (-o FILE.safetensors).
+/// An assistant (GGUF) gives its backbone as a plain Llama that llama.cpp loads: projector and
+/// heads stay behind, the tensors go over bit for bit, the tokenizer as it is. Event logs with
+/// their annotation become ProAssist's predictions, one JSON file a recording in the folder -o,
+/// named by its number in the annotation: its `compute_metrics` and `llm_eval` read them. A feature
+/// file becomes ProAssist's Arrow file, and back (-o FILE.safetensors).
 ///
 /// Examples:
 ///   proact export assistant.gguf -o llama.gguf

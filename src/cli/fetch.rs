@@ -8,9 +8,10 @@ use super::manifest::{Manifest, known};
 
 /// Bring a model's files from the Hugging Face hub
 ///
-/// Reads models/NAME.toml and brings each of its files that is on the hub and not here yet into the cache that Hugging
-/// Face's own tools use (HF_HOME, HF_HUB_CACHE; HF_ENDPOINT, HF_TOKEN), then checks the SHA-256 of all. With
-/// HF_HUB_OFFLINE=1 only what is here is checked. No other verb ever opens a socket; `--model NAME` then finds the files.
+/// Reads models/NAME.toml and brings each of its files that is on the hub and not here yet into the
+/// cache that Hugging Face's own tools use (HF_HOME, HF_HUB_CACHE; HF_ENDPOINT, HF_TOKEN), then
+/// checks the SHA-256 of all. With HF_HUB_OFFLINE=1 only what is here is checked. No other verb
+/// ever opens a socket; `--model NAME` then finds the files.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Names of manifests; without any, those that there are, are listed

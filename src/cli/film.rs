@@ -1,7 +1,8 @@
-//! `proact demo --gif FILE --still FILE`: pictures for people of a real run, with nothing drawn by hand.
+//! `proact demo --gif FILE --still FILE`: pictures for people of a real run, with nothing drawn by
+//! hand.
 //!
-//! The demo runs as always; the screen is drawn after frames that were decided on, as many as a small film can hold at
-//! equal distances, and becomes pixels.
+//! The demo runs as always; the screen is drawn after frames that were decided on, as many as a
+//! small film can hold at equal distances, and becomes pixels.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,7 +25,8 @@ use crate::tui::view::View;
 /// Size of the screen that is filmed, in cells.
 const COLUMNS: u16 = 120;
 const ROWS: u16 = 36;
-/// The film has at most twice as many screens, whatever the length of the run: a README's picture has to stay small.
+/// The film has at most twice as many screens, whatever the length of the run: a README's picture
+/// has to stay small.
 const SCREENS: usize = 24;
 /// A screen stands this long, in hundredths of a second: long enough to read a sentence.
 const FRAME_CS: u16 = 100;
@@ -32,7 +34,8 @@ const FRAME_CS: u16 = 100;
 const LAST_CS: u16 = 400;
 /// Where in the film the still is taken.
 const STILL_AT: f64 = 0.55;
-/// Colours that occur most keep exactly as they are; the others share the rest of a GIF's 256, one of which is "as before".
+/// Colours that occur most keep exactly as they are; the others share the rest of a GIF's 256, one
+/// of which is "as before".
 const EXACT_COLOURS: usize = 96;
 const COLOURS: usize = 255;
 const AS_BEFORE: u8 = 255;

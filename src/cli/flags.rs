@@ -72,7 +72,8 @@ pub struct RunFlags {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub srt: Option<PathBuf>,
 
-    /// Record the session in a new folder that only you can read: events, times, configuration, hashes
+    /// Record the session in a new folder that only you can read: events, times, configuration,
+    /// hashes
     #[arg(
         long,
         value_name = "DIR",

@@ -1,4 +1,5 @@
-//! Free runs: the model decides over frames that lie in memory, as a session does, with nobody speaking to it.
+//! Free runs: the model decides over frames that lie in memory, as a session does, with nobody
+//! speaking to it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::units::MediaTime;
 
 /// The parts of a model that a session takes.
 pub struct Parts<'a, P, B> {
-    /// Reads the steps' words, for a model that compares frames with them; the frames' features are given.
+    /// Reads the steps' words, for a model that compares frames with them; the frames' features are
+    /// given.
     pub eyes: Option<&'a Arc<P>>,
     /// Decides and writes.
     pub backbone: &'a Arc<B>,
@@ -19,8 +21,8 @@ pub struct Parts<'a, P, B> {
     pub codec: &'a SharedCodec,
 }
 
-/// Events of a free run over a recording's frames: what `proact replay` would log. What a clip begins with is marked in the
-/// state by hand, before the first frame.
+/// Events of a free run over a recording's frames: what `proact replay` would log. What a clip
+/// begins with is marked in the state by hand, before the first frame.
 ///
 /// # Errors
 /// The session failed.

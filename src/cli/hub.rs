@@ -1,4 +1,5 @@
-//! The Hugging Face hub through hf-hub: its cache, and the one place of the program that opens a socket.
+//! The Hugging Face hub through hf-hub: its cache, and the one place of the program that opens a
+//! socket.
 
 use std::path::PathBuf;
 

@@ -30,8 +30,8 @@ const HEAD_BYTES: usize = 16;
 
 /// Show what is in a model, feature file or event log, and check it
 ///
-/// The kind is told by the content. A GGUF file goes through the strict header pass first: sizes, alignment, offsets,
-/// names. For models of this project the hyper-parameters are checked as well.
+/// The kind is told by the content. A GGUF file goes through the strict header pass first: sizes,
+/// alignment, offsets, names. For models of this project the hyper-parameters are checked as well.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A .gguf, .safetensors or .jsonl file, or the name of a manifest models/NAME.toml
@@ -250,7 +250,8 @@ fn curve_line(point: &CurvePoint, chosen: f32) -> String {
     )
 }
 
-/// A value on one line, cut to a readable length; control characters escaped, for the file is not trusted.
+/// A value on one line, cut to a readable length; control characters escaped, for the file is not
+/// trusted.
 fn shown(value: &Value) -> String {
     match value {
         Value::Array(items) => {

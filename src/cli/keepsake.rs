@@ -1,4 +1,5 @@
-//! What the person keeps of a run from the screen: a snapshot (text and PNG) and subtitles, in the working folder.
+//! What the person keeps of a run from the screen: a snapshot (text and PNG) and subtitles, in the
+//! working folder.
 //!
 //! Nothing is overwritten, and nobody else may read what was kept: a picture can show a home.
 
@@ -65,8 +66,8 @@ fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-/// Writes what was said as WebVTT and as SubRip. Where the person went back, what was said of the time that was
-/// then seen again is left out.
+/// Writes what was said as WebVTT and as SubRip. Where the person went back, what was said of the
+/// time that was then seen again is left out.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -110,7 +111,8 @@ fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
     said
 }
 
-/// A new file named after source and time: `proact-clip.mp4-1m04s.png`, or `…-2.png` when there is one.
+/// A new file named after source and time: `proact-clip.mp4-1m04s.png`, or `…-2.png` when there is
+/// one.
 ///
 /// # Errors
 /// It cannot be created.

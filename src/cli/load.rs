@@ -26,7 +26,8 @@ use crate::model::tokenizer::{Tokenizer, ggml};
 use crate::model::weights::{Stored, Weights};
 use crate::session::{SessionConfig, SharedCodec, TokenizerCodec};
 
-/// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its extension run in this many.
+/// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its
+/// extension run in this many.
 const MEMORY_TOKENS_MAX: usize = 4096;
 /// Key of the whole `tokenizer.json`.
 const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
@@ -60,7 +61,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What a session with this model is told: the settings over the model's own gates, and which files it is.
+    /// What a session with this model is told: the settings over the model's own gates, and which
+    /// files it is.
     pub fn session_config(&self, settings: &Settings) -> SessionConfig {
         SessionConfig {
             model_sha256: self.model_sha256.clone(),
@@ -81,7 +83,8 @@ pub struct LoadedVision {
 /// Opens an assistant and the vision model that belongs to it.
 ///
 /// # Errors
-/// A file is missing, broken, of another architecture, or not the one that the assistant was trained with.
+/// A file is missing, broken, of another architecture, or not the one that the assistant was
+/// trained with.
 pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::Result<Loaded> {
     let (file, config) = open_assistant(assistant)?;
     // A model that names none was made from features, and takes features only.
@@ -329,8 +332,9 @@ fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<Token
         .with_context(|| file.path().display().to_string())
 }
 
-/// Threads for a model when none are asked for (0): one for a small file. Its products are too short to share out, and
-/// candle's workers spin while they wait: on a busy machine a token then takes a hundred times as long.
+/// Threads for a model when none are asked for (0): one for a small file. Its products are too
+/// short to share out, and candle's workers spin while they wait: on a busy machine a token then
+/// takes a hundred times as long.
 pub fn threads_for(asked: usize, model: &Path) -> usize {
     let small = model
         .metadata()
@@ -338,12 +342,13 @@ pub fn threads_for(asked: usize, model: &Path) -> usize {
     if asked == 0 && small { 1 } else { asked }
 }
 
-/// Sets the threads of the arithmetic; 0 leaves it at one a core. Call it before any thread is started.
+/// Sets the threads of the arithmetic; 0 leaves it at one a core. Call it before any thread is
+/// started.
 pub fn set_threads(threads: usize) {
     if threads > 0 {
-        // SAFETY: changing the environment is sound while nobody else can read it. This runs on the main
-        // thread before any other is started. There is no other way: candle and rayon both read this
-        // variable on first use, and candle takes no number.
+        // SAFETY: changing the environment is sound while nobody else can read it. This runs on the
+        // main thread before any other is started. There is no other way: candle and rayon both
+        // read this variable on first use, and candle takes no number.
         unsafe { std::env::set_var(THREADS_VARIABLE, threads.to_string()) };
     }
 }

@@ -1,4 +1,5 @@
-//! Finds the files that ship with the program, the demo's models, clip and task, and models by their names.
+//! Finds the files that ship with the program, the demo's models, clip and task, and models by
+//! their names.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ pub fn demo() -> anyhow::Result<Demo> {
     demo_in(&folders)
 }
 
-/// Where models and their manifests are looked for: in the repository, here, and beside the program.
+/// Where models and their manifests are looked for: in the repository, here, and beside the
+/// program.
 pub fn places() -> Vec<PathBuf> {
     let mut places = vec![
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(MODELS_FOLDER),
@@ -65,7 +67,8 @@ pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
     }
 }
 
-/// The assistant that the flags name, or the demo's; a manifest's vision file goes into the flags that name none.
+/// The assistant that the flags name, or the demo's; a manifest's vision file goes into the flags
+/// that name none.
 ///
 /// # Errors
 /// As [`named`], and as [`demo`] where no model is named.

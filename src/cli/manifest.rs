@@ -1,4 +1,5 @@
-//! Models by name: `models/NAME.toml` says which files a model is made of, where they come from, and their SHA-256.
+//! Models by name: `models/NAME.toml` says which files a model is made of, where they come from,
+//! and their SHA-256.
 //!
 //! ```toml
 //! description = "what it is, in a sentence"
@@ -86,7 +87,8 @@ impl Manifest {
     /// Finds the manifest of a name in the first place that has it.
     ///
     /// # Errors
-    /// No place has it, or it is not one; the message says where it was looked for and which there are.
+    /// No place has it, or it is not one; the message says where it was looked for and which there
+    /// are.
     pub fn find(name: &str, places: &[PathBuf]) -> anyhow::Result<Self> {
         let paths = places
             .iter()

@@ -1,4 +1,5 @@
-//! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall clock.
+//! The command line: one file per verb, and the only home of anyhow, stdout, environment and wall
+//! clock.
 
 mod calibrate;
 #[cfg(feature = "camera")]
@@ -71,7 +72,8 @@ Start with:  proact demo
 Learn more:  proact VERB --help
 Exit codes:  0 done, 1 failed, 2 usage, 3 source lost for good, 130 interrupted";
 
-// `about` and no doc comment: a doc comment here would hide the long help of the verb's own arguments.
+// `about` and no doc comment: a doc comment here would hide the long help of the verb's own
+// arguments.
 #[derive(Subcommand, Debug)]
 enum Verb {
     #[command(about = "Play the clip and the model that ship")]

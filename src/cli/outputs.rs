@@ -1,4 +1,5 @@
-//! Where a run's events go: the files that the flags ask for, the voice, and the face (screen or lines).
+//! Where a run's events go: the files that the flags ask for, the voice, and the face (screen or
+//! lines).
 
 use std::io::Write;
 use std::sync::Arc;
@@ -46,8 +47,9 @@ impl<W: Write> Sink for &mut Face<W> {
     }
 }
 
-/// Every sink of a run, the face last: what is seen has been logged. What a session that goes on has behind it is told
-/// to all of them but its own record, which has it, and the voice. And the voice, if there is one.
+/// Every sink of a run, the face last: what is seen has been logged. What a session that goes on
+/// has behind it is told to all of them but its own record, which has it, and the voice. And the
+/// voice, if there is one.
 ///
 /// # Errors
 /// A file cannot be created, or the voice's command cannot be understood.

@@ -27,7 +27,8 @@ impl Pace {
         }
     }
 
-    /// For a source that keeps to the clock by itself: never waits, but tells how late each frame is.
+    /// For a source that keeps to the clock by itself: never waits, but tells how late each frame
+    /// is.
     pub fn live() -> Self {
         Self {
             speed: None,
@@ -46,9 +47,9 @@ impl Pace {
         self.last = None;
     }
 
-    /// Waits until the frame at `at` is due, counted from the one before it, so that a pause or another
-    /// speed needs no correction. Gives how late it is, in seconds; `None` when the person wants something else
-    /// first, and the frame is to wait.
+    /// Waits until the frame at `at` is due, counted from the one before it, so that a pause or
+    /// another speed needs no correction. Gives how late it is, in seconds; `None` when the person
+    /// wants something else first, and the frame is to wait.
     pub fn wait(&mut self, at: MediaTime, controls: &Controls) -> Option<f64> {
         let mut now = Instant::now();
         let mut late_s = 0.0;
@@ -81,8 +82,8 @@ impl Pace {
         Some(late_s)
     }
 
-    /// Waits while the person pauses and wishes for nothing, calling `meanwhile` now and then. `true` when there was a
-    /// pause.
+    /// Waits while the person pauses and wishes for nothing, calling `meanwhile` now and then.
+    /// `true` when there was a pause.
     pub fn pause(&mut self, controls: &Controls, mut meanwhile: impl FnMut()) -> bool {
         let mut paused = false;
         while controls.paused() && !controls.quitting() && controls.wishes.is_empty() {

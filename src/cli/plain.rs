@@ -1,4 +1,5 @@
-//! The run as lines of text, for pipes and logs: the same facts as the screen, and a summary at the end.
+//! The run as lines of text, for pipes and logs: the same facts as the screen, and a summary at the
+//! end.
 //!
 //! ```text
 //! goal  Make a pinwheel sandwich
@@ -34,8 +35,8 @@ pub struct Plain<W: Write> {
 }
 
 impl<W: Write> Plain<W> {
-    /// Prints to `out`; a line about the gates every so many seconds of the recording, 0 for none. When
-    /// nobody reads any more, `controls` are asked to quit.
+    /// Prints to `out`; a line about the gates every so many seconds of the recording, 0 for none.
+    /// When nobody reads any more, `controls` are asked to quit.
     pub fn new(out: W, gate_lines_every_s: f64, controls: Arc<Controls>) -> Self {
         Self {
             out: Out {

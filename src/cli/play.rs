@@ -20,10 +20,10 @@ use crate::units::MediaTime;
 
 /// Shows a recorded session again, without a model.
 ///
-/// DIR was made by --record. On a terminal this is the same screen as of the run itself; otherwise, or
-/// with --headless, the same facts come as lines, as fast as they can be read unless --speed is given.
-/// The keys that move in a recording move here too; nothing in the session can be changed. One that was
-/// broken off is shown up to there.
+/// DIR was made by --record. On a terminal this is the same screen as of the run itself; otherwise,
+/// or with --headless, the same facts come as lines, as fast as they can be read unless --speed is
+/// given. The keys that move in a recording move here too; nothing in the session can be changed.
+/// One that was broken off is shown up to there.
 ///
 /// Examples:
 ///   proact demo --record sessions/salad --save-frames
@@ -110,7 +110,8 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Shows all events. With a screen the person may then go back and look again; it ends when they leave.
+    /// Shows all events. With a screen the person may then go back and look again; it ends when
+    /// they leave.
     fn play(mut self, face: &mut Face<Stdout>) -> anyhow::Result<()> {
         self.publish(None);
         loop {
@@ -148,7 +149,8 @@ impl Player<'_> {
         }
     }
 
-    /// Shows the next event; its picture and the run's own figures only where somebody can see them.
+    /// Shows the next event; its picture and the run's own figures only where somebody can see
+    /// them.
     fn show(&mut self, seen: bool, face: &mut Face<Stdout>) -> Result<()> {
         let Some(event) = self.recorded.events.get(self.next) else {
             return Ok(());

@@ -44,7 +44,8 @@ impl ProcessMemory {
     }
 }
 
-/// Looks at most twice a second: making the text takes the system as long as a small model takes for words.
+/// Looks at most twice a second: making the text takes the system as long as a small model takes
+/// for words.
 #[derive(Debug, Default)]
 pub struct MemoryGauge(Cell<Option<(Instant, ProcessMemory)>>);
 

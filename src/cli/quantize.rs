@@ -11,11 +11,12 @@ use crate::train::checkpoint::write_atomic;
 
 /// Turn weights that you have into a small GGUF file
 ///
-/// IN is a Hugging Face folder (Llama, SigLIP, DSTProAct, ProAssist, or a PEFT adapter with --base; safetensors or
-/// pytorch_model.bin, which is read without running anything in it), a GGUF file, or a checkpoint folder of `proact train`;
-/// which of them it is, is told by its content. A Llama alone becomes the backbone of an assistant with new, untrained
-/// projector and heads. The weights go through piece by piece, so a model larger than the memory will do. What was written is
-/// read back and checked; a card (Markdown) is written beside it. `rms err` is relative to the weights.
+/// IN is a Hugging Face folder (Llama, SigLIP, DSTProAct, ProAssist, or a PEFT adapter with --base;
+/// safetensors or pytorch_model.bin, which is read without running anything in it), a GGUF file, or
+/// a checkpoint folder of `proact train`; which of them it is, is told by its content. A Llama
+/// alone becomes the backbone of an assistant with new, untrained projector and heads. The weights
+/// go through piece by piece, so a model larger than the memory will do. What was written is read
+/// back and checked; a card (Markdown) is written beside it. `rms err` is relative to the weights.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Folder with config.json and weights, a GGUF file, or the name of a manifest models/NAME.toml
@@ -24,7 +25,8 @@ pub struct Args {
     /// The GGUF file to write; it appears whole or not at all
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// f16, q8_0, q6_k, q5_k, q4_k, q4_0, same (as the source has it), or a TOML file of your own (see quantize/)
+    /// f16, q8_0, q6_k, q5_k, q4_k, q4_0, same (as the source has it), or a TOML file of your own
+    /// (see quantize/)
     #[arg(long, default_value = "q4_k", value_name = "NAME|FILE")]
     recipe: String,
     /// The vision GGUF that this assistant sees with: its name and hash go into the file

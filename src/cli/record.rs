@@ -8,7 +8,8 @@
 //! DIR/frames/N.jpg    what the model saw, only with --save-frames
 //! ```
 //!
-//! A process that is killed leaves whole lines and at most one that is cut; the log is locked while it grows.
+//! A process that is killed leaves whole lines and at most one that is cut; the log is locked while
+//! it grows.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};

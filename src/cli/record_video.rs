@@ -1,8 +1,8 @@
 //! `--record-video FILE`: what the camera saw, as MP4 that plays anywhere and can be replayed.
 //!
-//! H.264 loses detail, so the model is shown each frame as it will be read back from the file: a replay of the file sees
-//! the same pixels at the same times, and decides the same. Each frame is a fragment; a process that is killed leaves a
-//! file that plays up to there.
+//! H.264 loses detail, so the model is shown each frame as it will be read back from the file: a
+//! replay of the file sees the same pixels at the same times, and decides the same. Each frame is a
+//! fragment; a process that is killed leaves a file that plays up to there.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -41,7 +41,8 @@ impl Recorded {
     /// Reads the folder. A last line that was cut off is left out.
     ///
     /// # Errors
-    /// A file is missing, too large, a link, or not of its format; the log contradicts itself. Names file and line.
+    /// A file is missing, too large, a link, or not of its format; the log contradicts itself.
+    /// Names file and line.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(ABOUT);
         if !path.exists() {

@@ -15,7 +15,8 @@ use crate::stream::{Content, Input, Poll, Source};
 use crate::tui::Mode;
 use crate::units::MediaTime;
 
-/// A frame this much too late is dropped with --realtime, in seconds: a camera would have it overwritten.
+/// A frame this much too late is dropped with --realtime, in seconds: a camera would have it
+/// overwritten.
 const LATE_S: f64 = 1.0;
 
 /// Plays a recording through the model.
@@ -48,7 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Behaviour")]
     images_fps: Option<f64>,
 
-    /// Show the model nothing: every frame's features are zeros. Tells what it knows without looking
+    /// Show the model nothing: every frame's features are zeros. Tells what it knows without
+    /// looking
     #[arg(long, help_heading = "Behaviour")]
     blind: bool,
 

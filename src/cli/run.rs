@@ -24,9 +24,9 @@ const NAP: Duration = Duration::from_millis(10);
 
 /// Watches a task through a camera.
 ///
-/// Without --camera the first one that sends pictures is used; `proact cameras` lists them. A camera
-/// that is unplugged, taken by another program or asleep is looked for until it is back. Pausing
-/// closes it. Without --model the model that ships is used.
+/// Without --camera the first one that sends pictures is used; `proact cameras` lists them. A
+/// camera that is unplugged, taken by another program or asleep is looked for until it is back.
+/// Pausing closes it. Without --model the model that ships is used.
 ///
 /// Examples:
 ///   proact run --task task.toml
@@ -106,7 +106,8 @@ fn parse_pixels(text: &str) -> Result<Pixels, String> {
     named.ok_or_else(|| format!("`{text}`: expected mjpeg, yuyv, nv12, rgb, bgr or gray"))
 }
 
-/// Seconds since now. They pass while the machine sleeps too, so that a camera is known to be stale when it wakes up.
+/// Seconds since now. They pass while the machine sleeps too, so that a camera is known to be stale
+/// when it wakes up.
 pub fn clock() -> Clock {
     #[cfg(unix)]
     {

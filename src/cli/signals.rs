@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::exit;
 use crate::tui::{Controls, terminal};
 
-/// Signals this close are one: a terminal that goes away sends SIGHUP through the shell, and again through the system.
+/// Signals this close are one: a terminal that goes away sends SIGHUP through the shell, and again
+/// through the system.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 /// From now on SIGINT, SIGTERM and SIGHUP ask the run to end. It then flushes and leaves with 130.

@@ -31,7 +31,8 @@ pub struct Args {
     /// CaptainCook4D's annotation folder (with annotation_json/ and task_graphs/)
     #[arg(long, value_name = "FOLDER", required_unless_present = "timeline")]
     pub captaincook4d: Option<PathBuf>,
-    /// Timelines of your own: TOML with a goal and steps (name, after, start_s, end_s, mistake or omitted)
+    /// Timelines of your own: TOML with a goal and steps (name, after, start_s, end_s, mistake or
+    /// omitted)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub timeline: Vec<PathBuf>,
     /// Only these: ids of recordings (9_8) or recipes (coffee, "Tomato Mozzarella Salad")
@@ -55,22 +56,25 @@ pub struct Args {
     /// Skin and sleeves of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub person: Option<u64>,
-    /// Renders each recording N times; from the second on as ID.2, ID.3 … with other chance, and with skin, sleeves,
-    /// worktop and light of none of the recordings. `proact train` learns from all, but tests on the first alone
+    /// Renders each recording N times; from the second on as ID.2, ID.3 … with other chance, and
+    /// with skin, sleeves, worktop and light of none of the recordings. `proact train` learns from
+    /// all, but tests on the first alone
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub renderings: u64,
     /// Worktop and light of this number instead of the recording's
     #[arg(long, value_name = "N")]
     pub environment: Option<u64>,
-    /// Makes all of them harder to follow: low-light, dropouts (the camera hangs), long-idle, distractors (the person does
-    /// other things as well)
+    /// Makes all of them harder to follow: low-light, dropouts (the camera hangs), long-idle,
+    /// distractors (the person does other things as well)
     #[arg(long, value_name = "CONDITION", num_args = 1..)]
     pub condition: Vec<Condition>,
-    /// Adds N recordings of recipes that nobody has written, put together from the steps of the others
+    /// Adds N recordings of recipes that nobody has written, put together from the steps of the
+    /// others
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub invent: usize,
-    /// Writes the benchmark instead: DIR/{train,validation,test/PART}/ID, and DIR/suite.json with what it holds. Takes all
-    /// of CaptainCook4D's recordings; speeds, seeds, people, size and rate are its own
+    /// Writes the benchmark instead: DIR/{train,validation,test/PART}/ID, and DIR/suite.json with
+    /// what it holds. Takes all of CaptainCook4D's recordings; speeds, seeds, people, size and rate
+    /// are its own
     #[arg(
         long,
         requires = "captaincook4d",

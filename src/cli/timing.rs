@@ -1,7 +1,7 @@
 //! The wall clock: how long each stage of a frame took. Nothing that a model or session sees.
 //!
-//! [`Timed`] stands in front of the model's two traits and measures every call; the engine reads the
-//! [`Meter`] once a frame for `--timing`, the screen and the summary.
+//! [`Timed`] stands in front of the model's two traits and measures every call; the engine reads
+//! the [`Meter`] once a frame for `--timing`, the screen and the summary.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -299,7 +299,8 @@ impl<B: Backbone> Backbone for Timed<B> {
         let hidden = self.model.extend(pieces, memory);
         let took = start.elapsed();
         let mut meter = self.meter.lock();
-        // A lone token is one that was just written; frames and prompts come with company or features.
+        // A lone token is one that was just written; frames and prompts come with company or
+        // features.
         match pieces {
             [Piece::Token(_) | Piece::Marker(..)] => meter.now.generate += took,
             _ => meter.now.extend += took,
@@ -329,7 +330,8 @@ impl<B: Backbone> Backbone for Timed<B> {
     }
 }
 
-/// A file of JSON, one record a line. A line goes out whole, so that a process that is killed leaves whole lines.
+/// A file of JSON, one record a line. A line goes out whole, so that a process that is killed
+/// leaves whole lines.
 pub struct Lines {
     path: PathBuf,
     out: File,

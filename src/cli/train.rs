@@ -1,4 +1,5 @@
-//! `proact train`: from episodes to the two quantized files, stage by stage; every stage can be taken up again.
+//! `proact train`: from episodes to the two quantized files, stage by stage; every stage can be
+//! taken up again.
 //!
 //! ```text
 //! episodes --pixels--> towers (SigLIP) --> vision.gguf --features--> assistant --thresholds--> assistant.gguf

@@ -1,5 +1,5 @@
-//! Grants what the person wishes at the screen, between two frames. What cannot be done is told on the log panel
-//! and changes nothing; only a sink that fails ends the run.
+//! Grants what the person wishes at the screen, between two frames. What cannot be done is told on
+//! the log panel and changes nothing; only a sink that fails ends the run.
 
 use std::path::Path;
 
@@ -108,7 +108,8 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Opens the recording again at another place; the picture there is shown even while the person pauses.
+    /// Opens the recording again at another place; the picture there is shown even while the person
+    /// pauses.
     fn seek<P: Perceiver, B: Backbone>(
         &mut self,
         to: f64,

@@ -32,7 +32,8 @@ const FPS_MAX: f64 = 1000.0;
 const FRAME_SLACK: f64 = 1e-6;
 /// Frame rate of ProAssist's data where a file does not say.
 const FPS_PROASSIST: f64 = 2.0;
-/// How the request for a summary at the end of a training clip begins; it and the answer are no part of the dialogue.
+/// How the request for a summary at the end of a training clip begins; it and the answer are no
+/// part of the dialogue.
 const SUMMARY_REQUEST: &str = "Please summarize";
 /// Turns at most in one recording: the file is untrusted.
 const TURNS_MAX: usize = 100_000;
@@ -162,7 +163,8 @@ impl Recording {
 /// Reads an annotation file, one recording a line; blank lines are skipped.
 ///
 /// # Errors
-/// Unreadable file; a line that is no JSON object of this format. The message names the line and the key.
+/// Unreadable file; a line that is no JSON object of this format. The message names the line and
+/// the key.
 pub fn read(path: &Path) -> Result<Vec<Recording>> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let text =
@@ -193,7 +195,8 @@ pub fn write(path: &Path, recordings: &[Recording]) -> Result<()> {
     std::fs::write(path, out).map_err(Error::io(path))
 }
 
-/// Reads an annotation file, JSONL or the extension's array of clips, told apart by its first sign; a clip brings its task.
+/// Reads an annotation file, JSONL or the extension's array of clips, told apart by its first sign;
+/// a clip brings its task.
 ///
 /// # Errors
 /// As [`read`] and [`read_clips`].
@@ -414,8 +417,8 @@ fn parse_issues(metadata: &Map<String, Value>) -> Parsed<Vec<Issue>> {
     Ok(issues)
 }
 
-/// One turn; `None` for `frames`, which is checked and not kept. A turn without a time of its own (as in ProAssist's
-/// narrations) stands where the frames before it end.
+/// One turn; `None` for `frames`, which is checked and not kept. A turn without a time of its own
+/// (as in ProAssist's narrations) stands where the frames before it end.
 fn parse_turn(value: &Value, place: &mut Place) -> Parsed<Option<Turn>> {
     let turn = value.as_object().ok_or("expected an object")?;
     let role = turn

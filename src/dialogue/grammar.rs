@@ -1,7 +1,7 @@
 //! What the model may write: updates under a grammar of the task's state, sentences under rules.
 //!
-//! Both take the likeliest, of updates by score and weight; of equals the lower token id, so that the same scores give the
-//! same text.
+//! Both take the likeliest, of updates by score and weight; of equals the lower token id, so that
+//! the same scores give the same text.
 
 use crate::dialogue::layout::Layout;
 use crate::dialogue::task::{Task, TaskState, Transition, Update};
@@ -15,8 +15,9 @@ pub const REPEAT_TOKENS_MAX: usize = 16;
 
 /// The updates that may be written now, as a trie over their tokens.
 ///
-/// The trie is a sorted list: continuations of a prefix stand together. Each sequence ends with the one
-/// `eot` in it, so none is the beginning of another and decoding ends after the longest at the latest.
+/// The trie is a sorted list: continuations of a prefix stand together. Each sequence ends with the
+/// one `eot` in it, so none is the beginning of another and decoding ends after the longest at the
+/// latest.
 #[derive(Clone, Debug)]
 pub struct Grammar {
     /// Sorted by tokens.
@@ -45,7 +46,8 @@ impl Candidate {
 pub struct Pick {
     /// The likeliest token among the allowed, by score and weight.
     pub token: TokenId,
-    /// How much of the model's own probability lies on the allowed tokens together; 1 where only one is allowed.
+    /// How much of the model's own probability lies on the allowed tokens together; 1 where only
+    /// one is allowed.
     pub mass: Prob,
     /// The token's probability among the allowed, by score and weight.
     pub prob: Prob,
@@ -55,7 +57,8 @@ impl Grammar {
     /// A grammar of updates with their tokens, each `text<eot>`.
     ///
     /// # Errors
-    /// No candidates; tokens that do not end with the only `eot` in them; two updates with the same tokens.
+    /// No candidates; tokens that do not end with the only `eot` in them; two updates with the same
+    /// tokens.
     pub fn new(
         candidates: impl IntoIterator<Item = (Update, Vec<TokenId>)>,
         eot: TokenId,
@@ -123,8 +126,9 @@ impl Grammar {
         Self::new(candidates, eot)
     }
 
-    /// The same, in which a start that the task's order does not allow yet counts `weight` (above 0) times as much as another
-    /// update: candidates are ranked by how likely the model finds them and how likely they are, whatever is in view.
+    /// The same, in which a start that the task's order does not allow yet counts `weight` (above
+    /// 0) times as much as another update: candidates are ranked by how likely the model finds them
+    /// and how likely they are, whatever is in view.
     pub fn in_order(mut self, task: &Task, state: &TaskState, weight: f32) -> Self {
         for Candidate {
             update,
@@ -160,8 +164,9 @@ impl Grammar {
             .map(|c| c.update)
     }
 
-    /// The likeliest token behind a prefix: of those allowed the one with the highest score and weight. Before the last
-    /// choice a token has the largest weight of the updates that it leads to. `logits` is `[vocab]`.
+    /// The likeliest token behind a prefix: of those allowed the one with the highest score and
+    /// weight. Before the last choice a token has the largest weight of the updates that it leads
+    /// to. `logits` is `[vocab]`.
     ///
     /// # Errors
     /// Nothing may follow the prefix; scores that are NaN or +infinite, or too few of them.
@@ -314,9 +319,9 @@ impl Sentence {
         &self.tokens
     }
 
-    /// Picks the next token. A sentence is refused when it ends before it began, when it does not end
-    /// within `tokens_max`, or when its last tokens are one run of at most [`REPEAT_TOKENS_MAX`] tokens,
-    /// [`REPEATS_MAX`] times in a row. `logits` is `[vocab]`.
+    /// Picks the next token. A sentence is refused when it ends before it began, when it does not
+    /// end within `tokens_max`, or when its last tokens are one run of at most
+    /// [`REPEAT_TOKENS_MAX`] tokens, [`REPEATS_MAX`] times in a row. `logits` is `[vocab]`.
     ///
     /// # Errors
     /// Scores that are NaN or +infinite, or too few of them to hold `eot`.
@@ -448,7 +453,8 @@ mod tests {
                 .unwrap()
         };
         let (one, two) = (TokenId(u32::from(b'1')), TokenId(u32::from(b'2')));
-        // S2 needs S1. Three times as likely, it has 3/4; counting half, 1.5 / 2.5; counting a quarter, 0.75 / 1.75.
+        // S2 needs S1. Three times as likely, it has 3/4; counting half, 1.5 / 2.5; counting a
+        // quarter, 0.75 / 1.75.
         for (weight, token, prob) in [(1.0, two, 0.75), (0.5, two, 0.6), (0.25, one, 1.0 / 1.75)] {
             let found = pick(weight, f32::NEG_INFINITY);
             assert_eq!(found.token, token, "{weight}");

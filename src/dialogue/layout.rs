@@ -5,7 +5,8 @@
 //! <image>xV … <image>xV [DST]S1->start<eot>[ASST]First, …<eot><image>xV …
 //! ```
 //!
-//! With notes ([`Layout::with_notes`]) `[ASST]` is followed by a line that names a step: see [`Note`].
+//! With notes ([`Layout::with_notes`]) `[ASST]` is followed by a line that names a step: see
+//! [`Note`].
 //!
 //! The session asks [`Layout`] for its prompt, turns and notes and generates the rest;
 //! training asks it for whole [`Episode`]s. A golden test holds that both give the same slots.
@@ -47,7 +48,8 @@ pub struct SpecialTokens {
     pub asst: TokenId,
 }
 
-/// Words to tokens and back, as the layout needs it. The model's tokenizer is one; tests bring their own.
+/// Words to tokens and back, as the layout needs it. The model's tokenizer is one; tests bring
+/// their own.
 pub trait TextCodec {
     /// Ids of the layout's own tokens.
     fn special(&self) -> SpecialTokens;
@@ -62,7 +64,8 @@ pub trait TextCodec {
     /// # Errors
     /// The tokenizer refused the ids.
     fn decode(&self, tokens: &[TokenId]) -> Result<String>;
-    /// One turn in the backbone's own chat format, closed, without bos and without the opening of an answer.
+    /// One turn in the backbone's own chat format, closed, without bos and without the opening of
+    /// an answer.
     ///
     /// # Errors
     /// The chat template failed.
@@ -133,7 +136,8 @@ impl<'a> Layout<'a> {
         self.tokens_per_frame
     }
 
-    /// `<bos>` and the system turn for a task in its present state; without a task, the persona alone.
+    /// `<bos>` and the system turn for a task in its present state; without a task, the persona
+    /// alone.
     ///
     /// # Errors
     /// The codec refused the text, or the task's words contain a special token.
@@ -175,8 +179,8 @@ impl<'a> Layout<'a> {
         Ok(self.enclosed(self.special.asst, self.words(text)?))
     }
 
-    /// The note that stands between `[ASST]` and the sentence, for the states before a frame's updates and those reached;
-    /// empty without a task, or when the layout has no notes.
+    /// The note that stands between `[ASST]` and the sentence, for the states before a frame's
+    /// updates and those reached; empty without a task, or when the layout has no notes.
     ///
     /// # Errors
     /// The codec refused the text, or the step's words contain a special token.
@@ -235,7 +239,8 @@ impl<'a> Layout<'a> {
         (0..self.tokens_per_frame).map(move |part| Slot::Image { frame, part })
     }
 
-    /// Most tokens that one update of a task can take, `[DST]` and `<eot>` included; 0 without steps.
+    /// Most tokens that one update of a task can take, `[DST]` and `<eot>` included; 0 without
+    /// steps.
     ///
     /// # Errors
     /// The codec refused the text.

@@ -1,8 +1,9 @@
 //! The note before a sentence: the one step that the state says it should be about.
 //!
-//! A small model copies what stands right before its sentence, and hardly what stands in a list hundreds of tokens back. So
-//! the layout opens an utterance with a line of its own, `[next] Slice the tomato`, from states that the session knows
-//! and a recording's dialogue implies. The model still decides when to speak and how.
+//! A small model copies what stands right before its sentence, and hardly what stands in a list
+//! hundreds of tokens back. So the layout opens an utterance with a line of its own, `[next] Slice
+//! the tomato`, from states that the session knows and a recording's dialogue implies. The model
+//! still decides when to speak and how.
 
 use super::task::{StepState, Task, TaskState};
 use crate::units::StepId;
@@ -21,9 +22,9 @@ pub enum Note {
 }
 
 impl Note {
-    /// The note of a frame with the states `before` its updates and those reached `now`. What a step that began in it
-    /// needs comes first; then what is in progress, what was so before it first; then the first of the list that is not
-    /// started.
+    /// The note of a frame with the states `before` its updates and those reached `now`. What a
+    /// step that began in it needs comes first; then what is in progress, what was so before it
+    /// first; then the first of the list that is not started.
     pub fn new(task: &Task, before: &TaskState, now: &TaskState) -> Self {
         let of = |wanted: StepState| {
             now.iter()

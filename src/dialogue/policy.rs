@@ -1,13 +1,15 @@
 //! The gates: when a probability becomes a decision to speak or to update the task's state.
 //!
-//! Pure functions of probabilities and MediaTime; the numbers come from the model file or the configuration.
+//! Pure functions of probabilities and MediaTime; the numbers come from the model file or the
+//! configuration.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::units::{MediaTime, Prob, Threshold};
 
-/// Two times closer than this are the same, in seconds: time stamps are sums of rounded frame times.
+/// Two times closer than this are the same, in seconds: time stamps are sums of rounded frame
+/// times.
 const TIME_TOLERANCE_S: f64 = 1e-6;
 
 /// Where a gate's probability comes from.
@@ -42,8 +44,8 @@ pub struct GateConfig {
     pub kind: GateKind,
     /// Fires at or above this.
     pub threshold: Threshold,
-    /// Having fired, the probability has to fall this far below the threshold before the gate can fire
-    /// again; 0 switches this off.
+    /// Having fired, the probability has to fall this far below the threshold before the gate can
+    /// fire again; 0 switches this off.
     pub hysteresis: f32,
     /// Having fired, the gate rests this long, in seconds of MediaTime.
     pub refractory_s: f64,
@@ -153,9 +155,9 @@ impl Gate {
         fires
     }
 
-    /// A second reading in the same frame, at the `<eot>` of an update: "another one now?". Fires at or
-    /// above the threshold; hysteresis and rest time are between frames, and do not hold back the second
-    /// half of a step change.
+    /// A second reading in the same frame, at the `<eot>` of an update: "another one now?". Fires
+    /// at or above the threshold; hysteresis and rest time are between frames, and do not hold back
+    /// the second half of a step change.
     pub fn decide_again(&mut self, prob: Prob) -> bool {
         self.release(prob);
         let fires = self.reaches(prob);
@@ -163,8 +165,9 @@ impl Gate {
         fires
     }
 
-    /// A frame's reading from before a break, and whether the gate fired then: afterwards it holds back as it
-    /// would have. Readings at an update's `<eot>` are not in a log; they can only have released the gate earlier.
+    /// A frame's reading from before a break, and whether the gate fired then: afterwards it holds
+    /// back as it would have. Readings at an update's `<eot>` are not in a log; they can only have
+    /// released the gate earlier.
     pub fn recall(&mut self, prob: Prob, at: MediaTime, fired: bool) {
         self.release(prob);
         if fired {

@@ -149,7 +149,8 @@ impl Task {
     /// Reads a task file.
     ///
     /// # Errors
-    /// Unreadable file, unknown keys, ids out of order, unknown or circular prerequisites, too many steps.
+    /// Unreadable file, unknown keys, ids out of order, unknown or circular prerequisites, too many
+    /// steps.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         Self::parse(&text).map_err(|why| Error::format(path, why))

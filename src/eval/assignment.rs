@@ -1,9 +1,12 @@
-//! The cheapest assignment of each row to a column of its own, where a row can reach only a window of columns.
+//! The cheapest assignment of each row to a column of its own, where a row can reach only a window
+//! of columns.
 //!
-//! Shortest augmenting paths with potentials (Kuhn 1955, Munkres 1957; the O(n^3) form of Jonker and Volgenant 1987).
-//! Only the columns that the rows on the path can reach are looked at, so narrow windows cost little.
+//! Shortest augmenting paths with potentials (Kuhn 1955, Munkres 1957; the O(n^3) form of Jonker
+//! and Volgenant 1987). Only the columns that the rows on the path can reach are looked at, so
+//! narrow windows cost little.
 
-/// A row of the cost matrix: costs of the columns from `first` on. `+inf` forbids a pair, as does any other column.
+/// A row of the cost matrix: costs of the columns from `first` on. `+inf` forbids a pair, as does
+/// any other column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Column of `costs[0]`.
@@ -26,8 +29,8 @@ impl Row {
     }
 }
 
-/// The column of each row in a cheapest full assignment; `None` when some row must stay without a column.
-/// Rows may be no more than `columns`, and their windows must lie within them.
+/// The column of each row in a cheapest full assignment; `None` when some row must stay without a
+/// column. Rows may be no more than `columns`, and their windows must lie within them.
 pub fn assign(rows: &[Row], columns: usize) -> Option<Vec<usize>> {
     let mut search = Search {
         rows,
@@ -112,7 +115,8 @@ impl Search<'_> {
         Some(())
     }
 
-    /// Moves the prices along the reached tree by `step`, so that the next column costs nothing beyond them.
+    /// Moves the prices along the reached tree by `step`, so that the next column costs nothing
+    /// beyond them.
     fn reprice(&mut self, new: usize, columns: std::ops::Range<usize>, step: f64) {
         self.row_price[new] += step;
         for column in columns {

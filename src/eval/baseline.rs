@@ -1,8 +1,10 @@
-//! Trivial assistants that write the same event log as the model: what a score is worth is told by them.
+//! Trivial assistants that write the same event log as the model: what a score is worth is told by
+//! them.
 //!
-//! `silent` does nothing. `clock` moves the steps by the average times of training recordings and never looks.
-//! `change` moves them in the same order whenever the picture changes much. `reference` is no baseline but the other end:
-//! the annotation's own words and changes at their own times, which shows what a perfect run scores.
+//! `silent` does nothing. `clock` moves the steps by the average times of training recordings and
+//! never looks. `change` moves them in the same order whenever the picture changes much.
+//! `reference` is no baseline but the other end: the annotation's own words and changes at their
+//! own times, which shows what a perfect run scores.
 
 use std::collections::BTreeMap;
 
@@ -197,8 +199,8 @@ fn unfinished<'a>(clip: &'a Clip) -> impl Iterator<Item = (StepId, StepState)> +
     all.filter(|(_, s)| *s != StepState::Completed)
 }
 
-/// The log of a plan. A change happens at the first frame at or after its time; what the state does not allow
-/// (a step that is in progress at the start is not started again) is left out.
+/// The log of a plan. A change happens at the first frame at or after its time; what the state does
+/// not allow (a step that is in progress at the start is not started again) is left out.
 fn play(name: &str, clip: &Clip, plan: &[(f64, Update)], speaks: bool) -> Result<Vec<Event>> {
     let frames = (clip.end.seconds() - clip.start.seconds()) * clip.fps;
     if !(clip.fps > 0.0 && (0.0..=FRAMES_MAX).contains(&frames)) {
@@ -345,8 +347,9 @@ struct Times {
 
 /// Average times of training recordings, in seconds of life (video seconds times speed).
 ///
-/// `lead`: start of the recording to the first start of a step; `duration`: start to completion of a step;
-/// `gap`: completion of a step to the start of the one that was started next (negative where they overlap).
+/// `lead`: start of the recording to the first start of a step; `duration`: start to completion of
+/// a step; `gap`: completion of a step to the start of the one that was started next (negative
+/// where they overlap).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Averages {
     all: Times,
@@ -355,7 +358,8 @@ pub struct Averages {
 }
 
 impl Averages {
-    /// Takes the averages. Steps that were not completed count for the lead and the gap before them only.
+    /// Takes the averages. Steps that were not completed count for the lead and the gap before them
+    /// only.
     ///
     /// # Errors
     /// No completed step in any of the recordings.
@@ -506,7 +510,8 @@ mod tests {
         ];
         assert_eq!(told(&events), expected.map(|(t, s)| (t, s.to_owned())));
         Log::from_events(&events).unwrap();
-        // Another goal at double speed: the mean duration 15, all times halved, on the next frame of 2 a second.
+        // Another goal at double speed: the mean duration 15, all times halved, on the next frame
+        // of 2 a second.
         let mut other = training();
         other.task.goal = "unseen".into();
         other.speed = Some(2.0);

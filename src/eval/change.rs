@@ -21,8 +21,8 @@ impl Default for Detector {
     }
 }
 
-/// Cosine distance of each frame's features `[T, width]` to those of the frame before; 0 for the first, and
-/// where features are all zero.
+/// Cosine distance of each frame's features `[T, width]` to those of the frame before; 0 for the
+/// first, and where features are all zero.
 ///
 /// # Errors
 /// A length that is no multiple of `width`.
@@ -53,8 +53,9 @@ pub fn change_signal(features: &[f32], width: usize) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-/// Moments at which the signal peaks: above mean + `above_sd` standard deviations of the recording, no lower than its
-/// neighbours, the refractory time after the peak before. Values that are not finite are left out.
+/// Moments at which the signal peaks: above mean + `above_sd` standard deviations of the recording,
+/// no lower than its neighbours, the refractory time after the peak before. Values that are not
+/// finite are left out.
 pub fn peaks(signal: &[(MediaTime, f32)], detector: &Detector) -> Vec<MediaTime> {
     let signal: Vec<(f64, f64)> = signal
         .iter()
@@ -85,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_signal_is_one_minus_the_cosine() {
-        // (1,0) -> (0,1): cosine 0. (0,1) -> (0,2): 1. (0,2) -> (1,1): 1/sqrt 2. Then nothing to compare with.
+        // (1,0) -> (0,1): cosine 0. (0,1) -> (0,2): 1. (0,2) -> (1,1): 1/sqrt 2. Then nothing to
+        // compare with.
         let signal = change_signal(&[1.0, 0.0, 0.0, 1.0, 0.0, 2.0, 1.0, 1.0, 0.0, 0.0], 2).unwrap();
         let expected = [0.0, 1.0, 0.0, 1.0 - std::f32::consts::FRAC_1_SQRT_2, 0.0];
         assert!(

@@ -1,4 +1,5 @@
-//! Does a spoken sentence fit the step at hand? Which steps it names, and which the reference has at hand then.
+//! Does a spoken sentence fit the step at hand? Which steps it names, and which the reference has
+//! at hand then.
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ use crate::units::StepId;
 
 /// How far from the sentence the reference may have the step at hand, in seconds.
 pub const FIT_WINDOW_S: f64 = 5.0;
-/// A sentence names a step without its very words when it holds at least this share of their weight.
+/// A sentence names a step without its very words when it holds at least this share of their
+/// weight.
 pub const NAMED_ABOVE: f64 = 0.6;
 /// Words of a sentence that are looked at: the log is untrusted.
 const WORDS_MAX: usize = 1000;
@@ -87,9 +89,10 @@ impl Names {
 
     /// The steps that a sentence names; each entry holds the steps of one name.
     ///
-    /// A step is named by its very words in a row (case and punctuation aside); a name within a longer named one does
-    /// not count. Without any such, the step is named whose words' weight is held best, from [`NAMED_ABOVE`] on; the
-    /// goal's very words do not count there ("Enjoy your pan fried tofu!" is not "Flip tofu on the pan").
+    /// A step is named by its very words in a row (case and punctuation aside); a name within a
+    /// longer named one does not count. Without any such, the step is named whose words' weight is
+    /// held best, from [`NAMED_ABOVE`] on; the goal's very words do not count there ("Enjoy your
+    /// pan fried tofu!" is not "Flip tofu on the pan").
     pub fn in_words(&self, text: &str) -> Vec<Vec<StepId>> {
         let mut text = words(text);
         text.truncate(WORDS_MAX);
@@ -164,9 +167,10 @@ fn weight<'a>(words: impl Iterator<Item = &'a String>) -> f64 {
     words.map(|w| Lexical::weight(w)).sum()
 }
 
-/// The steps that the reference has at hand at some moment within [`FIT_WINDOW_S`] of `at_s`:
-/// in progress; just completed (the last one to be); next (the first of the list not started, and the one that the
-/// reference really starts next); an unfinished prerequisite of one in progress; one labelled as missed or mistaken then.
+/// The steps that the reference has at hand at some moment within [`FIT_WINDOW_S`] of `at_s`: in
+/// progress; just completed (the last one to be); next (the first of the list not started, and the
+/// one that the reference really starts next); an unfinished prerequisite of one in progress; one
+/// labelled as missed or mistaken then.
 pub fn at_hand(reference: &Reference, at_s: f64) -> Vec<StepId> {
     let (from_s, to_s) = (at_s - FIT_WINDOW_S, at_s + FIT_WINDOW_S);
     let mut state = reference.state_at(from_s);
@@ -238,8 +242,8 @@ fn moment(
     out.extend(starts.map(|(_, u)| u.step));
 }
 
-/// A sentence that names no step fits where the reference, within [`FIT_WINDOW_S`], says something like it
-/// (similarity above [`CORRECT_ABOVE`]) or something that names no step either.
+/// A sentence that names no step fits where the reference, within [`FIT_WINDOW_S`], says something
+/// like it (similarity above [`CORRECT_ABOVE`]) or something that names no step either.
 fn fits_without_name(
     reference: &Reference,
     names: &Names,

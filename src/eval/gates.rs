@@ -1,8 +1,9 @@
 //! How well the gates' probabilities tell when to act: AUPRC, balanced accuracy, calibration.
 //!
-//! What counts is one answer per event and one per quiet frame. An event of the reference (changes at one moment are one
-//! event) has the highest probability of the frames within [`WINDOW_S`] of it; a frame that is near no event stands for
-//! itself. So a gate is not blamed for firing half a second early, nor praised for staying high.
+//! What counts is one answer per event and one per quiet frame. An event of the reference (changes
+//! at one moment are one event) has the highest probability of the frames within [`WINDOW_S`] of
+//! it; a frame that is near no event stands for itself. So a gate is not blamed for firing half a
+//! second early, nor praised for staying high.
 
 use serde::Serialize;
 
@@ -59,7 +60,8 @@ impl GateTally {
 /// Scores of one gate. A share of nothing is `None` (`null`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateScores {
-    /// Area under precision over recall, as scikit-learn's `average_precision_score`: sum of (R_n - R_(n-1)) P_n.
+    /// Area under precision over recall, as scikit-learn's `average_precision_score`: sum of (R_n -
+    /// R_(n-1)) P_n.
     pub auprc: Option<f64>,
     /// Mean of recall and silence.
     pub balanced_accuracy: Option<f64>,
@@ -67,7 +69,8 @@ pub struct GateScores {
     pub recall: Option<f64>,
     /// Share of quiet frames that do not.
     pub silence: Option<f64>,
-    /// Expected calibration error over [`BINS`] bins: mean distance of probability and share of events, by answers.
+    /// Expected calibration error over [`BINS`] bins: mean distance of probability and share of
+    /// events, by answers.
     pub ece: Option<f64>,
     /// Of each bin that holds any: mean probability, share of events, number of answers.
     pub reliability: Vec<(f64, f64, usize)>,

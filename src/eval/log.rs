@@ -1,4 +1,5 @@
-//! Reads event logs for scoring. A log is untrusted: each line is checked against what the log itself said before.
+//! Reads event logs for scoring. A log is untrusted: each line is checked against what the log
+//! itself said before.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -27,7 +28,8 @@ pub struct Log {
     pub warnings: Vec<Warning>,
     /// What the gates read at each frame decided on.
     pub frames: Vec<Reading>,
-    /// Thresholds that the session began with: speak, update. None for a gate that was off, which has no probabilities.
+    /// Thresholds that the session began with: speak, update. None for a gate that was off, which
+    /// has no probabilities.
     pub thresholds: [Option<Threshold>; 2],
     /// Texts that were refused, with why.
     pub rejected: Vec<(MediaTime, String, String)>,

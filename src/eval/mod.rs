@@ -9,8 +9,9 @@
 //! annotation.jsonl --reference-> Reference
 //! ```
 //!
-//! All times are [`MediaTime`](crate::units::MediaTime): seconds of the video as it plays. Where a video is played
-//! faster than life, the speed is named beside the score. [`EXPLAIN`] states each definition in words.
+//! All times are [`MediaTime`](crate::units::MediaTime): seconds of the video as it plays. Where a
+//! video is played faster than life, the speed is named beside the score. [`EXPLAIN`] states each
+//! definition in words.
 
 pub mod assignment;
 pub mod baseline;
@@ -97,7 +98,8 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Quantile `q` in [0, 1] of unsorted values, linear between the two nearest ranks (rank q (n-1), as numpy's default).
+/// Quantile `q` in [0, 1] of unsorted values, linear between the two nearest ranks (rank q (n-1),
+/// as numpy's default).
 fn quantile(values: &[f64], q: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,7 +1,9 @@
-//! One page that shows a set of runs beside their reference (`eval --html`): a file that needs nothing but a browser.
+//! One page that shows a set of runs beside their reference (`eval --html`): a file that needs
+//! nothing but a browser.
 //!
-//! What it shows is data in the page; a script in it draws them. All words in it come from logs and annotations, which
-//! are untrusted: they stand in a JSON block in which no tag can end, and the script sets them as text.
+//! What it shows is data in the page; a script in it draws them. All words in it come from logs and
+//! annotations, which are untrusted: they stand in a JSON block in which no tag can end, and the
+//! script sets them as text.
 
 use serde::Serialize;
 

@@ -1,7 +1,9 @@
-//! A run as upstream's tools read it: ProAssist's per-frame predictions (`StreamInferenceRunner`'s results, JSON).
+//! A run as upstream's tools read it: ProAssist's per-frame predictions (`StreamInferenceRunner`'s
+//! results, JSON).
 //!
-//! `compute_metrics` matches and scores them, `llm_eval` reads the dialogue out of them. Sentences and references stand on
-//! the same frames as in [`speech`], so that both sides score the same pairs.
+//! `compute_metrics` matches and scores them, `llm_eval` reads the dialogue out of them. Sentences
+//! and references stand on the same frames as in [`speech`], so that both sides score the same
+//! pairs.
 
 use std::collections::BTreeMap;
 

@@ -47,8 +47,8 @@ impl Reference {
     /// Joins a recording with its task. Changes before the clip's start make its initial state.
     ///
     /// # Errors
-    /// An update of a step that the task does not have, or that the state before it does not allow; an empty clip;
-    /// updates without a task.
+    /// An update of a step that the task does not have, or that the state before it does not allow;
+    /// an empty clip; updates without a task.
     pub fn new(recording: &Recording, task: Option<Task>) -> Result<Self> {
         let bad = |why: String| Error::Invalid(format!("recording `{}`: {why}", recording.id));
         let updates = recording.transitions();
@@ -104,8 +104,9 @@ impl Reference {
         })
     }
 
-    /// Reads an annotation file, or the one in an episode's folder, or those in a folder of episodes
-    /// (`DIR/ID/annotation.jsonl`, in order of their names). The task of a file is `task`, or the task file beside it.
+    /// Reads an annotation file, or the one in an episode's folder, or those in a folder of
+    /// episodes (`DIR/ID/annotation.jsonl`, in order of their names). The task of a file is `task`,
+    /// or the task file beside it.
     ///
     /// # Errors
     /// Unreadable or malformed files, no annotation at all, or what [`Reference::new`] refuses.

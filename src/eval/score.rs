@@ -250,7 +250,8 @@ pub struct Scores {
     pub speech: Speech,
     /// Of matched transitions.
     pub latency_s: Latency,
-    /// Predicted transitions without a reference within [`transitions::FALSE_UPDATE_TOLERANCE_S`], per hour of video.
+    /// Predicted transitions without a reference within [`transitions::FALSE_UPDATE_TOLERANCE_S`],
+    /// per hour of video.
     pub false_updates_per_hour: Option<f64>,
     /// What became of each predicted transition.
     pub updates: Fates,

@@ -1,16 +1,18 @@
-//! Did it say the right thing at the right time? ProAssist's matching of spoken sentences (arXiv 2506.05904).
+//! Did it say the right thing at the right time? ProAssist's matching of spoken sentences (arXiv
+//! 2506.05904).
 //!
-//! The recording is a grid of frames; a frame is silent or holds a sentence. Each predicted sentence at frame `i` gets
-//! a frame `j` of the reference of its own, `j - i` within the window `[l, r]`, so that the sum of costs is least:
+//! The recording is a grid of frames; a frame is silent or holds a sentence. Each predicted
+//! sentence at frame `i` gets a frame `j` of the reference of its own, `j - i` within the window
+//! `[l, r]`, so that the sum of costs is least:
 //!
 //! ```text
 //! cost(i, j) = sem(i, j) + FACTOR (|i - j| / max(|l|, r))^POWER      +inf outside the window
 //! sem(i, j)  = 1 - |similarity|    where the reference speaks at j;  1 where it is silent
 //! ```
 //!
-//! A sentence on a silent frame is redundant, a reference sentence that nobody got is missed, and a match is
-//! correct above [`CORRECT_ABOVE`]. Upstream's own implementation loses a pair of cost exactly 0 (the same words at the
-//! same frame); here it is counted as the definition says.
+//! A sentence on a silent frame is redundant, a reference sentence that nobody got is missed, and a
+//! match is correct above [`CORRECT_ABOVE`]. Upstream's own implementation loses a pair of cost
+//! exactly 0 (the same words at the same frame); here it is counted as the definition says.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +37,8 @@ pub const FRAMES_MAX: f64 = 2e6;
 /// Longest window on either side, in seconds.
 pub const WINDOW_MAX_S: f64 = 3600.0;
 
-/// Window of a data set, told by its name: seconds of the reference before and after a prediction (upstream's
-/// `eval_utils.py`).
+/// Window of a data set, told by its name: seconds of the reference before and after a prediction
+/// (upstream's `eval_utils.py`).
 pub fn window_of(dataset: &str) -> (f64, f64) {
     let windows = [
         ("narration", (-2.5, 2.5)),
@@ -61,8 +63,8 @@ pub trait Similarity: Send + Sync {
     fn score(&self, a: &str, b: &str) -> f32;
 }
 
-/// Cosine of word counts, function words weighing [`Lexical::FUNCTION_WORD_WEIGHT`] of a content word.
-/// Needs no model; not comparable with numbers from sentence embeddings.
+/// Cosine of word counts, function words weighing [`Lexical::FUNCTION_WORD_WEIGHT`] of a content
+/// word. Needs no model; not comparable with numbers from sentence embeddings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lexical;
 
@@ -158,8 +160,8 @@ pub struct SpeechMatch {
     pub redundant: Vec<usize>,
 }
 
-/// Matches sentences by frame; `frames` is the length of the grid, and the window `[l, r]` is in frames.
-/// Predictions beyond the grid are redundant.
+/// Matches sentences by frame; `frames` is the length of the grid, and the window `[l, r]` is in
+/// frames. Predictions beyond the grid are redundant.
 ///
 /// # Errors
 /// A window that does not hold 0.
@@ -356,8 +358,9 @@ pub fn tally(
     })
 }
 
-/// Matches a log's utterances from the clip's start on with a recording's. Time becomes a frame by `floor(time * fps)`
-/// ([`frame_of`]), several sentences at one frame become one, and blank ones are silence.
+/// Matches a log's utterances from the clip's start on with a recording's. Time becomes a frame by
+/// `floor(time * fps)` ([`frame_of`]), several sentences at one frame become one, and blank ones
+/// are silence.
 ///
 /// # Errors
 /// A window out of range, or a recording of too many frames.
@@ -503,13 +506,15 @@ mod tests {
             &[(2, "a~0.9"), (9, "b~0.25"), (15, "d~0.75")],
             &[(3, "a"), (9, "b"), (12, "c")],
         );
-        // Frame 2 to 3: 1 - 0.9 + 0.3 (1/5)^1.5 = 0.12683, cheaper than a silent frame, 1.
-        // Frame 9 to 9: 0.75. Frame 15 to 12 would cost 1 + 0.3 (3/5)^1.5 = 1.139; silent frame 15 costs 1: redundant.
+        // Frame 2 to 3: 1 - 0.9 + 0.3 (1/5)^1.5 = 0.12683, cheaper than a silent frame, 1. Frame 9
+        // to 9: 0.75. Frame 15 to 12 would cost 1 + 0.3 (3/5)^1.5 = 1.139; silent frame 15 costs 1:
+        // redundant.
         assert_eq!(got.matched.len(), 2);
         assert_eq!((got.matched[0].generated, got.matched[0].reference), (2, 3));
         assert!((got.matched[0].cost - (0.1 + 0.3 * 0.2f64.powf(1.5))).abs() < 1e-6);
         assert_eq!((got.missed, got.redundant), (vec![12], vec![15]));
-        // M0 = 2 of which 1 is above 0.5, Mi = 1, R = 1: P 1/3, R 1/3, J 1/4, missing 1/3, redundant 1/3; apart 1 frame.
+        // M0 = 2 of which 1 is above 0.5, Mi = 1, R = 1: P 1/3, R 1/3, J 1/4, missing 1/3,
+        // redundant 1/3; apart 1 frame.
         let tally = tally(
             &log(0, &[], &[(1.0, "a~0.9"), (4.5, "b~0.25"), (7.5, "d~0.75")]),
             &sample(&[], 10.0, &[], &[(1.5, "a"), (4.5, "b"), (6.0, "c")]),

@@ -1,4 +1,5 @@
-//! Was the state right, and for how long? Exact integrals over time, and the order in which steps began.
+//! Was the state right, and for how long? Exact integrals over time, and the order in which steps
+//! began.
 
 use super::log::Log;
 use super::reference::{Reference, reached};
@@ -43,14 +44,16 @@ impl StateTally {
         (self.step_total_s > 0.0).then(|| self.step_s / self.step_total_s)
     }
 
-    /// 1 - edits / longer order: 1 when the steps began in the reference's order and none was added or left out.
+    /// 1 - edits / longer order: 1 when the steps began in the reference's order and none was added
+    /// or left out.
     pub fn order(&self) -> Option<f64> {
         super::share(self.edits_max - self.edits, self.edits_max)
     }
 }
 
-/// Compares the log's state with the reference's over `[start, end]`. Nothing is counted for a task without steps.
-/// A change holds from its own time on. Marks by the person's hand count as part of the log's state.
+/// Compares the log's state with the reference's over `[start, end]`. Nothing is counted for a task
+/// without steps. A change holds from its own time on. Marks by the person's hand count as part of
+/// the log's state.
 pub fn tally(log: &Log, reference: &Reference) -> StateTally {
     let steps = reference.initial.len();
     if steps == 0 {
@@ -90,7 +93,8 @@ pub fn tally(log: &Log, reference: &Reference) -> StateTally {
 
 type Change = (MediaTime, StepId, StepState);
 
-/// Seconds of `[start_s, end_s]` in which all steps agree, and the sum over steps of seconds in which each agrees.
+/// Seconds of `[start_s, end_s]` in which all steps agree, and the sum over steps of seconds in
+/// which each agrees.
 fn agreement(
     mut a: Vec<StepState>,
     a_changes: &[Change],
@@ -172,7 +176,8 @@ mod tests {
             &[],
         );
         let got = tally(&log, &reference);
-        // S1 wrong in [10,12] and [37,40]: 5 s. S2 wrong in [40,43] and [90,100]: 13 s. Never both: joint wrong 18 s.
+        // S1 wrong in [10,12] and [37,40]: 5 s. S2 wrong in [40,43] and [90,100]: 13 s. Never both:
+        // joint wrong 18 s.
         assert!((got.joint_s - 82.0).abs() < 1e-9, "{got:?}");
         assert!((got.step_s - (200.0 - 18.0)).abs() < 1e-9);
         assert_eq!((got.joint(), got.per_step()), (Some(0.82), Some(0.91)));
@@ -200,7 +205,8 @@ mod tests {
             &[(1.0, "S1->start"), (2.0, "S2->start"), (3.0, "S3->start")],
             &[],
         );
-        // S2 S1 against S1 S2 S3: insert S1 in front, replace the last by S3: 2 edits of 3, so 1 - 2/3.
+        // S2 S1 against S1 S2 S3: insert S1 in front, replace the last by S3: 2 edits of 3, so 1 -
+        // 2/3.
         let got = tally(
             &log(3, &[(1.0, "S2->start"), (2.0, "S1->start")], &[]),
             &reference,

@@ -1,4 +1,5 @@
-//! Scores as plain tables: one row a system, or one a recording; a table for the state, one for speech, one for the gates.
+//! Scores as plain tables: one row a system, or one a recording; a table for the state, one for
+//! speech, one for the gates.
 
 use super::score::Scores;
 

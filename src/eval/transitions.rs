@@ -1,9 +1,11 @@
-//! Were the steps moved, and when? Predicted against reference transitions, one to one, within a tolerance.
+//! Were the steps moved, and when? Predicted against reference transitions, one to one, within a
+//! tolerance.
 //!
-//! Only the same transition of the same step can match. Among all one-to-one matchings whose pairs lie at most
-//! `tolerance_s` apart, the one with most pairs counts, and among those the one with the least total distance.
-//! On a line that is found exactly: two crossing pairs can be uncrossed without any pair growing beyond the
-//! longer one, nor the total; so a dynamic program over the two sorted lists sees an optimum.
+//! Only the same transition of the same step can match. Among all one-to-one matchings whose pairs
+//! lie at most `tolerance_s` apart, the one with most pairs counts, and among those the one with
+//! the least total distance. On a line that is found exactly: two crossing pairs can be uncrossed
+//! without any pair growing beyond the longer one, nor the total; so a dynamic program over the two
+//! sorted lists sees an optimum.
 
 use std::collections::BTreeMap;
 
@@ -64,12 +66,14 @@ pub fn matches(
     out
 }
 
-/// What became of the predicted transitions, within [`FALSE_UPDATE_TOLERANCE_S`], and which of the reference's nobody told.
+/// What became of the predicted transitions, within [`FALSE_UPDATE_TOLERANCE_S`], and which of the
+/// reference's nobody told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fates {
     /// The right step and kind at the right time.
     pub right: usize,
-    /// The reference has a change then, but of another step or kind, or one that another prediction got.
+    /// The reference has a change then, but of another step or kind, or one that another prediction
+    /// got.
     pub other_step: usize,
     /// The reference has no change then.
     pub no_event: usize,
@@ -315,7 +319,8 @@ mod tests {
 
     #[test]
     fn more_pairs_come_before_less_distance() {
-        // Nearest first would pair 10-10.5 and leave 6 and 14 alone (9 apart); two pairs of 4 and 3.5 are possible.
+        // Nearest first would pair 10-10.5 and leave 6 and 14 alone (9 apart); two pairs of 4 and
+        // 3.5 are possible.
         assert_eq!(pairs(&[6.0, 10.0], &[10.0, 13.5], 4.0), [(0, 0), (1, 1)]);
     }
 

@@ -1,4 +1,5 @@
-//! Was the person told of what went wrong? Warnings against the recording's labels of out-of-order and skipped steps.
+//! Was the person told of what went wrong? Warnings against the recording's labels of out-of-order
+//! and skipped steps.
 
 use serde::Serialize;
 
@@ -98,8 +99,9 @@ impl WarningTally {
     }
 }
 
-/// Holds a log's warnings against labels, whenever they were said. A step labelled as out of order is warned of by a
-/// warning that it began too early; one labelled as missed by any warning that names it as missing.
+/// Holds a log's warnings against labels, whenever they were said. A step labelled as out of order
+/// is warned of by a warning that it began too early; one labelled as missed by any warning that
+/// names it as missing.
 pub fn tally(log: &Log, reference: &Reference) -> WarningTally {
     let labelled = |kind| {
         reference
@@ -128,8 +130,8 @@ pub fn tally(log: &Log, reference: &Reference) -> WarningTally {
     }
 }
 
-/// Whether a label bears out a warning: of the same kind, about the step that began too early or one of those named as
-/// missed. Saying the same again is not right twice.
+/// Whether a label bears out a warning: of the same kind, about the step that began too early or
+/// one of those named as missed. Saying the same again is not right twice.
 pub fn is_right(place: usize, warnings: &[Warning], reference: &Reference) -> bool {
     let Some(warning) = warnings.get(place) else {
         return false;

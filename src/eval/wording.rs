@@ -1,9 +1,11 @@
-//! How close are correct sentences to the reference's words? BLEU and METEOR over matched pairs, as ProAssist computes them.
+//! How close are correct sentences to the reference's words? BLEU and METEOR over matched pairs, as
+//! ProAssist computes them.
 //!
-//! BLEU-1 to 4 is upstream's own formula (clipped n-grams pooled over all pairs, brevity penalty, its two small constants).
-//! METEOR is that of METEOR 1.5 for English (Denkowski and Lavie 2014) with the modules `exact` and `stem`: upstream's runs
-//! with WordNet's synonyms and a table of paraphrases besides, so its numbers are somewhat higher.
-//! Words are the Penn Treebank's, in lower case, without punctuation.
+//! BLEU-1 to 4 is upstream's own formula (clipped n-grams pooled over all pairs, brevity penalty,
+//! its two small constants). METEOR is that of METEOR 1.5 for English (Denkowski and Lavie 2014)
+//! with the modules `exact` and `stem`: upstream's runs with WordNet's synonyms and a table of
+//! paraphrases besides, so its numbers are somewhat higher. Words are the Penn Treebank's, in lower
+//! case, without punctuation.
 
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::Serialize;
@@ -15,7 +17,8 @@ const ORDER: usize = 4;
 /// Upstream's constants: a share of nothing is 0, and a division by nothing does not happen.
 const SMALL: f64 = 1e-9;
 const TINY: f64 = 1e-15;
-/// METEOR 1.5's parameters for English: weight of recall, exponent and weight of fragmentation, weight of content words.
+/// METEOR 1.5's parameters for English: weight of recall, exponent and weight of fragmentation,
+/// weight of content words.
 const ALPHA: f64 = 0.85;
 const BETA: f64 = 0.2;
 const GAMMA: f64 = 0.6;
@@ -202,7 +205,8 @@ fn common(generated: &[String], reference: &[String], n: usize) -> usize {
     hits
 }
 
-/// A way to pair words one to one: most pairs, then fewest chunks (runs that stand alike in both), then the least distance.
+/// A way to pair words one to one: most pairs, then fewest chunks (runs that stand alike in both),
+/// then the least distance.
 #[derive(Clone, Debug, Default)]
 struct Alignment {
     /// Places in both sentences, and the module: 0 exact, 1 stem.
@@ -263,8 +267,9 @@ fn alignment(generated: &[String], reference: &[String]) -> Alignment {
     paths.swap_remove(0)
 }
 
-/// Words as the Penn Treebank splits them, for plain sentences: in lower case, clitics apart (`do n't`, `it 's`), and
-/// without the punctuation that upstream leaves out. Abbreviations keep no full stop.
+/// Words as the Penn Treebank splits them, for plain sentences: in lower case, clitics apart (`do
+/// n't`, `it 's`), and without the punctuation that upstream leaves out. Abbreviations keep no full
+/// stop.
 fn tokens(text: &str) -> Vec<String> {
     let text: Vec<char> = text
         .replace(['\u{2019}', '\u{2018}'], "'")

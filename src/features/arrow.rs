@@ -1,7 +1,7 @@
 //! ProAssist's feature files: an Arrow IPC stream, one row a frame.
 //!
-//! Columns `cls` `[1,Dv]` or `[Dv]` and `2x2`, `3x3`, `5x5` as nested lists, in f16 or f32, as Hugging
-//! Face's `ArrowWriter` writes them. Other columns are passed by.
+//! Columns `cls` `[1,Dv]` or `[Dv]` and `2x2`, `3x3`, `5x5` as nested lists, in f16 or f32, as
+//! Hugging Face's `ArrowWriter` writes them. Other columns are passed by.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -93,7 +93,8 @@ fn check_messages(file: &mut (impl Read + Seek), bytes: u64) -> Result<(), Strin
     }
 }
 
-/// Length of a message's body. The first message is the schema; `expected` is what it says of the others.
+/// Length of a message's body. The first message is the schema; `expected` is what it says of the
+/// others.
 fn check_message(header: &[u8], expected: &mut Option<Layout>) -> Result<u64, String> {
     let message = root_as_message(header).map_err(|e| format!("not Arrow: {e}"))?;
     let body =
@@ -232,7 +233,8 @@ impl Layout {
                 .ok()
                 .zip(u64::try_from(buffer.length()).ok())
                 .and_then(|(o, l)| o.checked_add(l));
-            // The format aligns buffers to 8 bytes (columnar format, "Buffer Alignment and Padding").
+            // The format aligns buffers to 8 bytes (columnar format, "Buffer Alignment and
+            // Padding").
             if end.is_none_or(|end| end > body)
                 || buffer.offset() % 8 != 0
                 || buffer.length() % width != 0

@@ -1,7 +1,8 @@
-//! Writes ProAssist's feature files: an Arrow IPC stream, one row a frame, `list<list<f16>>` columns.
+//! Writes ProAssist's feature files: an Arrow IPC stream, one row a frame, `list<list<f16>>`
+//! columns.
 //!
-//! As Hugging Face's `ArrowWriter` lays out what `encode_frames.py` gives it. Where the features come from stands in the
-//! schema's metadata, which upstream's loader passes by.
+//! As Hugging Face's `ArrowWriter` lays out what `encode_frames.py` gives it. Where the features
+//! come from stands in the schema's metadata, which upstream's loader passes by.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! The one frame-feature file: what the vision encoder said of each frame, to be used without it.
 //!
-//! On disk a safetensors file: `cls` `[T,1,Dv]` and, optionally, pooled patch grids `2x2` `[T,4,Dv]`,
-//! `3x3` `[T,9,Dv]`, `5x5` `[T,25,Dv]`, all f16 (f32 is read too), frame times `at` `[T]` in f64 seconds,
-//! and the metadata `encoder_sha256`, `preprocess`, `fps`. ProAssist's Arrow stream files are read and written as well.
+//! On disk a safetensors file: `cls` `[T,1,Dv]` and, optionally, pooled patch grids `2x2`
+//! `[T,4,Dv]`, `3x3` `[T,9,Dv]`, `5x5` `[T,25,Dv]`, all f16 (f32 is read too), frame times `at`
+//! `[T]` in f64 seconds, and the metadata `encoder_sha256`, `preprocess`, `fps`. ProAssist's Arrow
+//! stream files are read and written as well.
 
 mod arrow;
 mod arrow_writer;
@@ -139,13 +140,14 @@ impl FeatureFile {
     /// Writes the safetensors file, values as f16; whole or not at all.
     ///
     /// # Errors
-    /// Sizes that do not fit each other, a value that f16 cannot hold, a file that cannot be written.
+    /// Sizes that do not fit each other, a value that f16 cannot hold, a file that cannot be
+    /// written.
     pub fn write(&self, path: &Path) -> Result<()> {
         safetensors_file::write(self, path)
     }
 
-    /// Writes ProAssist's Arrow stream, values as f16; whole or not at all. It has no place for frame times: upstream
-    /// reads frame `k` as at `k / fps`.
+    /// Writes ProAssist's Arrow stream, values as f16; whole or not at all. It has no place for
+    /// frame times: upstream reads frame `k` as at `k / fps`.
     ///
     /// # Errors
     /// As [`FeatureFile::write`].
@@ -260,7 +262,8 @@ impl FeatureFile {
     }
 }
 
-/// Checks the structure of an Arrow stream, so that reading it cannot fail badly, and gives the names of its columns.
+/// Checks the structure of an Arrow stream, so that reading it cannot fail badly, and gives the
+/// names of its columns.
 ///
 /// # Errors
 /// Unreadable, or no stream of plain and nested columns.
@@ -279,7 +282,8 @@ pub enum Kind {
 
 /// Tells a feature file by its first 8 bytes or more.
 pub fn kind(head: &[u8]) -> Option<Kind> {
-    // Safetensors: length of the header, little-endian; it is JSON and small. Arrow: 0xFFFFFFFF, then a length.
+    // Safetensors: length of the header, little-endian; it is JSON and small. Arrow: 0xFFFFFFFF,
+    // then a length.
     const HEADER_BYTES_MAX: u64 = 100_000_000;
     let length = u64::from_le_bytes(head.get(..8)?.try_into().ok()?);
     if head.starts_with(&[0xff; 4]) {

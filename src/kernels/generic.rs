@@ -1,7 +1,8 @@
-//! Every kernel as a plain loop: the text that all instruction sets share, and the oracle of their tests.
+//! Every kernel as a plain loop: the text that all instruction sets share, and the oracle of their
+//! tests.
 
-/// `exp(x)` for f32 within 2 units in the last place, without branches, so that a loop over it becomes vector code
-/// (range reduction and polynomial of the Cephes library's `expf`).
+/// `exp(x)` for f32 within 2 units in the last place, without branches, so that a loop over it
+/// becomes vector code (range reduction and polynomial of the Cephes library's `expf`).
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer

@@ -17,7 +17,8 @@ use crate::units::{Logit, TokenId};
 /// Name of an output that writes updates alone: upstream's.
 const UPDATE_OUTPUT: &str = "dst_generation_head";
 
-/// Backbone, projector and heads. Checkpoint, GGUF and training all come through [`Assistant::new`].
+/// Backbone, projector and heads. Checkpoint, GGUF and training all come through
+/// [`Assistant::new`].
 #[derive(Clone, Debug)]
 pub struct Assistant {
     config: AssistantConfig,
@@ -63,7 +64,8 @@ impl Assistant {
         Ok(assistant)
     }
 
-    /// Memories hold this many positions; by default and at most as many as the model was trained for.
+    /// Memories hold this many positions; by default and at most as many as the model was trained
+    /// for.
     ///
     /// # Errors
     /// None, or more than that.
@@ -125,7 +127,8 @@ impl Assistant {
         Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
     }
 
-    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there is any.
+    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there
+    /// is any.
     ///
     /// # Errors
     /// The shapes do not fit, or the model reads no evidence.
@@ -142,7 +145,8 @@ impl Assistant {
         Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
     }
 
-    /// Markers: ids `[N] -> [N,D]`; with the evidence of the steps, a row for each, where there is any.
+    /// Markers: ids `[N] -> [N,D]`; with the evidence of the steps, a row for each, where there is
+    /// any.
     ///
     /// # Errors
     /// An id has no row, the shapes do not fit, or the model reads no evidence.
@@ -197,7 +201,8 @@ impl Assistant {
         self.heads.forward(hidden)
     }
 
-    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for all features.
+    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for
+    /// all features.
     fn embeds(&self, pieces: &[Piece<'_>]) -> Result<Tensor> {
         let v = self.config.tokens_per_frame;
         let sorted = Sorted::new(pieces, &self.config)?;

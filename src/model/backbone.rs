@@ -1,4 +1,5 @@
-//! The Llama: grouped-query attention, rotary positions in llama.cpp's order, gated feed-forward, tied or own output.
+//! The Llama: grouped-query attention, rotary positions in llama.cpp's order, gated feed-forward,
+//! tied or own output.
 
 use candle_core::{D, Device, Tensor};
 
@@ -29,7 +30,8 @@ impl Block {
         let name = |part: &str| format!("blk.{n}.{part}");
         let (d, f) = (c.embedding_length, c.feed_forward_length);
         let (queries, keys) = (c.head_count * c.key_length, c.head_count_kv * c.key_length);
-        // Keeps the sum of the residual branches near the size of one (Radford et al., GPT-2, section 2.3).
+        // Keeps the sum of the residual branches near the size of one (Radford et al., GPT-2,
+        // section 2.3).
         let residual_gain = (2.0 * c.block_count as f64).sqrt().recip();
         Ok(Self {
             attn_norm: weights.rms_norm(&name("attn_norm"), d, c.rms_eps)?,
@@ -67,7 +69,8 @@ pub struct Llama {
 }
 
 impl Llama {
-    /// Takes its tensors (`token_embd`, `blk.N.…`, `output_norm`, `output`, `rope_freqs`) from `weights`.
+    /// Takes its tensors (`token_embd`, `blk.N.…`, `output_norm`, `output`, `rope_freqs`) from
+    /// `weights`.
     ///
     /// # Errors
     /// The configuration is not valid; a tensor is missing or has another shape.
@@ -153,8 +156,9 @@ impl Llama {
         self.output.forward(hidden)
     }
 
-    /// The whole sequence at once, each position seeing itself and those before it: embeds `[B,T,D]` -> hidden
-    /// `[B,T,D]` after the final norm. Padding belongs at the right, where nothing sees it.
+    /// The whole sequence at once, each position seeing itself and those before it: embeds
+    /// `[B,T,D]` -> hidden `[B,T,D]` after the final norm. Padding belongs at the right, where
+    /// nothing sees it.
     ///
     /// # Errors
     /// The shape does not fit.
@@ -181,8 +185,8 @@ impl Llama {
         self.norm.forward(&x)
     }
 
-    /// Reads embeds `[1,T,D]` behind what memory holds and gives the hidden state `[1,D]` of the last position,
-    /// after the final norm. After an error memory is as it was.
+    /// Reads embeds `[1,T,D]` behind what memory holds and gives the hidden state `[1,D]` of the
+    /// last position, after the final norm. After an error memory is as it was.
     ///
     /// # Errors
     /// The shape does not fit; memory is another backbone's; [`Error::MemoryFull`].

@@ -1,6 +1,8 @@
-//! Hyper-parameters of every part of the model, checked once: what passes `validate` cannot overflow later.
+//! Hyper-parameters of every part of the model, checked once: what passes `validate` cannot
+//! overflow later.
 //!
-//! They travel as JSON (`config.json` of a checkpoint) and as GGUF metadata (see [`super::metadata`]).
+//! They travel as JSON (`config.json` of a checkpoint) and as GGUF metadata (see
+//! [`super::metadata`]).
 
 use std::ops::RangeInclusive;
 
@@ -189,8 +191,8 @@ impl VisionConfig {
     }
 }
 
-/// SigLIP's text tower: it trains the picture tower, and gives the features of the steps' words (see
-/// [`AssistantConfig::step_evidence`]).
+/// SigLIP's text tower: it trains the picture tower, and gives the features of the steps' words
+/// (see [`AssistantConfig::step_evidence`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
@@ -210,8 +212,9 @@ pub struct TextConfig {
     pub layer_norm_eps: f64,
     /// Width of what it gives out: Dv of the picture tower.
     pub projection_length: usize,
-    /// The mean of all positions stands for a text, instead of the last one as in SigLIP. From random weights the last
-    /// position says almost the same of every text; the mean tells texts apart from the first step.
+    /// The mean of all positions stands for a text, instead of the last one as in SigLIP. From
+    /// random weights the last position says almost the same of every text; the mean tells texts
+    /// apart from the first step.
     #[serde(default)]
     pub mean_pool: bool,
     /// Fills a text up to its length.
@@ -305,7 +308,8 @@ pub struct BackboneConfig {
     pub context_length: usize,
     /// Base of the rotary frequencies.
     pub rope_freq_base: f64,
-    /// There is a tensor `rope_freqs.weight` `[Hd/2]` that divides the rotary frequencies (Llama-3 scaling).
+    /// There is a tensor `rope_freqs.weight` `[Hd/2]` that divides the rotary frequencies (Llama-3
+    /// scaling).
     pub rope_factors: bool,
     /// Epsilon of every RMSNorm.
     pub rms_eps: f64,
@@ -545,24 +549,25 @@ pub struct AssistantConfig {
     pub tokens: TokenIds,
     /// Name of the token layout, one of [`LAYOUTS`].
     pub layout: String,
-    /// Updates are written by an output of their own (`dst_generation_head.weight`), sentences by the Llama's; in upstream's
-    /// models that were trained so.
+    /// Updates are written by an output of their own (`dst_generation_head.weight`), sentences by
+    /// the Llama's; in upstream's models that were trained so.
     #[serde(default)]
     pub update_output: bool,
-    /// A frame's token also carries what the vision file's two towers say without training: how like each step's words
-    /// the frame looks (see [`super::evidence`]). Upstream's models have nothing of the kind.
+    /// A frame's token also carries what the vision file's two towers say without training: how
+    /// like each step's words the frame looks (see [`super::evidence`]). Upstream's models have
+    /// nothing of the kind.
     #[serde(default)]
     pub step_evidence: bool,
-    /// A sentence begins behind a line that names the step it should be about ([`crate::dialogue::note`]). Upstream's models
-    /// have nothing of the kind.
+    /// A sentence begins behind a line that names the step it should be about
+    /// ([`crate::dialogue::note`]). Upstream's models have nothing of the kind.
     #[serde(default)]
     pub speech_note: bool,
-    /// An update whose text has less than this probability among those that the state allows waits for a frame that makes
-    /// the model surer.
+    /// An update whose text has less than this probability among those that the state allows waits
+    /// for a frame that makes the model surer.
     #[serde(default)]
     pub update_prob_min: f32,
-    /// But not longer than this, in seconds of the stream, while the gate stays open: then the likeliest is written. Absent:
-    /// for as long as it takes.
+    /// But not longer than this, in seconds of the stream, while the gate stays open: then the
+    /// likeliest is written. Absent: for as long as it takes.
     #[serde(default)]
     pub update_patience_s: Option<f32>,
     /// How the gates' settings were found, if they were.
@@ -573,8 +578,8 @@ pub struct AssistantConfig {
 }
 
 impl AssistantConfig {
-    /// A model of the layout `dstproact` with one token a frame, linear heads, a projector as wide as its backbone, and
-    /// nothing that has to be asked for.
+    /// A model of the layout `dstproact` with one token a frame, linear heads, a projector as wide
+    /// as its backbone, and nothing that has to be asked for.
     pub fn plain(
         backbone: BackboneConfig,
         vision_length: usize,

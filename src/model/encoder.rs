@@ -1,4 +1,5 @@
-//! SigLIP's picture tower: a picture to one attention-pooled token, and to pooled patch tokens where asked for.
+//! SigLIP's picture tower: a picture to one attention-pooled token, and to pooled patch tokens
+//! where asked for.
 
 use candle_core::{Device, Tensor};
 
@@ -174,7 +175,8 @@ impl Vision {
         pixels: &Tensor,
         watch: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Tensor> {
-        // Reshaped here, not when loaded: the product then follows a variable that training changes.
+        // Reshaped here, not when loaded: the product then follows a variable that training
+        // changes.
         let patch = Linear::new(
             Stored::Dense(self.kernel.flatten_from(1)?),
             Some(self.kernel_bias.clone()),
@@ -186,8 +188,8 @@ impl Vision {
         self.tower.forward(x, watch)
     }
 
-    /// The tokens of a frame from its patches: `[B,P,Dv] -> [B,V,Dv]`, the attention-pooled one first, then each
-    /// grid's row by row.
+    /// The tokens of a frame from its patches: `[B,P,Dv] -> [B,V,Dv]`, the attention-pooled one
+    /// first, then each grid's row by row.
     ///
     /// # Errors
     /// The arithmetic failed.
@@ -256,8 +258,9 @@ impl Vision {
     }
 }
 
-/// Adaptive average pooling of a `side x side` grid to `n x n` as a matrix `[n*n, side*side]`. As in torch, cell i
-/// averages rows `floor(i*side/n)` to `ceil((i+1)*side/n)`, so cells overlap where n does not divide the side.
+/// Adaptive average pooling of a `side x side` grid to `n x n` as a matrix `[n*n, side*side]`. As
+/// in torch, cell i averages rows `floor(i*side/n)` to `ceil((i+1)*side/n)`, so cells overlap where
+/// n does not divide the side.
 fn adaptive_pool(side: usize, n: usize, device: &Device) -> Result<Tensor> {
     let span = |i: usize| (i * side / n)..((i + 1) * side).div_ceil(n);
     let mut matrix = vec![0f32; n * n * side * side];

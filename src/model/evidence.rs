@@ -1,6 +1,6 @@
-//! What is known of the steps when a frame comes, put into the frame's token: how like each step's words it looks to the
-//! vision file's two towers, without any training, and how far each step is. The backbone then need not learn anew what
-//! encoder and session know.
+//! What is known of the steps when a frame comes, put into the frame's token: how like each step's
+//! words it looks to the vision file's two towers, without any training, and how far each step is.
+//! The backbone then need not learn anew what encoder and session know.
 //!
 //! ```text
 //! p_k  = softmax(exp(scale) * cos(frame, words of the steps; words for no step))     zero-shot, as CLIP and SigLIP do
@@ -13,12 +13,14 @@
 //!              + V [p of steps not started, in progress, completed, first not started, ready; q of the same; p of no step]
 //! ```
 //!
-//! A recipe often does one thing twice, "Cook 5 to 6 minutes until the tofu is browned" and "Cook until tofu turns brown".
-//! The pictures are the same, so p says whichever words fit a little better, and only the order tells them apart: that is
-//! what q, f and r are for. A step is *ready* when it is in progress, or not started while all that it needs is completed.
+//! A recipe often does one thing twice, "Cook 5 to 6 minutes until the tofu is browned" and "Cook
+//! until tofu turns brown". The pictures are the same, so p says whichever words fit a little
+//! better, and only the order tells them apart: that is what q, f and r are for. A step is *ready*
+//! when it is in progress, or not started while all that it needs is completed.
 //!
-//! A frame's updates make its own states old. So the markers behind it, `[DST]`, `[ASST]` and an update's `<eot>`, where the
-//! heads are read again and a sentence begins, get the same sum with the states reached by then, on their own row.
+//! A frame's updates make its own states old. So the markers behind it, `[DST]`, `[ASST]` and an
+//! update's `<eot>`, where the heads are read again and a sentence begins, get the same sum with
+//! the states reached by then, on their own row.
 
 use candle_core::Tensor;
 
@@ -29,14 +31,15 @@ use super::{Evidence, Perceiver};
 use crate::error::{Error, Result};
 use crate::units::{StepId, TokenId};
 
-/// What is said of a picture in which no step is being done: the last of the words that a frame is compared with. The
-/// towers that this project trains learn it as a caption.
+/// What is said of a picture in which no step is being done: the last of the words that a frame is
+/// compared with. The towers that this project trains learn it as a caption.
 pub const IDLE_WORDS: &str = "Nothing is being done";
 
-/// First scale 15, stored as its logarithm: half of the temperature that SigLIP ends its training with, since single
-/// frames are surer of themselves than they should be. It is learnt.
+/// First scale 15, stored as its logarithm: half of the temperature that SigLIP ends its training
+/// with, since single frames are surer of themselves than they should be. It is learnt.
 const SCALE_INIT: f64 = 2.7;
-/// First strictness, as its logarithm: words with a cosine of 0.7 are then taken for each other with 0.3.
+/// First strictness, as its logarithm: words with a cosine of 0.7 are then taken for each other
+/// with 0.3.
 const STRICT_INIT: f64 = 1.386;
 /// Makes the evidence about as long as a projected frame in the beginning.
 const GAIN: f64 = 3.0;
@@ -68,7 +71,8 @@ pub struct StepWords {
 }
 
 impl StepWords {
-    /// Has the steps' words read; `steps` gives each step's name with the tokens of its id and the steps that it needs.
+    /// Has the steps' words read; `steps` gives each step's name with the tokens of its id and the
+    /// steps that it needs.
     ///
     /// # Errors
     /// The perceiver cannot read words, or gave what is no feature.
@@ -168,8 +172,8 @@ pub struct Frames<'a> {
     pub steps: &'a Steps,
 }
 
-/// What is said of p and q besides the steps' ids: both by state, of the first step not started and of those ready, and p of
-/// no step.
+/// What is said of p and q besides the steps' ids: both by state, of the first step not started and
+/// of those ready, and p of no step.
 pub(crate) const SHARES: usize = 2 * (STATES + 2) + 1;
 /// Keeps shares of what is impossible finite.
 const POSSIBLE: f64 = 1e-9;
@@ -212,7 +216,8 @@ impl EvidenceLayer {
         })
     }
 
-    /// Evidence of F frames and the steps' ids' rows of the token table `[S,D]` -> what is added to each frame's tokens, `[F,D]`.
+    /// Evidence of F frames and the steps' ids' rows of the token table `[S,D]` -> what is added to
+    /// each frame's tokens, `[F,D]`.
     ///
     /// # Errors
     /// The shapes do not fit.
@@ -321,8 +326,8 @@ impl Evidence<'_> {
     /// Refuses evidence that is not whole.
     ///
     /// # Errors
-    /// Another number of cosines than steps and one more, or one that is not finite; another number of states, or one
-    /// that does not exist.
+    /// Another number of cosines than steps and one more, or one that is not finite; another number
+    /// of states, or one that does not exist.
     pub(super) fn check(&self) -> Result<()> {
         let (found, steps) = (self.cosines.len(), self.steps.ids.len());
         let whole = if steps == 0 {

@@ -1,4 +1,5 @@
-//! First values of trainable tensors: a pure function of seed and name, so that no order of loading changes them.
+//! First values of trainable tensors: a pure function of seed and name, so that no order of loading
+//! changes them.
 
 use candle_core::{Device, Tensor};
 
@@ -11,7 +12,8 @@ pub enum Init {
     Constant(f64),
     /// Normal with this standard deviation.
     Normal(f64),
-    /// Normal with standard deviation `gain / sqrt(fan in)`; fan in is the product of all but the first dimension.
+    /// Normal with standard deviation `gain / sqrt(fan in)`; fan in is the product of all but the
+    /// first dimension.
     FanIn(f64),
 }
 

@@ -1,4 +1,5 @@
-//! The KV cache: keys and values of every block, allocated once, written in place and read as views.
+//! The KV cache: keys and values of every block, allocated once, written in place and read as
+//! views.
 
 use std::ops::Range;
 
@@ -84,8 +85,9 @@ impl KvMemory {
         })
     }
 
-    /// Writes one block's keys and values `[1,Hkv,T,Hd]` behind the end and gives views `[1,Hkv,len+T,Hd]`
-    /// of everything. The end moves with [`KvMemory::advance`], so a failure half-way leaves it as it was.
+    /// Writes one block's keys and values `[1,Hkv,T,Hd]` behind the end and gives views
+    /// `[1,Hkv,len+T,Hd]` of everything. The end moves with [`KvMemory::advance`], so a failure
+    /// half-way leaves it as it was.
     pub(super) fn write(
         &mut self,
         block: usize,
@@ -146,9 +148,9 @@ impl Memory for KvMemory {
         Ok(())
     }
 
-    /// Keys behind the range are turned back by its length: exact, for rotations add up. What they contain is
-    /// unchanged: above the first block they remember what has been evicted, so they differ from a fresh reading
-    /// of the shortened sequence. The first block's are the same.
+    /// Keys behind the range are turned back by its length: exact, for rotations add up. What they
+    /// contain is unchanged: above the first block they remember what has been evicted, so they
+    /// differ from a fresh reading of the shortened sequence. The first block's are the same.
     fn evict(&mut self, range: Range<usize>) -> Result<()> {
         if range.start > range.end || range.end > self.len {
             return Err(Error::Invalid(format!(

@@ -1,6 +1,7 @@
 //! Hyper-parameters as GGUF metadata: llama.cpp's key names, typed values, strict reading.
 //!
-//! The GGUF reader hands a look-up function in, the writer takes the list of pairs; neither is known here.
+//! The GGUF reader hands a look-up function in, the writer takes the list of pairs; neither is
+//! known here.
 
 mod assistant;
 #[cfg(test)]

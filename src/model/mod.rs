@@ -3,7 +3,8 @@
 //! Letters in shapes: B batch, T tokens, D width of the backbone, Dv width of the encoder, H heads,
 //! Hd width of a head, P patches, V vision tokens a frame.
 //!
-//! [`Perceiver`] and [`Backbone`] are the only traits over the model; tests of the session put fakes there.
+//! [`Perceiver`] and [`Backbone`] are the only traits over the model; tests of the session put
+//! fakes there.
 
 pub mod assistant;
 pub mod backbone;
@@ -44,15 +45,17 @@ impl From<candle_core::Error> for Error {
 pub enum Piece<'a> {
     /// A text token: one position.
     Token(TokenId),
-    /// A token between the parts of a turn: one position, with the evidence of the frame that it follows where the model
-    /// reads it. The states are those that hold there: behind an update that frame's own are old.
+    /// A token between the parts of a turn: one position, with the evidence of the frame that it
+    /// follows where the model reads it. The states are those that hold there: behind an update
+    /// that frame's own are old.
     Marker(TokenId, Evidence<'a>),
-    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector; with the evidence for the steps
-    /// where the model reads it.
+    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector; with the
+    /// evidence for the steps where the model reads it.
     Features(&'a [f32], Evidence<'a>),
 }
 
-/// How like each step's words a frame looks, and how far each step is there. Empty without a task, and for a model that does without.
+/// How like each step's words a frame looks, and how far each step is there. Empty without a task,
+/// and for a model that does without.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     /// The steps; the same for all that is read at once.
@@ -109,8 +112,8 @@ pub trait Backbone {
     /// Reading in chunks gives the same as reading at once.
     ///
     /// # Errors
-    /// No pieces; a token outside of the vocabulary; features of another size; [`Error::MemoryFull`]
-    /// (memory is then unchanged).
+    /// No pieces; a token outside of the vocabulary; features of another size;
+    /// [`Error::MemoryFull`] (memory is then unchanged).
     fn extend(&self, pieces: &[Piece<'_>], memory: &mut Self::Memory) -> Result<Hidden>;
 
     /// Both decision heads on a hidden state.
@@ -119,13 +122,15 @@ pub trait Backbone {
     /// The arithmetic failed.
     fn heads(&self, hidden: &Hidden) -> Result<HeadLogits>;
 
-    /// Scores of every token of the vocabulary as the next one: `[vocab]`. Not needed on a silent frame.
+    /// Scores of every token of the vocabulary as the next one: `[vocab]`. Not needed on a silent
+    /// frame.
     ///
     /// # Errors
     /// The arithmetic failed.
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>>;
 
-    /// The same for the next token of an update's text: of another output, where a model has one for updates alone.
+    /// The same for the next token of an update's text: of another output, where a model has one
+    /// for updates alone.
     ///
     /// # Errors
     /// The arithmetic failed.

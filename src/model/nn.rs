@@ -1,7 +1,9 @@
-//! Layers: the ONLY place that knows dense from quantized weights, and fused from differentiable arithmetic.
+//! Layers: the ONLY place that knows dense from quantized weights, and fused from differentiable
+//! arithmetic.
 //!
-//! Candle's fused operations and its quantized product give no gradients, silently. So each operation is one
-//! function of [`ops`] with a [`Mode`], and every model text above this file has no branch for training.
+//! Candle's fused operations and its quantized product give no gradients, silently. So each
+//! operation is one function of [`ops`] with a [`Mode`], and every model text above this file has
+//! no branch for training.
 
 mod bound;
 pub mod ops;
@@ -30,8 +32,9 @@ pub enum Mode {
 pub enum Rows {
     /// A token or a few: quantized blocks stay as they are.
     Few,
-    /// All patches of a picture: quantized blocks are expanded when loaded, because candle's quantized product works
-    /// row by row (on 64 rows and two cores five times slower than the dense one).
+    /// All patches of a picture: quantized blocks are expanded when loaded, because candle's
+    /// quantized product works row by row (on 64 rows and two cores five times slower than the
+    /// dense one).
     Many,
 }
 
@@ -127,7 +130,8 @@ fn split_last(x: &Tensor) -> Result<(&[usize], usize)> {
     }
 }
 
-/// A table `[rows, width]` of which single rows are read; a quantized one is never expanded as a whole.
+/// A table `[rows, width]` of which single rows are read; a quantized one is never expanded as a
+/// whole.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     table: Stored,
@@ -243,7 +247,8 @@ pub struct RopeTable {
 }
 
 impl Rope {
-    /// `base^(-2i / Hd)`, each divided by its factor (Llama-3 scaling) where there are factors `[Hd/2]`.
+    /// `base^(-2i / Hd)`, each divided by its factor (Llama-3 scaling) where there are factors
+    /// `[Hd/2]`.
     ///
     /// # Errors
     /// The number of factors is not Hd/2, or one is not positive.
@@ -277,7 +282,8 @@ impl Rope {
         self.table_of((start..start + count).map(|p| p as f64))
     }
 
-    /// The table that turns `count` rows back by `distance` positions, for keys that move forward in memory.
+    /// The table that turns `count` rows back by `distance` positions, for keys that move forward
+    /// in memory.
     ///
     /// # Errors
     /// The device refused the tensor.

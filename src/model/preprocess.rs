@@ -1,8 +1,8 @@
 //! A picture to the numbers that SigLIP looks at: bicubic to S x S, to [0, 1], normalised.
 //!
 //! [`Preprocess::Siglip`] does not keep the aspect ratio, as Hugging Face's `SiglipImageProcessor`;
-//! [`Preprocess::Proassist`] covers the square and cuts its middle out, as ProAssist's frame extractor. Both resize as PIL:
-//! cubic with a = -0.5, widened when shrinking.
+//! [`Preprocess::Proassist`] covers the square and cuts its middle out, as ProAssist's frame
+//! extractor. Both resize as PIL: cubic with a = -0.5, widened when shrinking.
 
 use fast_image_resize as fir;
 use fir::images::{Image, ImageRef};
@@ -65,8 +65,9 @@ fn check(rgb: &[u8], width: u32, height: u32) -> Result<()> {
     Ok(())
 }
 
-/// Resizes RGB8 `[height, width, 3]` to `[side, side, 3]`: rows first, then columns, each rounded to 8 bits. PIL works in
-/// this order; fast_image_resize would choose the other one, which differs where the cubic overshoots and is cut off.
+/// Resizes RGB8 `[height, width, 3]` to `[side, side, 3]`: rows first, then columns, each rounded
+/// to 8 bits. PIL works in this order; fast_image_resize would choose the other one, which differs
+/// where the cubic overshoots and is cut off.
 ///
 /// # Errors
 /// The buffer is no such picture.
@@ -80,8 +81,8 @@ fn resize_to(rgb: &[u8], from: (u32, u32), to: (u32, u32)) -> Result<Vec<u8>> {
     pass(&rows, (to.0, from.1), to)
 }
 
-/// ProAssist's `resize_and_crop`. Its sizes are cut to whole pixels, so a side can come out one short of the square: then
-/// there is a black line at its beginning, as PIL's crop has it.
+/// ProAssist's `resize_and_crop`. Its sizes are cut to whole pixels, so a side can come out one
+/// short of the square: then there is a black line at its beginning, as PIL's crop has it.
 fn cover(rgb: &[u8], width: u32, height: u32, side: u32) -> Result<Vec<u8>> {
     check(rgb, width, height)?;
     let ratio = (f64::from(side) / f64::from(width)).max(f64::from(side) / f64::from(height));

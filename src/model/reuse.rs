@@ -1,9 +1,10 @@
 //! Static scenes: a frame that looks like the last encoded one takes over its features.
 //!
-//! The measure: both pictures are reduced to the mean colour of 16 x 12 blocks; their distance is the
-//! largest difference of any block in red, green or blue, from 0 to 255. A mean over a block's pixels hides the noise of a
-//! sensor, the maximum over blocks shows a hand that moves in one of them. The comparison is with the last frame that was
-//! encoded, not the last one seen, so a slow change adds up until it counts.
+//! The measure: both pictures are reduced to the mean colour of 16 x 12 blocks; their distance is
+//! the largest difference of any block in red, green or blue, from 0 to 255. A mean over a block's
+//! pixels hides the noise of a sensor, the maximum over blocks shows a hand that moves in one of
+//! them. The comparison is with the last frame that was encoded, not the last one seen, so a slow
+//! change adds up until it counts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,7 +81,8 @@ pub struct Reusing<P> {
 impl<P: Perceiver> Reusing<P> {
     /// Puts the rule in front of `inner`, for frames that come at `fps` a second.
     pub fn new(inner: Arc<P>, reuse: Reuse, fps: f64) -> Self {
-        // Frames stand for time: the model's rooms know no clock, and the same frames give the same features.
+        // Frames stand for time: the model's rooms know no clock, and the same frames give the same
+        // features.
         let frames_max = (reuse.age_max_s * fps).floor() as u64;
         Self {
             inner,
@@ -234,7 +236,8 @@ mod tests {
                 .collect()
         };
         let mut pictures: Vec<Vec<u8>> = (1..5).map(noisy).collect();
-        // A block has 16 pixels here; those of a camera have a hundred times as many, and a hundredth of the noise's variance.
+        // A block has 16 pixels here; those of a camera have a hundred times as many, and a
+        // hundredth of the noise's variance.
         assert_eq!(seen(&reusing(8.0, 60.0), &pictures), [0.; 4]);
         // Eight pixels square: one part in 48 of the picture.
         for row in 20..28 {

@@ -1,4 +1,5 @@
-//! Both towers of a vision file: pictures to features and, where it has a text tower, words to features beside them.
+//! Both towers of a vision file: pictures to features and, where it has a text tower, words to
+//! features beside them.
 
 use super::Perceiver;
 use super::encoder::Vision;

@@ -1,5 +1,5 @@
-//! SigLIP's text tower and its scale and bias: it trains the picture tower by image and text, and gives the features of
-//! the steps' words ([`TextReader`]).
+//! SigLIP's text tower and its scale and bias: it trains the picture tower by image and text, and
+//! gives the features of the steps' words ([`TextReader`]).
 
 use candle_core::{D, Tensor};
 
@@ -10,8 +10,8 @@ use super::tower::{Sizes, Tower};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
 
-/// First temperature 30, stored as its logarithm. SigLIP begins at 10 and has many thousand steps to raise it; in a
-/// training of minutes that is too blunt to tell similar steps apart.
+/// First temperature 30, stored as its logarithm. SigLIP begins at 10 and has many thousand steps
+/// to raise it; in a training of minutes that is too blunt to tell similar steps apart.
 const SCALE_INIT: f64 = 3.4;
 /// First bias: most pairs do not match. SigLIP begins at -10 for batches of thousands.
 const BIAS_INIT: f64 = -8.0;
@@ -65,11 +65,13 @@ impl TextTower {
         })
     }
 
-    /// Texts of equal length, padded: ids `[B*L]` row-major -> `[B,Dv]`. As in SigLIP the last position stands for
-    /// the text (or the mean of all, see [`TextConfig::mean_pool`]), and padding is looked at as well.
+    /// Texts of equal length, padded: ids `[B*L]` row-major -> `[B,Dv]`. As in SigLIP the last
+    /// position stands for the text (or the mean of all, see [`TextConfig::mean_pool`]), and
+    /// padding is looked at as well.
     ///
     /// # Errors
-    /// The ids are no multiple of `length`, `length` is beyond the table of positions, or an id has no row.
+    /// The ids are no multiple of `length`, `length` is beyond the table of positions, or an id has
+    /// no row.
     pub fn forward(&self, ids: &[u32], length: usize) -> Result<Tensor> {
         if length == 0 || length > self.config.context_length || !ids.len().is_multiple_of(length) {
             return Err(Error::Invalid(format!(
@@ -90,7 +92,8 @@ impl TextTower {
         self.head.forward(&pooled)
     }
 
-    /// SigLIP's pair logits: images `[N,Dv]`, texts `[M,Dv]` -> `[N,M]`, of unit vectors, times the scale, plus the bias.
+    /// SigLIP's pair logits: images `[N,Dv]`, texts `[M,Dv]` -> `[N,M]`, of unit vectors, times the
+    /// scale, plus the bias.
     ///
     /// # Errors
     /// The widths differ.

@@ -1,5 +1,6 @@
-//! Words to tokens and back, and one turn of the backbone's own chat format. Both come from the model file and
-//! are not trusted: a bad one is an error, and a template runs on a bounded amount of fuel.
+//! Words to tokens and back, and one turn of the backbone's own chat format. Both come from the
+//! model file and are not trusted: a bad one is an error, and a template runs on a bounded amount
+//! of fuel.
 
 pub mod ggml;
 mod template;
@@ -34,8 +35,8 @@ fn failed(what: &str, why: &dyn std::fmt::Display) -> Error {
     Error::Model(format!("tokenizer: {what}: {why}"))
 }
 
-/// Parses the JSON. The crate unwraps some of its own errors while it tries one kind of decoder after the other, so
-/// bad syntax is told apart first and what still panics is caught.
+/// Parses the JSON. The crate unwraps some of its own errors while it tries one kind of decoder
+/// after the other, so bad syntax is told apart first and what still panics is caught.
 fn parse(json: &[u8]) -> Result<Inner> {
     serde_json::from_slice::<serde::de::IgnoredAny>(json)
         .map_err(|e| failed("tokenizer.json", &e))?;
@@ -50,7 +51,8 @@ fn parse(json: &[u8]) -> Result<Inner> {
 }
 
 impl Tokenizer {
-    /// From the bytes of a `tokenizer.json` and, where there is one, the text of a Jinja chat template.
+    /// From the bytes of a `tokenizer.json` and, where there is one, the text of a Jinja chat
+    /// template.
     ///
     /// # Errors
     /// The JSON is no tokenizer, the template does not parse.
@@ -81,8 +83,8 @@ impl Tokenizer {
         })
     }
 
-    /// Checks the layout's tokens: each exists and is special, so that no text can forge it; all ids fit the
-    /// backbone's table.
+    /// Checks the layout's tokens: each exists and is special, so that no text can forge it; all
+    /// ids fit the backbone's table.
     ///
     /// # Errors
     /// Names the token and what is wrong with it.
@@ -161,7 +163,8 @@ impl Tokenizer {
         self.locked(|t| t.get_vocab_size(true))
     }
 
-    /// Tokens of a text, none added at its ends. Texts of special tokens are plain text unless `allow_special`.
+    /// Tokens of a text, none added at its ends. Texts of special tokens are plain text unless
+    /// `allow_special`.
     ///
     /// # Errors
     /// The tokenizer refused the text.
@@ -201,7 +204,8 @@ impl Tokenizer {
         })?
     }
 
-    /// One turn in the backbone's own chat format, closed, without the start token and without the opening of an answer.
+    /// One turn in the backbone's own chat format, closed, without the start token and without the
+    /// opening of an answer.
     ///
     /// # Errors
     /// There is no template, or it failed on this turn.

@@ -1,4 +1,5 @@
-//! SigLIP's pre-norm transformer, one text for pictures and for words: every position sees every other.
+//! SigLIP's pre-norm transformer, one text for pictures and for words: every position sees every
+//! other.
 
 use candle_core::Tensor;
 
@@ -18,7 +19,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Keeps the sum of the residual branches near the size of one (Radford et al., GPT-2, section 2.3).
+    /// Keeps the sum of the residual branches near the size of one (Radford et al., GPT-2, section
+    /// 2.3).
     fn residual_gain(&self) -> f64 {
         (2.0 * self.blocks as f64).sqrt().recip()
     }
@@ -72,7 +74,8 @@ impl Attention {
     }
 }
 
-/// The feed-forward: `ffn_up` is SigLIP's fc1 `[hidden, width]`, `ffn_down` its fc2 `[width, hidden]`.
+/// The feed-forward: `ffn_up` is SigLIP's fc1 `[hidden, width]`, `ffn_down` its fc2 `[width,
+/// hidden]`.
 #[derive(Clone, Debug)]
 pub(super) struct Mlp {
     up: Linear,
@@ -81,8 +84,8 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    /// Early llama.cpp vision files have `ffn_up` and `ffn_down` the other way round (see `clip.cpp`, "fix ffn
-    /// swap"); the shapes tell, so such files are read as well.
+    /// Early llama.cpp vision files have `ffn_up` and `ffn_down` the other way round (see
+    /// `clip.cpp`, "fix ffn swap"); the shapes tell, so such files are read as well.
     pub fn new(prefix: &str, sizes: &Sizes, weights: &Weights) -> Result<Self> {
         let (mut up, mut down) = (format!("{prefix}.ffn_up"), format!("{prefix}.ffn_down"));
         let swapped = [sizes.width, sizes.hidden];

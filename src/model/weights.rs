@@ -1,7 +1,8 @@
-//! Where tensors come from: a checkpoint, a GGUF file, or fresh trainable variables. Three ways, one request.
+//! Where tensors come from: a checkpoint, a GGUF file, or fresh trainable variables. Three ways,
+//! one request.
 //!
-//! A request states name and shape; another shape or a missing tensor is an error that names it, and
-//! [`Weights::finish`] refuses tensors that nobody asked for. Names are llama.cpp's.
+//! A request states name and shape; another shape or a missing tensor is an error that names it,
+//! and [`Weights::finish`] refuses tensors that nobody asked for. Names are llama.cpp's.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -97,8 +98,8 @@ impl SafetensorsSource {
     /// It cannot be opened, or is no safetensors file.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         std::fs::File::open(path).map_err(Error::io(path))?;
-        // SAFETY: a map is only sound while nobody truncates the file; that is asked of the user for every
-        // model file, as with llama.cpp.
+        // SAFETY: a map is only sound while nobody truncates the file; that is asked of the user
+        // for every model file, as with llama.cpp.
         let tensors = unsafe { MmapedSafetensors::new(path) }
             .map_err(|e| Error::format(path, e.to_string()))?;
         Ok(Self {
@@ -224,8 +225,8 @@ impl Weights {
         self
     }
 
-    /// Keeps dense matrices in this float type (default f32); norms and biases stay f32. The CPU knows no bf16
-    /// product, so bf16 means f32 there.
+    /// Keeps dense matrices in this float type (default f32); norms and biases stay f32. The CPU
+    /// knows no bf16 product, so bf16 means f32 there.
     #[must_use]
     pub fn dense_as(mut self, dtype: DType) -> Self {
         self.dtype = if dtype == DType::BF16 && self.device.is_cpu() {
@@ -487,9 +488,9 @@ fn again(taken: &Taken, name: &str, shape: &[usize]) -> Result<Stored> {
     Ok(stored)
 }
 
-/// Rows of a query or key weight `[heads * Hd, in]` from Hugging Face's order (first all first halves of the
-/// rotary pairs, then the second halves) to llama.cpp's (each pair side by side).
-/// As `permute` in llama.cpp's `convert_hf_to_gguf.py`.
+/// Rows of a query or key weight `[heads * Hd, in]` from Hugging Face's order (first all first
+/// halves of the rotary pairs, then the second halves) to llama.cpp's (each pair side by side). As
+/// `permute` in llama.cpp's `convert_hf_to_gguf.py`.
 ///
 /// # Errors
 /// The rows are no multiple of twice the heads.

@@ -111,8 +111,8 @@ impl Adapter {
             .any(|name| self.names.contains_key(name))
     }
 
-    /// Where a slot's values come from, which the base model has under the name `stored`; notes in `used` what of the
-    /// adapter it takes.
+    /// Where a slot's values come from, which the base model has under the name `stored`; notes in
+    /// `used` what of the adapter it takes.
     pub fn origin(&self, slot: &Slot, stored: &str, used: &mut Vec<String>) -> Result<Origin> {
         let change = slot.change;
         if let Some(name) = self.names.get(&slot.hf) {
@@ -135,7 +135,8 @@ impl Adapter {
                     scale: self.scale,
                 };
                 used.extend([a, b]);
-                // Where the output or the token table is adapted, PEFT saves the weight beneath as well.
+                // Where the output or the token table is adapted, PEFT saves the weight beneath as
+                // well.
                 let beneath = format!("{layer}.base_layer.weight");
                 Ok(match self.names.get(&beneath) {
                     Some(name) => {

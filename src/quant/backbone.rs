@@ -1,5 +1,5 @@
-//! A Llama as the backbone of an assistant whose projector and heads begin as training would begin with them, and the way
-//! back: an assistant's backbone as a plain `llama` file.
+//! A Llama as the backbone of an assistant whose projector and heads begin as training would begin
+//! with them, and the way back: an assistant's backbone as a plain `llama` file.
 
 use std::sync::OnceLock;
 
@@ -291,7 +291,8 @@ fn backbone_of(file: &GgufFile) -> Result<BackboneConfig> {
     Ok(config)
 }
 
-/// The ids of the special tokens; what the layout needs and the file has not is added to the metadata.
+/// The ids of the special tokens; what the layout needs and the file has not is added to the
+/// metadata.
 fn tokens_of(file: &GgufFile, metadata: &mut [(String, MetaValue)], rows: usize) -> Result<Tokens> {
     let fail = |why: &str| Error::format(file.path(), why.to_owned());
     let id = |name: &str| {

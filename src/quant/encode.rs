@@ -18,7 +18,8 @@ pub struct Encoded {
 /// Packs values `shape` (row-major) into blocks.
 ///
 /// # Errors
-/// A value is not finite, or too large for the type; rows are not whole blocks; this program cannot write the type.
+/// A value is not finite, or too large for the type; rows are not whole blocks; this program cannot
+/// write the type.
 pub fn encode(name: &str, values: &[f32], shape: &[usize], ty: GgmlType) -> Result<Encoded> {
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
         return Err(Error::Model(format!(

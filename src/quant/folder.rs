@@ -1,5 +1,5 @@
-//! What kind of model a folder holds, and its tensors: this project's checkpoints and Hugging Face's Llama, DSTProAct,
-//! SigLIP, and a PEFT adapter on its base.
+//! What kind of model a folder holds, and its tensors: this project's checkpoints and Hugging
+//! Face's Llama, DSTProAct, SigLIP, and a PEFT adapter on its base.
 
 use std::path::Path;
 
@@ -22,7 +22,8 @@ use crate::model::gguf::{GgufFile, MetaValue};
 pub struct Inputs<'a> {
     /// Folder of the model under a PEFT adapter.
     pub base: Option<&'a Path>,
-    /// Makes a Llama alone the backbone of an assistant that sees with this; without it, it stays a Llama.
+    /// Makes a Llama alone the backbone of an assistant that sees with this; without it, it stays a
+    /// Llama.
     pub eye: Option<Eye>,
 }
 
@@ -36,7 +37,8 @@ const OUTPUT: &str = "lm_head.weight";
 const VISION_PART: &str = "vision_model.";
 /// Tensors of a vision checkpoint without a text tower that only its training needs.
 const TRAINING_ONLY: &[&str] = &["t.", "logit_scale", "logit_bias"];
-/// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is not used.
+/// Tensors of Hugging Face's files that follow from the configuration or belong to a part that is
+/// not used.
 const NOT_NEEDED: &[&str] = &["text_model.", "logit_scale", "logit_bias"];
 /// The same, by the end of their names.
 const NOT_NEEDED_ENDS: &[&str] = &["rotary_emb.inv_freq", "embeddings.position_ids"];
@@ -45,7 +47,8 @@ impl Source {
     /// Opens a GGUF file, a checkpoint folder, or a Hugging Face folder.
     ///
     /// # Errors
-    /// The path holds none of these, or one that is not whole: the message names file, key or tensor.
+    /// The path holds none of these, or one that is not whole: the message names file, key or
+    /// tensor.
     pub fn open(path: impl AsRef<Path>, inputs: &Inputs<'_>) -> Result<Self> {
         let path = path.as_ref();
         if path.is_file() {
@@ -198,7 +201,8 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
         ) => {
             let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
             let bos = bos.filter(|&id| vocabulary.begins_with(id));
-            // A Llama 3's text ends with another token than a turn of its chat, and its config.json lists both.
+            // A Llama 3's text ends with another token than a turn of its chat, and its config.json
+            // lists both.
             let eot = vocabulary.id(backbone::TURN_END).unwrap_or(*eos);
             let tokens = backbone::Tokens { bos, eot, layout };
             let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, eye)?;
@@ -234,7 +238,8 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
     } else {
         base
     })?;
-    // An output that was trained apart from the token table is no longer tied to it, and began as the table.
+    // An output that was trained apart from the token table is no longer tied to it, and began as
+    // the table.
     let untied = config["tie_word_embeddings"].as_bool() == Some(true) && adapter.changes(OUTPUT);
     if untied {
         config["tie_word_embeddings"] = false.into();
@@ -364,7 +369,8 @@ pub(super) fn refuse_left(path: &Path, left: &[&str], of: &str) -> Result<()> {
     ))
 }
 
-/// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe is `[1, 1, Dv]`).
+/// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe
+/// is `[1, 1, Dv]`).
 fn check_shape(path: &Path, name: &str, found: &[usize], slot: &Slot) -> Result<()> {
     let mut expected = slot.shape.clone();
     if let (Change::Part { parts, .. }, Some(first)) = (slot.change, expected.first_mut()) {

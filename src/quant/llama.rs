@@ -1,4 +1,5 @@
-//! Hugging Face's configuration of a Llama, alone or with DSTProAct's projector and heads, as this project's.
+//! Hugging Face's configuration of a Llama, alone or with DSTProAct's projector and heads, as this
+//! project's.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ pub(super) const PLAIN_ARCHITECTURE: &str = "llama";
 /// Where a model was trained without a threshold of its own (upstream's `binary_threshold`).
 const THRESHOLD_DEFAULT: f32 = 0.5;
 
-/// 1 - theta: ProAssist is silent where P(`<eot>`) is above theta, and most of its data sets have 0.3 in its table 11.
+/// 1 - theta: ProAssist is silent where P(`<eot>`) is above theta, and most of its data sets have
+/// 0.3 in its table 11.
 const PROASSIST_THRESHOLD: f32 = 0.7;
 
 /// `config.json`, as far as it decides tensors and hyper-parameters.
@@ -221,8 +223,9 @@ impl LlamaJson {
             .saturating_add(side.saturating_mul(side))
     }
 
-    /// ProAssist adds `<image>` behind the table's last row and never looks it up, and knows no `[DST]` and `[ASST]`. Their
-    /// places are taken by tokens that Llama-3 keeps in reserve, so that the scores stay exactly those of the model.
+    /// ProAssist adds `<image>` behind the table's last row and never looks it up, and knows no
+    /// `[DST]` and `[ASST]`. Their places are taken by tokens that Llama-3 keeps in reserve, so
+    /// that the scores stay exactly those of the model.
     fn reserved(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
         let mut spare = (0..)
             .map_while(|n| vocabulary.id(&format!("<|reserved_special_token_{n}|>")))

@@ -1,7 +1,8 @@
 //! Weights in (HF folder, checkpoint, GGUF), recipe, GGUF out, and the error of each tensor.
 //!
-//! [`Source::open`] tells what a path holds and lists its tensors under their GGUF names; [`quantize`] packs them as a
-//! [`Recipe`] says and writes the file in one step; the [`Report`] tells the loss of each tensor.
+//! [`Source::open`] tells what a path holds and lists its tensors under their GGUF names;
+//! [`quantize`] packs them as a [`Recipe`] says and writes the file in one step; the [`Report`]
+//! tells the loss of each tensor.
 
 use std::ops::Range;
 use std::path::Path;
@@ -33,7 +34,8 @@ pub use report::{Report, TensorReport};
 pub use source::{Entry, Source};
 pub use write::set_metadata;
 
-/// Version of the block formats: `general.quantization_version`, which files with quantized tensors must have.
+/// Version of the block formats: `general.quantization_version`, which files with quantized tensors
+/// must have.
 const QUANTIZATION_VERSION: u32 = 2;
 /// Values that are packed at once on a thread.
 const PIECE_VALUES: usize = 1 << 21;
@@ -41,7 +43,8 @@ const PIECE_VALUES: usize = 1 << 21;
 /// What the caller adds to a file.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// Metadata that replaces or extends the source's: `general.name`, `general.license`, gates found in training, ….
+    /// Metadata that replaces or extends the source's: `general.name`, `general.license`, gates
+    /// found in training, ….
     pub metadata: Vec<(String, MetaValue)>,
     /// The vision file that an assistant belongs to: its bare name and hash go into the metadata.
     pub vision: Option<&'a Path>,
@@ -51,10 +54,12 @@ pub struct Options<'a> {
 
 /// Writes a source as a GGUF file, each tensor in the format that the recipe chooses.
 ///
-/// Tensors that already have that format are copied bit for bit. The target appears whole or not at all.
+/// Tensors that already have that format are copied bit for bit. The target appears whole or not at
+/// all.
 ///
 /// # Errors
-/// A weight is not finite or does not fit its format; the recipe has no pattern for a tensor; reading or writing fails.
+/// A weight is not finite or does not fit its format; the recipe has no pattern for a tensor;
+/// reading or writing fails.
 pub fn quantize(
     source: &Source,
     recipe: &Recipe,
@@ -116,7 +121,8 @@ pub fn plan(source: &Source, recipe: &Recipe) -> Result<Report> {
     })
 }
 
-/// Packs a tensor piece by piece, a handful of pieces at a time in parallel, and writes them in order.
+/// Packs a tensor piece by piece, a handful of pieces at a time in parallel, and writes them in
+/// order.
 fn stream(
     source: &Source,
     entry: &Entry,
@@ -234,7 +240,8 @@ fn put(metadata: &mut Vec<(String, MetaValue)>, key: &str, value: MetaValue) {
     }
 }
 
-/// llama.cpp's `general.file_type`: the format that most bytes have. Source: `LlamaFileType` of gguf-py.
+/// llama.cpp's `general.file_type`: the format that most bytes have. Source: `LlamaFileType` of
+/// gguf-py.
 fn file_type(planned: &[write::Planned]) -> u32 {
     const FILE_TYPES: &[(GgmlType, u32)] = &[
         (GgmlType::F32, 0),

@@ -1,7 +1,9 @@
-//! Every tensor of a model: its name in the GGUF file, its name at Hugging Face, its shape, and how one becomes the other.
+//! Every tensor of a model: its name in the GGUF file, its name at Hugging Face, its shape, and how
+//! one becomes the other.
 //!
-//! Sources: `convert_hf_to_gguf.py` and `gguf-py/gguf/tensor_mapping.py` of llama.cpp for the Llama and the towers;
-//! the attention-pooling head of SigLIP has no names there, `v.head.*` are this project's.
+//! Sources: `convert_hf_to_gguf.py` and `gguf-py/gguf/tensor_mapping.py` of llama.cpp for the Llama
+//! and the towers; the attention-pooling head of SigLIP has no names there, `v.head.*` are this
+//! project's.
 
 use super::source::Change;
 use crate::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};

@@ -1,9 +1,11 @@
-//! The tensors of a PyTorch checkpoint (`.bin`, `.pt`): a zip of raw numbers and a pickle that says where each tensor lies.
+//! The tensors of a PyTorch checkpoint (`.bin`, `.pt`): a zip of raw numbers and a pickle that says
+//! where each tensor lies.
 //!
-//! Pickle is a program. This reads it as data: the few instructions that a state dict is made of, and calls of four named
-//! functions whose meaning is known here. Whatever else a file asks for is refused by name, and nothing is run, so a
-//! hostile file can do no more than be refused. `candle_core::pickle` does not run code either, but it indexes lists
-//! without looking and copies what it remembers, which a small file can make endless.
+//! Pickle is a program. This reads it as data: the few instructions that a state dict is made of,
+//! and calls of four named functions whose meaning is known here. Whatever else a file asks for is
+//! refused by name, and nothing is run, so a hostile file can do no more than be refused.
+//! `candle_core::pickle` does not run code either, but it indexes lists without looking and copies
+//! what it remembers, which a small file can make endless.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -56,8 +58,8 @@ struct Found {
 /// Where each tensor's bytes lie in the file.
 ///
 /// # Errors
-/// The file is no checkpoint of PyTorch 1.6 or later; its pickle asks for anything but tensors; a tensor lies outside of its
-/// storage, or not row by row.
+/// The file is no checkpoint of PyTorch 1.6 or later; its pickle asks for anything but tensors; a
+/// tensor lies outside of its storage, or not row by row.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Place>> {
     let fail = |why: String| Error::format(path, why);
     let file = File::open(path).map_err(Error::io(path))?;

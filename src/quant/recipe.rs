@@ -13,13 +13,15 @@
 //! type = "Q4_K"
 //! ```
 //!
-//! Tensors of one dimension (norms, biases, rope frequencies) and those on the `keep` list stay F32: they are small, and
-//! an error in them reaches every value behind them. A recipe may bring its own list: `keep = ["*.bias"]`.
+//! Tensors of one dimension (norms, biases, rope frequencies) and those on the `keep` list stay
+//! F32: they are small, and an error in them reaches every value behind them. A recipe may bring
+//! its own list: `keep = ["*.bias"]`.
 //!
-//! `same = true` leaves what the source has a type for in that type; the rules decide on new tensors.
+//! `same = true` leaves what the source has a type for in that type; the rules decide on new
+//! tensors.
 //!
-//! Without `fallback`, Q4_K becomes Q4_0 (as small, a little coarser), Q5_K and Q6_K become Q8_0, and what does not even
-//! fit blocks of 32 becomes F16.
+//! Without `fallback`, Q4_K becomes Q4_0 (as small, a little coarser), Q5_K and Q6_K become Q8_0,
+//! and what does not even fit blocks of 32 becomes F16.
 
 use std::path::Path;
 
@@ -28,8 +30,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::model::gguf::GgmlType;
 
-/// What stays F32 unless the recipe says otherwise: norms, biases, decision heads, position embeddings, the pooling
-/// head's probe, rope frequencies.
+/// What stays F32 unless the recipe says otherwise: norms, biases, decision heads, position
+/// embeddings, the pooling head's probe, rope frequencies.
 const KEEP: &[&str] = &[
     "*norm.weight",
     "*.ln1.weight",
@@ -171,7 +173,8 @@ impl Recipe {
         })
     }
 
-    /// The block format for a tensor of this name and row-major shape, whose source stores it as `has`.
+    /// The block format for a tensor of this name and row-major shape, whose source stores it as
+    /// `has`.
     ///
     /// # Errors
     /// No pattern fits the name; nothing of the fallback list fits the row.
@@ -207,7 +210,8 @@ impl Recipe {
     }
 }
 
-/// What a type becomes where a row is not whole blocks of it. Chosen among the types that candle computes fast with.
+/// What a type becomes where a row is not whole blocks of it. Chosen among the types that candle
+/// computes fast with.
 fn fallback_of(wanted: GgmlType) -> &'static [GgmlType] {
     match wanted {
         GgmlType::Q4_K => &[GgmlType::Q4_0, GgmlType::F16],

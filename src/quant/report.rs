@@ -19,7 +19,8 @@ pub struct TensorReport {
     pub ty: GgmlType,
     /// Bytes written.
     pub bytes: u64,
-    /// Root mean square of the error over root mean square of the weights; 0 for a tensor of zeros kept so.
+    /// Root mean square of the error over root mean square of the weights; 0 for a tensor of zeros
+    /// kept so.
     pub rms_relative: f64,
     /// Largest difference of a weight.
     pub max_abs: f64,

@@ -1,6 +1,8 @@
-//! The tensors of a folder by name: one `model.safetensors`, shards with an index, or PyTorch's `pytorch_model.bin`.
+//! The tensors of a folder by name: one `model.safetensors`, shards with an index, or PyTorch's
+//! `pytorch_model.bin`.
 //!
-//! Values are read from the file a piece at a time, so that a checkpoint larger than the memory can be converted.
+//! Values are read from the file a piece at a time, so that a checkpoint larger than the memory can
+//! be converted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,8 +55,8 @@ struct Index {
 }
 
 impl Shards {
-    /// Opens what a folder has: `STEM.safetensors`, or the files that `STEM.safetensors.index.json` names, or the same with
-    /// `.bin`, where PyTorch's stem for `model` is `pytorch_model`.
+    /// Opens what a folder has: `STEM.safetensors`, or the files that `STEM.safetensors.index.json`
+    /// names, or the same with `.bin`, where PyTorch's stem for `model` is `pytorch_model`.
     ///
     /// # Errors
     /// None is there; a file is not what its name says; two files have a tensor of one name.
@@ -218,8 +220,8 @@ fn files_of(folder: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 /// The header of a safetensors file.
 fn places_of(path: &Path) -> Result<BTreeMap<String, Place>> {
     let file = File::open(path).map_err(Error::io(path))?;
-    // SAFETY: private and read-only, and gone when this returns; nobody must shorten the file meanwhile. Only the header
-    // of it is touched, the rest is looked at for its length.
+    // SAFETY: private and read-only, and gone when this returns; nobody must shorten the file
+    // meanwhile. Only the header of it is touched, the rest is looked at for its length.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
     let (header, metadata) = SafeTensors::read_metadata(&map)
         .map_err(|e| Error::format(path, format!("safetensors: {e}")))?;
@@ -251,7 +253,8 @@ impl Shard {
         })
     }
 
-    /// `count` bytes from `start` on. Read and not mapped: pages of a mapping would count as this process's memory.
+    /// `count` bytes from `start` on. Read and not mapped: pages of a mapping would count as this
+    /// process's memory.
     pub fn read(&self, start: u64, count: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut file = self

@@ -12,8 +12,8 @@ use crate::model::config::VisionConfig;
 /// Mean and deviation of a colour where no `preprocessor_config.json` says otherwise: SigLIP's own.
 const HALF: [f32; 3] = [0.5; 3];
 
-/// `vision_config` of a `SiglipModel`, or the whole of a `SiglipVisionModel`. Defaults are those of transformers'
-/// `SiglipVisionConfig`, which leaves equal values out of the file.
+/// `vision_config` of a `SiglipModel`, or the whole of a `SiglipVisionModel`. Defaults are those of
+/// transformers' `SiglipVisionConfig`, which leaves equal values out of the file.
 #[derive(Deserialize)]
 #[serde(default)]
 struct SiglipJson {

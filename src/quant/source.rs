@@ -1,6 +1,8 @@
-//! Where weights come from: a list of tensors under their names in the GGUF file, each with the way to get its values.
+//! Where weights come from: a list of tensors under their names in the GGUF file, each with the way
+//! to get its values.
 //!
-//! The formats differ only in how the list is made (`checkpoint`, `llama`, `siglip`, `adapter`); reading is here.
+//! The formats differ only in how the list is made (`checkpoint`, `llama`, `siglip`, `adapter`);
+//! reading is here.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -58,7 +60,8 @@ pub struct Entry {
 pub(super) enum Origin {
     /// Tensor of the source, changed.
     Read { name: String, change: Change },
-    /// Tensor of the source, or of the adapter where that brings its own, plus `scale * B A`, then changed.
+    /// Tensor of the source, or of the adapter where that brings its own, plus `scale * B A`, then
+    /// changed.
     Merged {
         name: String,
         in_adapter: bool,
@@ -79,7 +82,8 @@ pub(super) enum Origin {
     },
 }
 
-/// A low-rank addition: `W + scale * B A` with A `[r, in]` and B `[out, r]`, tensors of the adapter.
+/// A low-rank addition: `W + scale * B A` with A `[r, in]` and B `[out, r]`, tensors of the
+/// adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Lora {
     pub a: String,
@@ -339,7 +343,8 @@ impl Entry {
         }
     }
 
-    /// Rows behind which new ones begin: a piece is one or the other, so that what was there stays bit for bit.
+    /// Rows behind which new ones begin: a piece is one or the other, so that what was there stays
+    /// bit for bit.
     pub(super) fn boundary(&self) -> usize {
         match self.origin {
             Origin::Extended { rows, .. } => rows,

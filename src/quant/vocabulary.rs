@@ -1,5 +1,5 @@
-//! A folder's tokenizer as GGUF metadata: the `tokenizer.ggml.*` keys that llama.cpp's tools read, and the whole
-//! `tokenizer.json`, which is what this project reads.
+//! A folder's tokenizer as GGUF metadata: the `tokenizer.ggml.*` keys that llama.cpp's tools read,
+//! and the whole `tokenizer.json`, which is what this project reads.
 
 use std::path::Path;
 
@@ -23,7 +23,8 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads `tokenizer.json` and, where they are, `chat_template.jinja` and `tokenizer_config.json`.
+    /// Reads `tokenizer.json` and, where they are, `chat_template.jinja` and
+    /// `tokenizer_config.json`.
     ///
     /// # Errors
     /// There is no `tokenizer.json`, or one of the files is not what its name says.
@@ -191,7 +192,8 @@ impl Vocabulary {
             .collect()
     }
 
-    /// llama.cpp's name for the way text is cut before merging; `default` where it has none for this one.
+    /// llama.cpp's name for the way text is cut before merging; `default` where it has none for
+    /// this one.
     fn pre_tokenizer(&self) -> &'static str {
         // Parts of the tokenizer's JSON that only that family has.
         let cut = self.parsed["pre_tokenizer"].to_string();

@@ -1,8 +1,9 @@
 //! Writes GGUF version 3: metadata in the order given, tensors aligned, all of it or nothing.
 //!
-//! The bytes go to a temporary file in the target's folder; [`Writer::finish`] checks them with the reader's own strict
-//! pass, makes them durable and renames. A writer that is dropped before leaves the target as it was.
-//! No time and no path goes into the file: the same input gives the same bytes.
+//! The bytes go to a temporary file in the target's folder; [`Writer::finish`] checks them with the
+//! reader's own strict pass, makes them durable and renames. A writer that is dropped before leaves
+//! the target as it was. No time and no path goes into the file: the same input gives the same
+//! bytes.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -92,7 +93,8 @@ impl Writer {
     /// Writes the next planned tensor's blocks.
     ///
     /// # Errors
-    /// Another tensor is next; the number of bytes differs from the plan; the system refuses the write.
+    /// Another tensor is next; the number of bytes differs from the plan; the system refuses the
+    /// write.
     pub fn tensor(&mut self, name: &str, blocks: &[u8]) -> Result<()> {
         self.begin(name)?;
         self.piece(blocks)?;
@@ -151,12 +153,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Reads back what was written, checks it by its hash and with the reader's strict pass, makes it durable and puts it in
-    /// the target's place. Gives the file's SHA-256 in hex.
+    /// Reads back what was written, checks it by its hash and with the reader's strict pass, makes
+    /// it durable and puts it in the target's place. Gives the file's SHA-256 in hex.
     ///
     /// # Errors
-    /// A planned tensor is missing; the disk gives other bytes than it was given; the strict pass refuses the file; the
-    /// system refuses.
+    /// A planned tensor is missing; the disk gives other bytes than it was given; the strict pass
+    /// refuses the file; the system refuses.
     pub fn finish(mut self) -> Result<String> {
         if let Some(missing) = self.planned.get(self.written) {
             return Err(Error::format(
@@ -197,7 +199,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // After `finish` there is no file of this name any more, and nobody to tell of a failure here.
+        // After `finish` there is no file of this name any more, and nobody to tell of a failure
+        // here.
         let _ = std::fs::remove_file(&self.temporary);
     }
 }
@@ -226,7 +229,8 @@ pub fn sha256_of(path: &Path) -> Result<String> {
     }
 }
 
-/// `.NAME.PID-N.tmp` in the same folder: a rename within one file system replaces the target in one step.
+/// `.NAME.PID-N.tmp` in the same folder: a rename within one file system replaces the target in one
+/// step.
 fn temporary_beside(target: &Path) -> Result<PathBuf> {
     let name = target
         .file_name()
@@ -343,11 +347,13 @@ fn put_value(out: &mut Vec<u8>, key: &str, value: &MetaValue) -> Result<()> {
     Ok(())
 }
 
-/// Rewrites a GGUF file with changed metadata; its tensors stay bit for bit. A change of a key that exists keeps its
-/// place, others are appended; `None` removes a key. The tensors' alignment becomes the writer's.
+/// Rewrites a GGUF file with changed metadata; its tensors stay bit for bit. A change of a key that
+/// exists keeps its place, others are appended; `None` removes a key. The tensors' alignment
+/// becomes the writer's.
 ///
 /// # Errors
-/// The file is no sound GGUF file; a change that no reader would take; the system refuses the new file.
+/// The file is no sound GGUF file; a change that no reader would take; the system refuses the new
+/// file.
 pub fn set_metadata(path: impl AsRef<Path>, changes: &[(&str, Option<MetaValue>)]) -> Result<()> {
     let path = path.as_ref();
     let file = GgufFile::open(path)?;

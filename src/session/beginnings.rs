@@ -1,4 +1,5 @@
-//! The pictures in which steps began: what one step has begun with is no sign that another begins before its turn.
+//! The pictures in which steps began: what one step has begun with is no sign that another begins
+//! before its turn.
 
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ impl Beginnings {
         }
     }
 
-    /// Another step, still in progress, that began with a picture like the one in view; of several the likest.
+    /// Another step, still in progress, that began with a picture like the one in view; of several
+    /// the likest.
     pub(super) fn of_this_picture(&self, step: StepId, state: &TaskState) -> Option<StepId> {
         let open = self
             .begun

@@ -1,7 +1,9 @@
-//! Layout `proassist`: one gate, silence as `<eot>` at the last image token, and replies that the model writes freely.
+//! Layout `proassist`: one gate, silence as `<eot>` at the last image token, and replies that the
+//! model writes freely.
 //!
-//! The reply begins at the image token itself, with the header of the assistant's turn, as the released models learnt it;
-//! `<eot>` closes it in memory (upstream's runner forgets that token, although training had it).
+//! The reply begins at the image token itself, with the header of the assistant's turn, as the
+//! released models learnt it; `<eot>` closes it in memory (upstream's runner forgets that token,
+//! although training had it).
 
 use super::frame::{Moment, logged};
 use super::tape::Tape;
@@ -46,7 +48,8 @@ impl Draft {
         &self.tokens
     }
 
-    /// Picks and reads one token; `true` when the text is whole or as long as it may be, and closed in memory.
+    /// Picks and reads one token; `true` when the text is whole or as long as it may be, and closed
+    /// in memory.
     pub(super) fn write<B: Backbone>(&mut self, tape: &mut Tape<B>) -> Result<bool> {
         let mut banned = self.banned.clone();
         if self.tokens.is_empty() {
@@ -80,7 +83,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Chat::new(self.layout())
     }
 
-    /// What goes behind the person's turn: with the first one, which tells the goal, what is known of the task.
+    /// What goes behind the person's turn: with the first one, which tells the goal, what is known
+    /// of the task.
     pub(super) fn behind_words(&mut self, turn: &[TokenId]) -> Result<Vec<TokenId>> {
         let has_goal = self
             .tracker
@@ -97,7 +101,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(known)
     }
 
-    /// Whether what is known of the task has been told: in the opening, with the task's goal, or behind the person's.
+    /// Whether what is known of the task has been told: in the opening, with the task's goal, or
+    /// behind the person's.
     pub(super) fn knowledge_is_told(&self) -> bool {
         let has_goal = self
             .tracker
@@ -114,7 +119,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         }
     }
 
-    /// What memory begins with: system prompt, goal and knowledge, the person's own words for it where they said it.
+    /// What memory begins with: system prompt, goal and knowledge, the person's own words for it
+    /// where they said it.
     pub(super) fn chat_opening(&self) -> Result<Vec<TokenId>> {
         Ok([
             self.chat()?.opening(self.tracker.task())?,

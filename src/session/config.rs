@@ -1,4 +1,5 @@
-//! What can be chosen about a session: limits, gates, context policy. Each number with its unit and default.
+//! What can be chosen about a session: limits, gates, context policy. Each number with its unit and
+//! default.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,8 @@ pub struct Gates {
     pub dst_update: GateConfig,
 }
 
-/// Choices of a session. The last five fields come from the model's files, not from a configuration.
+/// Choices of a session. The last five fields come from the model's files, not from a
+/// configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionConfig {
@@ -28,7 +30,8 @@ pub struct SessionConfig {
     pub gates: Gates,
     /// What to drop when memory is full.
     pub context: ContextPolicyName,
-    /// The policy acts when this many tokens are held, though memory may be larger; 0 leaves it at what memory holds.
+    /// The policy acts when this many tokens are held, though memory may be larger; 0 leaves it at
+    /// what memory holds.
     pub context_tokens_max: usize,
     /// Tokens of a summary at most, for the policies that make one.
     pub summary_tokens_max: usize,
@@ -36,26 +39,30 @@ pub struct SessionConfig {
     pub frames_kept: usize,
     /// Updates of the task state in one frame at most.
     pub updates_per_frame_max: usize,
-    /// An update is refused when the model gives less than this probability to all the allowed tokens
-    /// together, at a place where more than one is allowed; 0 takes what the grammar leaves.
+    /// An update is refused when the model gives less than this probability to all the allowed
+    /// tokens together, at a place where more than one is allowed; 0 takes what the grammar leaves.
     pub update_mass_min: Prob,
-    /// An update whose text has less than this probability among those that the state allows is refused: the frames that
-    /// follow may make the model surer.
+    /// An update whose text has less than this probability among those that the state allows is
+    /// refused: the frames that follow may make the model surer.
     pub update_prob_min: Prob,
-    /// But not for longer than this, in seconds, while the gate stays open: then the likeliest is written. `None`: for as
-    /// long as it takes.
+    /// But not for longer than this, in seconds, while the gate stays open: then the likeliest is
+    /// written. `None`: for as long as it takes.
     pub update_patience_s: Option<f64>,
-    /// What a start that the task's order (`after`) does not allow yet counts when updates are ranked, beside 1 for all other
-    /// updates: how seldom people begin such a step. Above 0; 1 leaves the choice to the model alone.
+    /// What a start that the task's order (`after`) does not allow yet counts when updates are
+    /// ranked, beside 1 for all other updates: how seldom people begin such a step. Above 0; 1
+    /// leaves the choice to the model alone.
     pub out_of_order_weight: f32,
-    /// A step that nobody noted is missing, which a warning tells, unless it was in view for longer than this, in seconds, as far
-    /// as pictures and its words tell. `inf`: whatever was seen. What was seen before a session was resumed is not known.
+    /// A step that nobody noted is missing, which a warning tells, unless it was in view for longer
+    /// than this, in seconds, as far as pictures and its words tell. `inf`: whatever was seen. What
+    /// was seen before a session was resumed is not known.
     pub missing_seen_s_max: f64,
-    /// A start that the task's order does not allow yet is refused while the frame looks as it did when a step began that is
-    /// still being done: the cosine of their features is at least this. `inf`: never.
+    /// A start that the task's order does not allow yet is refused while the frame looks as it did
+    /// when a step began that is still being done: the cosine of their features is at least this.
+    /// `inf`: never.
     pub same_picture_cosine_min: f32,
-    /// A start is refused when at every frame of the last 4 seconds the step's words fell short of those that fit best by more than
-    /// this, in cosines, unless the step was in view before (`missing_seen_s_max`) or the model insists. `inf`: never.
+    /// A start is refused when at every frame of the last 4 seconds the step's words fell short of
+    /// those that fit best by more than this, in cosines, unless the step was in view before
+    /// (`missing_seen_s_max`) or the model insists. `inf`: never.
     pub start_cosine_gap_max: f32,
     /// Tokens of one sentence at most.
     pub utterance_tokens_max: usize,
@@ -63,7 +70,8 @@ pub struct SessionConfig {
     pub user_tokens_max: usize,
     /// Inputs that may wait at most.
     pub queue_inputs_max: usize,
-    /// Positions read in one piece of work while a prompt is read, at most (a frame is never split).
+    /// Positions read in one piece of work while a prompt is read, at most (a frame is never
+    /// split).
     pub prefill_tokens_max: usize,
     /// What the model reads and writes. From the model file.
     #[serde(skip)]
@@ -102,15 +110,18 @@ impl Default for SessionConfig {
             update_mass_min: Prob(0.0),
             update_prob_min: Prob(0.0),
             update_patience_s: None,
-            // In the middle of 0.3 to 0.7, which are the best of 1, 0.9, 0.7, 0.5, 0.3 and 0.1 on the suite's validation recordings.
+            // In the middle of 0.3 to 0.7, which are the best of 1, 0.9, 0.7, 0.5, 0.3 and 0.1 on
+            // the suite's validation recordings.
             out_of_order_weight: 0.5,
-            // Three frames at 2 a second are enough. On the validation recordings 1 and 1.5 give the same warnings; 0.5 has one of 39
-            // right ones less, and two of 11 wrong ones, 2.0 three wrong ones more.
+            // Three frames at 2 a second are enough. On the validation recordings 1 and 1.5 give
+            // the same warnings; 0.5 has one of 39 right ones less, and two of 11 wrong ones, 2.0
+            // three wrong ones more.
             missing_seen_s_max: 1.0,
-            // Of the few such starts that an earlier model noted on the validation recordings those that were right had 0.65 or
-            // less, those that were wrong 0.97 or more.
+            // Of the few such starts that an earlier model noted on the validation recordings those
+            // that were right had 0.65 or less, those that were wrong 0.97 or more.
             same_picture_cosine_min: 0.9,
-            // In the middle of 0.1 to 0.25, which are the same on the validation recordings, and better than none.
+            // In the middle of 0.1 to 0.25, which are the same on the validation recordings, and
+            // better than none.
             start_cosine_gap_max: 0.2,
             // Three long sentences.
             utterance_tokens_max: 96,
@@ -129,7 +140,8 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
-    /// The defaults for a model of that layout: one of ProAssist's runs as upstream's runner runs it.
+    /// The defaults for a model of that layout: one of ProAssist's runs as upstream's runner runs
+    /// it.
     pub fn of_layout(layout: LayoutName) -> Self {
         let default = Self {
             layout,

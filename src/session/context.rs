@@ -1,9 +1,10 @@
 //! What is dropped when memory may be too small for the next frame, and how much a frame can need.
 //! The policies that summarize are in `summary.rs`.
 //!
-//! `refresh` and `drop_all` begin anew with a prompt for the present state (so goal and progress are
-//! never lost), with and without the last K frames. `drop_middle` keeps the first prompt and drops the
-//! oldest frames with their turns; states that the prompt does not tell are told again in a note.
+//! `refresh` and `drop_all` begin anew with a prompt for the present state (so goal and progress
+//! are never lost), with and without the last K frames. `drop_middle` keeps the first prompt and
+//! drops the oldest frames with their turns; states that the prompt does not tell are told again in
+//! a note.
 
 use super::frame::Moment;
 use super::tape::Seen;

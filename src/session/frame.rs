@@ -94,7 +94,8 @@ impl SpeechDraft {
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
-    /// Reads the person's words and the frame, and asks the gates; or first lets the context policy act.
+    /// Reads the person's words and the frame, and asks the gates; or first lets the context policy
+    /// act.
     pub(super) fn look(
         &mut self,
         mut moment: Moment,
@@ -136,7 +137,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(Flow::Working(Work::Frame))
     }
 
-    /// At the last image token and at each update's `<eot>`: another update, or on to the speak gate.
+    /// At the last image token and at each update's `<eot>`: another update, or on to the speak
+    /// gate.
     fn decide(&mut self, hidden: Hidden, mut moment: Moment, sink: &mut dyn Sink) -> Result<()> {
         let reading = self.read_gates(&hidden)?;
         let first = moment.dst_update.is_none();
@@ -187,7 +189,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         for amiss in self.tracker.left_out(at) {
             sink.emit(&warning(frame, at, amiss))?;
         }
-        // The gate takes its reading in any case: an answer that is owed does not change what it remembers.
+        // The gate takes its reading in any case: an answer that is owed does not change what it
+        // remembers.
         let owed =
             std::mem::take(&mut self.answer_owed) && self.config.gates.speak.kind != GateKind::Off;
         if !self.speak_gate.decide(reading.speak, at) && !owed {
@@ -223,7 +226,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.stage = Stage::Ready;
     }
 
-    /// Probabilities of the gates at a place. The lm_head is computed for gates of kind `token` only.
+    /// Probabilities of the gates at a place. The lm_head is computed for gates of kind `token`
+    /// only.
     fn read_gates(&self, hidden: &Hidden) -> Result<Reading> {
         let kinds = [
             self.config.gates.speak.kind,
@@ -355,7 +359,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(Flow::Working(Work::Update))
     }
 
-    /// A whole update is applied and the gates are asked again at its `<eot>`; a part waits for more.
+    /// A whole update is applied and the gates are asked again at its `<eot>`; a part waits for
+    /// more.
     fn settle_update(&mut self, draft: UpdateDraft, sink: &mut dyn Sink) -> Result<()> {
         let Some(update) = draft.grammar.finished(&draft.tokens) else {
             self.stage = Stage::Update(draft);

@@ -1,4 +1,5 @@
-//! What the last seconds looked like: a step whose words fit none of their pictures is not beginning, unless the model insists.
+//! What the last seconds looked like: a step whose words fit none of their pictures is not
+//! beginning, unless the model insists.
 
 use std::collections::VecDeque;
 
@@ -10,15 +11,16 @@ const LOOK_BACK_S: f64 = 4.0;
 
 /// The model still means a start that was refused while the update gate has this probability.
 const MEANT_PROB_MIN: Prob = Prob(0.5);
-/// For longer than this in all, in seconds, it insists: then it knows better than the words do, which it may have understood
-/// where the text tower has not. Where a refusal was right the gate was closed again after 2.5 s at most, but for two steps
-/// that were insisted on for 13 s and more.
+/// For longer than this in all, in seconds, it insists: then it knows better than the words do,
+/// which it may have understood where the text tower has not. Where a refusal was right the gate
+/// was closed again after 2.5 s at most, but for two steps that were insisted on for 13 s and more.
 const INSISTED_S: f64 = 3.0;
 
 /// By how much each step's words fell short of those that fitted best, frame by frame.
 #[derive(Clone, Debug)]
 pub(super) struct Glimpses {
-    /// When, and for each step the best cosine less its own `[S]`; the oldest first, none older than [`LOOK_BACK_S`].
+    /// When, and for each step the best cosine less its own `[S]`; the oldest first, none older
+    /// than [`LOOK_BACK_S`].
     frames: VecDeque<(MediaTime, Vec<f32>)>,
     /// A picture whose best cosine is larger by more than this does not show the step.
     gap_max: f32,
@@ -48,7 +50,8 @@ impl Glimpses {
         }
     }
 
-    /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step; empty where nothing compares them.
+    /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step; empty where
+    /// nothing compares them.
     pub(super) fn add(&mut self, at: MediaTime, cosines: &[f32]) {
         let Some((_, steps)) = cosines.split_last().filter(|_| self.gap_max.is_finite()) else {
             return;
@@ -65,7 +68,8 @@ impl Glimpses {
             .push_back((at, steps.iter().map(|cosine| best - cosine).collect()));
     }
 
-    /// Whether none of the last pictures shows a step; `false` where nothing is known, or the model insists.
+    /// Whether none of the last pictures shows a step; `false` where nothing is known, or the model
+    /// insists.
     pub(super) fn lack(&self, step: StepId) -> bool {
         let shows = |(_, gaps): &(MediaTime, Vec<f32>)| {
             gaps.get(usize::from(step.0))
@@ -89,7 +93,8 @@ impl Glimpses {
         }
     }
 
-    /// Takes the update gate's probability at a frame; gives the refused start that the model means and insists on.
+    /// Takes the update gate's probability at a frame; gives the refused start that the model means
+    /// and insists on.
     pub(super) fn hear(&mut self, at: MediaTime, prob: Prob) -> Option<StepId> {
         let refused = self.refused.as_mut()?;
         let lasted_s = (at.0 - refused.last_at.0).clamp(0.0, FRAME_S_MAX);
@@ -141,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_step_is_lacking_when_no_picture_of_the_last_seconds_is_near_its_words() {
-        // The second step's words are 0.25 behind the first's, then the first's 0.5 behind those for no step.
+        // The second step's words are 0.25 behind the first's, then the first's 0.5 behind those
+        // for no step.
         let frames = [
             (1.0, [0.5, 0.25, 0.0]),
             (3.0, [0.0, 0.25, 0.5]),

@@ -1,7 +1,9 @@
-//! What the person does to the session itself: thresholds, another place, another task, an answer now.
+//! What the person does to the session itself: thresholds, another place, another task, an answer
+//! now.
 //!
-//! Each is told as an event, so that the log says who changed what. All but the thresholds need a session
-//! that has worked off its inputs; their memory begins anew with a prompt for the states as they then are.
+//! Each is told as an event, so that the log says who changed what. All but the thresholds need a
+//! session that has worked off its inputs; their memory begins anew with a prompt for the states as
+//! they then are.
 
 use std::sync::Arc;
 
@@ -39,7 +41,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Moves a gate's threshold; the next frame is decided by it.
     ///
     /// # Errors
-    /// Out of range, or not above the gate's hysteresis: nothing has changed. The sink could not take it.
+    /// Out of range, or not above the gate's hysteresis: nothing has changed. The sink could not
+    /// take it.
     pub fn set_threshold(
         &mut self,
         gate: GateName,
@@ -57,12 +60,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         })
     }
 
-    /// Goes on from another place of the recording, also after the end. Ahead, the states stay; back, every
-    /// change since then is taken back. The model keeps nothing but the goal and those states.
+    /// Goes on from another place of the recording, also after the end. Ahead, the states stay;
+    /// back, every change since then is taken back. The model keeps nothing but the goal and those
+    /// states.
     ///
     /// # Errors
-    /// A time that is negative or not finite, or inputs that wait: nothing has changed. The sink could not
-    /// take it.
+    /// A time that is negative or not finite, or inputs that wait: nothing has changed. The sink
+    /// could not take it.
     pub fn seek(&mut self, to: MediaTime, sink: &mut dyn Sink) -> Result<()> {
         if !to.0.is_finite() || to.0 < 0.0 {
             return Err(Error::Invalid(format!(
@@ -91,8 +95,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Follows another task from here on; the last frames are seen again behind its prompt.
     ///
     /// # Errors
-    /// Inputs that wait, the session is over, or a memory too small for the task: nothing has changed. The sink
-    /// could not take it.
+    /// Inputs that wait, the session is over, or a memory too small for the task: nothing has
+    /// changed. The sink could not take it.
     pub fn change_task(&mut self, task: Task, sink: &mut dyn Sink) -> Result<()> {
         self.check_between_inputs(false)?;
         let mut config = self.config.clone();
@@ -133,7 +137,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         Ok(())
     }
 
-    /// Nothing waits and nothing is being written; the session may be over where that is `over_too`.
+    /// Nothing waits and nothing is being written; the session may be over where that is
+    /// `over_too`.
     fn check_between_inputs(&self, over_too: bool) -> Result<()> {
         let fits = match self.stage {
             Stage::Ready => self.intake.len() == 0,

@@ -97,7 +97,8 @@ impl Intake {
         self.last_frame = last_frame;
     }
 
-    /// Words that were said before a break, and that no frame has followed yet, as closed user turns.
+    /// Words that were said before a break, and that no frame has followed yet, as closed user
+    /// turns.
     ///
     /// # Errors
     /// They are more than may wait for a frame.

@@ -1,10 +1,12 @@
-//! The conductor: frames and words go in, one bounded piece of work at a time is done, events come out.
+//! The conductor: frames and words go in, one bounded piece of work at a time is done, events come
+//! out.
 //!
-//! One frame through the session (`frame.rs`): the person's words and the frame are read; the dst gate
-//! asks for updates until it says no; then the speak gate is asked once; a sentence is written token by
-//! token. What was refused is forgotten as if it had never been written. Before a frame for which memory
-//! may be too small, the context policy acts (`context.rs`). What the person does to the session itself,
-//! between two inputs, is in `hands.rs`. Models of ProAssist's own layout decide in `chat.rs`. No thread, no clock, no screen.
+//! One frame through the session (`frame.rs`): the person's words and the frame are read; the dst
+//! gate asks for updates until it says no; then the speak gate is asked once; a sentence is written
+//! token by token. What was refused is forgotten as if it had never been written. Before a frame
+//! for which memory may be too small, the context policy acts (`context.rs`). What the person does
+//! to the session itself, between two inputs, is in `hands.rs`. Models of ProAssist's own layout
+//! decide in `chat.rs`. No thread, no clock, no screen.
 
 mod beginnings;
 mod chat;
@@ -170,7 +172,8 @@ pub struct Session<P: Perceiver, B: Backbone> {
     intake: Intake,
     /// Closed user turns that wait for the next frame.
     said: Vec<TokenId>,
-    /// The person's first turn and what is known of the task, in a chat whose goal the person tells.
+    /// The person's first turn and what is known of the task, in a chat whose goal the person
+    /// tells.
     goal_told: Vec<TokenId>,
     /// The same, until a frame has followed.
     goal_waiting: Vec<TokenId>,
@@ -187,12 +190,13 @@ pub struct Session<P: Perceiver, B: Backbone> {
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
-    /// A session that has read nothing yet. Without a perceiver it takes features only, and cannot read the
-    /// steps' words; without a task (or steps in it) the dst gate is off.
+    /// A session that has read nothing yet. Without a perceiver it takes features only, and cannot
+    /// read the steps' words; without a task (or steps in it) the dst gate is off.
     ///
     /// # Errors
-    /// A value of the configuration out of range; a perceiver with another number of tokens a frame, or none where the
-    /// steps' words have to be read; a memory too small for prompt and one frame; the codec refused the task's words.
+    /// A value of the configuration out of range; a perceiver with another number of tokens a
+    /// frame, or none where the steps' words have to be read; a memory too small for prompt and one
+    /// frame; the codec refused the task's words.
     pub fn new(
         perceiver: Option<Arc<P>>,
         backbone: Arc<B>,
@@ -268,13 +272,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.tape.set_tap(tap);
     }
 
-    /// Takes an input to be worked off by [`Session::advance`], in order. What is refused leaves the
-    /// session as it was.
+    /// Takes an input to be worked off by [`Session::advance`], in order. What is refused leaves
+    /// the session as it was.
     ///
     /// # Errors
-    /// The queue is full (see [`Session::room`]); time or frame number goes backwards; features or a
-    /// picture of another size, or not finite; a hand without a task or on a step that it lacks; too
-    /// many words, or words with special tokens in them; the session is over.
+    /// The queue is full (see [`Session::room`]); time or frame number goes backwards; features or
+    /// a picture of another size, or not finite; a hand without a task or on a step that it lacks;
+    /// too many words, or words with special tokens in them; the session is over.
     pub fn feed(&mut self, input: Input) -> Result<()> {
         if matches!(self.stage, Stage::Finished | Stage::Broken) {
             return Err(Error::Invalid(
@@ -298,8 +302,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     /// Does one bounded piece of work.
     ///
     /// # Errors
-    /// The model or the sink failed, gave what is no probability, or memory is full under the policy
-    /// `none`. The session is then over: only [`Session::finish`] is left.
+    /// The model or the sink failed, gave what is no probability, or memory is full under the
+    /// policy `none`. The session is then over: only [`Session::finish`] is left.
     pub fn advance(&mut self, sink: &mut dyn Sink) -> Result<Flow> {
         let outcome = self.step(sink);
         if outcome.is_err() {
@@ -309,7 +313,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// Works off what waits, tells what is amiss at the end, and emits the last event. Closing the
-    /// sink is left to its owner. After an error, what waits is left aside. A second call does nothing.
+    /// sink is left to its owner. After an error, what waits is left aside. A second call does
+    /// nothing.
     ///
     /// # Errors
     /// As [`Session::advance`].

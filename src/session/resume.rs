@@ -1,9 +1,10 @@
-//! Goes on with a session that was broken off: state, gates and waiting words from its log, memory from the state.
+//! Goes on with a session that was broken off: state, gates and waiting words from its log, memory
+//! from the state.
 //!
-//! The model's memory is not in a log. It is built anew as the policy `refresh` builds it: a prompt for the present
-//! state, and the last frames seen again where the source still has them. The state is exactly what the log says; what
-//! was decided but not yet written when the process was stopped has not happened. Where the person chose another task,
-//! the session goes on with the last one.
+//! The model's memory is not in a log. It is built anew as the policy `refresh` builds it: a prompt
+//! for the present state, and the last frames seen again where the source still has them. The state
+//! is exactly what the log says; what was decided but not yet written when the process was stopped
+//! has not happened. Where the person chose another task, the session goes on with the last one.
 
 use super::{Flow, Session, Stage, Work};
 use crate::dialogue::layout::Layout;
@@ -40,12 +41,14 @@ struct Past {
 }
 
 impl<P: Perceiver, B: Backbone> Session<P, B> {
-    /// Goes on with the session that `log` tells of, instead of beginning one; before anything else. `seen` are the
-    /// last frames before the break where they can be had, the oldest first; the policy `refresh` takes the last
+    /// Goes on with the session that `log` tells of, instead of beginning one; before anything
+    /// else. `seen` are the last frames before the break where they can be had, the oldest first;
+    /// the policy `refresh` takes the last
     /// [`SessionConfig::frames_kept`](super::SessionConfig::frames_kept) of them.
     ///
     /// # Errors
-    /// The session has begun; the log contradicts itself, or is about another task; a frame as in [`Session::feed`].
+    /// The session has begun; the log contradicts itself, or is about another task; a frame as in
+    /// [`Session::feed`].
     pub fn resume(&mut self, log: &[Event], seen: &[Frame]) -> Result<()> {
         if !matches!(self.stage, Stage::Opening) || self.resumed {
             return Err(Error::Invalid(

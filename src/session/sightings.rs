@@ -1,5 +1,5 @@
-//! How long each step was in view, as far as pictures and words tell: what was seen being done is not missing, even if the
-//! model never noted it.
+//! How long each step was in view, as far as pictures and words tell: what was seen being done is
+//! not missing, even if the model never noted it.
 
 use crate::dialogue::task::{StepState, TaskState};
 use crate::units::{MediaTime, StepId};
@@ -10,7 +10,8 @@ pub(super) const FRAME_S_MAX: f64 = 1.0;
 /// Frames that look like a step which has not been noted yet.
 #[derive(Clone, Debug)]
 pub(super) struct Sightings {
-    /// When, of which step, for how many seconds; the oldest first. No more of a step than it takes.
+    /// When, of which step, for how many seconds; the oldest first. No more of a step than it
+    /// takes.
     frames: Vec<(MediaTime, StepId, f64)>,
     last_at: Option<MediaTime>,
     /// A step was seen that was in view for longer than this, in seconds.
@@ -27,8 +28,8 @@ impl Sightings {
         }
     }
 
-    /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step. It counts for the step whose words fit
-    /// it best, if that has not been started.
+    /// Takes a frame's cosines `[S+1]` with the steps' words and those for no step. It counts for
+    /// the step whose words fit it best, if that has not been started.
     pub(super) fn add(&mut self, at: MediaTime, cosines: &[f32], state: &TaskState) {
         let lasted_s = self
             .last_at

@@ -1,7 +1,9 @@
-//! `summarize_and_drop` and `summarize_with_dst`: before memory is forgotten, the model says what it held.
+//! `summarize_and_drop` and `summarize_with_dst`: before memory is forgotten, the model says what
+//! it held.
 //!
-//! The request is read behind what memory holds, with the last frame once more (upstream: the summary is asked for at a
-//! frame); what the model answers stands in the new prompt. Upstream's extension makes the summary and throws it away.
+//! The request is read behind what memory holds, with the last frame once more (upstream: the
+//! summary is asked for at a frame); what the model answers stands in the new prompt. Upstream's
+//! extension makes the summary and throws it away.
 
 use super::chat::Draft;
 use super::frame::Moment;
@@ -35,7 +37,8 @@ pub(super) fn summarizes(policy: ContextPolicyName) -> bool {
     )
 }
 
-/// Checks that the policy can act: a summary guided by the steps needs steps, and a layout that tracks them.
+/// Checks that the policy can act: a summary guided by the steps needs steps, and a layout that
+/// tracks them.
 pub(super) fn check(task: Option<&Task>, config: &SessionConfig) -> Result<()> {
     if config.context != ContextPolicyName::SummarizeWithDst {
         return Ok(());
@@ -86,7 +89,8 @@ pub(super) fn reserve_tokens(
         .saturating_add(answer))
 }
 
-/// Positions that a summary takes in the new prompt at most, about: its words may be split into tokens otherwise.
+/// Positions that a summary takes in the new prompt at most, about: its words may be split into
+/// tokens otherwise.
 pub(super) fn prompt_tokens(config: &SessionConfig) -> usize {
     if summarizes(config.context) {
         config
@@ -117,7 +121,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 .clone()
                 .map(|last| Item::Frame(last, codes.clone())),
         );
-        // A model of layout `dstproact` has its own opening; one of ProAssist writes the header itself.
+        // A model of layout `dstproact` has its own opening; one of ProAssist writes the header
+        // itself.
         let mut banned = vec![special.image];
         if self.config.layout == LayoutName::Dstproact {
             items.push(Item::Marker(special.asst, codes));
@@ -154,7 +159,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let text = self.summary_words(draft.tokens())?;
         let mut prompt = self.prompt_behind(&text)?;
         if prompt.len() + self.frame_needs(&self.said) > self.tape.capacity() {
-            // Split into tokens again, its words take more than they did: better without than not at all.
+            // Split into tokens again, its words take more than they did: better without than not
+            // at all.
             prompt = self.prompt_now()?;
         }
         self.tracker.tell_in_prompt();

@@ -1,4 +1,5 @@
-//! The backbone's memory as the session sees it: everything read goes through here and can be recorded.
+//! The backbone's memory as the session sees it: everything read goes through here and can be
+//! recorded.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -118,7 +119,8 @@ impl<B: Backbone> Tape<B> {
         self.prompt_tokens
     }
 
-    /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they will take.
+    /// Begins anew: forgets everything; prompt and frames wait to be read. Gives the positions they
+    /// will take.
     pub(super) fn restart(
         &mut self,
         prompt: &[TokenId],
@@ -232,8 +234,8 @@ impl<B: Backbone> Tape<B> {
         Ok(())
     }
 
-    /// Forgets the oldest frames with their turns until at most `tokens_max` positions are held, or no
-    /// frame is left. Cuts only where a frame begins.
+    /// Forgets the oldest frames with their turns until at most `tokens_max` positions are held, or
+    /// no frame is left. Cuts only where a frame begins.
     pub(super) fn evict_oldest(&mut self, tokens_max: usize) -> Result<()> {
         let held = self.memory.len();
         let surplus = held.saturating_sub(tokens_max);

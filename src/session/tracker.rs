@@ -1,4 +1,5 @@
-//! The task as the session tracks it: the state, what the model knows of it, what can be taken back, what is amiss.
+//! The task as the session tracks it: the state, what the model knows of it, what can be taken
+//! back, what is amiss.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::units::{MediaTime, Prob, StepId};
 /// Changes that can be taken back at most: more than the updates of any task.
 const UNDO_DEPTH_MAX: usize = 256;
 
-/// A step is told as left out only when nothing has changed for this long, in seconds: who goes back for it does so at once.
+/// A step is told as left out only when nothing has changed for this long, in seconds: who goes
+/// back for it does so at once.
 const SETTLED_S: f64 = 5.0;
 
 /// Something odd about the order of steps.
@@ -66,7 +68,8 @@ impl Tracker {
         }
     }
 
-    /// Sees a frame: its features `[V*Dv]` and cosines `[S+1]` with the steps' words, empty where nothing compares them.
+    /// Sees a frame: its features `[V*Dv]` and cosines `[S+1]` with the steps' words, empty where
+    /// nothing compares them.
     pub(super) fn see(&mut self, at: MediaTime, features: &Arc<[f32]>, cosines: &[f32]) {
         self.sightings.add(at, cosines, &self.state);
         self.glimpses.add(at, cosines);
@@ -113,8 +116,8 @@ impl Tracker {
         self.state.iter().map(info).collect()
     }
 
-    /// Why an update that the state allows is not believed: a step that nothing in view looks like, or one before its turn, begun
-    /// with a picture that began another.
+    /// Why an update that the state allows is not believed: a step that nothing in view looks like,
+    /// or one before its turn, begun with a picture that began another.
     pub(super) fn doubt(&mut self, at: MediaTime, update: Update) -> Option<String> {
         let task = self
             .task
@@ -137,8 +140,8 @@ impl Tracker {
         ))
     }
 
-    /// Takes the update gate's probability at a frame; gives a start that was refused as [`Tracker::doubt`] does, and that the
-    /// model insists on.
+    /// Takes the update gate's probability at a frame; gives a start that was refused as
+    /// [`Tracker::doubt`] does, and that the model insists on.
     pub(super) fn insisted(&mut self, at: MediaTime, prob: Prob) -> Option<Update> {
         self.glimpses.hear(at, prob).map(|step| Update {
             step,
@@ -236,8 +239,8 @@ impl Tracker {
         Ok(difference(&before, &self.state))
     }
 
-    /// Takes back every change made at `to` or later: the states as they were on the way there. Changes that
-    /// were undone stay undone, and those that are too old to be undone stay.
+    /// Takes back every change made at `to` or later: the states as they were on the way there.
+    /// Changes that were undone stay undone, and those that are too old to be undone stay.
     pub(super) fn go_back(&mut self, to: MediaTime) {
         self.sightings.go_back(to);
         self.glimpses.go_back(to);
@@ -272,8 +275,8 @@ impl Tracker {
         self.known = self.prompted.clone();
     }
 
-    /// Steps that were never begun though the task is over: its final steps (those that no other needs) are all completed,
-    /// nothing is being done, and it has stayed so for [`SETTLED_S`].
+    /// Steps that were never begun though the task is over: its final steps (those that no other
+    /// needs) are all completed, nothing is being done, and it has stayed so for [`SETTLED_S`].
     pub(super) fn left_out(&mut self, at: MediaTime) -> Vec<Amiss> {
         let Some(task) = &self.task else {
             return Vec::new();
@@ -295,8 +298,9 @@ impl Tracker {
         }
     }
 
-    /// Steps that were never begun when the session ends: all of them if a final step or half of the steps were begun, for
-    /// then the task was meant to be done; else those that something which was begun needs.
+    /// Steps that were never begun when the session ends: all of them if a final step or half of
+    /// the steps were begun, for then the task was meant to be done; else those that something
+    /// which was begun needs.
     pub(super) fn amiss_at_end(&mut self) -> Vec<Amiss> {
         let Some(task) = &self.task else {
             return Vec::new();
@@ -369,7 +373,8 @@ impl Tracker {
     }
 }
 
-/// Steps that no other step needs. A task that names no prerequisites at all says nothing about order, and has none.
+/// Steps that no other step needs. A task that names no prerequisites at all says nothing about
+/// order, and has none.
 fn finals(task: &Task) -> impl Iterator<Item = StepId> + '_ {
     let ordered = task.steps.iter().any(|step| !step.after.is_empty());
     let needed = |id: StepId| task.steps.iter().any(|step| step.after.contains(&id));

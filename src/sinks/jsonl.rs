@@ -6,7 +6,8 @@ use crate::stream::{Event, Sink};
 
 /// Writes every event as one line of JSON, keys in the order of the event's fields.
 ///
-/// A line goes out whole as soon as its event comes; a log that was cut off has at most its last line broken.
+/// A line goes out whole as soon as its event comes; a log that was cut off has at most its last
+/// line broken.
 #[derive(Debug)]
 pub struct JsonlSink {
     out: Output,

@@ -1,7 +1,7 @@
 //! Where events go: log, plain text, subtitles, a voice, the screen.
 //!
-//! Every sink reads the same [`Event`](crate::stream::Event)s and knows no clock but the events' own
-//! times; only [`SpeechSink`] waits for a process. [`Tee`] hands events to several sinks.
+//! Every sink reads the same [`Event`](crate::stream::Event)s and knows no clock but the events'
+//! own times; only [`SpeechSink`] waits for a process. [`Tee`] hands events to several sinks.
 
 mod jsonl;
 mod latest;

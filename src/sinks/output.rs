@@ -90,8 +90,8 @@ impl Output {
     }
 }
 
-/// Words on one line: every run of blanks and control characters is one space, so that nothing said by a
-/// model or written in a file can steer a terminal or break a format of lines.
+/// Words on one line: every run of blanks and control characters is one space, so that nothing said
+/// by a model or written in a file can steer a terminal or break a format of lines.
 pub(super) fn one_line(text: &str) -> String {
     let words = text
         .split(|c: char| c.is_whitespace() || c.is_control())

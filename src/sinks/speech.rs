@@ -1,9 +1,10 @@
-//! Speaks through a command such as `espeak-ng`: one voice at a time, and never in the way of a frame.
+//! Speaks through a command such as `espeak-ng`: one voice at a time, and never in the way of a
+//! frame.
 //!
-//! The command is split into words without a shell; `'…'` and `"…"` hold words together. The sentence
-//! takes the place of `{text}` in the words, or is added as the last one. A thread runs the command and
-//! waits for it. While one sentence is spoken, at most one waits: a newer one takes its place, because
-//! an assistant that speaks of the past is worse than one that is silent.
+//! The command is split into words without a shell; `'…'` and `"…"` hold words together. The
+//! sentence takes the place of `{text}` in the words, or is added as the last one. A thread runs
+//! the command and waits for it. While one sentence is spoken, at most one waits: a newer one takes
+//! its place, because an assistant that speaks of the past is worse than one that is silent.
 //!
 //! This is the only sink that knows real time: how long it waits for the command.
 
@@ -166,7 +167,8 @@ impl Drop for SpeechSink {
     }
 }
 
-/// Splits a command into words without a shell. Quotes hold words together; there are no other escapes.
+/// Splits a command into words without a shell. Quotes hold words together; there are no other
+/// escapes.
 ///
 /// # Errors
 /// No words, or a quote that is not closed.

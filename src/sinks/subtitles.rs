@@ -17,7 +17,8 @@ const SHOWN_MAX_S: f64 = 10.0;
 const SHARED_WITHIN_S: f64 = 0.2;
 /// Longest line, in characters; words are wrapped to it.
 const LINE_CHARACTERS: usize = 42;
-/// Keeps a player from reading a tag where SRT has no escapes: it has no width and joins what it stands between.
+/// Keeps a player from reading a tag where SRT has no escapes: it has no width and joins what it
+/// stands between.
 const WORD_JOINER: char = '\u{2060}';
 
 /// Which of the two formats.

@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::stream::{Event, Sink};
 
-/// Hands every event to each of its sinks, also when one of them fails; the first error is returned.
+/// Hands every event to each of its sinks, also when one of them fails; the first error is
+/// returned.
 #[derive(Default)]
 pub struct Tee<'a> {
     sinks: Vec<Box<dyn Sink + 'a>>,

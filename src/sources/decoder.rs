@@ -1,8 +1,9 @@
 //! H.264 access units in, pictures out, each with the number of the sample it came from.
 //!
-//! The safe wrapper of the openh264 crate gives no way to tell which sample a picture belongs to once
-//! pictures are reordered, so this talks to the same decoder one level below, where every access unit
-//! carries a time stamp that comes back with its picture. The stamp is the sample's number.
+//! The safe wrapper of the openh264 crate gives no way to tell which sample a picture belongs to
+//! once pictures are reordered, so this talks to the same decoder one level below, where every
+//! access unit carries a time stamp that comes back with its picture. The stamp is the sample's
+//! number.
 
 use openh264::decoder::{Decoder as OpenH264, DecoderConfig, Flush};
 use openh264_sys2::{DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, SBufferInfo, dsErrorFree};
@@ -60,8 +61,9 @@ impl Decoder {
             uiInBsTimeStamp: sample as u64,
             ..SBufferInfo::default()
         };
-        // SAFETY: `data` is null or valid for `length` bytes during the call; `planes` and `info` are
-        // ours and have the types that the interface asks for. No option that the wrapper relies on changes.
+        // SAFETY: `data` is null or valid for `length` bytes during the call; `planes` and `info`
+        // are ours and have the types that the interface asks for. No option that the wrapper
+        // relies on changes.
         let state = unsafe {
             self.inner
                 .raw_api()
@@ -75,13 +77,15 @@ impl Decoder {
         }
     }
 
-    /// Hands out what the decoder still holds back. Only at the end of a stream or of a decoder's life.
+    /// Hands out what the decoder still holds back. Only at the end of a stream or of a decoder's
+    /// life.
     pub fn drain(&mut self, out: &mut dyn FnMut(usize, &Planes<'_>)) {
         for _ in 0..HELD_MAX {
             let mut held = 0i32;
             let mut planes = [std::ptr::null_mut::<u8>(); 3];
             let mut info = SBufferInfo::default();
-            // SAFETY: the option asks for one `int`; `planes` and `info` are ours and of the right types.
+            // SAFETY: the option asks for one `int`; `planes` and `info` are ours and of the right
+            // types.
             unsafe {
                 let api = self.inner.raw_api();
                 api.get_option(
@@ -118,11 +122,12 @@ fn hand_out(data: &[*mut u8; 3], info: &SBufferInfo, out: &mut dyn FnMut(usize, 
     if luma_stride < width || chroma_stride < chroma_width {
         return;
     }
-    // The last row ends at the picture's width: cropping moves the pointers into the buffer, so a whole
-    // stride there could reach past its end.
+    // The last row ends at the picture's width: cropping moves the pointers into the buffer, so a
+    // whole stride there could reach past its end.
     let luma_bytes = (height - 1) * luma_stride + width;
     let chroma_bytes = (chroma_height - 1) * chroma_stride + chroma_width;
-    // SAFETY: the decoder owns three planes of at least these sizes and leaves them alone until its next call.
+    // SAFETY: the decoder owns three planes of at least these sizes and leaves them alone until its
+    // next call.
     let (y, u, v) = unsafe {
         (
             std::slice::from_raw_parts(data[0], luma_bytes),

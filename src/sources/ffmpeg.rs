@@ -1,8 +1,9 @@
 //! Any other video through the `ffmpeg` command, when it is on the PATH.
 //!
-//! ffmpeg decodes, turns and resamples (`-vf fps=…`) and writes PPM pictures into a pipe; frame `k` is
-//! at `k / fps`. Resampling repeats pictures across gaps, unlike the in-process decoder. Only local
-//! files are opened: the protocols are limited to `file` and `pipe`, so a playlist cannot reach out.
+//! ffmpeg decodes, turns and resamples (`-vf fps=…`) and writes PPM pictures into a pipe; frame `k`
+//! is at `k / fps`. Resampling repeats pictures across gaps, unlike the in-process decoder. Only
+//! local files are opened: the protocols are limited to `file` and `pipe`, so a playlist cannot
+//! reach out.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;

@@ -1,6 +1,8 @@
-//! ProAssist's frame files as a source: an Arrow stream whose column `frame` holds JPEG pictures in base64.
+//! ProAssist's frame files as a source: an Arrow stream whose column `frame` holds JPEG pictures in
+//! base64.
 //!
-//! `extract_frames.py` writes them at 2 frames a second, cropped and resized already; frame `k` is at `k / frames_fps`.
+//! `extract_frames.py` writes them at 2 frames a second, cropped and resized already; frame `k` is
+//! at `k / frames_fps`.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -39,7 +41,8 @@ pub struct FrameFileSource {
 }
 
 impl FrameFileSource {
-    /// Opens a frame file whose pictures were taken `frames_fps` times a second; they are sampled at `fps`.
+    /// Opens a frame file whose pictures were taken `frames_fps` times a second; they are sampled
+    /// at `fps`.
     ///
     /// # Errors
     /// A rate out of range; no Arrow stream, or one without a column `frame` of text.

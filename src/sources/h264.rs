@@ -1,4 +1,5 @@
-//! What must be known of H.264 (ITU-T H.264) outside the decoder: parameter sets, units, what is refused.
+//! What must be known of H.264 (ITU-T H.264) outside the decoder: parameter sets, units, what is
+//! refused.
 
 use super::mp4::Fault;
 
@@ -146,7 +147,8 @@ impl AvcConfig {
                 unit::SPS => kind.sps = Some(Sps::parse(nal)?),
                 unit::PPS => {}
                 2..=4 => return Err(Fault::Unsupported("H.264 data partitioning".into())),
-                // Messages, delimiters, fillers, and layers of the scalable and multi-view extensions.
+                // Messages, delimiters, fillers, and layers of the scalable and multi-view
+                // extensions.
                 _ => continue,
             }
             kind.reference |= first >> 5 & 3 != 0;
@@ -265,7 +267,8 @@ impl Sps {
             full_range: None,
         };
         if bits.u(1)? != 0 {
-            // A video description that ends early says nothing; the decoder itself does not need it.
+            // A video description that ends early says nothing; the decoder itself does not need
+            // it.
             let _ = sps.read_colour(bits);
         }
         Some(Ok(sps))

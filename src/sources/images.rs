@@ -1,4 +1,5 @@
-//! A folder of pictures as a source: JPEG and PNG files in natural order, one every `1/images_fps` seconds.
+//! A folder of pictures as a source: JPEG and PNG files in natural order, one every `1/images_fps`
+//! seconds.
 
 use std::cmp::Ordering;
 use std::io::{BufRead, Cursor, Seek};

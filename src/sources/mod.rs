@@ -1,8 +1,9 @@
-//! Where frames and words come from: cameras, video, folders of pictures, feature files, frame files, scripts.
+//! Where frames and words come from: cameras, video, folders of pictures, feature files, frame
+//! files, scripts.
 //!
-//! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits. Every
-//! recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands between the
-//! frames, [`Paced`] holds a recording to a clock, [`From`] leaves its beginning out.
+//! [`open()`] looks at a path's content and gives the [`Source`](crate::stream::Source) that fits.
+//! Every recorded source is sampled by the same [`Sampler`]; [`Merged`] puts timed words and hands
+//! between the frames, [`Paced`] holds a recording to a clock, [`From`] leaves its beginning out.
 
 pub mod camera;
 mod decoder;

@@ -24,8 +24,8 @@ const MP4_OPENINGS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free"
 pub struct OpenOptions {
     /// Frames looked at per second of the recording.
     pub fps: f64,
-    /// Rate at which a folder's or frame file's pictures were taken, and of feature files that do not name theirs;
-    /// `None`: `fps`, so that every picture is looked at.
+    /// Rate at which a folder's or frame file's pictures were taken, and of feature files that do
+    /// not name theirs; `None`: `fps`, so that every picture is looked at.
     pub images_fps: Option<f64>,
     /// Tokens a frame of a feature file: 1, 5, 10 or 26.
     pub tokens_per_frame: usize,

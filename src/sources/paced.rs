@@ -1,4 +1,5 @@
-//! Plays any source in real time: nothing comes before its time, and frames that come too late are dropped.
+//! Plays any source in real time: nothing comes before its time, and frames that come too late are
+//! dropped.
 
 use crate::error::Result;
 use crate::stream::{Input, Poll, Source};
@@ -6,13 +7,15 @@ use crate::units::MediaTime;
 
 use super::script::at;
 
-/// Most frames that are dropped in a row: decoding them takes time too, and something has to be shown.
+/// Most frames that are dropped in a row: decoding them takes time too, and something has to be
+/// shown.
 const DROPS_IN_A_ROW_MAX: u64 = 64;
 
 /// A source held to a clock.
 ///
-/// The clock is a function that returns seconds since any fixed moment and does not go back; time 0 of
-/// the recording is when the first input was asked for. A clock that stands still pauses the source.
+/// The clock is a function that returns seconds since any fixed moment and does not go back; time 0
+/// of the recording is when the first input was asked for. A clock that stands still pauses the
+/// source.
 pub struct Paced<C> {
     source: Box<dyn Source>,
     clock: C,
@@ -26,7 +29,8 @@ pub struct Paced<C> {
 }
 
 impl<C: FnMut() -> f64 + Send> Paced<C> {
-    /// Paces `source`; a frame that is `late_s` seconds late or more is dropped if a later one can be had.
+    /// Paces `source`; a frame that is `late_s` seconds late or more is dropped if a later one can
+    /// be had.
     pub fn new(source: Box<dyn Source>, late_s: f64, clock: C) -> Self {
         Self {
             source,

@@ -69,8 +69,8 @@ impl Coefficients {
     }
 }
 
-/// Converts to RGB, each chroma sample standing for its 2x2 block. `None` when the planes are too small
-/// for the size that they claim.
+/// Converts to RGB, each chroma sample standing for its 2x2 block. `None` when the planes are too
+/// small for the size that they claim.
 pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> Option<Picture> {
     let Planes {
         width,

@@ -1,5 +1,5 @@
-//! What a player will see of a video that is being written: each access unit decoded as [`VideoSource`](super::VideoSource)
-//! will decode it.
+//! What a player will see of a video that is being written: each access unit decoded as
+//! [`VideoSource`](super::VideoSource) will decode it.
 
 use super::decoder::Decoder;
 use super::h264::Sps;
@@ -29,7 +29,8 @@ impl ReadBack {
         })
     }
 
-    /// The picture of an access unit: `stream` is its byte stream, `nals` its units without start codes.
+    /// The picture of an access unit: `stream` is its byte stream, `nals` its units without start
+    /// codes.
     ///
     /// # Errors
     /// It gives none.

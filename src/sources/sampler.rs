@@ -4,15 +4,16 @@ use crate::error::{Error, Result};
 
 /// Fastest sampling rate that makes sense, in frames per second.
 pub const FPS_MAX: f64 = 240.0;
-/// A picture this little before its slot counts as in it: containers round time stamps to milliseconds.
+/// A picture this little before its slot counts as in it: containers round time stamps to
+/// milliseconds.
 const TOLERANCE_S: f64 = 0.002;
 
 /// Takes at most one picture per slot of `1/fps` seconds.
 ///
-/// Slot `k` starts at `k / fps` seconds of the recording; its sample is the first picture shown at or
-/// after that moment. The rule needs no look-ahead, so a camera and a file are sampled alike, and slots
-/// are absolute, so errors do not add up. A picture is taken at most once: a gap in the recording gives
-/// fewer frames, never copies. Pictures before time 0 are never taken.
+/// Slot `k` starts at `k / fps` seconds of the recording; its sample is the first picture shown at
+/// or after that moment. The rule needs no look-ahead, so a camera and a file are sampled alike,
+/// and slots are absolute, so errors do not add up. A picture is taken at most once: a gap in the
+/// recording gives fewer frames, never copies. Pictures before time 0 are never taken.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     fps: f64,
@@ -44,7 +45,8 @@ impl Sampler {
         ((at_s + TOLERANCE_S) * self.fps).floor() as u64
     }
 
-    /// Whether the picture shown at `at_s` seconds is a sample. Call with times that do not decrease.
+    /// Whether the picture shown at `at_s` seconds is a sample. Call with times that do not
+    /// decrease.
     pub fn take(&mut self, at_s: f64) -> bool {
         if !at_s.is_finite() || at_s < -TOLERANCE_S {
             return false;
@@ -120,11 +122,13 @@ mod tests {
     }
 
     proptest! {
-        /// Where pictures come at least once a slot, every slot's sample lies within one picture interval of the slot.
+        /// Where pictures come at least once a slot, every slot's sample lies within one picture
+        /// interval of the slot.
         #[test]
         fn samples_lie_in_their_slots(rate in 2.5f64..240.0, fps in 0.5f64..2.5, start in 0.0f64..100.0, jitter in 0.0f64..0.4) {
             let interval = 1.0 / rate;
-            // A longer gap leaves a slot without a picture: see `gaps_and_late_starts_give_fewer_frames_not_copies`.
+            // A longer gap leaves a slot without a picture: see
+            // `gaps_and_late_starts_give_fewer_frames_not_copies`.
             prop_assume!(interval * (1.0 + jitter) <= 1.0 / fps);
             let times: Vec<f64> = (0..2000).map(|i| start + (f64::from(i) + if i % 2 == 1 { jitter } else { 0.0 }) * interval).collect();
             let got = picks(fps, times.iter().copied());

@@ -1,4 +1,5 @@
-//! Words and hands at given times: from a file (`--input`), merged into any source; and whole scripted sources.
+//! Words and hands at given times: from a file (`--input`), merged into any source; and whole
+//! scripted sources.
 //!
 //! One JSON object a line, times in seconds of the recording, not decreasing:
 //!

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::stream::{Content, Frame, Input, Picture, Poll, Source};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Most pictures that wait for an earlier one. A file in which more do is out of order beyond H.264's
-/// own bound of 16 pictures.
+/// Most pictures that wait for an earlier one. A file in which more do is out of order beyond
+/// H.264's own bound of 16 pictures.
 const WAITING_MAX: usize = 16;
 
 /// One picture that the sampler wants, in presentation order.
@@ -27,8 +27,8 @@ struct Wanted {
 /// An MP4 file with an H.264 track.
 ///
 /// Which samples are wanted is known from the headers alone; samples that nothing wanted depends on
-/// are not decoded. Where the data is corrupt, decoding goes on at the next IDR picture and what was
-/// lost in between is told as [`Input::Dropped`].
+/// are not decoded. Where the data is corrupt, decoding goes on at the next IDR picture and what
+/// was lost in between is told as [`Input::Dropped`].
 pub struct VideoSource {
     track: Track,
     wanted: Vec<Wanted>,
@@ -67,7 +67,8 @@ impl VideoSource {
     /// Opens an MP4 file with H.264 without asking ffmpeg for what is not supported here.
     ///
     /// # Errors
-    /// A rate out of range, an unreadable or broken file, a kind of video that is not decoded in process.
+    /// A rate out of range, an unreadable or broken file, a kind of video that is not decoded in
+    /// process.
     pub fn in_process(path: &Path, fps: f64) -> Result<Self> {
         Self::open(path, fps)?.map_err(|fault| match fault {
             Fault::Broken(why) => Error::format(path, format!("broken MP4: {why}")),
@@ -167,7 +168,8 @@ impl VideoSource {
         self.next_sample = self.next_sample.max(end);
     }
 
-    /// Moves `next_sample` to the last start of decoding from which the next wanted sample can be reached.
+    /// Moves `next_sample` to the last start of decoding from which the next wanted sample can be
+    /// reached.
     fn skip_ahead(&mut self) -> Result<()> {
         let Some(target) = self
             .to_decode
@@ -294,7 +296,8 @@ impl VideoSource {
         (matrix, full)
     }
 
-    /// The current sample is corrupt: this decoder ends here, the next one starts at an IDR picture.
+    /// The current sample is corrupt: this decoder ends here, the next one starts at an IDR
+    /// picture.
     fn give_up(&mut self) {
         self.retire_decoder();
         self.needs_idr = true;
@@ -371,7 +374,8 @@ impl Source for VideoSource {
         Some(MediaTime(self.track.info.duration_s))
     }
 
-    /// Decoding starts at the last IDR picture from which the first frame at or after `at` can be reached.
+    /// Decoding starts at the last IDR picture from which the first frame at or after `at` can be
+    /// reached.
     fn skip_to(&mut self, at: MediaTime) {
         if self.next_out > 0 || self.next_sample > 0 {
             return;

@@ -67,8 +67,8 @@ pub enum ContextPolicyName {
 pub enum WarningKind {
     /// A step began although a prerequisite is not completed; `missing` names it.
     OutOfOrder,
-    /// A step was never begun and the task is over; `step` and `missing` both name it. (In logs of before, `missing` names
-    /// what was never begun, and `step` something completed that needs it.)
+    /// A step was never begun and the task is over; `step` and `missing` both name it. (In logs of
+    /// before, `missing` names what was never begun, and `step` something completed that needs it.)
     Missed,
 }
 
@@ -201,8 +201,8 @@ pub enum Event {
         /// Fires at or above this.
         threshold: Threshold,
     },
-    /// The person moved to another place of the recording, also after `end`. Times and frame numbers go on
-    /// from `to`; the model's memory begins anew with the goal and these states.
+    /// The person moved to another place of the recording, also after `end`. Times and frame
+    /// numbers go on from `to`; the model's memory begins anew with the goal and these states.
     Seek {
         /// When.
         at: MediaTime,
@@ -248,7 +248,8 @@ pub enum Event {
         /// Lost or restored.
         state: SourceState,
     },
-    /// The session goes on after a break, in the same log; its memory was built anew from the state.
+    /// The session goes on after a break, in the same log; its memory was built anew from the
+    /// state.
     Resume {
         /// Time of the last event before the break.
         at: MediaTime,
@@ -275,7 +276,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it is what a person looks for in a session: a step changed, a sentence, something amiss.
+    /// Whether it is what a person looks for in a session: a step changed, a sentence, something
+    /// amiss.
     pub fn is_news(&self) -> bool {
         matches!(
             self,
@@ -303,8 +305,9 @@ impl<'de> Deserialize<'de> for Event {
 
 /// A JSON value whose numbers are plain numbers.
 ///
-/// gguf-rs switches serde_json's `arbitrary_precision` on for the whole build, and with it serde hands each number of
-/// an internally tagged enum on as a map, which nothing reads back as a number.
+/// gguf-rs switches serde_json's `arbitrary_precision` on for the whole build, and with it serde
+/// hands each number of an internally tagged enum on as a map, which nothing reads back as a
+/// number.
 struct Plain(Value);
 
 impl<'de> Deserializer<'de> for Plain {

@@ -1,7 +1,8 @@
-//! Reads event logs. A log is untrusted: each line is checked against what the log itself said before.
+//! Reads event logs. A log is untrusted: each line is checked against what the log itself said
+//! before.
 //!
-//! One log is one session. A session that was broken off goes on in the same log behind a `resume` event;
-//! the state it names has to be the one that the lines before it lead to.
+//! One log is one session. A session that was broken off goes on in the same log behind a `resume`
+//! event; the state it names has to be the one that the lines before it lead to.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -18,10 +19,12 @@ pub const SCHEMA: u32 = 1;
 pub const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Longest text in an event: far more than a model may write or a person may say at once.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
-/// Latest time in a log: a year. A session that lasts longer is a mistake, or an attempt to make a player wait.
+/// Latest time in a log: a year. A session that lasts longer is a mistake, or an attempt to make a
+/// player wait.
 pub const AT_S_MAX: f64 = 366.0 * 86_400.0;
 
-/// What to do with a last line that is no event and has no end: a process was stopped while it wrote.
+/// What to do with a last line that is no event and has no end: a process was stopped while it
+/// wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tail {
     /// An error, like any other line that is no event.
@@ -44,8 +47,8 @@ pub struct Extent {
 /// Reads a log file, event by event.
 ///
 /// # Errors
-/// Unreadable file; a line that is no event, or that contradicts an earlier one (the message names the line);
-/// no `session` event at all.
+/// Unreadable file; a line that is no event, or that contradicts an earlier one (the message names
+/// the line); no `session` event at all.
 pub fn read(path: &Path, tail: Tail, mut take: impl FnMut(Event)) -> Result<Extent> {
     let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let mut check = Check::default();

@@ -128,18 +128,20 @@ pub trait Source: Send {
         None
     }
 
-    /// Tells a source that nothing was asked of yet: what stands before `at` will be thrown away. It may save
-    /// the work; it may also give it all the same.
+    /// Tells a source that nothing was asked of yet: what stands before `at` will be thrown away.
+    /// It may save the work; it may also give it all the same.
     fn skip_to(&mut self, _at: MediaTime) {}
 
-    /// Tells a live source whether anybody wants its frames: while nobody does, its device is closed.
+    /// Tells a live source whether anybody wants its frames: while nobody does, its device is
+    /// closed.
     fn rest(&mut self, _resting: bool) {}
 
-    /// Tells a live source that the engine was busy with its own memory instead of the frames: those that were due
-    /// since the last one, and are still held, are given before newer ones.
+    /// Tells a live source that the engine was busy with its own memory instead of the frames:
+    /// those that were due since the last one, and are still held, are given before newer ones.
     fn catch_up(&mut self) {}
 
-    /// What a live source holds of the last seconds, whether or not it was due; `None` where nothing is held.
+    /// What a live source holds of the last seconds, whether or not it was due; `None` where
+    /// nothing is held.
     fn look_back(&self) -> Option<LookBack> {
         None
     }

@@ -158,7 +158,8 @@ pub struct Pen<'a> {
 }
 
 impl<'a> Pen<'a> {
-    /// A pen whose origin stands at pixel (x, y), one unit being `scale` pixels, turned by `angle` (radians).
+    /// A pen whose origin stands at pixel (x, y), one unit being `scale` pixels, turned by `angle`
+    /// (radians).
     pub fn new(canvas: &'a mut Canvas, x: f32, y: f32, scale: f32, angle: f32) -> Self {
         Self {
             canvas,

@@ -255,7 +255,8 @@ fn timeline(
 }
 
 /// The recording's steps in the order of their starts, each with its node: equal words are counted
-/// through, so the second "Stir" is the graph's second. What the recording does not list is left out.
+/// through, so the second "Stir" is the graph's second. What the recording does not list is left
+/// out.
 fn items(recording: &RawRecording, mistakes: &Mistakes, graph: &Graph) -> Vec<Item> {
     let mut raw: Vec<&RawStep> = recording.steps.iter().collect();
     let omitted = |s: &RawStep| s.start_time < 0.0;
@@ -365,7 +366,8 @@ fn intended_order(keys: &[f64], after: &[Vec<usize>]) -> std::result::Result<Vec
 mod tests {
     use super::*;
 
-    /// A folder in the project's format: steps b (before a!) c, with d left out; graph a -> b -> c -> d.
+    /// A folder in the project's format: steps b (before a!) c, with d left out; graph a -> b -> c
+    /// -> d.
     pub(crate) fn folder(steps: &str, graph: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("annotation_json")).unwrap();

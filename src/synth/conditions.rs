@@ -1,4 +1,5 @@
-//! What makes an episode harder than its timeline: little light, a camera that hangs, long breaks, other things done.
+//! What makes an episode harder than its timeline: little light, a camera that hangs, long breaks,
+//! other things done.
 
 use super::rng::Rng;
 use super::timeline::Span;
@@ -117,7 +118,8 @@ const ASIDE_S: (f32, f32) = (4.0, 9.0);
 const AROUND_ASIDE_S: f64 = 3.0;
 
 impl Hardships {
-    /// Draws what the conditions come to and makes room for it among the steps' spans (seconds of the video).
+    /// Draws what the conditions come to and makes room for it among the steps' spans (seconds of
+    /// the video).
     pub fn draw(
         conditions: &[Condition],
         rendering: u64,
@@ -179,8 +181,8 @@ impl Hardships {
     }
 }
 
-/// One to [`BREAKS_MAX`] times at which a step ends, none is going on, and another is to come; the last first, so that
-/// putting time in at one leaves the others where they are.
+/// One to [`BREAKS_MAX`] times at which a step ends, none is going on, and another is to come; the
+/// last first, so that putting time in at one leaves the others where they are.
 fn breaks(spans: &[Option<Span>], rng: &mut Rng) -> Vec<f64> {
     let all: Vec<Span> = spans.iter().flatten().copied().collect();
     let free = |at: &f64| {

@@ -14,8 +14,8 @@ const LEAD_MAX_S: f64 = 8.0;
 const TAIL_S: (f64, f64) = (3.0, 2.5);
 /// A step shows for at least this long, however fast the episode is played.
 const SHOWN_MIN_S: f64 = 1.2;
-/// A prerequisite that ends at most this long (in the recording) after what needs it has begun, ends
-/// when that begins: annotators' ends are not more exact.
+/// A prerequisite that ends at most this long (in the recording) after what needs it has begun,
+/// ends when that begins: annotators' ends are not more exact.
 const OVERLAP_SLACK_S: f64 = 5.0;
 
 /// What of a step is to be seen when.

@@ -1,4 +1,5 @@
-//! An episode as a folder: `ID/{video.mp4, annotation.jsonl, task.toml}`, there in full or not at all.
+//! An episode as a folder: `ID/{video.mp4, annotation.jsonl, task.toml}`, there in full or not at
+//! all.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,8 @@ pub const ANNOTATION: &str = "annotation.jsonl";
 /// The task.
 pub const TASK: &str = "task.toml";
 
-/// Raised whenever pictures of the same episode change: folders of another version are not taken for complete.
+/// Raised whenever pictures of the same episode change: folders of another version are not taken
+/// for complete.
 pub const RENDERER_VERSION: u32 = 4;
 /// Where the `ftyp` box has the version.
 const VERSION_AT: std::ops::Range<usize> = 12..16;

@@ -1,4 +1,5 @@
-//! Draws the person: hands with sleeves, and the tools they hold. Stage coordinates: y from -1 (far) to 1 (near).
+//! Draws the person: hands with sleeves, and the tools they hold. Stage coordinates: y from -1
+//! (far) to 1 (near).
 
 use super::canvas::{Ink, Pen};
 use super::lexicon::Tool;

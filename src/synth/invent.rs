@@ -1,8 +1,9 @@
-//! Recipes that nobody has written: steps of given recipes with other things in them, and steps made of words alone.
+//! Recipes that nobody has written: steps of given recipes with other things in them, and steps
+//! made of words alone.
 //!
-//! A model that has seen twenty recipes learns the recipes; one that has seen hundreds has to read the task file. Only
-//! for training: how long steps take and how they follow each other is drawn from the given recordings, what goes wrong
-//! from the shares below.
+//! A model that has seen twenty recipes learns the recipes; one that has seen hundreds has to read
+//! the task file. Only for training: how long steps take and how they follow each other is drawn
+//! from the given recordings, what goes wrong from the shares below.
 
 use std::ops::RangeInclusive;
 
@@ -38,19 +39,21 @@ const MISTAKE_SHARE: f32 = 0.2;
 const CONDITION_SHARE: f32 = 0.15;
 /// People and kitchens of invented recordings have numbers from here on.
 const STRANGERS_FROM: u64 = 500_000;
-/// A step is at most this long, in seconds of the recording, and begins at most this long after the one before it ends.
+/// A step is at most this long, in seconds of the recording, and begins at most this long after the
+/// one before it ends.
 const STEP_MAX_S: f64 = 120.0;
 const GAP_MAX_S: f64 = 60.0;
-/// Times between steps are shortened by such a factor: what is to be learnt is what the words look like.
+/// Times between steps are shortened by such a factor: what is to be learnt is what the words look
+/// like.
 const SHORTER: (f32, f32) = (0.2, 0.9);
-/// Steps are so many times as long as a recorded one: all orders of length are as likely, so that how long a step has
-/// been going on says nothing about when it ends.
+/// Steps are so many times as long as a recorded one: all orders of length are as likely, so that
+/// how long a step has been going on says nothing about when it ends.
 const LENGTHS: (f64, f64) = (0.2, 3.0);
-/// Share of steps that do again, in other words, what an earlier one does. They are done in the order of the list, which
-/// is all that tells them apart.
+/// Share of steps that do again, in other words, what an earlier one does. They are done in the
+/// order of the list, which is all that tells them apart.
 const AGAIN_SHARE: f32 = 0.2;
-/// Share of steps that begin while the one before is still going on, when such a part of it is done. The given recordings
-/// have too few of them to learn from.
+/// Share of steps that begin while the one before is still going on, when such a part of it is
+/// done. The given recordings have too few of them to learn from.
 const OVERLAP_SHARE: f32 = 0.08;
 const OVERLAP_FROM: (f32, f32) = (0.2, 0.9);
 /// Other sentences of a step, at most.
@@ -78,7 +81,8 @@ const DISHES: [&str; 12] = [
 struct Pool {
     /// Names with how long they took, in seconds.
     steps: Vec<(String, f64)>,
-    /// Times between the end of a step and the start of the next, in seconds; negative where steps overlap.
+    /// Times between the end of a step and the start of the next, in seconds; negative where steps
+    /// overlap.
     gaps_s: Vec<f64>,
     /// Ends of names that say how, how long or what for.
     tails: Vec<String>,
@@ -117,7 +121,8 @@ impl Pool {
     }
 }
 
-/// Timelines `invented_N` with these numbers, made of the given ones; none if those have no step that was done.
+/// Timelines `invented_N` with these numbers, made of the given ones; none if those have no step
+/// that was done.
 pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> Vec<Timeline> {
     let pool = Pool::of(given);
     if pool.steps.is_empty() {
@@ -139,7 +144,8 @@ pub fn invent(given: &[Timeline], numbers: RangeInclusive<usize>, seed: u64) -> 
     numbers.map(made).collect()
 }
 
-/// Gives each step other sentences that look the same, none of which stands for another step of the list.
+/// Gives each step other sentences that look the same, none of which stands for another step of the
+/// list.
 fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
     let mut taken: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
     for step in steps {
@@ -283,7 +289,8 @@ fn exchange(name: &str, rng: &mut Rng) -> String {
         let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
         let whole =
             edge(lower[..at].chars().next_back()) && edge(lower[at + noun.len()..].chars().next());
-        // What stands first is the verb, and lower case may have moved the places of letters that are not ASCII.
+        // What stands first is the verb, and lower case may have moved the places of letters that
+        // are not ASCII.
         (whole && at > 0 && name.is_ascii()).then_some(at)
     };
     let found = lexicon::things()

@@ -6,8 +6,9 @@
 //!                             -> scene (the picture at a time) -> video, mp4 -> folder
 //! ```
 //!
-//! What a step looks like follows from its words, when it happens from the timeline, all else from the
-//! seed: the same input gives the same bytes. Nothing is drawn that is not computed from those three.
+//! What a step looks like follows from its words, when it happens from the timeline, all else from
+//! the seed: the same input gives the same bytes. Nothing is drawn that is not computed from those
+//! three.
 
 pub mod acts;
 pub mod canvas;

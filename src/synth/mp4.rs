@@ -1,5 +1,6 @@
-//! Writes MP4 with one H.264 track (ISO/IEC 14496-12 and -15): a whole file with samples of one duration, or fragments
-//! as they come, each with its own time, so that what is cut off leaves everything before it.
+//! Writes MP4 with one H.264 track (ISO/IEC 14496-12 and -15): a whole file with samples of one
+//! duration, or fragments as they come, each with its own time, so that what is cut off leaves
+//! everything before it.
 
 use crate::error::{Error, Result};
 
@@ -37,7 +38,8 @@ pub struct Mp4Writer {
 }
 
 impl Mp4Writer {
-    /// A file of this picture size and frame rate; `brand_version` is stored as the `ftyp`'s minor version.
+    /// A file of this picture size and frame rate; `brand_version` is stored as the `ftyp`'s minor
+    /// version.
     pub fn new(width: u16, height: u16, fps: f64, brand_version: u32) -> Self {
         let track = Track {
             width,
@@ -124,7 +126,8 @@ impl Mp4Writer {
 }
 
 impl Track {
-    /// Writes a frame's NAL units with their lengths; parameter sets are kept. `true` when it can be decoded alone.
+    /// Writes a frame's NAL units with their lengths; parameter sets are kept. `true` when it can
+    /// be decoded alone.
     fn append<'a>(
         &mut self,
         nals: impl Iterator<Item = &'a [u8]>,
@@ -220,7 +223,8 @@ impl Track {
         }
         let short = |n: usize| (n as u16).to_be_bytes().to_vec();
         let avcc = [
-            // Version, profile, compatibility, level; then the length's bytes less one, under six set bits.
+            // Version, profile, compatibility, level; then the length's bytes less one, under six
+            // set bits.
             vec![1, sps[1], sps[2], sps[3], 0xFC | (LENGTH_BYTES as u8 - 1)],
             // One SPS, under three set bits; one PPS.
             vec![0xE0 | 1],
@@ -250,7 +254,8 @@ impl Track {
     }
 }
 
-/// Makes fragments, one a frame, with times in milliseconds. Whatever was written so far is a whole file.
+/// Makes fragments, one a frame, with times in milliseconds. Whatever was written so far is a whole
+/// file.
 #[derive(Debug)]
 pub struct Fragments {
     track: Track,
@@ -274,7 +279,8 @@ impl Fragments {
         }
     }
 
-    /// The bytes that a frame at `at_ms` adds to the file; those of the first begin with the header.
+    /// The bytes that a frame at `at_ms` adds to the file; those of the first begin with the
+    /// header.
     ///
     /// # Errors
     /// The first frame cannot be decoded alone; as [`Mp4Writer::push`].

@@ -1,6 +1,8 @@
-//! Chance that depends on names and a seed only: the same everywhere, on every thread, in any order.
+//! Chance that depends on names and a seed only: the same everywhere, on every thread, in any
+//! order.
 
-/// SplitMix64's increment and mixers (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
+/// SplitMix64's increment and mixers (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number
+/// generators").
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const MIX_1: u64 = 0xBF58_476D_1CE4_E5B9;
 const MIX_2: u64 = 0x94D0_49BB_1331_11EB;

@@ -1,4 +1,5 @@
-//! The camera's picture of an episode at a time: worktop, stage, things done before, light and noise.
+//! The camera's picture of an episode at a time: worktop, stage, things done before, light and
+//! noise.
 
 use std::f32::consts::TAU;
 
@@ -136,7 +137,8 @@ impl Scene {
         canvas.into_picture()
     }
 
-    /// Sway of the head: shift, zoom, angle; sums of slow sines, and now and then a quick look aside.
+    /// Sway of the head: shift, zoom, angle; sums of slow sines, and now and then a quick look
+    /// aside.
     fn camera_at(&self, t: f32) -> (f32, f32, f32, f32) {
         if self.fixed_camera {
             return (0.0, 0.0, 1.0, 0.0);
@@ -419,7 +421,8 @@ mod tests {
     use super::*;
 
     const SIZE: (u32, u32) = (96, 72);
-    /// Least difference between the closest pictures of two steps, of the same person in the same light.
+    /// Least difference between the closest pictures of two steps, of the same person in the same
+    /// light.
     const APART_MIN: f64 = 3.0;
 
     fn episode(name: &str, seed: u64) -> Episode {
@@ -528,7 +531,8 @@ mod tests {
 
     #[test]
     fn a_fixed_camera_shows_the_same_but_for_what_is_done() {
-        // Before the first step nothing is done but by idle hands, which stay away from the upper corners.
+        // Before the first step nothing is done but by idle hands, which stay away from the upper
+        // corners.
         let corner = |fixed_camera| {
             let scene = Scene::new(&Episode {
                 fixed_camera,

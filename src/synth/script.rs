@@ -1,9 +1,10 @@
 //! The dialogue of an episode: what a good assistant would say and when, in ProAssist's format.
 //!
 //! Names of steps stand in the sentences word for word. On a completion the assistant praises and
-//! names the next step: the first of the task that is not started. Starts in order are silent; a start
-//! whose prerequisites are not completed and a visible mistake are corrected. What happens within one
-//! frame is taken together, as a session does: all updates first, then one utterance at most.
+//! names the next step: the first of the task that is not started. Starts in order are silent; a
+//! start whose prerequisites are not completed and a visible mistake are corrected. What happens
+//! within one frame is taken together, as a session does: all updates first, then one utterance at
+//! most.
 
 use super::episode::Episode;
 use super::rng::Rng;

@@ -1,7 +1,9 @@
-//! Sentences for steps that nobody has written: what is done, with what, where to and with which tool, put together freely.
+//! Sentences for steps that nobody has written: what is done, with what, where to and with which
+//! tool, put together freely.
 //!
-//! What a step looks like follows from its words, so any sentence has its picture. Recorded recipes have a few hundred
-//! sentences, which a model learns by heart; these are without number, so it has to learn the words.
+//! What a step looks like follows from its words, so any sentence has its picture. Recorded recipes
+//! have a few hundred sentences, which a model learns by heart; these are without number, so it has
+//! to learn the words.
 
 use super::lexicon::{self, Shape};
 use super::rng::Rng;
@@ -90,7 +92,8 @@ pub(super) fn thing(of: Kind, strange_share: f32, rng: &mut Rng) -> &'static str
     rng.pick(&all)
 }
 
-/// `{a|b}` is one of them, `<slot>` is filled by [`slot`]. Each group is as likely as another, so that no verb is rare.
+/// `{a|b}` is one of them, `<slot>` is filled by [`slot`]. Each group is as likely as another, so
+/// that no verb is rare.
 #[rustfmt::skip]
 const GROUPS: &[&[&str]] = &[
     &["{Chop|Slice|Mince|Dice|Cut|Halve|Trim} <some solid>", "{Finely chop|Roughly chop|Thinly slice|Carefully cut|Then slice} <some solid>", "{Slice|Cut|Chop} <some solid> into {slices|halves|small pieces|large cubes|strips|1/2 inch thick slices|about 1 inch pieces}", "{Chop|Slice|Cut|Dice} <some solid> on {a|the} cutting board", "Cut <some solid> with a knife"],

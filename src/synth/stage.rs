@@ -2,7 +2,8 @@
 //!
 //! A change is to be seen at the frame that a session at two frames a second has when the change's
 //! time comes, and that frame can be half a second old: so pictures are [`CUE_LEAD_S`] ahead of the
-//! annotation. The action runs from then before `start`; the hands are out of sight from then before `end`.
+//! annotation. The action runs from then before `start`; the hands are out of sight from then
+//! before `end`.
 
 use super::episode::Episode;
 use crate::units::StepId;
@@ -25,7 +26,8 @@ const OWN_S: f64 = 1.6;
 /// What is on the stage at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
-    /// The step in front, or one numbered behind the task's for what is no step of it; `None`: idle.
+    /// The step in front, or one numbered behind the task's for what is no step of it; `None`:
+    /// idle.
     pub step: Option<StepId>,
     /// Seconds since its action began (negative while things are brought).
     pub clock_s: f64,
@@ -119,7 +121,8 @@ impl Stage {
         let since_s = last.map_or(f64::INFINITY, |p| at_s - p.to_s);
         let until_s = next.map_or(f64::INFINITY, |p| p.from_s - at_s);
         let gap_s = since_s + until_s;
-        // Half of a short gap belongs to the step that has ended, the other half to the one that comes.
+        // Half of a short gap belongs to the step that has ended, the other half to the one that
+        // comes.
         if let Some(next) = next
             && until_s <= APPROACH_S.min(gap_s * 0.5)
         {
@@ -180,7 +183,8 @@ impl Stage {
     }
 }
 
-/// Of the steps that run, the one in front: one that has just begun, or is about to end, or in turns.
+/// Of the steps that run, the one in front: one that has just begun, or is about to end, or in
+/// turns.
 fn front<'a>(running: &[&'a Playing], at_s: f64) -> Option<&'a Playing> {
     let begun = |for_s: f64| {
         let new = running.iter().filter(|p| at_s - p.from_s < for_s);

@@ -1,6 +1,8 @@
-//! The benchmark: which recordings are learnt from, which find thresholds, and the parts that a model is tested on.
+//! The benchmark: which recordings are learnt from, which find thresholds, and the parts that a
+//! model is tested on.
 //!
-//! Whoever is tested on is in no training part: a person for recipes that are known, recipes for people who are known.
+//! Whoever is tested on is in no training part: a person for recipes that are known, recipes for
+//! people who are known.
 
 use super::conditions::Condition;
 use super::invent::invent;

@@ -1,4 +1,5 @@
-//! Timelines: what was done when, as recorded or written by hand; and the TOML format for the latter.
+//! Timelines: what was done when, as recorded or written by hand; and the TOML format for the
+//! latter.
 //!
 //! ```toml
 //! goal = "Tea"                 # what the person wants to do
@@ -70,7 +71,8 @@ pub struct Timeline {
     pub person: u64,
     /// Number of the kitchen: worktop and light.
     pub environment: u64,
-    /// How often it has been rendered before: 0 shows the recording's own person and kitchen, each further one others.
+    /// How often it has been rendered before: 0 shows the recording's own person and kitchen, each
+    /// further one others.
     pub rendering: u64,
     /// What makes it harder.
     pub conditions: Vec<Condition>,
@@ -163,7 +165,8 @@ impl Timeline {
         Ok(timeline)
     }
 
-    /// The same timeline to be rendered again, as `ID.2` the first time: in all that it looks like it is another.
+    /// The same timeline to be rendered again, as `ID.2` the first time: in all that it looks like
+    /// it is another.
     #[must_use]
     pub fn again(&self, rendering: u64) -> Self {
         Self {
@@ -173,7 +176,8 @@ impl Timeline {
         }
     }
 
-    /// Whether it can be played: sane times, a task that its own reader takes, at least one step done.
+    /// Whether it can be played: sane times, a task that its own reader takes, at least one step
+    /// done.
     ///
     /// # Errors
     /// The reason, in words.

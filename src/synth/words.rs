@@ -224,7 +224,8 @@ fn nouns(words: &[String]) -> Vec<Found> {
                     .map(|noun| (count, noun))
             });
         match longest {
-            // At the start it is the verb: "top", "spoon", "butter". "1 cup of": a measure, no vessel.
+            // At the start it is the verb: "top", "spoon", "butter". "1 cup of": a measure, no
+            // vessel.
             Some((1, _)) if at == 0 && verb_action(&words[0]).is_some() => at += 1,
             Some((1, _)) if at > 0 && words[at - 1] == NUMBER && single[at] == "cup" => at += 1,
             // "a can of tuna", "the contents of an egg": what is in it counts.
@@ -457,7 +458,8 @@ const VERBS_AT_START: [&str; 17] = [
     "cooking",
 ];
 
-/// The verb that names the action: the first that is known. "In a bowl, add …", "Slowly pour …": it may come late.
+/// The verb that names the action: the first that is known. "In a bowl, add …", "Slowly pour …": it
+/// may come late.
 fn first_verb(words: &[String]) -> (usize, Action) {
     let at_start = |i: usize| {
         i == 0

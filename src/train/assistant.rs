@@ -1,4 +1,5 @@
-//! Trains projector, backbone and both heads on cached features, in the layout that the session uses.
+//! Trains projector, backbone and both heads on cached features, in the layout that the session
+//! uses.
 
 use std::collections::BTreeSet;
 
@@ -36,22 +37,25 @@ pub struct AssistantTraining {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
-    /// Share of events that the dialogue takes for done too early; nothing of them is learnt, but all that follows is.
+    /// Share of events that the dialogue takes for done too early; nothing of them is learnt, but
+    /// all that follows is.
     pub early_share: f32,
     /// An early event is up to this many frames early.
     pub early_frames_max: usize,
     /// Share of recordings whose steps are listed in a random order, in silence.
     pub shuffled_share: f32,
-    /// Share of steps whose words fit what is seen less than they do, as those do that the towers never learnt.
+    /// Share of steps whose words fit what is seen less than they do, as those do that the towers
+    /// never learnt.
     pub faint_share: f32,
     /// Share of recordings in which what the person says is left out.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives.
     pub ambiguous_before_s: f64,
-    /// Steps after which the model runs freely over the training recordings; from then on it also learns from where its
-    /// own errors lead (DAgger, Ross et al. 2011). Empty: never.
+    /// Steps after which the model runs freely over the training recordings; from then on it also
+    /// learns from where its own errors lead (DAgger, Ross et al. 2011). Empty: never.
     pub own_history_steps: Vec<usize>,
-    /// Recordings that such a run is made over, about; drawn anew each time. The others have no such history then.
+    /// Recordings that such a run is made over, about; drawn anew each time. The others have no
+    /// such history then.
     pub own_history_recordings: usize,
     /// Share of examples that stand behind what the model itself wrote, once there is such.
     pub own_history_share: f32,
@@ -59,12 +63,14 @@ pub struct AssistantTraining {
     pub own_history_dst_update_thresholds: Vec<f32>,
     /// Thresholds of the speak gate in those runs.
     pub own_history_speak_thresholds: Vec<f32>,
-    /// An update that such a run makes too late is made for it after a time drawn up to this, mostly far below.
+    /// An update that such a run makes too late is made for it after a time drawn up to this,
+    /// mostly far below.
     pub own_history_patience_s_max: f64,
     /// Block (from 1) behind which the loss `step_in_view` reads.
     pub step_in_view_block: usize,
-    /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's negative frame
-    /// sub-sampling). Those at which an update was made that nothing asked for always are.
+    /// Share of a clip's negative readings that are learnt from, drawn anew each time (ProAssist's
+    /// negative frame sub-sampling). Those at which an update was made that nothing asked for
+    /// always are.
     pub negative_share: f32,
     /// Weights of the losses.
     pub weights: LossWeights,
@@ -84,8 +90,8 @@ pub struct LossWeights {
     pub dst_head: f64,
     /// Balanced binary loss of the speak head.
     pub speak_head: f64,
-    /// Cross-entropy of the step in view, told by pointing at its id. Its parameters serve training only and are not
-    /// part of the model.
+    /// Cross-entropy of the step in view, told by pointing at its id. Its parameters serve training
+    /// only and are not part of the model.
     pub step_in_view: f64,
 }
 
@@ -97,9 +103,10 @@ pub struct Seen {
     pub midway: Tensor,
 }
 
-/// Tells from a frame's state which step it shows; used in training only. It reads the states behind an inner block and
-/// compares them with the ids' rows of the token table: a frame has to have fetched the id of what it shows from the
-/// prompt there, so that the blocks behind can use it, and the update text can write it.
+/// Tells from a frame's state which step it shows; used in training only. It reads the states
+/// behind an inner block and compares them with the ids' rows of the token table: a frame has to
+/// have fetched the id of what it shows from the prompt there, so that the blocks behind can use
+/// it, and the update text can write it.
 pub struct StepPointer {
     norm: RmsNorm,
     query: Linear,
@@ -144,7 +151,8 @@ impl StepPointer {
         })
     }
 
-    /// Loss on states `[T,D]` behind a block, with the rows `[S,D]` of the steps' ids, and how many frames point right.
+    /// Loss on states `[T,D]` behind a block, with the rows `[S,D]` of the steps' ids, and how many
+    /// frames point right.
     fn loss(
         &self,
         midway: &Tensor,
@@ -403,9 +411,9 @@ impl AssistantTrainer<'_> {
             } else {
                 &mut stats.speak
             };
-            // Reads at frames and reads at the end of an update are balanced by themselves: the first are seldom
-            // positive, the second about half of the time, and one weight for both would have a model that is in two
-            // minds whether another update follows say yes.
+            // Reads at frames and reads at the end of an update are balanced by themselves: the
+            // first are seldom positive, the second about half of the time, and one weight for both
+            // would have a model that is in two minds whether another update follows say yes.
             let (at_frames, at_ends): (Vec<_>, Vec<_>) = kept
                 .into_iter()
                 .partition(|(place, _)| example.is_frame(*place));

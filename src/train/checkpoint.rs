@@ -1,4 +1,5 @@
-//! Checkpoints: one safetensors file with weights, optimizer state and the step, replaced atomically.
+//! Checkpoints: one safetensors file with weights, optimizer state and the step, replaced
+//! atomically.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -50,7 +50,8 @@ pub struct TrainConfig {
     pub card: Card,
 }
 
-/// Dialogues whose frames have been encoded: ProAssist's prepared data, or its state-tracking extension's.
+/// Dialogues whose frames have been encoded: ProAssist's prepared data, or its state-tracking
+/// extension's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dialogues {
@@ -58,7 +59,8 @@ pub struct Dialogues {
     pub train: Vec<PathBuf>,
     /// Files that thresholds are found on.
     pub validation: Vec<PathBuf>,
-    /// Folder of their feature files (Arrow or safetensors), each named after the frames' file, the video or the clip.
+    /// Folder of their feature files (Arrow or safetensors), each named after the frames' file, the
+    /// video or the clip.
     pub features: PathBuf,
     /// Vision tokens a frame: 1, or with a grid 5, 10 or 26.
     pub tokens_per_frame: usize,
@@ -145,8 +147,8 @@ pub struct GateSettings {
     pub dst_update_thresholds: Vec<f32>,
     /// Thresholds that are tried for the speak gate.
     pub speak_thresholds: Vec<f32>,
-    /// An update whose text has less than this probability waits; in the model file, but not in the free runs that
-    /// training learns from.
+    /// An update whose text has less than this probability waits; in the model file, but not in the
+    /// free runs that training learns from.
     pub update_prob_min: f32,
     /// But not for longer than this, in seconds; absent: for as long as it takes.
     pub update_patience_s: Option<f32>,

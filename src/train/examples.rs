@@ -1,4 +1,5 @@
-//! Recordings as training examples: slots to embed, text to predict, heads to answer, and the step in view.
+//! Recordings as training examples: slots to embed, text to predict, heads to answer, and the step
+//! in view.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,9 +32,11 @@ pub struct Source {
     pub features: Arc<[f32]>,
     /// V * Dv.
     pub frame_width: usize,
-    /// Cosines `[T, S+1]` of the frames with the steps' words, row-major; empty for a model that does without.
+    /// Cosines `[T, S+1]` of the frames with the steps' words, row-major; empty for a model that
+    /// does without.
     pub cosines: Arc<[f32]>,
-    /// Cosines `[S*S]` of the steps' words with each other, row-major; empty for a model that does without.
+    /// Cosines `[S*S]` of the steps' words with each other, row-major; empty for a model that does
+    /// without.
     pub likeness: Arc<[f32]>,
 }
 
@@ -73,8 +76,9 @@ impl Source {
 
 /// Steps whose words have such a cosine look the same, about.
 const ALIKE: f32 = 0.75;
-/// Least and most share of their cosines that faint words keep. With less a step would look like what is no step: what a
-/// person does besides the task fits no words either, and is to be passed over.
+/// Least and most share of their cosines that faint words keep. With less a step would look like
+/// what is no step: what a person does besides the task fits no words either, and is to be passed
+/// over.
 const FAINT: (f32, f32) = (0.35, 0.85);
 
 /// How examples are made.
@@ -86,24 +90,25 @@ pub struct ExampleOptions {
     pub late_share: f32,
     /// A late event is up to this many frames late.
     pub late_frames_max: usize,
-    /// Share of events that the dialogue takes for done too early: the head learns not to, and from all that follows, so
-    /// that a wrong update does not lead to the next one.
+    /// Share of events that the dialogue takes for done too early: the head learns not to, and from
+    /// all that follows, so that a wrong update does not lead to the next one.
     pub early_share: f32,
     /// An early event is up to this many frames early.
     pub early_frames_max: usize,
-    /// Share of recordings whose steps are listed in a random order, in silence: which step is in view must then be told
-    /// from its words, not from its place in the list or from what was said to come next. Only steps with words that are
-    /// alike keep their order.
+    /// Share of recordings whose steps are listed in a random order, in silence: which step is in
+    /// view must then be told from its words, not from its place in the list or from what was said
+    /// to come next. Only steps with words that are alike keep their order.
     pub shuffled_share: f32,
-    /// Share of steps whose words fit their pictures, and all others, less than they do: of words that the towers never learnt
-    /// they know as little. What goes on must then be told from the picture, the task's order and what else it cannot be.
+    /// Share of steps whose words fit their pictures, and all others, less than they do: of words
+    /// that the towers never learnt they know as little. What goes on must then be told from the
+    /// picture, the task's order and what else it cannot be.
     pub faint_share: f32,
     /// Share of recordings in which what the person says is left out: a replay has no microphone.
     pub silent_user_share: f32,
     /// Frames this long before an event are no negatives: what announces it may be in view.
     pub ambiguous_before_s: f64,
-    /// Behind a free run's own history: an update that the model has failed to make is made for it after a time drawn up
-    /// to this, in seconds, mostly far below.
+    /// Behind a free run's own history: an update that the model has failed to make is made for it
+    /// after a time drawn up to this, in seconds, mostly far below.
     pub patience_s_max: f64,
 }
 
@@ -120,7 +125,8 @@ pub struct Told {
 pub struct Example {
     /// Token ids in the order of the token slots, without the markers.
     pub tokens: Vec<u32>,
-    /// Token ids of the markers ([`Piece::Marker`](crate::model::Piece)): `[M]`; none for a model that does without evidence.
+    /// Token ids of the markers ([`Piece::Marker`](crate::model::Piece)): `[M]`; none for a model
+    /// that does without evidence.
     pub markers: Vec<u32>,
     /// What they carry.
     pub told: Told,
@@ -136,7 +142,8 @@ pub struct Example {
     pub speech_text: (Vec<u32>, Vec<u32>),
     /// Positions where the dst head is read, and the answers.
     pub dst_reads: Vec<(u32, bool)>,
-    /// Those of them at which an update was made that nothing asked for: negatives that are never left out.
+    /// Those of them at which an update was made that nothing asked for: negatives that are never
+    /// left out.
     pub temptations: BTreeSet<u32>,
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
@@ -155,8 +162,8 @@ impl Example {
     }
 }
 
-/// The examples of a recording, in the dialogue that the annotation has. `draw` decides which events are late or early;
-/// the same draws give the same examples.
+/// The examples of a recording, in the dialogue that the annotation has. `draw` decides which
+/// events are late or early; the same draws give the same examples.
 ///
 /// # Errors
 /// The annotation does not fit the task or the frames.
@@ -203,8 +210,8 @@ pub fn own_examples(
     )
 }
 
-/// The recording with the cosines of some steps' words made smaller, each step's by one factor within [`FAINT`]; none where
-/// nothing is to be done.
+/// The recording with the cosines of some steps' words made smaller, each step's by one factor
+/// within [`FAINT`]; none where nothing is to be done.
 fn faint(source: &Source, share: f32, draw: &mut Rng) -> Option<Source> {
     if share <= 0.0 || source.cosines.is_empty() {
         return None;
@@ -234,8 +241,8 @@ fn faint(source: &Source, share: f32, draw: &mut Rng) -> Option<Source> {
     })
 }
 
-/// Puts steps whose words are alike back into the order that they had among themselves: nothing else tells them apart.
-/// `likeness` is `[S*S]` or empty.
+/// Puts steps whose words are alike back into the order that they had among themselves: nothing
+/// else tells them apart. `likeness` is `[S*S]` or empty.
 fn keep_alike_in_order(order: &mut [usize], likeness: &[f32]) {
     let steps = order.len();
     let alike = |a: usize, b: usize| {
@@ -309,7 +316,8 @@ fn shuffled(source: &Source, draw: &mut Rng) -> Source {
     }
 }
 
-/// The clips of a recording with a history in memory, answered by what the recording asks for from the states reached.
+/// The clips of a recording with a history in memory, answered by what the recording asks for from
+/// the states reached.
 fn cut(
     source: &Source,
     layout: &Layout<'_>,
@@ -324,7 +332,8 @@ fn cut(
         &history.turns,
         &options.clip,
     )?;
-    // Turns behind the last frame happen when a video ends with its last step; anything else is a broken annotation.
+    // Turns behind the last frame happen when a video ends with its last step; anything else is a
+    // broken annotation.
     if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
         return Err(Error::Invalid(format!(
             "recording {}: {}",
@@ -346,14 +355,15 @@ struct Answers {
     dst_reads: Vec<(u32, bool)>,
     temptations: BTreeSet<u32>,
     speak_reads: Vec<(u32, bool)>,
-    /// (frame of the clip, number of the update within it) of updates that the recording does not ask for then.
+    /// (frame of the clip, number of the update within it) of updates that the recording does not
+    /// ask for then.
     wrong: BTreeSet<(usize, usize)>,
     /// Frames of the clip whose words are not learnt.
     untaught: BTreeSet<usize>,
 }
 
-/// An update is right when it is the first that is due, or that will be within `ambiguous_before_s`; between "due" and
-/// "not for a while" the head may say what it likes.
+/// An update is right when it is the first that is due, or that will be within
+/// `ambiguous_before_s`; between "due" and "not for a while" the head may say what it likes.
 fn answers(
     source: &Source,
     options: &ExampleOptions,
@@ -420,8 +430,8 @@ fn answers(
     answers
 }
 
-/// Whether words are about a step, but not about the one that the state reached calls for: such words belong to another
-/// state, and who learns them learns to disregard the note.
+/// Whether words are about a step, but not about the one that the state reached calls for: such
+/// words belong to another state, and who learns them learns to disregard the note.
 fn names_another_step(task: &Task, words: &[String], note: Note) -> bool {
     let words = words.join(" ");
     let called_for = note
@@ -516,8 +526,9 @@ enum Kind {
 }
 
 impl Rows {
-    /// Follows the task's state through a clip as the session does: a frame comes with the states before its own updates,
-    /// `[DST]` and `[ASST]` with those reached by then, an update's `<eot>` with those behind it.
+    /// Follows the task's state through a clip as the session does: a frame comes with the states
+    /// before its own updates, `[DST]` and `[ASST]` with those reached by then, an update's `<eot>`
+    /// with those behind it.
     fn of(
         source: &Source,
         layout: &Layout<'_>,
@@ -602,8 +613,8 @@ impl Told {
     }
 }
 
-/// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the number of the last
-/// update begun in it.
+/// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the
+/// number of the last update begun in it.
 fn texts(
     clip: &Clip,
     kind: Target,
@@ -704,7 +715,8 @@ mod tests {
 
     #[test]
     fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
-        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none are alike.
+        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none
+        // are alike.
         let source = Source {
             frames: vec![MediaTime(0.0)],
             cosines: [0.0, 1.0, 2.0, 9.0].into(),

@@ -1,5 +1,6 @@
-//! What stands in memory while the model learns: the recording's dialogue, late or early here and there, or what the
-//! model itself wrote in a free run; and what the recording asks for from any state that this leads to.
+//! What stands in memory while the model learns: the recording's dialogue, late or early here and
+//! there, or what the model itself wrote in a free run; and what the recording asks for from any
+//! state that this leads to.
 
 use std::collections::VecDeque;
 
@@ -25,8 +26,8 @@ impl Truth {
         }
     }
 
-    /// Updates whose time has come by `at` and that `state` still lacks, in the recording's order. A state that is ahead
-    /// of the recording lacks nothing there: there is no way back.
+    /// Updates whose time has come by `at` and that `state` still lacks, in the recording's order.
+    /// A state that is ahead of the recording lacks nothing there: there is no way back.
     pub fn due<'a>(
         &'a self,
         state: &'a TaskState,
@@ -60,7 +61,8 @@ fn time(turn: &Turn) -> f64 {
     turn.at.unwrap_or_default().0
 }
 
-/// The recording's turns with some groups moved to other frames: an event is noticed late, or taken for done early.
+/// The recording's turns with some groups moved to other frames: an event is noticed late, or taken
+/// for done early.
 pub fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> Vec<Turn> {
     let mut turns: Vec<Turn> = timed(source).cloned().collect();
     if draw.unit() < options.silent_user_share {
@@ -109,15 +111,17 @@ pub fn displaced(source: &Source, options: &ExampleOptions, draw: &mut Rng) -> V
 pub struct History {
     /// Its turns.
     pub turns: Vec<Turn>,
-    /// Times of sentences that are the model's own and that the recording does not have: they are not learnt.
+    /// Times of sentences that are the model's own and that the recording does not have: they are
+    /// not learnt.
     pub own_words: Vec<MediaTime>,
 }
 
-/// What the model wrote in a free run, at the frames of the recording. An update that it has failed to make is made for it
-/// after a time drawn up to `patience_s_max`. What the state does not allow then is left out. (Ross et al., DAgger, 2011: the learner's states, the expert's answers.)
+/// What the model wrote in a free run, at the frames of the recording. An update that it has failed
+/// to make is made for it after a time drawn up to `patience_s_max`. What the state does not allow
+/// then is left out. (Ross et al., DAgger, 2011: the learner's states, the expert's answers.)
 ///
-/// What the recording's assistant says upon an update is said when that update is made; what it says otherwise, at its
-/// own time. The model's own words stand where the recording has none.
+/// What the recording's assistant says upon an update is said when that update is made; what it
+/// says otherwise, at its own time. The model's own words stand where the recording has none.
 pub fn own(source: &Source, wrote: &[Turn], patience_s_max: f64, draw: &mut Rng) -> History {
     let truth = Truth::new(&source.recording);
     let patience_s: Vec<f64> = truth

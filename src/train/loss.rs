@@ -1,4 +1,5 @@
-//! The losses: cross-entropy on text, a balanced binary loss for each head, the step pointer, and SigLIP's sigmoid loss.
+//! The losses: cross-entropy on text, a balanced binary loss for each head, the step pointer, and
+//! SigLIP's sigmoid loss.
 
 use candle_core::{D, DType, Tensor};
 
@@ -20,16 +21,17 @@ fn log_softmax(x: &Tensor) -> Result<Tensor> {
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// `-log(sigmoid(x))` for each element, as `m + log(exp(-m) + exp(-x - m))` with the constant `m = max(-x, 0)`: no
-/// overflow, and a gradient that is right at 0 too.
+/// `-log(sigmoid(x))` for each element, as `m + log(exp(-m) + exp(-x - m))` with the constant `m =
+/// max(-x, 0)`: no overflow, and a gradient that is right at 0 too.
 fn neg_log_sigmoid(x: &Tensor) -> Result<Tensor> {
     let m = x.neg()?.relu()?.detach();
     let sum = (m.neg()?.exp()? + (x.neg()? - &m)?.exp()?)?;
     Ok((m + sum.log()?)?)
 }
 
-/// Binary cross-entropy of `logits [N]`: the mean over positives and the mean over negatives, averaged when both are
-/// there (ProAssist `modeling_proact.py`, binary head). `None` when there is nothing to learn from.
+/// Binary cross-entropy of `logits [N]`: the mean over positives and the mean over negatives,
+/// averaged when both are there (ProAssist `modeling_proact.py`, binary head). `None` when there is
+/// nothing to learn from.
 ///
 /// # Errors
 /// N differs.
@@ -57,8 +59,8 @@ pub fn balanced_binary(logits: &Tensor, positive: &[bool]) -> Result<Option<Tens
     ))
 }
 
-/// SigLIP's loss (Zhai et al. 2023, equation 1) on pair logits `[B,U]` (scale times cosine plus bias):
-/// `-1/B * sum_ij log sigmoid(z_ij * logit_ij)`, `z = 1` where `captions[i]` has j, else -1.
+/// SigLIP's loss (Zhai et al. 2023, equation 1) on pair logits `[B,U]` (scale times cosine plus
+/// bias): `-1/B * sum_ij log sigmoid(z_ij * logit_ij)`, `z = 1` where `captions[i]` has j, else -1.
 ///
 /// # Errors
 /// Shapes differ.

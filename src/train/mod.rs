@@ -1,4 +1,5 @@
-//! Training: the small SigLIP on frames and captions, then projector, backbone and heads on cached features.
+//! Training: the small SigLIP on frames and captions, then projector, backbone and heads on cached
+//! features.
 
 pub mod assistant;
 pub mod checkpoint;

@@ -1,4 +1,5 @@
-//! AdamW, and Muon for matrices, with gradient clipping and a cosine schedule; saved and taken up again to the bit.
+//! AdamW, and Muon for matrices, with gradient clipping and a cosine schedule; saved and taken up
+//! again to the bit.
 
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,9 @@ pub struct OptimizerConfig {
     pub beta2: f64,
     /// Largest norm of the whole gradient; larger ones are scaled down to it.
     pub gradient_norm_max: f64,
-    /// Matrices between hidden states move by Muon (Jordan et al. 2024), with the step size of Liu et al. 2025, section 2.2,
-    /// that makes AdamW's learning rate and decay fit; everything else, and without it all, by AdamW.
+    /// Matrices between hidden states move by Muon (Jordan et al. 2024), with the step size of Liu
+    /// et al. 2025, section 2.2, that makes AdamW's learning rate and decay fit; everything else,
+    /// and without it all, by AdamW.
     pub muon: bool,
 }
 
@@ -128,7 +130,8 @@ impl Slot {
     }
 }
 
-/// The matrix nearest to `x` whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz; zero stays zero.
+/// The matrix nearest to `x` whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz;
+/// zero stays zero.
 fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let tall = rows > columns;
@@ -148,7 +151,8 @@ fn orthogonal(x: &Tensor) -> Result<Tensor> {
     Ok(if tall { x.t()?.contiguous()? } else { x })
 }
 
-/// A matrix between hidden states: no table of tokens or positions, no output over the vocabulary, no decision head.
+/// A matrix between hidden states: no table of tokens or positions, no output over the vocabulary,
+/// no decision head.
 fn between_hidden_states(name: &str, var: &Var) -> bool {
     var.rank() == 2
         && var.dims().iter().all(|side| *side >= MUON_SIDE_MIN)
@@ -188,8 +192,8 @@ impl Optimizer {
         self.slots.iter().map(|s| s.var.clone()).collect()
     }
 
-    /// One update from gradients in the order of [`Optimizer::vars`]; `None` stands for "no gradient".
-    /// Gives the norm of the gradient before clipping.
+    /// One update from gradients in the order of [`Optimizer::vars`]; `None` stands for "no
+    /// gradient". Gives the norm of the gradient before clipping.
     ///
     /// # Errors
     /// Shapes differ or the gradient is not finite.
@@ -270,8 +274,9 @@ mod tests {
 
     use super::*;
 
-    /// Two steps of torch.optim.AdamW (lr 0.1, betas 0.9/0.98, weight_decay 0.02) on w = [[1, -2]], g = [[0.5, 0.1]],
-    /// worked by hand: the first move is lr * sign(g), as is the second for an equal gradient.
+    /// Two steps of torch.optim.AdamW (lr 0.1, betas 0.9/0.98, weight_decay 0.02) on w = [[1, -2]],
+    /// g = [[0.5, 0.1]], worked by hand: the first move is lr * sign(g), as is the second for an
+    /// equal gradient.
     #[test]
     fn two_steps_worked_by_hand() {
         let var = Var::from_slice(&[1.0f32, -2.0], (1, 2), &Device::Cpu).unwrap();
@@ -336,7 +341,8 @@ mod tests {
             } else {
                 moved.t().unwrap().contiguous().unwrap().matmul(&moved)
             };
-            // Squares of singular values between 0.5 and 1.5: the diagonal holds their weighted means.
+            // Squares of singular values between 0.5 and 1.5: the diagonal holds their weighted
+            // means.
             let small = small.unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in small.iter().enumerate() {
                 assert!((0.4..1.6).contains(&row[i]), "{rows}x{columns}: {}", row[i]);

@@ -1,4 +1,5 @@
-//! Which recordings a step learns from: recorded tasks and invented ones, in a fixed mix however many there are of each.
+//! Which recordings a step learns from: recorded tasks and invented ones, in a fixed mix however
+//! many there are of each.
 
 use crate::dialogue::annotation::INVENTED_DATASET;
 use crate::train::rng::Rng;
@@ -25,7 +26,8 @@ impl Origins {
         origins
     }
 
-    /// A recording: an invented one in this share of the draws, or whatever there is if there are only ones of one kind.
+    /// A recording: an invented one in this share of the draws, or whatever there is if there are
+    /// only ones of one kind.
     pub fn draw(&self, invented_share: f32, rng: &mut Rng) -> usize {
         let invented = rng.unit() < invented_share;
         let (first, other) = if invented {

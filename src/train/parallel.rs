@@ -1,5 +1,5 @@
-//! Work on several threads whose result does not depend on how many there are: [`each`], and gradients on top of it,
-//! added up in the order of the examples.
+//! Work on several threads whose result does not depend on how many there are: [`each`], and
+//! gradients on top of it, added up in the order of the examples.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,8 +7,8 @@ use candle_core::{Tensor, Var};
 
 use crate::error::Result;
 
-/// `f` of every item, `threads` at a time, in the items' order. After a failure no further item is begun; the error is
-/// that of the first item that failed, in their order.
+/// `f` of every item, `threads` at a time, in the items' order. After a failure no further item is
+/// begun; the error is that of the first item that failed, in their order.
 ///
 /// # Errors
 /// As `f`.
@@ -21,7 +21,8 @@ pub fn each<I, T: Send, E: Send>(
     let others = threads.min(items.len()).saturating_sub(1);
     let waiting = Mutex::new(items.enumerate());
     let done: Mutex<Vec<(usize, std::result::Result<T, E>)>> = Mutex::new(Vec::new());
-    // Items are begun in their order, so all before one that failed are begun and come to their end.
+    // Items are begun in their order, so all before one that failed are begun and come to their
+    // end.
     let work = || {
         loop {
             if held(&done).iter().any(|(_, result)| result.is_err()) {
@@ -57,8 +58,9 @@ pub struct Scored<S> {
     pub stats: S,
 }
 
-/// Sum of gradients over the examples, in the order of `vars` (`None`: no example reached the variable), and the
-/// examples' statistics in their order. An example may have nothing to learn from (`None`).
+/// Sum of gradients over the examples, in the order of `vars` (`None`: no example reached the
+/// variable), and the examples' statistics in their order. An example may have nothing to learn
+/// from (`None`).
 ///
 /// # Errors
 /// The first example's error, in their order.

@@ -1,4 +1,5 @@
-//! A recording's sampled pictures at the encoder's size, kept between runs so that a video is decoded once.
+//! A recording's sampled pictures at the encoder's size, kept between runs so that a video is
+//! decoded once.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -50,7 +51,8 @@ impl Pixels {
     /// The file cannot be read, is of another kind or of another size.
     pub fn open(path: &Path, size: usize) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(Error::io(path))?;
-        // SAFETY: the file belongs to this training run, which replaces it by renaming and never truncates it.
+        // SAFETY: the file belongs to this training run, which replaces it by renaming and never
+        // truncates it.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let bad = |e: safetensors::SafeTensorError| Error::format(path, e.to_string());
         let tensors = SafeTensors::deserialize(&map).map_err(bad)?;
@@ -114,8 +116,8 @@ pub struct Jitter {
     pub light: f32,
 }
 
-/// Pictures as the encoder reads them: `[B, 3, S, S]`, `(x/255 - 0.5) / 0.5`. `draws` gives, for each picture, shift and
-/// light in [-1, 1]; `None` leaves it as it is.
+/// Pictures as the encoder reads them: `[B, 3, S, S]`, `(x/255 - 0.5) / 0.5`. `draws` gives, for
+/// each picture, shift and light in [-1, 1]; `None` leaves it as it is.
 ///
 /// # Errors
 /// A picture has another size.

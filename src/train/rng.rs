@@ -1,5 +1,5 @@
-//! Random numbers for training: counter-based, so that a step's draws follow from (seed, step) alone and a resumed
-//! run draws what the interrupted one would have drawn.
+//! Random numbers for training: counter-based, so that a step's draws follow from (seed, step)
+//! alone and a resumed run draws what the interrupted one would have drawn.
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::optimizer::Optimizer;
 
-/// Sees every record and may ask for a stop. The command line shows progress and keeps the JSONL with it.
+/// Sees every record and may ask for a stop. The command line shows progress and keeps the JSONL
+/// with it.
 pub trait Observer {
     /// Takes one record: `stage`, `step`, `steps` and the numbers of that step.
     ///
@@ -54,8 +55,8 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Runs from the checkpoint, or from the start, to the end or to a stop.
     ///
-    /// `step` gives the gradients of a step (its draws must follow from the step's number alone); `eval` gives numbers
-    /// on validation data and is called now and then and at the end.
+    /// `step` gives the gradients of a step (its draws must follow from the step's number alone);
+    /// `eval` gives numbers on validation data and is called now and then and at the end.
     ///
     /// # Errors
     /// A step failed, or the disk refused a checkpoint.
@@ -130,7 +131,8 @@ mod tests {
         }
     }
 
-    /// A quadratic with noise from the step's number; interrupted anywhere, the end is the same to the bit.
+    /// A quadratic with noise from the step's number; interrupted anywhere, the end is the same to
+    /// the bit.
     #[test]
     fn a_resumed_run_ends_as_an_uninterrupted_one() {
         let run_to_end = |stops: &[usize]| {

@@ -10,7 +10,8 @@ use tokenizers::{
 use crate::dialogue::task::STEPS_MAX;
 use crate::error::{Error, Result};
 
-/// Texts of the special tokens of the backbones that this project trains, in the order of their ids.
+/// Texts of the special tokens of the backbones that this project trains, in the order of their
+/// ids.
 pub const SPECIALS: [&str; 7] = [
     "<pad>", "<bos>", "<turn>", "<eot>", "<image>", "[DST]", "[ASST]",
 ];
@@ -31,8 +32,8 @@ type Bpe = TokenizerImpl<
 
 /// Trains a tokenizer of about `vocab` tokens on the texts and gives its `tokenizer.json`.
 ///
-/// Step ids (`S1`…), states (`[in_progress]`…) and transitions (`->start`…) are single tokens, so that a small backbone
-/// reads and writes an update in two.
+/// Step ids (`S1`…), states (`[in_progress]`…) and transitions (`->start`…) are single tokens, so
+/// that a small backbone reads and writes an update in two.
 ///
 /// # Errors
 /// The trainer refused the texts.

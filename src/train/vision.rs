@@ -1,4 +1,5 @@
-//! Trains the small SigLIP: pictures of the recordings against the words of the step in view, by its sigmoid loss.
+//! Trains the small SigLIP: pictures of the recordings against the words of the step in view, by
+//! its sigmoid loss.
 
 use std::collections::HashMap;
 
@@ -28,15 +29,15 @@ pub struct VisionTraining {
     pub steps: usize,
     /// Pictures a step.
     pub batch: usize,
-    /// Captions a step, the batch's own included; the others are negatives for every picture, two in three of them, if
-    /// there are so many, captions of the same recordings.
+    /// Captions a step, the batch's own included; the others are negatives for every picture, two
+    /// in three of them, if there are so many, captions of the same recordings.
     pub captions: usize,
     /// Share of the batch that comes from invented recordings.
     pub invented_share: f32,
     /// Share of the batch in which no step is in view.
     pub idle_share: f32,
-    /// Share of a step's tokens that are left out, exchanged, or followed by others: a word that the text tower has never seen
-    /// must not change what the rest of the sentence says.
+    /// Share of a step's tokens that are left out, exchanged, or followed by others: a word that
+    /// the text tower has never seen must not change what the rest of the sentence says.
     pub misread_share: f32,
     /// Random shift of a picture, in pixels.
     pub shift_px: usize,
@@ -69,12 +70,14 @@ pub const IDLE: usize = 0;
 pub const MISTAKE: usize = 1;
 /// Number of the caption of pictures in which more than one step is going on.
 pub const BESIDE: usize = 2;
-/// Number of the caption of pictures in which a step is just over: the hands have left what they worked at.
+/// Number of the caption of pictures in which a step is just over: the hands have left what they
+/// worked at.
 pub const OVER: usize = 3;
 /// Captions that are no step's.
 pub const STEPS_FROM: usize = 4;
-/// What they say, in the order of their numbers. A picture has those behind the first besides its step's, so that features
-/// tell what no step's words do: whether all is well with the step, whether it is the only one, and whether it goes on.
+/// What they say, in the order of their numbers. A picture has those behind the first besides its
+/// step's, so that features tell what no step's words do: whether all is well with the step,
+/// whether it is the only one, and whether it goes on.
 pub const SAID: [&str; STEPS_FROM] = [
     IDLE_WORDS,
     "Something has gone wrong",
@@ -95,8 +98,8 @@ pub struct Album {
     pub origins: Origins,
     /// For each recording the captions of its task's steps.
     pub tasks: Vec<Vec<usize>>,
-    /// Captions that a picture has besides the one that it is drawn by: those that [`SAID`] has, and the other steps that are
-    /// going on.
+    /// Captions that a picture has besides the one that it is drawn by: those that [`SAID`] has,
+    /// and the other steps that are going on.
     pub also: HashMap<(u32, u32), Vec<usize>>,
     /// For a recording and a caption of its task, other captions that say the same there.
     pub paraphrases: HashMap<(u32, usize), Vec<usize>>,
@@ -123,7 +126,8 @@ struct Part {
 }
 
 impl Album {
-    /// A picture of a recording, of each of its steps as likely as of another, with its caption; none where no step shows.
+    /// A picture of a recording, of each of its steps as likely as of another, with its caption;
+    /// none where no step shows.
     fn draw(&self, recording: u32, idle_share: f32, rng: &mut Rng) -> Option<(usize, (u32, u32))> {
         let shows = |c: &usize| !self.captions[*c].within(recording).is_empty();
         let idle = rng.unit() < idle_share && shows(&IDLE);
@@ -271,8 +275,9 @@ impl Album {
     }
 }
 
-/// A caption's tokens `[L]` as one reads it who does not know every word: of each token, with a chance of `share`, it is left
-/// out, or stands behind or instead of it a piece of one to [`STRANGE_MAX`] tokens drawn from all but the special ones.
+/// A caption's tokens `[L]` as one reads it who does not know every word: of each token, with a
+/// chance of `share`, it is left out, or stands behind or instead of it a piece of one to
+/// [`STRANGE_MAX`] tokens drawn from all but the special ones.
 fn misread(tokens: &[u32], share: f32, config: &TextConfig, rng: &mut Rng) -> Vec<u32> {
     if share <= 0.0 {
         return tokens.to_vec();
@@ -372,8 +377,9 @@ impl VisionTrainer<'_> {
             .squeeze(1)?)
     }
 
-    /// Share of validation pictures whose own caption scores highest: among all captions, and among those of its
-    /// recording's task (what the assistant has to tell apart), for pictures in which a step is in view.
+    /// Share of validation pictures whose own caption scores highest: among all captions, and among
+    /// those of its recording's task (what the assistant has to tell apart), for pictures in which
+    /// a step is in view.
     ///
     /// # Errors
     /// The data do not fit the model.
@@ -440,8 +446,9 @@ mod tests {
     use super::*;
     use crate::units::TokenId;
 
-    /// A recording of two steps, captions 4 and 5, of which 6 and 7 paraphrase the first; captions 8 and on are others'.
-    /// The first step is in view in pictures 0 and 1, in the second of which the second step goes on, and a mistake shows.
+    /// A recording of two steps, captions 4 and 5, of which 6 and 7 paraphrase the first; captions
+    /// 8 and on are others'. The first step is in view in pictures 0 and 1, in the second of which
+    /// the second step goes on, and a mistake shows.
     fn album() -> Album {
         let caption = |pictures: &[(u32, u32)]| Caption {
             tokens: vec![7],
@@ -509,7 +516,8 @@ mod tests {
             kept += words.iter().filter(|t| (50..60).contains(*t)).count();
             others += words.iter().filter(|t| !(50..60).contains(*t)).count();
         }
-        // Of ten tokens two thirds of a tenth go, and two thirds of a tenth bring two on average, a tenth of which are as these.
+        // Of ten tokens two thirds of a tenth go, and two thirds of a tenth bring two on average, a
+        // tenth of which are as these.
         let share = |count: usize| count as f32 / (10 * n) as f32;
         assert!(
             (0.90..0.96).contains(&share(kept)) && (0.09..0.14).contains(&share(others)),
@@ -556,7 +564,8 @@ mod tests {
                 sizes.push((picture.1, captions.len()));
             }
         }
-        // Forty pictures want all three wordings; the other step, and so all captions that fit, are near negatives.
+        // Forty pictures want all three wordings; the other step, and so all captions that fit, are
+        // near negatives.
         assert_eq!(sizes.len(), 40);
         assert!(
             sizes

@@ -413,7 +413,8 @@ impl App {
         self.dialogue.iter().rev().find(|l| l.who == Who::Assistant)
     }
 
-    /// The step that comes next: the first one not begun behind the one being done, else the first not begun.
+    /// The step that comes next: the first one not begun behind the one being done, else the first
+    /// not begun.
     pub fn next_step(&self) -> Option<&StepRow> {
         let after = self
             .current_step()
@@ -436,8 +437,8 @@ impl App {
         self.status = status;
     }
 
-    /// Seconds of the recording until the context policy acts, if memory goes on to grow as it did since it
-    /// last acted; `None` while that cannot be told.
+    /// Seconds of the recording until the context policy acts, if memory goes on to grow as it did
+    /// since it last acted; `None` while that cannot be told.
     pub fn memory_reset_in_s(&self) -> Option<f64> {
         let (from, tokens) = self.memory_from?;
         let seconds = self.now.seconds() - from.seconds();
@@ -501,8 +502,8 @@ impl App {
         push_bounded(&mut self.dialogue, line, DIALOGUE_KEPT);
     }
 
-    /// Why a sentence was said: what happened at its frame and what the gate gave. An answer to the person
-    /// may come below the threshold; the gate has not fired then.
+    /// Why a sentence was said: what happened at its frame and what the gate gave. An answer to the
+    /// person may come below the threshold; the gate has not fired then.
     fn reason(&mut self, at: MediaTime, prob: Prob) -> String {
         let threshold = self.speak.threshold.map_or(0.0, |t| t.0);
         let fires = prob.0 >= threshold;
@@ -512,7 +513,8 @@ impl App {
         tell::reason(&std::mem::take(&mut self.reasons), prob.0, threshold)
     }
 
-    /// Another place of the recording: what is known of later times is forgotten, the dialogue stays.
+    /// Another place of the recording: what is known of later times is forgotten, the dialogue
+    /// stays.
     fn seek(&mut self, at: MediaTime, to: MediaTime, steps: &[StepInfo]) {
         self.ended = false;
         self.now = to;

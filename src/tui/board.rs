@@ -104,7 +104,8 @@ impl Controls {
         self.quit.load(Ordering::Acquire)
     }
 
-    /// Asks the screen to give the terminal back, and the whole job to stop until the shell says to go on.
+    /// Asks the screen to give the terminal back, and the whole job to stop until the shell says to
+    /// go on.
     pub fn suspend(&self) {
         self.suspend.store(true, Ordering::Release);
     }

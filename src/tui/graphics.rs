@@ -1,7 +1,8 @@
 //! Asks the terminal whether it can draw pixels, and how large its letters are.
 //!
-//! ratatui-image can ask by itself, but where no answer comes it leaves a thread behind that swallows the next keys
-//! and changes the terminal's mode when it wakes up. Here nobody reads any more once the time is over.
+//! ratatui-image can ask by itself, but where no answer comes it leaves a thread behind that
+//! swallows the next keys and changes the terminal's mode when it wakes up. Here nobody reads any
+//! more once the time is over.
 
 use ratatui_image::FontSize;
 use ratatui_image::picker::{Picker, ProtocolType};
@@ -12,11 +13,13 @@ pub enum Hint {
     /// Nothing is known but what it answers.
     #[default]
     None,
-    /// It says in the environment that it draws iTerm2's pictures; what it answers of the others is worse.
+    /// It says in the environment that it draws iTerm2's pictures; what it answers of the others is
+    /// worse.
     Iterm2,
 }
 
-/// Half blocks unless the terminal says that it can do better. `interrupted` is called when Ctrl-C is typed meanwhile.
+/// Half blocks unless the terminal says that it can do better. `interrupted` is called when Ctrl-C
+/// is typed meanwhile.
 #[cfg(unix)]
 pub(super) fn ask(hint: Hint, interrupted: impl FnMut()) -> Picker {
     match asking::answers(hint, interrupted) {

@@ -1,8 +1,8 @@
 //! Keys, mouse and changes of size, read by a thread of its own.
 //!
-//! crossterm's reader never comes back from a terminal that is gone (tmux killed, a connection lost): it takes the end
-//! of the file for "nothing yet" and asks again without a rest. So it is only asked while the terminal is there, and
-//! not by the thread that has to end the run.
+//! crossterm's reader never comes back from a terminal that is gone (tmux killed, a connection
+//! lost): it takes the end of the file for "nothing yet" and asks again without a rest. So it is
+//! only asked while the terminal is there, and not by the thread that has to end the run.
 
 use std::cell::Cell;
 use std::io;
@@ -17,7 +17,8 @@ use crossterm::event::{self, Event, KeyCode, KeyModifiers};
 const WAITING_MAX: usize = 256;
 /// An answer comes in one piece: no hand is that fast.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
-/// For one look at what is there; at zero crossterm does not look at all, and below a millisecond it does not rest.
+/// For one look at what is there; at zero crossterm does not look at all, and below a millisecond
+/// it does not rest.
 const GLANCE: Duration = Duration::from_micros(50);
 /// How long it takes at most until a change of size is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
@@ -65,8 +66,8 @@ impl Keyboard {
 }
 
 impl Keyboard {
-    /// Whether a key belongs to an answer about pictures that comes after its time: `ESC _ G … ESC \\`, which crossterm
-    /// takes for keys with Alt at both ends. Other answers are none to it.
+    /// Whether a key belongs to an answer about pictures that comes after its time: `ESC _ G … ESC
+    /// \\`, which crossterm takes for keys with Alt at both ends. Other answers are none to it.
     fn is_answer(&self, event: &Event) -> bool {
         let Event::Key(key) = event else { return false };
         let alt = key.modifiers.contains(KeyModifiers::ALT);

@@ -1,5 +1,5 @@
-//! One table of keys: what each does, and the words that the help shows. Nothing else reads keys, but for a line
-//! of text being typed (`entry.rs`).
+//! One table of keys: what each does, and the words that the help shows. Nothing else reads keys,
+//! but for a line of text being typed (`entry.rs`).
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 

@@ -17,8 +17,9 @@
 //!  q quit   space pause   ? help                                                         keys
 //! ```
 //!
-//! A wide terminal has a third column with the pipeline and the log. Few steps leave their rows to the dialogue. One too small for the picture above shows the
-//! steps and the last sentence; a tiny one the step alone.
+//! A wide terminal has a third column with the pipeline and the log. Few steps leave their rows to
+//! the dialogue. One too small for the picture above shows the steps and the last sentence; a tiny
+//! one the step alone.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Layout, Rect};

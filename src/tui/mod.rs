@@ -1,8 +1,9 @@
 //! The terminal screen: reads the event stream, draws it, and never makes the engine wait.
 //!
-//! The engine thread folds events into a [`Board`] (a short lock around plain data); the screen thread
-//! takes a snapshot when something changed, at most [`screen::FRAMES_PER_S_MAX`] times a second. What the
-//! person wants goes back through [`Controls`]. [`terminal`] puts the terminal back, whatever happens.
+//! The engine thread folds events into a [`Board`] (a short lock around plain data); the screen
+//! thread takes a snapshot when something changed, at most [`screen::FRAMES_PER_S_MAX`] times a
+//! second. What the person wants goes back through [`Controls`]. [`terminal`] puts the terminal
+//! back, whatever happens.
 
 pub mod app;
 pub mod board;

@@ -1,13 +1,14 @@
-//! Bytes on their way to the terminal. A thread of its own writes them, so that nobody else ever waits for a
-//! terminal that has stopped reading: the screen skips pictures, keys and signals go on working.
+//! Bytes on their way to the terminal. A thread of its own writes them, so that nobody else ever
+//! waits for a terminal that has stopped reading: the screen skips pictures, keys and signals go on
+//! working.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that may wait at most. Drawings are only made when nothing waits, so that this is one drawing; a large
-/// picture in a pixel protocol takes a few million.
+/// Bytes that may wait at most. Drawings are only made when nothing waits, so that this is one
+/// drawing; a large picture in a pixel protocol takes a few million.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// Around a drawing: synchronized output, mode 2026.

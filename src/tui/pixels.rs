@@ -1,7 +1,8 @@
-//! A drawn screen as pixels, as a terminal with a common font and dark colours shows it: for pictures of a run.
+//! A drawn screen as pixels, as a terminal with a common font and dark colours shows it: for
+//! pictures of a run.
 //!
-//! Letters come from DejaVu Sans Mono. What has to meet its neighbours without a seam (blocks, lines, braille) is
-//! made of rectangles here, as terminals do.
+//! Letters come from DejaVu Sans Mono. What has to meet its neighbours without a seam (blocks,
+//! lines, braille) is made of rectangles here, as terminals do.
 
 use std::collections::HashMap;
 

@@ -34,21 +34,21 @@ pub struct Options {
     pub theme: ThemeName,
     /// Take clicks and the wheel; the terminal's own selection then needs Shift.
     pub mouse: bool,
-    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. What it says of itself in the
-    /// environment helps.
+    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. What it says of
+    /// itself in the environment helps.
     pub ask_graphics: Option<graphics::Hint>,
 }
 
-/// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal and gives it back.
-/// A terminal that goes away asks to quit as well, as a signal does.
+/// Draws until somebody asks to quit (the person, or the engine when it failed). Takes the terminal
+/// and gives it back. A terminal that goes away asks to quit as well, as a signal does.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io::Result<()> {
     let suspend = Suspend::watch()?;
     let mut guard = Guard::take(options.mouse)?;
-    // Which colours are used is the theme's doing; crossterm would drop them by itself where NO_COLOR is set, also
-    // when the person has asked for a theme.
+    // Which colours are used is the theme's doing; crossterm would drop them by itself where
+    // NO_COLOR is set, also when the person has asked for a theme.
     force_color_output(true);
     let picker = match options.ask_graphics {
         Some(hint) => graphics::ask(hint, || controls.interrupt()),
@@ -68,8 +68,8 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
         if controls.take_suspend() {
             Suspend::ask();
         }
-        // The handler of the signal to go on may run, on another thread, later than this one does: whoever has stopped
-        // here knows by itself.
+        // The handler of the signal to go on may run, on another thread, later than this one does:
+        // whoever has stopped here knows by itself.
         let stopped = suspend.is_asked();
         if stopped {
             terminal::restore();
@@ -80,7 +80,8 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
             touched = Touched::All;
         }
         let revision = board.revision();
-        // A terminal that has not read the last drawing gets no further one: pictures are lost, events are not.
+        // A terminal that has not read the last drawing gets no further one: pictures are lost,
+        // events are not.
         if (touched != Touched::Nothing || drawn != Some(revision)) && terminal::is_idle() {
             if touched == Touched::All {
                 terminal = blank()?;
@@ -98,8 +99,9 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     Ok(())
 }
 
-/// An empty screen of the terminal's size. The viewport is fixed, because ratatui asks the terminal for its
-/// cursor when it adapts one by itself, and a terminal that does not answer would end the run.
+/// An empty screen of the terminal's size. The viewport is fixed, because ratatui asks the terminal
+/// for its cursor when it adapts one by itself, and a terminal that does not answer would end the
+/// run.
 fn blank() -> io::Result<Terminal<CrosstermBackend<Pen>>> {
     let mut pen = terminal::pen()?;
     queue!(pen, Clear(ClearType::All))?;

@@ -1,4 +1,5 @@
-//! Being stopped and going on: Ctrl-Z, `kill -TSTP`, `fg`. The terminal is given back before the process stops.
+//! Being stopped and going on: Ctrl-Z, `kill -TSTP`, `fg`. The terminal is given back before the
+//! process stops.
 
 use std::io;
 use std::sync::Arc;

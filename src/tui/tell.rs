@@ -1,11 +1,13 @@
-//! Events in words, for the dialogue, the log panel and the reasons of a sentence: each fact has one wording.
+//! Events in words, for the dialogue, the log panel and the reasons of a sentence: each fact has
+//! one wording.
 
 use super::app::LogLine;
 use crate::dialogue::task::{StepState, Transition};
 use crate::stream::{ContextPolicyName, Event, GateName, SourceState, WarningKind};
 use crate::units::{MediaTime, StepId, Threshold};
 
-/// A line of the log panel; `None` for frames, which the gates show, and for words, which the dialogue shows.
+/// A line of the log panel; `None` for frames, which the gates show, and for words, which the
+/// dialogue shows.
 pub(super) fn log_line(event: &Event, now: MediaTime) -> Option<LogLine> {
     let (at, text, worry) = match event {
         Event::Session { .. } | Event::Frame { .. } => return None,
@@ -65,7 +67,8 @@ pub(super) fn log_line(event: &Event, now: MediaTime) -> Option<LogLine> {
     })
 }
 
-/// Why a sentence was said: what happened at its frame, and what the gate gave against its threshold.
+/// Why a sentence was said: what happened at its frame, and what the gate gave against its
+/// threshold.
 pub(super) fn reason(happened: &[String], speak: f32, threshold: f32) -> String {
     let fires = speak >= threshold;
     let because = match (happened, fires) {

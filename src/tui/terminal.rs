@@ -1,8 +1,9 @@
-//! The terminal on loan: raw, alternate screen, no cursor; given back exactly once, whatever happens.
+//! The terminal on loan: raw, alternate screen, no cursor; given back exactly once, whatever
+//! happens.
 //!
-//! All ways out lead to the same [`restore`]: the guard's drop (a normal end and every `?`), the panic hook (before
-//! the panic's words are printed, so that they are readable), a signal handler, and being suspended. None of them
-//! waits longer than a second for a terminal that does not read.
+//! All ways out lead to the same [`restore`]: the guard's drop (a normal end and every `?`), the
+//! panic hook (before the panic's words are printed, so that they are readable), a signal handler,
+//! and being suspended. None of them waits longer than a second for a terminal that does not read.
 
 use std::io::{self, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +55,8 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Takes it over again, after this process was stopped: the shell may have made anything of it meanwhile.
+    /// Takes it over again, after this process was stopped: the shell may have made anything of it
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`Guard::take`].
@@ -96,8 +98,8 @@ pub fn settle() -> bool {
     OUTLET.get().is_none_or(|outlet| outlet.drain(RESTORE_MAX))
 }
 
-/// Gives the terminal back if it is taken; otherwise does nothing. May be called from any thread, any
-/// number of times. Each part is tried even when another failed: there is nobody left to tell.
+/// Gives the terminal back if it is taken; otherwise does nothing. May be called from any thread,
+/// any number of times. Each part is tried even when another failed: there is nobody left to tell.
 pub fn restore() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
@@ -127,12 +129,14 @@ pub fn is_taken() -> bool {
     TAKEN.load(Ordering::SeqCst)
 }
 
-/// Whether the terminal takes nothing any more, or is gone: whoever writes to it would wait for ever, or fail.
+/// Whether the terminal takes nothing any more, or is gone: whoever writes to it would wait for
+/// ever, or fail.
 pub fn is_stuck() -> bool {
     STUCK.load(Ordering::SeqCst)
 }
 
-/// The outlet has a handle of its own, so that it never holds the lock of standard output while it waits.
+/// The outlet has a handle of its own, so that it never holds the lock of standard output while it
+/// waits.
 fn outlet() -> io::Result<&'static Outlet> {
     if let Some(outlet) = OUTLET.get() {
         return Ok(outlet);
@@ -170,7 +174,8 @@ mod tests {
 
     #[test]
     fn restoring_what_was_never_taken_writes_nothing() {
-        // Nothing observable but the flags: an escape sequence here would garble the test's own output.
+        // Nothing observable but the flags: an escape sequence here would garble the test's own
+        // output.
         restore();
         assert!(!is_taken() && !is_stuck() && is_idle());
     }

@@ -1,4 +1,5 @@
-//! The screen on paper: every panel and the whole of it in all themes, from a recorded run; and any keys at all.
+//! The screen on paper: every panel and the whole of it in all themes, from a recorded run; and any
+//! keys at all.
 //!
 //! `tests/data/tui/session` is a recorded session, made by `make_session.sh` beside it.
 
@@ -79,7 +80,8 @@ fn shown(app: &App, columns: u16, rows: u16, change: impl FnOnce(&mut View)) -> 
     text_of(&drawn(columns, rows, |canvas| draw(canvas, app, &mut view)))
 }
 
-/// The text, then the style of each cell as a letter, then what the letters mean. Cells of the picture are `#`.
+/// The text, then the style of each cell as a letter, then what the letters mean. Cells of the
+/// picture are `#`.
 fn with_styles(buffer: &Buffer) -> String {
     let mut text = text_of(buffer);
     let mut legend: Vec<String> = Vec::new();
@@ -266,7 +268,8 @@ fn no_theme_but_colour_tells_anything_by_colour_alone() {
         let text = text_of(&drawn(120, 40, |canvas| draw(canvas, &app, &mut view)));
         assert_eq!(text, as_text(&app, 120, 40));
     }
-    // And without colour and weight, the current step and the next one still have a mark and a word.
+    // And without colour and weight, the current step and the next one still have a mark and a
+    // word.
     let text = as_text(&with_picture(), 80, 24);
     assert!(
         text.contains("▶ S3")

@@ -7,8 +7,8 @@ use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Padding};
 
-// Colours of the light theme from the terminal's 256, whose first 16 people change to their taste: contrast of
-// 4.5 and more on white, by the definition of WCAG 2.
+// Colours of the light theme from the terminal's 256, whose first 16 people change to their taste:
+// contrast of 4.5 and more on white, by the definition of WCAG 2.
 const BLACK: u8 = 16;
 const WHITE: u8 = 231;
 const GREY: u8 = 241;

@@ -1,5 +1,5 @@
-//! What the person looks at, as opposed to what happened: scroll, choice, theme, a line being typed. Keys and mouse
-//! act here; what they want of the engine goes to [`Controls`].
+//! What the person looks at, as opposed to what happened: scroll, choice, theme, a line being
+//! typed. Keys and mouse act here; what they want of the engine goes to [`Controls`].
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,8 @@ pub struct View {
     pub(super) entry: Option<Entry>,
     /// An answer to the last key, until the next one.
     pub(super) flash: Option<String>,
-    /// Lines of the log that are no events and have been shown here; and until when the last one is.
+    /// Lines of the log that are no events and have been shown here; and until when the last one
+    /// is.
     notes_shown: u64,
     note_until: Option<Instant>,
     pub(super) shown: Shown,

@@ -40,8 +40,8 @@ pub enum Wish {
 pub struct Wishes(Mutex<VecDeque<Wish>>);
 
 impl Wishes {
-    /// Adds a wish. One that goes on from the wish before is joined with it: a held key must not make the engine
-    /// open a recording a hundred times.
+    /// Adds a wish. One that goes on from the wish before is joined with it: a held key must not
+    /// make the engine open a recording a hundred times.
     pub fn push(&self, wish: Wish) {
         let mut queue = self.lock();
         let room = queue.len() < WISHES_MAX;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Sums of floating-point numbers are rounded otherwise by other vector instructions, so a result that arithmetic went
-/// into has one sum for each of these names.
+/// Sums of floating-point numbers are rounded otherwise by other vector instructions, so a result
+/// that arithmetic went into has one sum for each of these names.
 pub fn arithmetic() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
@@ -19,7 +19,8 @@ pub fn arithmetic() -> &'static str {
     std::env::consts::ARCH
 }
 
-/// Holds `bytes` against the sum that stands under `name`. A missing or another sum fails; `UPDATE_GOLDEN=1` writes it.
+/// Holds `bytes` against the sum that stands under `name`. A missing or another sum fails;
+/// `UPDATE_GOLDEN=1` writes it.
 pub fn assert_unchanged(name: &str, bytes: &[u8]) {
     assert!(
         known(name, bytes),
@@ -28,7 +29,8 @@ pub fn assert_unchanged(name: &str, bytes: &[u8]) {
     );
 }
 
-/// The same for a result of arithmetic. A processor that the file does not know cannot be judged, which is said.
+/// The same for a result of arithmetic. A processor that the file does not know cannot be judged,
+/// which is said.
 pub fn assert_unchanged_on_this_processor(name: &str, bytes: &[u8]) {
     let name = format!("{name}.{}", arithmetic());
     if !known(&name, bytes) {

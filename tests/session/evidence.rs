@@ -95,7 +95,8 @@ fn without_a_task_or_a_model_that_wants_it_there_is_none() {
     }
 }
 
-/// Warnings of a session that begins the second step at the last of so many frames, all of which look like the first.
+/// Warnings of a session that begins the second step at the last of so many frames, all of which
+/// look like the first.
 fn warned_after(frames: u16, missing_seen_s_max: f64) -> usize {
     let task = Task::parse(
         "goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\nafter = [\"S1\"]\n",
@@ -137,7 +138,8 @@ fn a_step_that_was_in_view_is_not_missing() {
     assert_eq!(warned_after(5, f64::INFINITY), 1);
 }
 
-/// Steps that begin where the model wants one in the first frame and another, before its turn, in a second of that cosine with it.
+/// Steps that begin where the model wants one in the first frame and another, before its turn, in a
+/// second of that cosine with it.
 fn begun(cosine: f32, same_picture_cosine_min: f32) -> Vec<StepId> {
     let task = Task::parse(
         "goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\nafter = [\"S1\"]\n",
@@ -193,8 +195,9 @@ fn a_picture_that_began_a_step_begins_no_other_before_its_turn() {
     assert_eq!(begun(0.95, f32::INFINITY), [StepId(0), StepId(1)]);
 }
 
-/// Frames at which the second step begins, and at which that is refused: the model wants it in the first and means it, with that
-/// probability of the gate, in those that follow; all look like the first step, but the last like the second.
+/// Frames at which the second step begins, and at which that is refused: the model wants it in the
+/// first and means it, with that probability of the gate, in those that follow; all look like the
+/// first step, but the last like the second.
 fn drunk(meant: &[f32], start_cosine_gap_max: f32) -> (Vec<u64>, usize) {
     let task =
         Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\n")

@@ -1,4 +1,5 @@
-//! A backbone that follows a script and notes what it was asked. Its frames carry their number as feature.
+//! A backbone that follows a script and notes what it was asked. Its frames carry their number as
+//! feature.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -278,7 +279,8 @@ impl Backbone for Fake {
 /// In a script: the scores contain a NaN here.
 pub const NAN_TOKEN: TokenId = TokenId(u32::MAX);
 
-/// Sees the number of a frame in the first byte of its picture; words lie on the axis that their length gives.
+/// Sees the number of a frame in the first byte of its picture; words lie on the axis that their
+/// length gives.
 pub struct FakeEyes;
 
 impl Perceiver for FakeEyes {

@@ -342,7 +342,8 @@ fn clip_from(first_new: usize, frames_kept: usize) -> proact::dialogue::layout::
         .unwrap_or_else(|| panic!("no room cuts at frame {first_new}"))
 }
 
-/// Compares with `tests/data/session/<name>`. Only `UPDATE_GOLDEN=1` writes it; what differs lies beside it as `.new`.
+/// Compares with `tests/data/session/<name>`. Only `UPDATE_GOLDEN=1` writes it; what differs lies
+/// beside it as `.new`.
 fn hold(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/session")

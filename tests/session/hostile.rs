@@ -1,4 +1,5 @@
-//! Bad input is refused at the door; a bad model ends the session with an error, never with a wrong answer.
+//! Bad input is refused at the door; a bad model ends the session with an error, never with a wrong
+//! answer.
 
 use std::sync::Arc;
 

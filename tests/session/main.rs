@@ -1,4 +1,5 @@
-//! The session with fakes for the model: the same tokens as in training, the same events every time.
+//! The session with fakes for the model: the same tokens as in training, the same events every
+//! time.
 
 mod evidence;
 mod fake;

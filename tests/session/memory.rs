@@ -159,7 +159,8 @@ fn what_the_model_says_of_its_memory_stands_in_the_new_prompt() {
             "{summaries:?}"
         );
         let tape = bench.tape();
-        // Asked at the last frame once more, answered, forgotten; the answer stands behind goal and states.
+        // Asked at the last frame once more, answered, forgotten; the answer stands behind goal and
+        // states.
         let (before, last) = tape.rsplit_once("\n<rewind to 0>").unwrap();
         let asked = format!("{{system}}{guide}Please summarize the progress.<eot>");
         let (_, answer) = before
@@ -364,8 +365,8 @@ fn any_scene() -> impl Strategy<Value = Scene> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whatever the model does and however small its memory: no frame is lost, no update is applied that the
-    /// state did not allow, and memory is never overrun.
+    /// Whatever the model does and however small its memory: no frame is lost, no update is applied
+    /// that the state did not allow, and memory is never overrun.
     #[test]
     fn any_model_in_any_memory_comes_to_the_end(
         script in proptest::collection::vec(any_scene(), 1..40),

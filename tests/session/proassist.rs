@@ -1,15 +1,18 @@
-//! ProAssist's layout against upstream's own runner on the same features, frame by frame: `tests/data/make_proassist.py`
-//! made three tiny models (1, 5 and 10 tokens a frame) and ran a port of that runner over them.
+//! ProAssist's layout against upstream's own runner on the same features, frame by frame:
+//! `tests/data/make_proassist.py` made three tiny models (1, 5 and 10 tokens a frame) and ran a
+//! port of that runner over them.
 //!
-//! Upstream's runner has defects that are not copied; the script runs it as it is (`upstream`) and without them (`repaired`):
+//! Upstream's runner has defects that are not copied; the script runs it as it is (`upstream`) and
+//! without them (`repaired`):
 //!
-//! - It forgets the `<eot>` behind a turn of the assistant, which training had in its place. So from the first sentence on
-//!   memory differs.
+//! - It forgets the `<eot>` behind a turn of the assistant, which training had in its place. So
+//!   from the first sentence on memory differs.
 //! - `drop_all` forgets system prompt, goal and knowledge as well.
 //! - A summary that was asked for can be silence.
 //!
-//! `drop_middle` is not compared: upstream's glues rotated keys together whose positions then repeat; here what is kept
-//! is rotated anew. A threshold of 0 means a plain argmax there and that it speaks only when silence is impossible here.
+//! `drop_middle` is not compared: upstream's glues rotated keys together whose positions then
+//! repeat; here what is kept is rotated anew. A threshold of 0 means a plain argmax there and that
+//! it speaks only when silence is impossible here.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -281,7 +284,8 @@ fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
     steps
 }
 
-/// Here a turn is always closed; upstream tells the `<eot>` that ended it, and none where the limit did.
+/// Here a turn is always closed; upstream tells the `<eot>` that ended it, and none where the limit
+/// did.
 fn closed(wrote: &[TokenId], eot: TokenId) -> Vec<TokenId> {
     let mut closed = wrote.to_vec();
     if closed.last().is_some_and(|last| *last != eot) {
@@ -290,7 +294,8 @@ fn closed(wrote: &[TokenId], eot: TokenId) -> Vec<TokenId> {
     closed
 }
 
-/// Equal in all: when it spoke, which tokens it wrote, what it said, when memory was reset and to what.
+/// Equal in all: when it spoke, which tokens it wrote, what it said, when memory was reset and to
+/// what.
 fn assert_same(name: &str, found: &[Step], expected: &[Step], eot: TokenId) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -314,8 +319,9 @@ fn assert_same(name: &str, found: &[Step], expected: &[Step], eot: TokenId) {
         if let (Some((ours, told)), Some((theirs, summary))) = (&found.reset, &expected.reset)
             && theirs.len() > MEMORY / 2
         {
-            // A summary of broken bytes takes three times as many tokens when it is read again. Upstream's memory has no
-            // end; ours begins without a summary that leaves no room for a frame. From here on they hold different things.
+            // A summary of broken bytes takes three times as many tokens when it is read again.
+            // Upstream's memory has no end; ours begins without a summary that leaves no room for a
+            // frame. From here on they hold different things.
             assert_eq!(told, summary, "{name}: frame {i}: summary");
             assert!(ours.len() < theirs.len() && i > 0, "{name}: frame {i}");
             return;
@@ -344,7 +350,8 @@ fn compare(tokens_per_frame: usize) {
             &expected(&fixture, &format!("{policy}.repaired")),
             eot,
         );
-        // As it is, upstream's runner does the same up to the first turn, whose `<eot>` it then forgets.
+        // As it is, upstream's runner does the same up to the first turn, whose `<eot>` it then
+        // forgets.
         let as_it_is = expected(&fixture, &format!("{policy}.upstream"));
         let first = as_it_is
             .iter()

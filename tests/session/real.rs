@@ -1,4 +1,5 @@
-//! The session over the real backbone, tiny and with random weights: what the fakes promise holds for it too.
+//! The session over the real backbone, tiny and with random weights: what the fakes promise holds
+//! for it too.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A session that was broken off and goes on: from any place in its log, and from logs that are none.
+//! A session that was broken off and goes on: from any place in its log, and from logs that are
+//! none.
 
 use proptest::prelude::*;
 

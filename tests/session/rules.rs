@@ -40,7 +40,8 @@ fn each_piece_of_work_extends_memory_at_most_once() {
         let Flow::Working(work) = bench.session.advance(&mut bench.events).unwrap() else {
             break;
         };
-        // The end of a decision opens the turn that follows: [DST] or [ASST] with the piece that decided.
+        // The end of a decision opens the turn that follows: [DST] or [ASST] with the piece that
+        // decided.
         assert!(bench.model.extend_calls() - before <= 2, "{work:?}");
         kinds.push(work);
     }
@@ -186,7 +187,8 @@ fn of_steps_that_the_model_cannot_tell_apart_the_one_in_order_is_begun() {
         };
         let mut bench = Bench::new(Fake::new(ROOMY, vec![lost.clone()]), Some(tea()), wanted);
         bench.frames(0..1);
-        // S1 has 1 / (1 + 0.3 + 0.3) of the whole when S2 and S3, which need others, count 0.3 each.
+        // S1 has 1 / (1 + 0.3 + 0.3) of the whole when S2 and S3, which need others, count 0.3
+        // each.
         assert!(
             bench.told()[0].contains(told),
             "{weight}: {:?}",

@@ -1,4 +1,5 @@
-//! `eval --calibrate`: finds the gates' settings on recordings whose features are there, and stores them in the model file.
+//! `eval --calibrate`: finds the gates' settings on recordings whose features are there, and stores
+//! them in the model file.
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,9 @@ use crate::train::parallel::each;
 /// What is tried, and by what it is chosen.
 #[derive(clap::Args, Debug)]
 pub struct Flags {
-    /// Finds the gates' settings of this model by free runs over the recordings (with --features), and stores them in the
-    /// file with the curves that they come from. Give it recordings that the model was not trained on and will not be
-    /// tested on
+    /// Finds the gates' settings of this model by free runs over the recordings (with --features),
+    /// and stores them in the file with the curves that they come from. Give it recordings that the
+    /// model was not trained on and will not be tested on
     #[arg(long, value_name = "MODEL", requires = "features", conflicts_with_all = ["logs", "system", "baseline"])]
     pub calibrate: Option<PathBuf>,
     /// What chooses the gates' settings
@@ -89,8 +90,8 @@ pub struct Scoring<'a> {
 /// Calibrates a model file with the feature files in a folder.
 ///
 /// # Errors
-/// The model, its vision file or a feature file cannot be read or do not belong together; a run failed; the file cannot be
-/// rewritten, and then is as it was.
+/// The model, its vision file or a feature file cannot be read or do not belong together; a run
+/// failed; the file cannot be rewritten, and then is as it was.
 pub fn run(
     model: &Path,
     features: &Path,

@@ -1,8 +1,10 @@
-//! Sentences compared by a sentence model (feature `minilm`): all-MiniLM-L6-v2, or another BERT that pools by the mean.
-//! ProAssist compares them by all-mpnet-base-v2, which is larger and no BERT: near its numbers, not equal to them.
+//! Sentences compared by a sentence model (feature `minilm`): all-MiniLM-L6-v2, or another BERT
+//! that pools by the mean. ProAssist compares them by all-mpnet-base-v2, which is larger and no
+//! BERT: near its numbers, not equal to them.
 //!
-//! A sentence's embedding is the mean of BERT's last hidden states over its tokens, brought to length 1
-//! (sentence-transformers' `Pooling` and `Normalize`); the similarity of two is their cosine.
+//! A sentence's embedding is the mean of BERT's last hidden states over its tokens, brought to
+//! length 1 (sentence-transformers' `Pooling` and `Normalize`); the similarity of two is their
+//! cosine.
 
 use std::collections::HashMap;
 use std::path::Path;

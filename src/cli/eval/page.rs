@@ -35,7 +35,8 @@ pub struct Scored<'a> {
 /// Writes the page of scored systems; at most `pictures` a recording.
 ///
 /// # Errors
-/// The page cannot be made or written. A video that cannot be read is told, and its recording has no pictures.
+/// The page cannot be made or written. A video that cannot be read is told, and its recording has
+/// no pictures.
 pub fn write(
     path: &Path,
     scored: &Scored<'_>,

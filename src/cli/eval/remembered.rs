@@ -1,7 +1,9 @@
-//! Similarities that an earlier `eval` found, so that one that is taken up again does not compute them anew.
+//! Similarities that an earlier `eval` found, so that one that is taken up again does not compute
+//! them anew.
 //!
-//! Only what a sentence model says is slow; logs are read and matched in no time. A pair of sentences has the same
-//! similarity whatever became of logs and annotations, so nothing in the file can be out of date.
+//! Only what a sentence model says is slow; logs are read and matched in no time. A pair of
+//! sentences has the same similarity whatever became of logs and annotations, so nothing in the
+//! file can be out of date.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -41,7 +43,8 @@ struct Line {
 }
 
 impl Remembered {
-    /// Takes up the file, or begins it: those of another model, and a line that was cut off, are left.
+    /// Takes up the file, or begins it: those of another model, and a line that was cut off, are
+    /// left.
     ///
     /// # Errors
     /// The file cannot be read or written.

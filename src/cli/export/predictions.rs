@@ -12,7 +12,8 @@ use crate::eval::{Log, Reference};
 /// Writes `OUT/N.json` for each log, N the number of its recording in the annotation.
 ///
 /// # Errors
-/// Unreadable files; a log of a recording that the annotation does not have; an output that cannot be written.
+/// Unreadable files; a log of a recording that the annotation does not have; an output that cannot
+/// be written.
 pub(super) fn export(inputs: &[PathBuf], annotation: &Path, output: &Path) -> anyhow::Result<()> {
     let file = match annotation.join(crate::eval::reference::ANNOTATION_FILE) {
         own if own.is_file() => own,
@@ -102,7 +103,8 @@ mod tests {
         std::fs::create_dir(&logs).unwrap();
         let mut kept = Vec::new();
         for (i, reference) in references.iter().enumerate().skip(1) {
-            // Every third sentence of the next recording's words, so that some match and some do not.
+            // Every third sentence of the next recording's words, so that some match and some do
+            // not.
             let mut run = reference.clone();
             run.utterances = references[(i + 1) % references.len()]
                 .utterances

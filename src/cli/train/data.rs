@@ -1,4 +1,5 @@
-//! The episodes of a training: found, decoded once, encoded once; or dialogues that come with their features.
+//! The episodes of a training: found, decoded once, encoded once; or dialogues that come with their
+//! features.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -65,8 +66,8 @@ pub struct Episodes {
 const ENCODE_BATCH: usize = 32;
 
 impl Episodes {
-    /// Reads annotation and task of every episode in the folder's `train/` and `validation/`, as `proact synth --suite`
-    /// writes them; or the dialogues that the training file names instead.
+    /// Reads annotation and task of every episode in the folder's `train/` and `validation/`, as
+    /// `proact synth --suite` writes them; or the dialogues that the training file names instead.
     ///
     /// # Errors
     /// No episode in one of them, an unreadable one, or two of one id.
@@ -127,8 +128,8 @@ impl Episodes {
         })
     }
 
-    /// Encodes every episode with the finished vision file, and decodes those whose pictures are not there. `false` when the
-    /// person stopped it.
+    /// Encodes every episode with the finished vision file, and decodes those whose pictures are
+    /// not there. `false` when the person stopped it.
     ///
     /// # Errors
     /// The vision file, a video or a cache cannot be read.
@@ -249,7 +250,8 @@ impl Episode {
             .join(format!("{}.safetensors", self.recording.id))
     }
 
-    /// The episode with its features in memory; `eyes` read the steps' words where the assistant wants them.
+    /// The episode with its features in memory; `eyes` read the steps' words where the assistant
+    /// wants them.
     ///
     /// # Errors
     /// The features or the words cannot be read.
@@ -295,7 +297,8 @@ impl Episode {
     }
 }
 
-/// Runs `f` on every episode with a few threads and a bar; stops early, with `false`, when the person asks.
+/// Runs `f` on every episode with a few threads and a bar; stops early, with `false`, when the
+/// person asks.
 fn each_episode(
     stage: &str,
     episodes: &[Episode],

@@ -1,5 +1,5 @@
-//! Dialogues whose frames have been encoded: ProAssist's prepared lines, or the clips of its state-tracking extension, with
-//! their feature files as they are.
+//! Dialogues whose frames have been encoded: ProAssist's prepared lines, or the clips of its
+//! state-tracking extension, with their feature files as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,8 @@ const ENDINGS: [&str; 2] = ["arrow", "safetensors"];
 /// A recording's part of a feature file.
 pub struct Encoded {
     file: PathBuf,
-    /// The file begins with the clip, as the extension's do, and not with the video, as ProAssist's do.
+    /// The file begins with the clip, as the extension's do, and not with the video, as ProAssist's
+    /// do.
     of_clip: bool,
     tokens_per_frame: usize,
 }
@@ -27,7 +28,8 @@ pub struct Encoded {
 /// Reads the dialogues of one part with their tasks, and finds their feature files.
 ///
 /// # Errors
-/// A file cannot be read, a feature file is not there, or an update from before a clip does not fit its task.
+/// A file cannot be read, a feature file is not there, or an update from before a clip does not fit
+/// its task.
 pub fn scan(config: &Dialogues, fps: f64, part: Part) -> anyhow::Result<Vec<Episode>> {
     let files = if part == Part::Train {
         &config.train
@@ -104,7 +106,8 @@ fn find(folder: &Path, recording: &Recording) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Takes the turns from before the clip out of a recording; the state that their updates have led to.
+/// Takes the turns from before the clip out of a recording; the state that their updates have led
+/// to.
 fn begin(recording: &mut Recording, task: &Task) -> crate::error::Result<TaskState> {
     let mut state = TaskState::new(task);
     let start_s = recording.start_s;
@@ -123,7 +126,8 @@ fn begin(recording: &mut Recording, task: &Task) -> crate::error::Result<TaskSta
 }
 
 impl Encoded {
-    /// Times `[T]`, features `[T, V*Dv]` row-major, and V*Dv, of the frames that a recording is about.
+    /// Times `[T]`, features `[T, V*Dv]` row-major, and V*Dv, of the frames that a recording is
+    /// about.
     ///
     /// # Errors
     /// The file cannot be read, lacks a grid that is asked for, or has no frame of the recording.

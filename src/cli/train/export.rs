@@ -29,7 +29,8 @@ pub fn vision(job: &Job<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the assistant file with the gates that were found (with the checkpoint's own before that), and a card for people.
+/// Writes the assistant file with the gates that were found (with the checkpoint's own before
+/// that), and a card for people.
 ///
 /// # Errors
 /// As [`vision`].

@@ -54,8 +54,9 @@ pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
     settings.session_config(LayoutName::Dstproact, model)
 }
 
-/// What the model writes over the training recordings as it stands after `step` steps, by recording. Made once and kept
-/// in the work folder, so that a run that is taken up again learns from the same.
+/// What the model writes over the training recordings as it stands after `step` steps, by
+/// recording. Made once and kept in the work folder, so that a run that is taken up again learns
+/// from the same.
 pub struct Histories<'a> {
     /// What every stage knows.
     pub job: &'a Job<'a>,
@@ -79,8 +80,8 @@ impl Histories<'_> {
             .join(format!("own_history_{step}.jsonl"))
     }
 
-    /// One history a source, in their order, empty for those that were not run over; made now when `now` is the step that
-    /// they belong to.
+    /// One history a source, in their order, empty for those that were not run over; made now when
+    /// `now` is the step that they belong to.
     ///
     /// # Errors
     /// A run failed; or the file of an earlier step is gone.

@@ -46,10 +46,11 @@ use crate::units::{MediaTime, StepId, TokenId};
 const SAVE_EVERY_STEPS: usize = 50;
 /// Steps between two looks at the validation split.
 const EVAL_EVERY_STEPS: usize = 200;
-/// What is noted at a time is to be seen a little before: the note stands where a session at two frames a second has
-/// its next frame.
+/// What is noted at a time is to be seen a little before: the note stands where a session at two
+/// frames a second has its next frame.
 const SEEN_BEFORE_S: f64 = 0.4;
-/// What a step has left behind lies in view for this long after its end, and is called neither the step nor idle.
+/// What a step has left behind lies in view for this long after its end, and is called neither the
+/// step nor idle.
 const LINGERS_S: f64 = 1.0;
 
 /// The words of a checkpoint.
@@ -117,7 +118,8 @@ impl Job<'_> {
     }
 }
 
-/// The tokenizer as the layout needs it: trained on the training episodes' words, or taken from an earlier run.
+/// The tokenizer as the layout needs it: trained on the training episodes' words, or taken from an
+/// earlier run.
 ///
 /// # Errors
 /// It cannot be trained or written.
@@ -381,8 +383,9 @@ fn album<'a>(
     })
 }
 
-/// Whether nothing of the step before lies about, of which a short break has as much as of bringing the next things.
-/// That, too, is idle: who takes things that are only half in view for a step begins the wrong one.
+/// Whether nothing of the step before lies about, of which a short break has as much as of bringing
+/// the next things. That, too, is idle: who takes things that are only half in view for a step
+/// begins the wrong one.
 fn is_idle(events: &[f64], at_s: f64) -> bool {
     let before_s = events
         .iter()
@@ -500,7 +503,8 @@ fn assistant_config(
     Ok(config)
 }
 
-/// How examples are made: as the training file says, or, for validation, as the recordings are, without a word of the person.
+/// How examples are made: as the training file says, or, for validation, as the recordings are,
+/// without a word of the person.
 fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
     let s = &job.config.assistant_training;
     let share = |of: f32, otherwise: f32| if part == Part::Train { of } else { otherwise };

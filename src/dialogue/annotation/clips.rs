@@ -1,8 +1,10 @@
-//! The clips of ProAssist's state-tracking extension: one JSON array, each clip with its steps and the state it starts with.
+//! The clips of ProAssist's state-tracking extension: one JSON array, each clip with its steps and
+//! the state it starts with.
 //!
-//! `{"id", "video_uid", "inferred_goal", "inferred_knowledge", "dst": [{"id": "S1", "name", …}], "initial_dst_state",
-//! "conversation", "start_frame_idx", "end_frame_idx", "fps", …}`. Frame numbers within the turns are passed by: they are
-//! keyed one event early, while their times are right.
+//! `{"id", "video_uid", "inferred_goal", "inferred_knowledge", "dst": [{"id": "S1", "name", …}],
+//! "initial_dst_state", "conversation", "start_frame_idx", "end_frame_idx", "fps", …}`. Frame
+//! numbers within the turns are passed by: they are keyed one event early, while their times are
+//! right.
 
 use std::path::Path;
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::Recording;
 
-/// Names for the recordings of one file: the video's; where several are of one video (ProAssist has a dialogue with each
-/// kind of user, and clips) also the user's, and where that is not enough the clip's number.
+/// Names for the recordings of one file: the video's; where several are of one video (ProAssist has
+/// a dialogue with each kind of user, and clips) also the user's, and where that is not enough the
+/// clip's number.
 pub fn names<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<String> {
     let by_user = |r: &Recording| format!("{}.{}", r.id, r.user_id.as_deref().unwrap_or("user"));
     let count = |names: &mut dyn Iterator<Item = String>| {

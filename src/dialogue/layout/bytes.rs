@@ -1,4 +1,5 @@
-//! The smallest codec: every byte is a token. For tests and toy models; sequences can be read as text.
+//! The smallest codec: every byte is a token. For tests and toy models; sequences can be read as
+//! text.
 
 use super::{Slot, SpecialTokens, TextCodec};
 use crate::error::{Error, Result};

@@ -1,4 +1,5 @@
-//! Cuts a long recording into training clips that begin as the session begins again after `refresh`.
+//! Cuts a long recording into training clips that begin as the session begins again after
+//! `refresh`.
 
 use std::ops::Range;
 
@@ -23,8 +24,8 @@ pub struct ClipOptions {
 /// One clip of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clip {
-    /// Its sequence; frame 0 of the episode is `frames.start` of the recording. Its faults are empty:
-    /// they are told once for the recording.
+    /// Its sequence; frame 0 of the episode is `frames.start` of the recording. Its faults are
+    /// empty: they are told once for the recording.
     pub episode: Episode,
     /// Frames of the recording in it, those seen again included.
     pub frames: Range<usize>,
@@ -35,12 +36,13 @@ pub struct Clip {
 }
 
 impl Layout<'_> {
-    /// The clips of a recording, in order, and what of its annotation could not be used. Each frame is new
-    /// in exactly one clip. A clip behind the first starts with the prompt for the state at that time and
-    /// the last K frames before it, as the session's memory looks after `refresh`.
+    /// The clips of a recording, in order, and what of its annotation could not be used. Each frame
+    /// is new in exactly one clip. A clip behind the first starts with the prompt for the state at
+    /// that time and the last K frames before it, as the session's memory looks after `refresh`.
     ///
     /// # Errors
-    /// As [`Layout::episode`]; or a clip's prompt, kept frames and one frame do not fit `tokens_max`.
+    /// As [`Layout::episode`]; or a clip's prompt, kept frames and one frame do not fit
+    /// `tokens_max`.
     pub fn clips(
         &self,
         task: Option<&Task>,
@@ -220,7 +222,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the recording is cut: each frame is new once, and what is supervised is the same.
+        /// However the recording is cut: each frame is new once, and what is supervised is the
+        /// same.
         #[test]
         fn cutting_loses_and_doubles_nothing(room in 40usize..400, kept in 0usize..4, frames in 1usize..40) {
             let (clips, _) = cut(prompt_len() + room, kept, frames).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Order within a frame, exactly as the session behaves: the person's words, the frame's V image
 //! slots, its updates, its utterance. The dst head is read at the last image slot and again at the
-//! `<eot>` of each update; the speak head once, at the last image slot or at the last update's `<eot>`.
+//! `<eot>` of each update; the speak head once, at the last image slot or at the last update's
+//! `<eot>`.
 
 use super::{Layout, Slot};
 use crate::dialogue::annotation::{Turn, TurnKind};
@@ -176,7 +177,8 @@ fn check_times(what: &str, times: impl Iterator<Item = MediaTime>) -> Result<()>
 }
 
 impl Layout<'_> {
-    /// The training sequence of a whole dialogue: the prompt for the state at its start, then each frame.
+    /// The training sequence of a whole dialogue: the prompt for the state at its start, then each
+    /// frame.
     ///
     /// `frames` are the times of the sampled frames, `turns` the timed dialogue. Without a task the
     /// dst head is not supervised.
@@ -341,7 +343,8 @@ mod tests {
             .unwrap()
     }
 
-    /// The stream behind the prompt: `^d?s?` before a slot where the dst / speak head is read, upper case for "act".
+    /// The stream behind the prompt: `^d?s?` before a slot where the dst / speak head is read,
+    /// upper case for "act".
     fn show(episode: &Episode) -> String {
         let mut text = String::new();
         for (i, slot) in episode.slots.iter().enumerate() {

@@ -1,13 +1,15 @@
-//! The token layout `proassist`: the chat that the released ProAssist models were trained on (Llama 3's format).
+//! The token layout `proassist`: the chat that the released ProAssist models were trained on (Llama
+//! 3's format).
 //!
 //! ```text
 //! <bos>{system: persona}<image>xV … {user: "I want to …"}{system: "Task knowledge: …"}<image>xV{assistant: …}<image>xV …
 //! ```
 //!
-//! There is no state to update, and no token that opens a sentence: at the last image token the model either predicts
-//! `<eot>` (silence, which is not written down) or the header of its own turn, and goes on to the turn's `<eot>`. The
-//! person's first turn is the goal; what is known of the task stands in a system turn behind it. (Upstream:
-//! `tokenization_proact.py`, `prepare_utils.py`, `stream_inference.py`.)
+//! There is no state to update, and no token that opens a sentence: at the last image token the
+//! model either predicts `<eot>` (silence, which is not written down) or the header of its own
+//! turn, and goes on to the turn's `<eot>`. The person's first turn is the goal; what is known of
+//! the task stands in a system turn behind it. (Upstream: `tokenization_proact.py`,
+//! `prepare_utils.py`, `stream_inference.py`.)
 
 use std::fmt::Write as _;
 
@@ -84,7 +86,8 @@ impl<'a> Chat<'a> {
         self.layout.codec()
     }
 
-    /// `<bos>` and the system turn; with a task that has a goal also the person's first turn and what is known.
+    /// `<bos>` and the system turn; with a task that has a goal also the person's first turn and
+    /// what is known.
     ///
     /// # Errors
     /// The codec refused the text, or it contains a special token.
@@ -100,7 +103,8 @@ impl<'a> Chat<'a> {
         Ok(tokens)
     }
 
-    /// The system turn that follows the person's first turn: what is known of the task; empty when nothing is.
+    /// The system turn that follows the person's first turn: what is known of the task; empty when
+    /// nothing is.
     ///
     /// # Errors
     /// As [`Chat::opening`].
@@ -128,7 +132,8 @@ impl<'a> Chat<'a> {
         Ok(tokens)
     }
 
-    /// The words of a turn that the model wrote: without its header and special tokens; empty when it says nothing.
+    /// The words of a turn that the model wrote: without its header and special tokens; empty when
+    /// it says nothing.
     ///
     /// # Errors
     /// The codec refused the tokens.
@@ -152,12 +157,14 @@ impl<'a> Chat<'a> {
     }
 }
 
-/// Without space at its ends, as Python has it: the separators U+001C to U+001F are space there and not here.
+/// Without space at its ends, as Python has it: the separators U+001C to U+001F are space there and
+/// not here.
 fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
-/// "Task knowledge: " and the task's own text, or else its steps, one numbered line each, below the goal.
+/// "Task knowledge: " and the task's own text, or else its steps, one numbered line each, below the
+/// goal.
 fn knowledge(task: &Task) -> Option<String> {
     if let Some(text) = task
         .knowledge

@@ -1,4 +1,5 @@
-//! What memory is asked before it forgets, and how the answer stands behind the new prompt (layout `dstproact`).
+//! What memory is asked before it forgets, and how the answer stands behind the new prompt (layout
+//! `dstproact`).
 
 use super::{Layout, proassist::SUMMARY_REQUEST};
 use crate::dialogue::task::{StepState, Task, TaskState};
@@ -6,7 +7,8 @@ use crate::error::Result;
 use crate::units::TokenId;
 
 impl Layout<'_> {
-    /// Asks for a summary, in a closed system turn; with a task it is guided by how far the steps are.
+    /// Asks for a summary, in a closed system turn; with a task it is guided by how far the steps
+    /// are.
     ///
     /// # Errors
     /// The codec refused the text, or it contains a special token.

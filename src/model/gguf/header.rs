@@ -1,18 +1,24 @@
-//! The strict pass over a GGUF header: every number is checked before anything is allocated or touched.
+//! The strict pass over a GGUF header: every number is checked before anything is allocated or
+//! touched.
 //!
 //! A GGUF file is hostile until this pass went through it. What it holds to:
 //!
-//! - versions 2 and 3, little endian (both have one layout; version 1 counts in 32 bits and is gone from use);
-//! - counts and lengths lie within the bytes that remain, so memory is bounded by the size of the file;
-//! - metadata takes at most [`METADATA_BYTES_MAX`], an array of one-byte items at most [`BYTE_ARRAY_MAX`],
-//!   all arrays together [`ITEMS_MAX`] items, arrays nest at most [`NESTING_MAX`] deep, keys and tensor names are unique;
+//! - versions 2 and 3, little endian (both have one layout; version 1 counts in 32 bits and is gone
+//!   from use);
+//! - counts and lengths lie within the bytes that remain, so memory is bounded by the size of the
+//!   file;
+//! - metadata takes at most [`METADATA_BYTES_MAX`], an array of one-byte items at most
+//!   [`BYTE_ARRAY_MAX`], all arrays together [`ITEMS_MAX`] items, arrays nest at most
+//!   [`NESTING_MAX`] deep, keys and tensor names are unique;
 //! - the alignment is a power of two in [`ALIGNMENT_MIN`]..=[`ALIGNMENT_MAX`];
-//! - a tensor has 1 to [`DIMS_MAX`] dimensions, none of them 0, whose product and byte size exist; its rows are whole
-//!   blocks; its offset is aligned; its bytes lie in the file and in no other tensor;
+//! - a tensor has 1 to [`DIMS_MAX`] dimensions, none of them 0, whose product and byte size exist;
+//!   its rows are whole blocks; its offset is aligned; its bytes lie in the file and in no other
+//!   tensor;
 //! - nothing but padding stands behind the last tensor.
 //!
-//! Nothing of candle or gguf-rs runs before this pass. Sources: the GGUF specification (ggml `docs/gguf.md`) and the
-//! published failures of other readers (CVE-2024-23605, CVE-2025-53630, CVE-2026-27940, CVE-2026-33298).
+//! Nothing of candle or gguf-rs runs before this pass. Sources: the GGUF specification (ggml
+//! `docs/gguf.md`) and the published failures of other readers (CVE-2024-23605, CVE-2025-53630,
+//! CVE-2026-27940, CVE-2026-33298).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +36,8 @@ pub const METADATA_BYTES_MAX: u64 = 64 << 20;
 pub const BYTE_ARRAY_MAX: u64 = 1 << 20;
 /// Bytes of a key.
 pub const KEY_BYTES_MAX: u64 = 65_535;
-/// Items of all arrays together: a vocabulary of a million tokens has room, and memory stays under about 100 MB.
+/// Items of all arrays together: a vocabulary of a million tokens has room, and memory stays under
+/// about 100 MB.
 pub const ITEMS_MAX: u64 = 1 << 22;
 /// Depth of arrays in arrays.
 pub const NESTING_MAX: u32 = 4;
@@ -54,7 +61,8 @@ pub const TENSORS_MAX: u64 = 65_536;
 
 /// Smallest key-value pair: length of the key, one byte of it, type, one byte of value.
 const PAIR_BYTES_MIN: u64 = 8 + 1 + 4 + 1;
-/// Smallest tensor record: length of the name, one byte of it, dimensions, one of them, type, offset.
+/// Smallest tensor record: length of the name, one byte of it, dimensions, one of them, type,
+/// offset.
 const RECORD_BYTES_MIN: u64 = 8 + 1 + 4 + 8 + 4 + 8;
 
 /// Which rule a file breaks.

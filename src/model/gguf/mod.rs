@@ -1,4 +1,5 @@
-//! A GGUF file, memory-mapped: the strict header pass first, then tensors straight from the mapped bytes.
+//! A GGUF file, memory-mapped: the strict header pass first, then tensors straight from the mapped
+//! bytes.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,9 +23,10 @@ pub use types::{GgmlType, Storage};
 
 /// An open GGUF file. Its header holds to every rule of [`header`].
 ///
-/// The weights stay in the mapping until they are loaded: the system reads what is touched and may drop it again.
-/// The price of a mapping: when another program shortens the file while it is open, touching a lost page ends this
-/// process (SIGBUS on Unix). Files written by this project are replaced by renaming, which does no harm to an open one.
+/// The weights stay in the mapping until they are loaded: the system reads what is touched and may
+/// drop it again. The price of a mapping: when another program shortens the file while it is open,
+/// touching a lost page ends this process (SIGBUS on Unix). Files written by this project are
+/// replaced by renaming, which does no harm to an open one.
 #[derive(Debug)]
 pub struct GgufFile {
     path: PathBuf,
@@ -38,7 +40,8 @@ impl GgufFile {
     /// Maps a file and checks its header.
     ///
     /// # Errors
-    /// The system refuses the file; the header breaks a rule (the message names it, and key or tensor).
+    /// The system refuses the file; the header breaks a rule (the message names it, and key or
+    /// tensor).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(Error::io(path))?;
@@ -48,8 +51,9 @@ impl GgufFile {
                 "magic: found an empty file, expected \"GGUF\"",
             ));
         }
-        // SAFETY: the mapping is private and read-only. What it needs is that nobody shortens or rewrites the file in
-        // place while it is open; the type's documentation says so, and a copy of all weights would be the alternative.
+        // SAFETY: the mapping is private and read-only. What it needs is that nobody shortens or
+        // rewrites the file in place while it is open; the type's documentation says so, and a copy
+        // of all weights would be the alternative.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
         let header = Header::parse(&map).map_err(|fault| Error::format(path, fault.to_string()))?;
         let keys = header
@@ -148,7 +152,8 @@ impl GgufFile {
                 &device,
             )?)),
             Some(Storage::Quantized(dtype)) => {
-                // candle asserts whole blocks and their alignment (2 bytes): the header pass has seen to both.
+                // candle asserts whole blocks and their alignment (2 bytes): the header pass has
+                // seen to both.
                 let storage = QStorage::from_data(bytes.into(), &device, dtype)?;
                 Ok(Stored::Quantized(Arc::new(QTensor::new(
                     storage,

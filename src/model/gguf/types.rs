@@ -1,4 +1,5 @@
-//! The block formats a GGUF tensor can have: how many values and bytes a block holds, and which of them candle computes with.
+//! The block formats a GGUF tensor can have: how many values and bytes a block holds, and which of
+//! them candle computes with.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use candle_core::quantized::GgmlDType;
 
 /// A block format, by ggml's name for it.
 ///
-/// All formats that ggml 2025 defines and gguf-rs knows are listed, so that a foreign file can be inspected;
-/// [`GgmlType::storage`] tells which of them can be loaded.
+/// All formats that ggml 2025 defines and gguf-rs knows are listed, so that a foreign file can be
+/// inspected; [`GgmlType::storage`] tells which of them can be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GgmlType(&'static Row);
 

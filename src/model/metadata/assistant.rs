@@ -225,7 +225,8 @@ impl AssistantConfig {
     /// Reads the hyper-parameters of an assistant file and checks them.
     ///
     /// # Errors
-    /// A missing key, a value of another type or out of its range; the message names key and expectation.
+    /// A missing key, a value of another type or out of its range; the message names key and
+    /// expectation.
     pub fn from_metadata(look_up: &dyn Fn(&str) -> Option<MetaValue>) -> Result<Self> {
         architecture(look_up, ASSISTANT_ARCHITECTURE)?;
         let r = Reader {

@@ -178,8 +178,9 @@ fn json_and_metadata_give_back_what_was_written() -> Result<()> {
 
 #[test]
 fn each_key_is_needed_and_has_a_type() -> Result<()> {
-    // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text tower", "one output
-    // for all", "no evidence of steps", "no update is too unsure" and "not calibrated".
+    // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text
+    // tower", "one output for all", "no evidence of steps", "no update is too unsure" and "not
+    // calibrated".
     let optional = [
         "tokenizer.ggml.bos_token_id",
         "clip.vision.patch_grids",

@@ -1,4 +1,5 @@
-//! The vision file's hyper-parameters as metadata: the picture tower in llama.cpp's mmproj keys, and the text tower.
+//! The vision file's hyper-parameters as metadata: the picture tower in llama.cpp's mmproj keys,
+//! and the text tower.
 
 use super::{MetaValue, Reader, VISION_ARCHITECTURE, architecture, push, push_sizes, u32_of};
 use crate::error::{Error, Result};
@@ -8,7 +9,8 @@ impl VisionConfig {
     /// Reads the hyper-parameters of a vision file (llama.cpp's mmproj) and checks them.
     ///
     /// # Errors
-    /// A missing key, a value of another type or out of its range; the message names key and expectation.
+    /// A missing key, a value of another type or out of its range; the message names key and
+    /// expectation.
     pub fn from_metadata(look_up: &dyn Fn(&str) -> Option<MetaValue>) -> Result<Self> {
         architecture(look_up, VISION_ARCHITECTURE)?;
         let clip = Reader {
@@ -110,10 +112,12 @@ impl VisionConfig {
 }
 
 impl TextConfig {
-    /// Reads the hyper-parameters of a vision file's text tower and checks them; `None` when the file has no such tower.
+    /// Reads the hyper-parameters of a vision file's text tower and checks them; `None` when the
+    /// file has no such tower.
     ///
     /// # Errors
-    /// A missing key, a value of another type or out of its range; the message names key and expectation.
+    /// A missing key, a value of another type or out of its range; the message names key and
+    /// expectation.
     pub fn from_metadata(look_up: &dyn Fn(&str) -> Option<MetaValue>) -> Result<Option<Self>> {
         let clip = Reader {
             look_up,
@@ -143,7 +147,8 @@ impl TextConfig {
         Ok(Some(config))
     }
 
-    /// The pairs that a vision file has besides [`VisionConfig::to_metadata`], with llama.cpp's names where it has any.
+    /// The pairs that a vision file has besides [`VisionConfig::to_metadata`], with llama.cpp's
+    /// names where it has any.
     ///
     /// # Errors
     /// The configuration is not valid.

@@ -23,8 +23,8 @@ pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> Result<Tensor
         .apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { eps })
 }
 
-/// Softmax of `scale * x` over the last dimension of `x [.., R, C]`. With `causal`, row r sees the first
-/// `C - R + r + 1` columns: the last row sees all.
+/// Softmax of `scale * x` over the last dimension of `x [.., R, C]`. With `causal`, row r sees the
+/// first `C - R + r + 1` columns: the last row sees all.
 pub fn softmax(x: &Tensor, scale: f32, causal: bool) -> Result<Tensor> {
     let (rows, cols) = (x.dim(D::Minus2)?, x.dim(D::Minus1)?);
     if causal && rows > cols {
@@ -51,7 +51,8 @@ pub fn silu_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.contiguous()?.apply_op2(&up.contiguous()?, SiluGate)
 }
 
-/// Rotary position embedding of `x [B,H,T,Hd]` on interleaved pairs, with `cos` and `sin` `[T, Hd/2]`.
+/// Rotary position embedding of `x [B,H,T,Hd]` on interleaved pairs, with `cos` and `sin` `[T,
+/// Hd/2]`.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let (_, _, t, hd) = x.dims4()?;
     if cos.dims() != [t, hd / 2] || sin.dims() != [t, hd / 2] || hd % 2 != 0 {

@@ -1,13 +1,13 @@
-//! Every operation that exists twice, fused and differentiable: one function each, so that either can be replaced
-//! by a kernel without touching a model text.
+//! Every operation that exists twice, fused and differentiable: one function each, so that either
+//! can be replaced by a kernel without touching a model text.
 
 use candle_core::{D, DType, Tensor};
 
 use super::{Mode, RopeTable, bound};
 use crate::error::Result;
 
-/// Query rows that attention looks at in one go: bounds the scores to `H x 128 x S` floats, and leaves out the half that
-/// no query may look at.
+/// Query rows that attention looks at in one go: bounds the scores to `H x 128 x S` floats, and
+/// leaves out the half that no query may look at.
 const QUERY_ROWS: usize = 128;
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension.
@@ -73,7 +73,8 @@ pub fn gelu_tanh(x: &Tensor, _mode: Mode) -> Result<Tensor> {
     Ok(x.gelu()?)
 }
 
-/// GELU by the error function (projector and heads). Candle's has a gradient, so both modes share it.
+/// GELU by the error function (projector and heads). Candle's has a gradient, so both modes share
+/// it.
 ///
 /// # Errors
 /// The arithmetic failed.
@@ -92,7 +93,8 @@ pub fn silu_gate(gate: &Tensor, up: &Tensor, _mode: Mode) -> Result<Tensor> {
     Ok((gate.silu()? * up)?)
 }
 
-/// Rotates neighbouring pairs `(2i, 2i+1)` of each head, llama.cpp's order: x `[B,H,T,Hd]`, table of T positions.
+/// Rotates neighbouring pairs `(2i, 2i+1)` of each head, llama.cpp's order: x `[B,H,T,Hd]`, table
+/// of T positions.
 ///
 /// # Errors
 /// The table has another width or fewer rows.
@@ -140,8 +142,8 @@ pub enum Sight {
     },
 }
 
-/// Softmax attention: q `[B,H,T,Hd]`; k, v `[B,Hkv,S,Hd]`, which may be views with gaps; result `[B,H,T,Hd]`.
-/// Query head h reads key head `h / (H / Hkv)`.
+/// Softmax attention: q `[B,H,T,Hd]`; k, v `[B,Hkv,S,Hd]`, which may be views with gaps; result
+/// `[B,H,T,Hd]`. Query head h reads key head `h / (H / Hkv)`.
 ///
 /// # Errors
 /// The shapes do not fit.

@@ -1,6 +1,8 @@
-//! Products with weights whose block format candle has no vector code for: Q4_1, as in many small GGUF files.
+//! Products with weights whose block format candle has no vector code for: Q4_1, as in many small
+//! GGUF files.
 //!
-//! Candle rounds the activations to 8 bits and multiplies without vector instructions; here both meet as f32.
+//! Candle rounds the activations to 8 bits and multiplies without vector instructions; here both
+//! meet as f32.
 
 use std::sync::Arc;
 

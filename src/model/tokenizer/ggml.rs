@@ -1,8 +1,10 @@
-//! A `tokenizer.json` from the `tokenizer.ggml.*` keys of a GGUF file that has nothing else: gpt2-style byte-level BPE as
-//! Llama-3, SmolLM and GPT-2 cut their text, and the SentencePiece-style BPE of Llama-2.
+//! A `tokenizer.json` from the `tokenizer.ggml.*` keys of a GGUF file that has nothing else:
+//! gpt2-style byte-level BPE as Llama-3, SmolLM and GPT-2 cut their text, and the
+//! SentencePiece-style BPE of Llama-2.
 //!
-//! Sources: `llama-vocab.cpp` of llama.cpp for the keys and the names of the cuts; the `tokenizer.json` of each family for
-//! what they mean; `SentencePieceExtractor` of transformers for the merges that scores stand for.
+//! Sources: `llama-vocab.cpp` of llama.cpp for the keys and the names of the cuts; the
+//! `tokenizer.json` of each family for what they mean; `SentencePieceExtractor` of transformers for
+//! the merges that scores stand for.
 
 use std::collections::HashMap;
 
@@ -32,13 +34,15 @@ pub mod kind {
 const LLAMA3_CUT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// What SentencePiece writes for a space.
 const SPACE_MARK: &str = "\u{2581}";
-/// Characters of a token at most of which a merge is looked for; longer ones are runs of one character.
+/// Characters of a token at most of which a merge is looked for; longer ones are runs of one
+/// character.
 const MERGED_CHARS_MAX: usize = 256;
 
 /// The `tokenizer.json` that the keys describe.
 ///
 /// # Errors
-/// A key is missing or of another type; the kind of tokenizer, or the way it cuts text, is none of those above.
+/// A key is missing or of another type; the kind of tokenizer, or the way it cuts text, is none of
+/// those above.
 pub fn tokenizer_json(look_up: &LookUp<'_>) -> Result<String> {
     let parts = Parts::read(look_up)?;
     let json = match text(look_up, "model")? {
@@ -155,7 +159,8 @@ impl<'a> Parts<'a> {
             .collect()
     }
 
-    /// Tokens that are found in a text before it is cut. They are in the vocabulary as well, which fixes their ids.
+    /// Tokens that are found in a text before it is cut. They are in the vocabulary as well, which
+    /// fixes their ids.
     fn added(&self) -> Vec<Value> {
         let special = |kind: i64| match kind {
             kind::CONTROL | kind::UNKNOWN => Some(true),

@@ -76,8 +76,8 @@ impl ChatTemplate {
         String::from_utf8(out.0).map_err(|e| failed(&e))
     }
 
-    /// One turn alone. Templates add a default system turn where there is none, so turns of other roles are
-    /// rendered behind a system turn, which is then cut off.
+    /// One turn alone. Templates add a default system turn where there is none, so turns of other
+    /// roles are rendered behind a system turn, which is then cut off.
     pub fn turn(&self, role: &str, content: &str, bos: Option<&str>) -> Result<String> {
         let text = if role == "system" {
             self.render(&[(role, content)])?

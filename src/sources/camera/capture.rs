@@ -1,7 +1,8 @@
 //! The capture thread: opens the camera, keeps its last frames in a ring, and closes it when asked.
 //!
-//! One [`Link`] is one life of a device, from open to close. The source looks at links, never at devices, so that a
-//! driver that hangs in the middle of a call can hold up nothing but its own thread.
+//! One [`Link`] is one life of a device, from open to close. The source looks at links, never at
+//! devices, so that a driver that hangs in the middle of a call can hold up nothing but its own
+//! thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -241,7 +242,8 @@ fn open(
     for camera in wanted.choice.among(&found)? {
         match backend.open_wanted(camera, wanted) {
             Ok(device) => return Ok((camera.clone(), device)),
-            // A camera has files that send no pictures; what the person chose by number is not replaced.
+            // A camera has files that send no pictures; what the person chose by number is not
+            // replaced.
             Err(fault) if matches!(wanted.choice, Choice::First | Choice::Name(_)) => {
                 _ = first_fault.get_or_insert(fault)
             }
@@ -251,8 +253,9 @@ fn open(
     Err(first_fault.unwrap_or_else(|| Fault::Missing("no camera".into())))
 }
 
-/// Reads until asked to stop, until a read fails, or until a frame comes too late: behind a sleep of the process or the
-/// machine the driver hands out what it had captured before, and its time would not be true.
+/// Reads until asked to stop, until a read fails, or until a frame comes too late: behind a sleep
+/// of the process or the machine the driver hands out what it had captured before, and its time
+/// would not be true.
 fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, watch: &Watch) -> Option<Fault> {
     let mut last_s = clock();
     let mut limit_s = watch.first_frame_s();
@@ -289,15 +292,16 @@ impl Drop for ClosedOnPanic<'_> {
     }
 }
 
-/// Interrupts the call in which a thread waits for a frame: V4L2's wait has no time limit of its own in nokhwa.
+/// Interrupts the call in which a thread waits for a frame: V4L2's wait has no time limit of its
+/// own in nokhwa.
 #[cfg(all(target_os = "linux", feature = "camera"))]
 fn wake(thread: &JoinHandle<()>) {
     use std::os::unix::thread::JoinHandleExt;
     static HANDLER: std::sync::Once = std::sync::Once::new();
     // A handler that does nothing: with none, the signal is ignored and interrupts nothing.
     HANDLER.call_once(|| _ = signal_hook::flag::register(libc::SIGURG, Arc::default()));
-    // SAFETY: the handle is neither joined nor detached, so the identifier is that of this thread, and the signal has a
-    // handler that is async-signal-safe.
+    // SAFETY: the handle is neither joined nor detached, so the identifier is that of this thread,
+    // and the signal has a handler that is async-signal-safe.
     unsafe { libc::pthread_kill(thread.as_pthread_t(), libc::SIGURG) };
 }
 

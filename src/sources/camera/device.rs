@@ -1,4 +1,5 @@
-//! What a camera must be able to do, and how it can fail; the system's cameras and the tests' fakes are behind it.
+//! What a camera must be able to do, and how it can fail; the system's cameras and the tests' fakes
+//! are behind it.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,8 @@ pub struct Found {
     pub index: u32,
     /// Its name, which other cameras of the same make have too.
     pub name: String,
-    /// What stays the same when it is plugged in again: the system's own identifier, or the place of its plug.
+    /// What stays the same when it is plugged in again: the system's own identifier, or the place
+    /// of its plug.
     pub id: String,
     /// Its file, on systems where it has one.
     pub path: Option<PathBuf>,
@@ -40,8 +42,8 @@ impl Choice {
         }
     }
 
-    /// Picks from what the system has. [`Choice::First`] leaves more than one: which of them sends pictures is seen when
-    /// they are opened.
+    /// Picks from what the system has. [`Choice::First`] leaves more than one: which of them sends
+    /// pictures is seen when they are opened.
     ///
     /// # Errors
     /// None fits, or more than one does.
@@ -100,8 +102,8 @@ impl Choice {
     }
 }
 
-/// The same camera after it was away: by its own identifier, else by its name if only one has it. Never by its number
-/// alone.
+/// The same camera after it was away: by its own identifier, else by its name if only one has it.
+/// Never by its number alone.
 pub fn again<'a>(known: &Found, found: &'a [Found]) -> Option<&'a Found> {
     let same: Vec<&Found> = found
         .iter()
@@ -145,7 +147,8 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// What a camera offers, the most fitting first: by size, then by rate, then by what it costs to decode and carry.
+    /// What a camera offers, the most fitting first: by size, then by rate, then by what it costs
+    /// to decode and carry.
     pub fn ranked(&self, offered: &[Format]) -> Vec<Format> {
         let mut ranked: Vec<Format> = offered
             .iter()
@@ -155,7 +158,8 @@ impl Wanted {
         ranked.sort_by_key(|format| {
             let off = |have: u32, want: u32| u64::from(have.abs_diff(want)).pow(2);
             let size = off(format.width, self.size.0) + off(format.height, self.size.1);
-            // A raw frame needs no decoding but 10 times the bytes: at large sizes a USB cable then gives few a second.
+            // A raw frame needs no decoding but 10 times the bytes: at large sizes a USB cable then
+            // gives few a second.
             let raw_fits = format.width * format.height <= 640 * 480;
             let cost = match format.pixels {
                 Pixels::Mjpeg => 2,

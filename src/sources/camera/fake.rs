@@ -128,7 +128,8 @@ impl Device for FakeDevice {
             Act::Bytes(bytes) => take(&bytes),
             Act::Error(words) => return Err(Fault::of_words("Fake Cam", words)),
             Act::Hang => {
-                // What a wait for a frame does when a signal comes: here it is looked for now and then.
+                // What a wait for a frame does when a signal comes: here it is looked for now and
+                // then.
                 let begun = std::time::Instant::now();
                 while begun.elapsed() < Duration::from_millis(300) {
                     std::thread::sleep(FRAME_EVERY);

@@ -6,12 +6,13 @@ use image::codecs::jpeg::JpegDecoder;
 use super::pixels::Format;
 use crate::stream::Picture;
 
-/// An `AVI1` segment. Many webcams leave out the code tables that all of them share; this tells the decoder to take those
-/// of the standard where a picture brings none.
+/// An `AVI1` segment. Many webcams leave out the code tables that all of them share; this tells the
+/// decoder to take those of the standard where a picture brings none.
 const TABLES_ARE_STANDARD: [u8; 9] = *b"\xFF\xE0\x00\x07AVI1\x00";
 
-/// The length of a JPEG picture that stands at the start of a buffer; `None` when it is cut off or none at all. Drivers
-/// hand out buffers of the largest size, with the end of some earlier frame behind this one.
+/// The length of a JPEG picture that stands at the start of a buffer; `None` when it is cut off or
+/// none at all. Drivers hand out buffers of the largest size, with the end of some earlier frame
+/// behind this one.
 pub fn length(buffer: &[u8]) -> Option<usize> {
     if !buffer.starts_with(&[0xFF, 0xD8]) {
         return None;

@@ -4,9 +4,10 @@
 //! Backend --open--> Device --bytes--> capture thread --> Ring <--newest-- CameraSource --Frame--> engine
 //! ```
 //!
-//! The capture thread copies what the driver gives and decodes nothing; the source decodes the frames that are due.
-//! A camera that goes away is told as [`Input::Source`](crate::stream::Input::Source), looked for by what it is (not by
-//! its number), and an error only when it has been away for long.
+//! The capture thread copies what the driver gives and decodes nothing; the source decodes the
+//! frames that are due. A camera that goes away is told as
+//! [`Input::Source`](crate::stream::Input::Source), looked for by what it is (not by its number),
+//! and an error only when it has been away for long.
 
 mod capture;
 mod device;

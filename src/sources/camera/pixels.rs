@@ -7,7 +7,8 @@ use super::super::picture::{Planes, Turn, to_rgb, turned};
 use super::jpeg;
 use crate::stream::Picture;
 
-/// Bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align rows of planes.
+/// Bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align rows
+/// of planes.
 const SLACK_BYTES: usize = 64 << 10;
 /// Longest side of a picture that is decoded.
 const SIDE_MAX: u32 = 8192;
@@ -52,7 +53,8 @@ impl Pixels {
         }
     }
 
-    /// Bytes of a row (of the first plane, where there are several); `None` where there are no rows.
+    /// Bytes of a row (of the first plane, where there are several); `None` where there are no
+    /// rows.
     pub fn row_bytes(self, width: u32) -> Option<usize> {
         let w = width as usize;
         Some(match self {

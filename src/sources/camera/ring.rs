@@ -1,4 +1,5 @@
-//! What was captured last: a ring that overwrites the oldest, so that a slow engine makes nothing grow.
+//! What was captured last: a ring that overwrites the oldest, so that a slow engine makes nothing
+//! grow.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ pub struct Shot {
     pub bytes: Vec<u8>,
 }
 
-/// The last frames. Buffers of overwritten ones are used again: at a steady size nothing is allocated.
+/// The last frames. Buffers of overwritten ones are used again: at a steady size nothing is
+/// allocated.
 pub struct Ring {
     shots: HeapRb<Arc<Shot>>,
     look_back_s: f64,
@@ -32,7 +34,8 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Holds what came in the last `look_back_s` seconds at `fps` frames a second, within the bounds above.
+    /// Holds what came in the last `look_back_s` seconds at `fps` frames a second, within the
+    /// bounds above.
     pub fn new(look_back_s: f64, fps: u32) -> Self {
         let frames = (look_back_s * f64::from(fps)).ceil() as usize;
         let shots = HeapRb::new(frames.saturating_add(1).clamp(2, FRAMES_MAX));

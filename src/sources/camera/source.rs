@@ -16,7 +16,8 @@ use crate::units::{FrameIdx, MediaTime};
 
 /// Devices that hang while they are opened or closed, at most; a thread each is left behind.
 const HANGING_MAX: usize = 4;
-/// Ticks of `at` in a second: milliseconds, as in a recorded video, so that both give the same frames.
+/// Ticks of `at` in a second: milliseconds, as in a recorded video, so that both give the same
+/// frames.
 const TICKS_PER_S: f64 = 1000.0;
 
 /// When a camera counts as lost, and how hard it is looked for.
@@ -27,7 +28,8 @@ pub struct Watch {
     pub open_limit_s: f64,
     /// Without a frame for so long it is lost, in seconds.
     pub silence_s: f64,
-    /// Lost for so long it is lost for good, in seconds; while the machine sleeps they do not count.
+    /// Lost for so long it is lost for good, in seconds; while the machine sleeps they do not
+    /// count.
     pub lost_limit_s: f64,
     /// Rest before the first try to open it again, in seconds; doubled with each try.
     pub retry_first_s: f64,
@@ -39,8 +41,8 @@ pub struct Watch {
 
 impl Default for Watch {
     fn default() -> Self {
-        // A webcam opens in one to three seconds, and some take as long again for a first frame; its frames come at least
-        // every half second, even in the dark.
+        // A webcam opens in one to three seconds, and some take as long again for a first frame;
+        // its frames come at least every half second, even in the dark.
         Self {
             open_limit_s: 10.0,
             silence_s: 3.0,

@@ -1,4 +1,5 @@
-//! The source and its watchdog: by a clock that the test turns, and with a fake camera on a real thread.
+//! The source and its watchdog: by a clock that the test turns, and with a fake camera on a real
+//! thread.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -179,7 +180,8 @@ fn silence_is_a_loss_and_the_next_frame_the_return() {
     bench.set(3.1);
     assert_eq!(told(&mut source), ["lost at 3.1"]);
     assert!(bench.link().stopping(), "the silent device is let go of");
-    // Nothing is opened before the rest is over; then it is tried again and again, ever more seldom.
+    // Nothing is opened before the rest is over; then it is tried again and again, ever more
+    // seldom.
     let mut tries = Vec::new();
     while bench.now() < 40.0 {
         bench.set(bench.now() + 0.1);

@@ -1,7 +1,9 @@
-//! Formats and frames on Linux, by the crate that nokhwa itself is built on. nokhwa hands out whole buffers: it does not tell
-//! how much of one is used, that the driver calls one damaged, or that rows are longer than the picture is wide. It lists
-//! the corners of a range of sizes only, sets the device to a format in order to list them, cannot open one that another
-//! program left in a format or at a rate that it does not know, and has another name for brightness alone than drivers have.
+//! Formats and frames on Linux, by the crate that nokhwa itself is built on. nokhwa hands out whole
+//! buffers: it does not tell how much of one is used, that the driver calls one damaged, or that
+//! rows are longer than the picture is wide. It lists the corners of a range of sizes only, sets
+//! the device to a format in order to list them, cannot open one that another program left in a
+//! format or at a rate that it does not know, and has another name for brightness alone than
+//! drivers have.
 
 use std::path::PathBuf;
 
@@ -92,7 +94,8 @@ impl V4l2Device {
     /// Sets format and rate; frames begin to come with the first read.
     ///
     /// # Errors
-    /// It cannot be opened, makes another layout of it, or sends rows that are longer than the picture is wide.
+    /// It cannot be opened, makes another layout of it, or sends rows that are longer than the
+    /// picture is wide.
     fn open(camera: &Found, wanted: Format) -> Result<Self, Fault> {
         let label = label(camera);
         let fault = |e: std::io::Error| Fault::of_words(&label, &e.to_string());
@@ -145,7 +148,8 @@ impl Device for V4l2Device {
     }
 }
 
-/// The part of a buffer that the driver has filled; none of one that it calls damaged, as a USB camera's with lost packets.
+/// The part of a buffer that the driver has filled; none of one that it calls damaged, as a USB
+/// camera's with lost packets.
 fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
     if flags.contains(Flags::ERROR) {
         return &[];
@@ -153,7 +157,8 @@ fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
     buffer.get(..bytes as usize).unwrap_or(buffer)
 }
 
-/// Whether one row begins where the last one ends; a driver that says nothing of rows (0) has no gaps.
+/// Whether one row begins where the last one ends; a driver that says nothing of rows (0) has no
+/// gaps.
 fn rows_touch(pixels: Pixels, width: u32, stride: u32) -> bool {
     stride == 0
         || pixels

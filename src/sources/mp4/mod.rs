@@ -58,7 +58,8 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// Opens the first video track. The outer error is the system's; the inner one is about the content.
+    /// Opens the first video track. The outer error is the system's; the inner one is about the
+    /// content.
     pub fn open(path: &Path) -> Result<Result<Self, Fault>> {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let file_bytes = file.metadata().map_err(Error::io(path))?.len();
@@ -92,7 +93,8 @@ impl Track {
         }))
     }
 
-    /// Reads one sample's bytes into `into`. `false` when it lies outside the file or is absurdly large.
+    /// Reads one sample's bytes into `into`. `false` when it lies outside the file or is absurdly
+    /// large.
     ///
     /// # Errors
     /// The system could not read.

@@ -10,7 +10,8 @@ use crate::sources::picture::Turn;
 const VISUAL_ENTRY_BYTES: usize = 78;
 /// Longest recording: ten years in seconds.
 const SECONDS_MAX: f64 = 315_360_000.0;
-/// Without an edit list, a first picture later than this (a cut-out of a live stream) is moved to 0.
+/// Without an edit list, a first picture later than this (a cut-out of a live stream) is moved to
+/// 0.
 const START_MAX_S: f64 = 10.0;
 
 /// What the headers say of an H.264 track.

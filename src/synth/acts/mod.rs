@@ -208,7 +208,8 @@ impl Act<'_> {
         }
     }
 
-    /// The thing itself, large at the left with a hand at it, so that it can be seen what is being used.
+    /// The thing itself, large at the left with a hand at it, so that it can be seen what is being
+    /// used.
     fn card(&self, pen: &mut Pen, thing: &Thing, form: Form) {
         let (x, y) = (-0.9, 0.22);
         {

@@ -1,4 +1,5 @@
-//! Both gates over the last minutes: probability as a line, the threshold, and a mark where it fired.
+//! Both gates over the last minutes: probability as a line, the threshold, and a mark where it
+//! fired.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -28,8 +28,8 @@ pub fn badge(app: &App) -> &'static str {
     }
 }
 
-/// Draws the header on two lines: badge, source, state, time; below it the goal and the steps now and next. Gives
-/// the place of the bar that shows how far the recording is.
+/// Draws the header on two lines: badge, source, state, time; below it the goal and the steps now
+/// and next. Gives the place of the bar that shows how far the recording is.
 pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     let [top, goal] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
     let clock = clock(app);

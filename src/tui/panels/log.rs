@@ -1,4 +1,5 @@
-//! The log: what happened and when, diagnostics, and answers to what the person wished; the newest at the bottom.
+//! The log: what happened and when, diagnostics, and answers to what the person wished; the newest
+//! at the bottom.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;

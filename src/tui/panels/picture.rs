@@ -1,4 +1,5 @@
-//! The picture that the model sees: real pixels where the terminal can, half blocks where it cannot.
+//! The picture that the model sees: real pixels where the terminal can, half blocks where it
+//! cannot.
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ impl Encoder {
         self.last = None;
     }
 
-    /// By kitty's protocol a terminal keeps each picture until it is told not to; without that a long run fills it.
+    /// By kitty's protocol a terminal keeps each picture until it is told not to; without that a
+    /// long run fills it.
     fn drop_held(&mut self, symbol: &str) -> Option<String> {
         let (_, rest) = symbol.strip_prefix("\u{1b}_G")?.split_once("i=")?;
         let id = &rest[..rest.find(|c: char| !c.is_ascii_digit())?];
@@ -81,8 +83,8 @@ impl Encoder {
     }
 }
 
-/// Two pixels a cell, by way of exactly as many pixels: ratatui-image would first scale to the pixels of a guessed
-/// font, which takes several times as long and is thrown away.
+/// Two pixels a cell, by way of exactly as many pixels: ratatui-image would first scale to the
+/// pixels of a guessed font, which takes several times as long and is thrown away.
 fn half_blocks(picture: &Picture, size: Size) -> Option<Protocol> {
     let (columns, rows) = fitting(picture, size);
     let (width, height) = (u32::from(columns), u32::from(rows) * 2);

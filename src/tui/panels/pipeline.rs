@@ -1,4 +1,5 @@
-//! What the run costs: time by stage, speed, lag, losses, memory, device. As a panel, or as lines at the bottom.
+//! What the run costs: time by stage, speed, lag, losses, memory, device. As a panel, or as lines
+//! at the bottom.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;
@@ -94,7 +95,8 @@ fn rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     rows
 }
 
-/// Draws the facts on one line or two, the most important first; what does not fit is left out whole, never cut.
+/// Draws the facts on one line or two, the most important first; what does not fit is left out
+/// whole, never cut.
 pub fn draw_lines(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
     let columns = usize::from(area.width);
     let (mut facts, stages) = (facts(app, theme), stages(app, theme));

@@ -57,7 +57,8 @@ pub fn rows_wanted(app: &App) -> u32 {
     (EDGE_ROWS + app.steps.len().max(1) + CURRENT_LINES_MAX - 1 + warnings).max(ROWS_MIN) as u32
 }
 
-/// Draws the list in a panel; it scrolls by itself so that the chosen step, or the one being done, stays in sight.
+/// Draws the list in a panel; it scrolls by itself so that the chosen step, or the one being done,
+/// stays in sight.
 pub fn draw(
     canvas: &mut Canvas,
     area: Rect,
