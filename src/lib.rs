@@ -27,19 +27,15 @@
 //! threads. Nothing opens a socket; frames are written only where a flag asks for it.
 //! `tests/house.rs` keeps the walls between the rooms.
 
-pub mod cli;
 pub mod dialogue;
 pub mod error;
-pub mod eval;
 pub mod features;
 pub mod kernels;
 pub mod model;
-pub mod quant;
+pub mod run;
 pub mod session;
 pub mod sinks;
 pub mod sources;
 pub mod stream;
-pub mod synth;
-pub mod train;
 pub mod tui;
 pub mod units;

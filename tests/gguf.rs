@@ -6,8 +6,8 @@ use proact::error::Error;
 use proact::model::gguf::header::{self, Fault, Rule};
 use proact::model::gguf::{GgmlType, GgufFile, Header, MetaValue};
 use proact::model::weights::Stored;
-use proact::quant::write::{Planned, Writer};
-use proact::quant::{Recipe, set_metadata};
+use proact_lab::quant::write::{Planned, Writer};
+use proact_lab::quant::{Recipe, set_metadata};
 use proptest::prelude::*;
 
 // ---------------------------------------------------------------------------------------------------------------------

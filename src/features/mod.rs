@@ -3,11 +3,11 @@
 //! On disk a safetensors file: `cls` `[T,1,Dv]` and, optionally, pooled patch grids `2x2`
 //! `[T,4,Dv]`, `3x3` `[T,9,Dv]`, `5x5` `[T,25,Dv]`, all f16 (f32 is read too), frame times `at`
 //! `[T]` in f64 seconds, and the metadata `encoder_sha256`, `preprocess`, `fps`. ProAssist's Arrow
-//! stream files are read and written as well.
+//! stream files are read and written by `proact-lab`.
 
-mod arrow;
-mod arrow_writer;
 mod safetensors_file;
+
+pub use safetensors_file::{ENCODER, FPS, PREPROCESS, write_atomically};
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -21,6 +21,10 @@ pub const FRAMES_MAX: usize = 1 << 18;
 pub const DIM_MAX: usize = 1 << 14;
 /// Most bytes of one file, and most bytes of features held in memory.
 pub const BYTES_MAX: u64 = 16 << 30;
+
+/// What is said of an Arrow stream: another program of this project reads it.
+const ARROW: &str =
+    "an Arrow stream, as ProAssist writes it: `proact export` makes safetensors of it";
 
 /// A grid that the encoder's patches are pooled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,13 +113,11 @@ pub struct FeatureFile {
 }
 
 impl FeatureFile {
-    /// Reads a feature file, safetensors or Arrow stream, told apart by its first bytes.
-    ///
-    /// `default_fps` stands in for Arrow files, which do not name their rate (ProAssist's is 2).
+    /// Reads a feature file.
     ///
     /// # Errors
-    /// Unreadable; not one of the formats; sizes, types or values that do not fit; named by key.
-    pub fn read(path: &Path, default_fps: f64) -> Result<Self> {
+    /// Unreadable; another format; sizes, types or values that do not fit; named by key.
+    pub fn read(path: &Path) -> Result<Self> {
         let mut head = [0u8; 8];
         let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
         let bytes = file.metadata().map_err(Error::io(path))?.len();
@@ -128,7 +130,7 @@ impl FeatureFile {
         file.read_exact(&mut head)
             .map_err(|_| Error::format(path, "too short for a feature file"))?;
         match kind(&head) {
-            Some(Kind::Arrow) => arrow::read(path, default_fps),
+            Some(Kind::Arrow) => Err(Error::format(path, ARROW)),
             Some(Kind::Safetensors) => safetensors_file::read(path),
             None => Err(Error::format(
                 path,
@@ -144,15 +146,6 @@ impl FeatureFile {
     /// written.
     pub fn write(&self, path: &Path) -> Result<()> {
         safetensors_file::write(self, path)
-    }
-
-    /// Writes ProAssist's Arrow stream, values as f16; whole or not at all. It has no place for
-    /// frame times: upstream reads frame `k` as at `k / fps`.
-    ///
-    /// # Errors
-    /// As [`FeatureFile::write`].
-    pub fn write_arrow(&self, path: &Path) -> Result<()> {
-        arrow_writer::write(self, path)
     }
 
     /// Number of frames, `T`.
@@ -204,7 +197,10 @@ impl FeatureFile {
     }
 
     /// Checks that everything fits together; the reason why not, in words.
-    fn check(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// In words: what does not fit.
+    pub fn check(&self) -> Result<(), String> {
         if !(self.fps.is_finite() && self.fps > 0.0) {
             return Err(format!("fps is {}: expected a number above 0", self.fps));
         }
@@ -256,19 +252,10 @@ impl FeatureFile {
     }
 
     /// Name, vectors a frame and values of `cls` and each grid.
-    fn columns(&self) -> impl Iterator<Item = (&'static str, usize, &Vec<f32>)> {
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, usize, &Vec<f32>)> {
         std::iter::once(("cls", 1, &self.cls))
             .chain(self.grids.iter().map(|(g, v)| (g.name(), g.vectors(), v)))
     }
-}
-
-/// Checks the structure of an Arrow stream, so that reading it cannot fail badly, and gives the
-/// names of its columns.
-///
-/// # Errors
-/// Unreadable, or no stream of plain and nested columns.
-pub fn arrow_columns(path: &Path) -> Result<Vec<String>> {
-    arrow::columns(path)
 }
 
 /// Which of the formats a file is.

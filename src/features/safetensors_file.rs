@@ -10,9 +10,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::{FeatureFile, Grid};
 use crate::error::{Error, Result};
 
-pub(super) const ENCODER: &str = "encoder_sha256";
-pub(super) const PREPROCESS: &str = "preprocess";
-pub(super) const FPS: &str = "fps";
+/// Key of the hash of the vision file that made the features.
+pub const ENCODER: &str = "encoder_sha256";
+/// Key of the preprocessing's name.
+pub const PREPROCESS: &str = "preprocess";
+/// Key of the recording's frames a second.
+pub const FPS: &str = "fps";
 const AT: &str = "at";
 
 pub(super) fn read(path: &Path) -> Result<FeatureFile> {
@@ -160,7 +163,10 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
 }
 
 /// Writes beside the target and renames, so that a reader never sees half a file.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part: PathBuf = path.with_file_name(name);
@@ -204,7 +210,7 @@ mod tests {
         let path = dir.path().join("a.safetensors");
         let file = sample(5, 8);
         file.write(&path).unwrap();
-        let back = FeatureFile::read(&path, 1.0).unwrap();
+        let back = FeatureFile::read(&path).unwrap();
         assert_eq!(back, file);
         assert_eq!(
             std::fs::read_dir(dir.path()).unwrap().count(),

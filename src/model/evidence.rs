@@ -148,7 +148,7 @@ impl StepWords {
 }
 
 /// The sum of the products of two vectors `[N]`.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -174,7 +174,7 @@ pub struct Frames<'a> {
 
 /// What is said of p and q besides the steps' ids: both by state, of the first step not started and
 /// of those ready, and p of no step.
-pub(crate) const SHARES: usize = 2 * (STATES + 2) + 1;
+pub const SHARES: usize = 2 * (STATES + 2) + 1;
 /// Keeps shares of what is impossible finite.
 const POSSIBLE: f64 = 1e-9;
 /// Keeps the logarithm of what is certain finite.

@@ -20,14 +20,13 @@ pub struct FeatureSource {
 }
 
 impl FeatureSource {
-    /// Opens a feature file, sampled at `fps`. `file_fps` is the rate of files that do not name
-    /// theirs.
+    /// Opens a feature file, sampled at `fps`.
     ///
     /// # Errors
     /// What [`FeatureFile::read`] refuses; a layout that the file does not hold; a rate out of
     /// range.
-    pub fn open(path: &Path, fps: f64, file_fps: f64, layout: TokenLayout) -> Result<Self> {
-        Self::new(FeatureFile::read(path, file_fps)?, fps, layout)
+    pub fn open(path: &Path, fps: f64, layout: TokenLayout) -> Result<Self> {
+        Self::new(FeatureFile::read(path)?, fps, layout)
     }
 
     /// Plays features that are in memory.

@@ -169,8 +169,11 @@ pub fn read_picture(path: &Path) -> Result<Picture> {
     decode(reader).map_err(|why| Error::format(path, why))
 }
 
-/// The same from a picture's bytes; the reason why not, in words.
-pub(super) fn decode_picture(bytes: &[u8]) -> Result<Picture, String> {
+/// The same from a picture's bytes.
+///
+/// # Errors
+/// In words: why not.
+pub fn decode_picture(bytes: &[u8]) -> Result<Picture, String> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| e.to_string())?;

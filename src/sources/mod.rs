@@ -7,13 +7,14 @@
 
 pub mod camera;
 mod decoder;
+pub mod encode;
 mod features;
 mod ffmpeg;
-mod frames;
 mod from;
 mod h264;
 mod images;
 mod mp4;
+pub mod mux;
 mod open;
 mod paced;
 mod picture;
@@ -24,9 +25,8 @@ mod video;
 
 pub use features::FeatureSource;
 pub use ffmpeg::FfmpegSource;
-pub use frames::FrameFileSource;
 pub use from::From;
-pub use images::{ImageSource, natural, read_picture};
+pub use images::{ImageSource, decode_picture, natural, read_picture};
 pub use open::{OpenOptions, open};
 pub use paced::Paced;
 pub use read_back::ReadBack;

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use super::features::FeatureSource;
 use super::ffmpeg::{self, FfmpegSource};
-use super::frames::{self, FrameFileSource};
 use super::images::ImageSource;
 use super::mp4::Fault;
 use super::video::VideoSource;
 use crate::error::{Error, Result};
-use crate::features::{self, TokenLayout, arrow_columns, kind};
+use crate::features::{TokenLayout, kind};
 use crate::stream::Source;
 
 /// Bytes at the start of a file that tell what it is.
@@ -47,13 +46,11 @@ enum Kind {
     Folder,
     Mp4,
     Features,
-    /// ProAssist's frames.
-    Frames,
     Picture,
     Other,
 }
 
-/// Opens a video, a folder of pictures, a feature file, or one of ProAssist's frame files.
+/// Opens a video, a folder of pictures, or a feature file.
 ///
 /// # Errors
 /// Unreadable; broken; of a kind that needs ffmpeg where there is none (the error says what to do).
@@ -63,9 +60,8 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>> {
         Kind::Folder | Kind::Picture => Box::new(ImageSource::open(path, options.fps, rate)?),
         Kind::Features => {
             let layout = TokenLayout::from_tokens(options.tokens_per_frame)?;
-            Box::new(FeatureSource::open(path, options.fps, rate, layout)?)
+            Box::new(FeatureSource::open(path, options.fps, layout)?)
         }
-        Kind::Frames => Box::new(FrameFileSource::open(path, options.fps, rate)?),
         Kind::Mp4 => match VideoSource::open(path, options.fps)? {
             Ok(video) => Box::new(video),
             Err(Fault::Broken(why)) => {
@@ -108,18 +104,7 @@ fn kind_of(path: &Path) -> Result<Kind> {
     if head.is_empty() {
         return Err(Error::format(path, "the file is empty"));
     }
-    Ok(match kind_of_head(&head) {
-        // Both are Arrow streams; their columns tell.
-        Kind::Features if kind(&head) == Some(features::Kind::Arrow) => {
-            let columns = arrow_columns(path)?;
-            if columns.iter().any(|name| name == frames::COLUMN) {
-                Kind::Frames
-            } else {
-                Kind::Features
-            }
-        }
-        other => other,
-    })
+    Ok(kind_of_head(&head))
 }
 
 fn kind_of_head(head: &[u8]) -> Kind {

@@ -14,7 +14,6 @@ pub mod keys;
 pub mod layout;
 mod outlet;
 mod panels;
-pub mod pixels;
 mod print;
 #[cfg(test)]
 mod sample;

@@ -54,7 +54,7 @@ fn assert_golden(name: &str, found: &str) {
 
 /// What `proact play` shows at the end of the recorded session.
 fn recorded() -> App {
-    crate::cli::shown_at_the_end(&data("session"))
+    crate::run::shown_at_the_end(&data("session"))
 }
 
 fn with_picture() -> App {

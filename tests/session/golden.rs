@@ -9,9 +9,9 @@ use proact::dialogue::layout::{
 use proact::dialogue::task::{TaskState, Update};
 use proact::session::SessionConfig;
 use proact::stream::Event;
-use proact::train::examples::{ExampleOptions, Source, examples};
-use proact::train::rng::Rng;
 use proact::units::{FrameIdx, MediaTime, TokenId};
+use proact_lab::train::examples::{ExampleOptions, Source, examples};
+use proact_lab::train::rng::Rng;
 
 use super::fake::{Fake, Scene};
 use super::{Bench, FRAME_S, ROOMY, config, frame, tea, user};

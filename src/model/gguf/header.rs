@@ -301,19 +301,32 @@ fn read_key(reader: &mut Reader<'_>, index: u64) -> Result<String> {
 }
 
 /// Numbers of the value types in the file; the writer uses them as well.
-pub(crate) mod tag {
+pub mod tag {
+    /// `u8`.
     pub const U8: u32 = 0;
+    /// `i8`.
     pub const I8: u32 = 1;
+    /// `u16`.
     pub const U16: u32 = 2;
+    /// `i16`.
     pub const I16: u32 = 3;
+    /// `u32`.
     pub const U32: u32 = 4;
+    /// `i32`.
     pub const I32: u32 = 5;
+    /// `f32`.
     pub const F32: u32 = 6;
+    /// `bool`.
     pub const BOOL: u32 = 7;
+    /// `string`.
     pub const STRING: u32 = 8;
+    /// `array`.
     pub const ARRAY: u32 = 9;
+    /// `u64`.
     pub const U64: u32 = 10;
+    /// `i64`.
     pub const I64: u32 = 11;
+    /// `f64`.
     pub const F64: u32 = 12;
 }
 

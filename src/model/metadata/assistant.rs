@@ -54,7 +54,7 @@ impl BackboneConfig {
     }
 
     /// Appends its keys under a prefix: `dstproact`, or `llama` for a Llama alone.
-    pub(crate) fn write(&self, pairs: &mut Pairs, prefix: &str) -> Result<()> {
+    pub fn write(&self, pairs: &mut Pairs, prefix: &str) -> Result<()> {
         push_sizes(
             pairs,
             prefix,

@@ -1,0 +1,78 @@
+//! `proact demo`: the model and the clip that ship, played on the screen or told in lines.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::flags::RunFlags;
+use super::screen::{self, Pictures};
+use super::{locate, replay};
+use proact::run::engine::{Job, Origin};
+use proact::run::settings::Settings;
+use proact::tui::Mode;
+
+/// Plays the clip that ships with the model that ships.
+///
+/// On a terminal this is a screen: q quits, space pauses, + and - change the speed, ? lists all
+/// keys. Otherwise, or with --headless, the same facts come as lines of text, as fast as the
+/// machine goes.
+///
+/// Examples:
+///   proact demo
+///   proact demo --speed 1
+///   proact demo --headless --events events.jsonl | tail -20
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Playing speed on the screen, relative to the recording [default: 4]
+    #[arg(long, value_name = "X", help_heading = "Behaviour")]
+    speed: Option<f64>,
+
+    /// Write the run as an animated picture instead of showing it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    gif: Option<PathBuf>,
+
+    /// Write a still of the screen (PNG) instead of showing it
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    still: Option<PathBuf>,
+
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+/// Plays the demo.
+///
+/// # Errors
+/// The demo's files are not found; whatever stops a run.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut flags = args.flags;
+    let settings = Settings::resolve(proact::run::settings::Flags {
+        demo_speed: args.speed,
+        ..flags.settings()
+    })?;
+    let demo = locate::demo()?;
+    if flags.resume.is_none() {
+        flags.task.get_or_insert(demo.task);
+    }
+    let input = flags.input.clone();
+    let clip = demo.clip;
+    let job = Job {
+        mode: Mode::Demo,
+        origin: Origin::Recording(clip.clone()),
+        model: locate::assistant(&mut flags)?,
+        open: Box::new(move |settings, loaded, _| {
+            replay::open(&clip, input.as_deref(), settings, loaded)
+        }),
+        after_frame: None,
+        realtime: false,
+        screen_speed: Some(settings.demo_speed),
+        options: flags.options(),
+        settings,
+        started,
+    };
+    let pictures = Pictures {
+        gif: args.gif,
+        still: args.still,
+    };
+    screen::run(job, flags.headless, &pictures)
+}

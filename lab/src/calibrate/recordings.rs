@@ -1,0 +1,177 @@
+//! Calibration on recordings whose features are there, as `proact eval --calibrate` does it.
+
+use crate::proassist::open::open;
+use crate::proassist::open::read_features;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+use super::free_run::{Parts, events};
+use super::search::{self, Search, line};
+use crate::eval::speech::Similarity;
+use crate::eval::systems::{plain_name, workers};
+use crate::eval::{Log, Options, Reference, Scores, Tally};
+use crate::quant::set_metadata;
+use crate::train::parallel::each;
+
+use proact::model::config::{AssistantConfig, Gates};
+use proact::run::load::{self, Loaded};
+use proact::run::settings::Settings;
+use proact::run::timing::Shared;
+use proact::sources::OpenOptions;
+use proact::stream::{Frame, Input, Poll};
+
+/// What the runs are scored by.
+pub struct Scoring<'a> {
+    /// The validation set.
+    pub references: &'a [Reference],
+    /// How.
+    pub options: &'a Options,
+    /// How sentences are compared.
+    pub similarity: &'a dyn Similarity,
+}
+
+/// Finds a model file's gates with the feature files in a folder; gives the configuration with
+/// them. `tell` gets what was stored and what was found.
+///
+/// # Errors
+/// The model, its vision file or a feature file cannot be read or do not belong together; a run
+/// failed.
+pub fn calibrate(
+    model: &Path,
+    features: &Path,
+    scoring: &Scoring<'_>,
+    mut search: Search,
+    settings: &Settings,
+    tell: &mut dyn FnMut(&str),
+) -> anyhow::Result<AssistantConfig> {
+    // One recording a thread; a product inside it stays on its thread.
+    load::set_threads(1);
+    let loaded = load::open(model, None, &Shared::default())?;
+    let footage = each(workers(), scoring.references, |reference| {
+        frames(features, reference, settings, &loaded)
+    })?;
+    let mut start = loaded.config.gates;
+    for gate in [&mut start.speak, &mut start.dst_update] {
+        (gate.hysteresis, gate.refractory_s) = (0.0, 0.0);
+    }
+    // "Besides none": what the gates begin with.
+    search.hysteresis.retain(|hysteresis| *hysteresis > 0.0);
+    search.refractory_s.retain(|rest_s| *rest_s > 0.0);
+    let before = score(&loaded, loaded.config.gates, settings, &footage, scoring)?;
+    tell(&format!(
+        "as stored: {}",
+        line(&loaded.config.gates, &before)
+    ));
+    let (mut done, all) = (0, search.runs_max());
+    let found = search::search(start, &search, scoring.references.len(), &mut |gates| {
+        let scores = score(&loaded, *gates, settings, &footage, scoring)?;
+        done += 1;
+        eprintln!("{done} of {all} at most: {}", line(gates, &scores));
+        Ok(Some(scores))
+    })?;
+    let found = found.context("no setting was tried")?;
+    tell(&format!("found:     {}", line(&found.gates, &found.scores)));
+    let config = AssistantConfig {
+        gates: found.gates,
+        calibration: Some(found.calibration),
+        ..loaded.config.clone()
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// Stores the gates of a configuration in the model file that it is of.
+///
+/// # Errors
+/// The file cannot be rewritten, and then is as it was.
+pub fn store(config: &AssistantConfig, model: &Path) -> anyhow::Result<()> {
+    let pairs = config.gate_metadata();
+    let changes: Vec<_> = pairs
+        .iter()
+        .map(|(key, value)| (key.as_str(), Some(value.clone())))
+        .collect();
+    set_metadata(model, &changes)?;
+    Ok(())
+}
+
+/// A recording's frames, as `replay` takes them from its feature file.
+fn frames(
+    folder: &Path,
+    reference: &Reference,
+    settings: &Settings,
+    loaded: &Loaded,
+) -> anyhow::Result<Vec<Frame>> {
+    let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
+    let encoder = read_features(&path, settings.fps)?.encoder_sha256;
+    let wanted = &loaded.vision_sha256;
+    ensure!(
+        encoder.is_empty() || encoder == *wanted,
+        "{}: of encoder {encoder}, the model's is {wanted}; make it anew with `proact encode --vision`",
+        path.display()
+    );
+    let tokens_per_frame = loaded.config.tokens_per_frame;
+    let mut source = open(
+        &path,
+        &OpenOptions {
+            fps: settings.fps,
+            images_fps: None,
+            tokens_per_frame,
+        },
+    )?;
+    let mut frames = Vec::new();
+    loop {
+        match source.next()? {
+            Poll::Ready(Input::Frame(frame)) => frames.push(frame),
+            Poll::Ready(_) | Poll::Pending => {}
+            Poll::End => return Ok(frames),
+        }
+    }
+}
+
+/// Pooled scores of free runs with these gates.
+fn score(
+    loaded: &Loaded,
+    gates: Gates,
+    settings: &Settings,
+    footage: &[Vec<Frame>],
+    by: &Scoring<'_>,
+) -> anyhow::Result<Scores> {
+    let parts = Parts {
+        eyes: loaded.vision.as_ref(),
+        backbone: &loaded.assistant,
+        codec: &loaded.codec,
+    };
+    // The gates that are tried, not those of a configuration.
+    let config = settings.session_config(
+        loaded.layout,
+        &AssistantConfig {
+            gates,
+            ..loaded.config.clone()
+        },
+    );
+    let pairs: Vec<_> = by.references.iter().zip(footage).collect();
+    let tallies = each(
+        workers(),
+        pairs,
+        |(reference, frames)| -> anyhow::Result<Tally> {
+            let task = (!reference.task.steps.is_empty()).then_some(&reference.task);
+            let events = events(
+                &parts,
+                task,
+                &reference.start_state(),
+                frames.iter().cloned(),
+                config.clone(),
+            )?;
+            Ok(Tally::of(
+                &Log::from_events(&events)?,
+                reference,
+                by.options,
+                by.similarity,
+            )?)
+        },
+    )?;
+    Ok(Tally::pool(tallies)
+        .context("no recording to score")?
+        .scores())
+}

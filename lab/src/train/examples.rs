@@ -1,0 +1,858 @@
+//! Recordings as training examples: slots to embed, text to predict, heads to answer, and the step
+//! in view.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::train::history::{self, History, Truth};
+use crate::train::rng::Rng;
+use proact::dialogue::annotation::{Recording, Turn, TurnKind};
+use proact::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
+use proact::dialogue::note::Note;
+use proact::dialogue::task::{StepState, Task, TaskState, Transition, Update};
+use proact::error::{Error, Result};
+use proact::model::evidence::Steps;
+use proact::units::{MediaTime, StepId, TokenId};
+
+/// Two times closer than this are the same, as the layout has it.
+pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
+
+/// A recording with its features, ready to be cut into clips.
+#[derive(Clone)]
+pub struct Source {
+    /// Annotation.
+    pub recording: Recording,
+    /// Its task.
+    pub task: Task,
+    /// States of the task's steps when it begins.
+    pub start: TaskState,
+    /// Times of the sampled frames.
+    pub frames: Vec<MediaTime>,
+    /// Features `[T, V*Dv]`, row-major.
+    pub features: Arc<[f32]>,
+    /// V * Dv.
+    pub frame_width: usize,
+    /// Cosines `[T, S+1]` of the frames with the steps' words, row-major; empty for a model that
+    /// does without.
+    pub cosines: Arc<[f32]>,
+    /// Cosines `[S*S]` of the steps' words with each other, row-major; empty for a model that does
+    /// without.
+    pub likeness: Arc<[f32]>,
+}
+
+impl Source {
+    /// The recording with what led to its start before all else, as an evaluation reads it.
+    pub fn from_the_start(&self) -> Recording {
+        let reached = |(step, state): (StepId, StepState)| {
+            let update = |transition| Update { step, transition };
+            let done = (state == StepState::Completed).then_some(update(Transition::Complete));
+            (state != StepState::NotStarted)
+                .then_some(update(Transition::Start))
+                .into_iter()
+                .chain(done)
+        };
+        let updates: Vec<Update> = self.start.iter().flat_map(reached).collect();
+        let mut recording = self.recording.clone();
+        if !updates.is_empty() {
+            recording.turns.insert(
+                0,
+                Turn {
+                    at: Some(MediaTime(0.0)),
+                    kind: TurnKind::Dst(updates),
+                },
+            );
+        }
+        recording
+    }
+
+    /// Time between two frames in seconds; 0 for less than two.
+    pub fn period_s(&self) -> f64 {
+        match self.frames.as_slice() {
+            [a, b, ..] => b.0 - a.0,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Steps whose words have such a cosine look the same, about.
+const ALIKE: f32 = 0.75;
+/// Least and most share of their cosines that faint words keep. With less a step would look like
+/// what is no step: what a person does besides the task fits no words either, and is to be passed
+/// over.
+const FAINT: (f32, f32) = (0.35, 0.85);
+
+/// How examples are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExampleOptions {
+    /// How recordings are cut.
+    pub clip: ClipOptions,
+    /// Share of events that the dialogue reacts to late, so that the model learns to catch up.
+    pub late_share: f32,
+    /// A late event is up to this many frames late.
+    pub late_frames_max: usize,
+    /// Share of events that the dialogue takes for done too early: the head learns not to, and from
+    /// all that follows, so that a wrong update does not lead to the next one.
+    pub early_share: f32,
+    /// An early event is up to this many frames early.
+    pub early_frames_max: usize,
+    /// Share of recordings whose steps are listed in a random order, in silence: which step is in
+    /// view must then be told from its words, not from its place in the list or from what was said
+    /// to come next. Only steps with words that are alike keep their order.
+    pub shuffled_share: f32,
+    /// Share of steps whose words fit their pictures, and all others, less than they do: of words
+    /// that the towers never learnt they know as little. What goes on must then be told from the
+    /// picture, the task's order and what else it cannot be.
+    pub faint_share: f32,
+    /// Share of recordings in which what the person says is left out: a replay has no microphone.
+    pub silent_user_share: f32,
+    /// Frames this long before an event are no negatives: what announces it may be in view.
+    pub ambiguous_before_s: f64,
+    /// Behind a free run's own history: an update that the model has failed to make is made for it
+    /// after a time drawn up to this, in seconds, mostly far below.
+    pub patience_s_max: f64,
+}
+
+/// The evidence of frames or markers; empty for a model that does without.
+#[derive(Default)]
+pub struct Told {
+    /// Cosines `[N, S+1]` of the frame, or of the last one, with the steps' words.
+    pub cosines: Vec<f32>,
+    /// States of the steps there, `[N*S]`.
+    pub states: Vec<u8>,
+}
+
+/// One sequence to learn from.
+pub struct Example {
+    /// Token ids in the order of the token slots, without the markers.
+    pub tokens: Vec<u32>,
+    /// Token ids of the markers ([`Piece::Marker`](proact::model::Piece)): `[M]`; none for a model
+    /// that does without evidence.
+    pub markers: Vec<u32>,
+    /// What they carry.
+    pub told: Told,
+    /// Features `[F, V*Dv]` of the frames in the clip.
+    pub features: Vec<f32>,
+    /// What they carry.
+    pub seen: Told,
+    /// For each slot its row in `[tokens; markers; V rows a frame]`.
+    pub order: Vec<u32>,
+    /// Positions that predict update text, and the tokens they predict.
+    pub dst_text: (Vec<u32>, Vec<u32>),
+    /// Positions that predict spoken text, and the tokens they predict.
+    pub speech_text: (Vec<u32>, Vec<u32>),
+    /// Positions where the dst head is read, and the answers.
+    pub dst_reads: Vec<(u32, bool)>,
+    /// Those of them at which an update was made that nothing asked for: negatives that are never
+    /// left out.
+    pub temptations: BTreeSet<u32>,
+    /// Positions where the speak head is read, and the answers.
+    pub speak_reads: Vec<(u32, bool)>,
+    /// The steps of the task.
+    pub steps: Steps,
+    /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
+    pub in_view: Vec<(u32, u32)>,
+}
+
+impl Example {
+    /// Is this a position of a frame, and not of a token?
+    pub fn is_frame(&self, place: u32) -> bool {
+        self.order
+            .get(place as usize)
+            .is_some_and(|row| *row as usize >= self.tokens.len() + self.markers.len())
+    }
+}
+
+/// The examples of a recording, in the dialogue that the annotation has. `draw` decides which
+/// events are late or early; the same draws give the same examples.
+///
+/// # Errors
+/// The annotation does not fit the task or the frames.
+pub fn examples(
+    source: &Source,
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    draw: &mut Rng,
+) -> Result<Vec<Example>> {
+    let displaced = |source: &Source, draw: &mut Rng| History {
+        turns: history::displaced(source, options, draw),
+        ..History::default()
+    };
+    let faint = faint(source, options.faint_share, draw);
+    let source = faint.as_ref().unwrap_or(source);
+    if draw.unit() >= options.shuffled_share {
+        return cut(source, layout, options, &displaced(source, draw));
+    }
+    let source = shuffled(source, draw);
+    let mut made = cut(&source, layout, options, &displaced(&source, draw))?;
+    made.iter_mut()
+        .for_each(|example| example.speak_reads.clear());
+    Ok(made)
+}
+
+/// The examples of a recording behind what the model itself wrote in a free run over it.
+///
+/// # Errors
+/// As [`examples`].
+pub fn own_examples(
+    source: &Source,
+    wrote: &[Turn],
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    draw: &mut Rng,
+) -> Result<Vec<Example>> {
+    let faint = faint(source, options.faint_share, draw);
+    let source = faint.as_ref().unwrap_or(source);
+    cut(
+        source,
+        layout,
+        options,
+        &history::own(source, wrote, options.patience_s_max, draw),
+    )
+}
+
+/// The recording with the cosines of some steps' words made smaller, each step's by one factor
+/// within [`FAINT`]; none where nothing is to be done.
+fn faint(source: &Source, share: f32, draw: &mut Rng) -> Option<Source> {
+    if share <= 0.0 || source.cosines.is_empty() {
+        return None;
+    }
+    let factor = |draw: &mut Rng| {
+        if draw.unit() < share {
+            FAINT.0 + (FAINT.1 - FAINT.0) * draw.unit()
+        } else {
+            1.0
+        }
+    };
+    let factors: Vec<f32> = source
+        .task
+        .steps
+        .iter()
+        .map(|_| factor(draw))
+        .chain([1.0])
+        .collect();
+    let cosines = source.cosines.chunks_exact(factors.len()).flat_map(|row| {
+        row.iter()
+            .zip(&factors)
+            .map(|(cosine, factor)| cosine * factor)
+    });
+    Some(Source {
+        cosines: cosines.collect(),
+        ..source.clone()
+    })
+}
+
+/// Puts steps whose words are alike back into the order that they had among themselves: nothing
+/// else tells them apart. `likeness` is `[S*S]` or empty.
+fn keep_alike_in_order(order: &mut [usize], likeness: &[f32]) {
+    let steps = order.len();
+    let alike = |a: usize, b: usize| {
+        likeness
+            .get(a * steps + b)
+            .is_some_and(|cosine| *cosine >= ALIKE)
+    };
+    for place in 1..steps {
+        // Alike need not be transitive: of those behind, the first in the list comes first.
+        for before in 0..place {
+            if order[before] > order[place] && alike(order[before], order[place]) {
+                order.swap(before, place);
+            }
+        }
+    }
+}
+
+/// The recording with its steps in a random order, and nothing said by the assistant.
+fn shuffled(source: &Source, draw: &mut Rng) -> Source {
+    let mut order: Vec<usize> = (0..source.task.steps.len()).collect();
+    draw.shuffle(&mut order);
+    keep_alike_in_order(&mut order, &source.likeness);
+    let mut place = vec![StepId(0); order.len()];
+    for (new, old) in order.iter().enumerate() {
+        place[*old] = StepId(new as u16);
+    }
+    let moved = |step: StepId| place.get(usize::from(step.0)).copied().unwrap_or(step);
+    let mut task = source.task.clone();
+    task.steps = order
+        .iter()
+        .map(|old| source.task.steps[*old].clone())
+        .collect();
+    for step in &mut task.steps {
+        step.after
+            .iter_mut()
+            .for_each(|before| *before = moved(*before));
+    }
+    let mut recording = source.recording.clone();
+    recording
+        .turns
+        .retain(|turn| !matches!(turn.kind, TurnKind::Assistant { .. }));
+    for turn in &mut recording.turns {
+        if let TurnKind::Dst(updates) = &mut turn.kind {
+            updates
+                .iter_mut()
+                .for_each(|update| update.step = moved(update.step));
+        }
+    }
+    // None for a model that does without.
+    let pairs = order.iter().flat_map(|a| order.iter().map(|b| (*a, *b)));
+    let likeness = pairs
+        .filter_map(|(a, b)| source.likeness.get(a * order.len() + b).copied())
+        .collect();
+    let columns: Vec<usize> = order.iter().copied().chain([order.len()]).collect();
+    let rows = source.cosines.chunks_exact(columns.len());
+    let mut start = TaskState::new(&task);
+    for (step, state) in source.start.iter() {
+        start.set(moved(step), state);
+    }
+    Source {
+        recording,
+        task,
+        start,
+        frames: source.frames.clone(),
+        features: Arc::clone(&source.features),
+        frame_width: source.frame_width,
+        cosines: rows
+            .flat_map(|row| columns.iter().map(|old| row[*old]))
+            .collect(),
+        likeness,
+    }
+}
+
+/// The clips of a recording with a history in memory, answered by what the recording asks for from
+/// the states reached.
+fn cut(
+    source: &Source,
+    layout: &Layout<'_>,
+    options: &ExampleOptions,
+    history: &History,
+) -> Result<Vec<Example>> {
+    let start = &source.start;
+    let (clips, faults) = layout.clips(
+        Some(&source.task),
+        start,
+        &source.frames,
+        &history.turns,
+        &options.clip,
+    )?;
+    // Turns behind the last frame happen when a video ends with its last step; anything else is a
+    // broken annotation.
+    if let Some(fault) = faults.iter().find(|f| f.frame.is_some()) {
+        return Err(Error::Invalid(format!(
+            "recording {}: {}",
+            source.recording.id, fault.why
+        )));
+    }
+    let script = Script::new(start, &source.frames, &history.turns)?;
+    let truth = Truth::new(&source.recording);
+    let answers = |clip| answers(source, options, clip, &script, &truth, &history.own_words);
+    clips
+        .iter()
+        .map(|clip| example(source, layout, clip, &script, &answers(clip)))
+        .collect()
+}
+
+/// What should be answered in a clip.
+#[derive(Default)]
+struct Answers {
+    dst_reads: Vec<(u32, bool)>,
+    temptations: BTreeSet<u32>,
+    speak_reads: Vec<(u32, bool)>,
+    /// (frame of the clip, number of the update within it) of updates that the recording does not
+    /// ask for then.
+    wrong: BTreeSet<(usize, usize)>,
+    /// Frames of the clip whose words are not learnt.
+    untaught: BTreeSet<usize>,
+}
+
+/// An update is right when it is the first that is due, or that will be within
+/// `ambiguous_before_s`; between "due" and "not for a while" the head may say what it likes.
+fn answers(
+    source: &Source,
+    options: &ExampleOptions,
+    clip: &Clip,
+    script: &Script,
+    truth: &Truth,
+    own_words: &[MediaTime],
+) -> Answers {
+    let mut answers = Answers::default();
+    let mut state = clip.start.clone();
+    let mut before = state.clone();
+    let mut place = (usize::MAX, 0);
+    for read in &clip.episode.heads {
+        place = if place.0 == read.frame {
+            (read.frame, place.1 + 1)
+        } else {
+            (read.frame, 0)
+        };
+        if place.1 == 0 {
+            before = state.clone();
+        }
+        let frame = clip.frames.start + read.frame;
+        let at = source.frames[frame];
+        let soon_at = MediaTime(at.0 + options.ambiguous_before_s);
+        let first = |at| truth.due(&state, at).next().map(|(_, update)| update);
+        let (due, soon) = (first(at), first(soon_at));
+        let written = script.frames[frame].updates.get(place.1).copied();
+        let slot = read.slot as u32;
+        let on_image = matches!(clip.episode.slots[read.slot], Slot::Image { .. });
+        // Without steps the session asks for no updates.
+        let tracks = !source.task.steps.is_empty();
+        if tracks && read.dst_update.is_some() && !(due.is_none() && on_image && soon.is_some()) {
+            answers.dst_reads.push((slot, due.is_some()));
+        }
+        if let Some(update) = written {
+            if soon != Some(update) {
+                answers.wrong.insert(place);
+            }
+            if due.is_none() {
+                answers.temptations.insert(slot);
+            }
+            // The layout has applied it before: it fits.
+            let _ = state.apply(update);
+        }
+        // What is said upon a wrong update is neither right nor wrong.
+        let spoilt = answers.wrong.iter().any(|(frame, _)| *frame == read.frame);
+        let own = own_words.contains(&at);
+        let strange = || {
+            names_another_step(
+                &source.task,
+                &script.frames[frame].speech,
+                Note::new(&source.task, &before, &state),
+            )
+        };
+        if spoilt || own || read.speak == Some(true) && strange() {
+            answers.untaught.insert(read.frame);
+        }
+        if let (Some(speak), false) = (read.speak, spoilt)
+            && (speak && !own || !(on_image && soon.is_some()))
+        {
+            answers.speak_reads.push((slot, speak && !own));
+        }
+    }
+    answers
+}
+
+/// Whether words are about a step, but not about the one that the state reached calls for: such
+/// words belong to another state, and who learns them learns to disregard the note.
+fn names_another_step(task: &Task, words: &[String], note: Note) -> bool {
+    let words = words.join(" ");
+    let called_for = note
+        .step()
+        .map(|step| task.steps[usize::from(step.0)].name.as_str());
+    // A name can be part of another.
+    let named = task
+        .steps
+        .iter()
+        .map(|step| step.name.as_str())
+        .filter(|name| words.contains(name))
+        .max_by_key(|name| name.len());
+    named.is_some() && named != called_for
+}
+
+fn example(
+    source: &Source,
+    layout: &Layout<'_>,
+    clip: &Clip,
+    script: &Script,
+    answers: &Answers,
+) -> Result<Example> {
+    let per_frame = layout.tokens_per_frame();
+    let ids = source
+        .task
+        .iter()
+        .map(|(id, _)| layout.id_tokens(id))
+        .collect::<Result<Vec<_>>>()?;
+    let rows = Rows::of(source, layout, clip, script, ids.len() + 1);
+    let width = source.frame_width;
+    let features = source
+        .features
+        .get(clip.frames.start * width..clip.frames.end * width)
+        .ok_or_else(|| {
+            Error::Invalid(format!(
+                "recording {}: {} frames, but fewer features",
+                source.recording.id,
+                source.frames.len()
+            ))
+        })?;
+    Ok(Example {
+        features: features.to_vec(),
+        order: rows.order(per_frame),
+        dst_text: texts(
+            clip,
+            Target::Dst,
+            &|place| !answers.wrong.contains(&place),
+            layout.special().dst,
+        ),
+        speech_text: texts(
+            clip,
+            Target::Speech,
+            &|(frame, _)| !answers.untaught.contains(&frame),
+            layout.special().dst,
+        ),
+        dst_reads: answers.dst_reads.clone(),
+        temptations: answers.temptations.clone(),
+        speak_reads: answers.speak_reads.clone(),
+        in_view: in_view(source, clip),
+        steps: Steps {
+            ids,
+            likeness: source.likeness.to_vec(),
+            after: source
+                .task
+                .steps
+                .iter()
+                .map(|step| step.after.clone())
+                .collect(),
+        },
+        tokens: rows.tokens,
+        markers: rows.markers,
+        told: rows.told,
+        seen: rows.seen,
+    })
+}
+
+/// A clip's slots by kind, each kind in its order.
+#[derive(Default)]
+struct Rows {
+    tokens: Vec<u32>,
+    markers: Vec<u32>,
+    told: Told,
+    seen: Told,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Token(usize),
+    Marker(usize),
+    Image { frame: usize, part: usize },
+}
+
+impl Rows {
+    /// Follows the task's state through a clip as the session does: a frame comes with the states
+    /// before its own updates, `[DST]` and `[ASST]` with those reached by then, an update's `<eot>`
+    /// with those behind it.
+    fn of(
+        source: &Source,
+        layout: &Layout<'_>,
+        clip: &Clip,
+        script: &Script,
+        columns: usize,
+    ) -> Self {
+        let special = layout.special();
+        let mut rows = Self::default();
+        let mut state = clip.start.clone();
+        let row = |frame: usize| {
+            let at = (clip.frames.start + frame) * columns;
+            source.cosines.get(at..at + columns).unwrap_or_default()
+        };
+        let (mut now, mut updates): (Option<usize>, &[Update]) = (None, &[]);
+        let mut in_update = false;
+        for slot in &clip.episode.slots {
+            match slot {
+                Slot::Image { frame, part } => {
+                    if *part == 0 {
+                        now = Some(*frame);
+                        let at = clip.frames.start + frame;
+                        // Frames kept from before have no turns.
+                        updates = if at >= clip.first_new {
+                            &script.frames[at].updates
+                        } else {
+                            &[]
+                        };
+                        rows.seen.add(row(*frame), &state);
+                    }
+                    rows.kinds.push(Kind::Image {
+                        frame: *frame,
+                        part: *part,
+                    });
+                }
+                Slot::Token(token) => {
+                    let closes = in_update && *token == special.eot;
+                    if closes && let [update, rest @ ..] = updates {
+                        // The layout has applied it before: it fits.
+                        let _ = state.apply(*update);
+                        updates = rest;
+                    }
+                    in_update = *token == special.dst || in_update && !closes;
+                    match now.map(row).filter(|cosines| !cosines.is_empty()) {
+                        Some(cosines)
+                            if closes || *token == special.dst || *token == special.asst =>
+                        {
+                            rows.kinds.push(Kind::Marker(rows.markers.len()));
+                            rows.markers.push(token.0);
+                            rows.told.add(cosines, &state);
+                        }
+                        _ => {
+                            rows.kinds.push(Kind::Token(rows.tokens.len()));
+                            rows.tokens.push(token.0);
+                        }
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    /// For each slot its row in `[tokens; markers; V rows a frame]`.
+    fn order(&self, per_frame: usize) -> Vec<u32> {
+        let markers = self.tokens.len();
+        let frames = markers + self.markers.len();
+        let row = |kind: &Kind| match kind {
+            Kind::Token(n) => *n,
+            Kind::Marker(n) => markers + n,
+            Kind::Image { frame, part } => frames + frame * per_frame + part,
+        };
+        self.kinds.iter().map(|kind| row(kind) as u32).collect()
+    }
+}
+
+impl Told {
+    fn add(&mut self, cosines: &[f32], state: &TaskState) {
+        if !cosines.is_empty() {
+            self.cosines.extend(cosines);
+            self.states.extend(state.codes());
+        }
+    }
+}
+
+/// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the
+/// number of the last update begun in it.
+fn texts(
+    clip: &Clip,
+    kind: Target,
+    wanted: &dyn Fn((usize, usize)) -> bool,
+    dst: TokenId,
+) -> (Vec<u32>, Vec<u32>) {
+    let mut places = (Vec::new(), Vec::new());
+    let (mut frame, mut begun) = (None, 0usize);
+    for (p, (slot, target)) in clip
+        .episode
+        .slots
+        .iter()
+        .zip(&clip.episode.targets)
+        .enumerate()
+    {
+        match slot {
+            Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
+            Slot::Token(t) => {
+                begun += usize::from(*t == dst);
+                if *target == kind
+                    && p > 0
+                    && frame.is_none_or(|f| wanted((f, begun.saturating_sub(1))))
+                {
+                    places.0.push(p as u32 - 1);
+                    places.1.push(t.0);
+                }
+            }
+        }
+    }
+    places
+}
+
+/// Last image slot of each new frame with the step in view.
+fn in_view(source: &Source, clip: &Clip) -> Vec<(u32, u32)> {
+    let mut places = Vec::new();
+    let mut frames_done = None;
+    for read in clip
+        .episode
+        .heads
+        .iter()
+        .filter(|r| matches!(clip.episode.slots[r.slot], Slot::Image { .. }))
+    {
+        if frames_done == Some(read.frame) {
+            continue;
+        }
+        frames_done = Some(read.frame);
+        let at = source.frames[clip.frames.start + read.frame];
+        places.push((
+            read.slot as u32,
+            step_in_view(&source.recording, &source.start, at).map_or(0, |s| u32::from(s.0) + 1),
+        ));
+    }
+    places
+}
+
+/// The step that the person is at, by the annotation: the last one started and not completed.
+pub fn step_in_view(recording: &Recording, start: &TaskState, at: MediaTime) -> Option<StepId> {
+    steps_open(recording, start, at).pop()
+}
+
+/// The steps started and not completed, the last one started last.
+pub fn steps_open(recording: &Recording, start: &TaskState, at: MediaTime) -> Vec<StepId> {
+    let begun = start
+        .iter()
+        .filter(|(_, state)| *state == StepState::InProgress);
+    let mut open: Vec<StepId> = begun.map(|(step, _)| step).collect();
+    for (_, update) in recording
+        .transitions()
+        .into_iter()
+        .take_while(|(t, _)| *t <= at)
+    {
+        match update.transition {
+            Transition::Start => open.push(update.step),
+            Transition::Complete => open.retain(|s| *s != update.step),
+        }
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A recording of a task of which nothing is known.
+    fn bare(task: &str) -> Source {
+        let task = Task::parse(task).unwrap();
+        Source {
+            recording: Recording::default(),
+            start: TaskState::new(&task),
+            task,
+            frames: Vec::new(),
+            features: Arc::default(),
+            frame_width: 0,
+            cosines: Arc::default(),
+            likeness: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_steps_goes_with_them_when_they_are_shuffled() {
+        // Step k's column of the only frame holds k, the pair (a, b) holds (10 a + b) / 100: none
+        // are alike.
+        let source = Source {
+            frames: vec![MediaTime(0.0)],
+            cosines: [0.0, 1.0, 2.0, 9.0].into(),
+            likeness: [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 20.0, 21.0, 22.0]
+                .map(|pair: f32| pair / 100.0)
+                .into(),
+            ..bare(
+                "goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n[[step]]\nname = \"2\"\n",
+            )
+        };
+        let mut moved = 0;
+        for seed in 0..20 {
+            let made = shuffled(&source, &mut Rng::of(&[seed]));
+            let names: Vec<f32> = made
+                .task
+                .steps
+                .iter()
+                .map(|s| s.name.parse().unwrap())
+                .collect();
+            assert_eq!(made.cosines[..], [names.as_slice(), &[9.0]].concat());
+            let pairs: Vec<f32> = names
+                .iter()
+                .flat_map(|a| names.iter().map(move |b| (10.0 * a + b) / 100.0))
+                .collect();
+            assert_eq!(made.likeness[..], pairs);
+            moved += usize::from(names != [0.0, 1.0, 2.0]);
+        }
+        assert!(moved > 10, "{moved}");
+        let without = Source {
+            cosines: Arc::default(),
+            likeness: Arc::default(),
+            ..source
+        };
+        assert!(shuffled(&without, &mut Rng::of(&[1])).likeness.is_empty());
+    }
+
+    #[test]
+    fn faint_words_fit_all_pictures_less_and_the_rest_as_before() {
+        let source = Source {
+            frames: vec![MediaTime(0.0), MediaTime(0.5)],
+            cosines: [0.5, -0.2, 0.1, 0.25, -0.4, 0.3].into(),
+            likeness: [1.0; 4].into(),
+            ..bare("goal = \"t\"\n[[step]]\nname = \"0\"\n[[step]]\nname = \"1\"\n")
+        };
+        let mut draw = Rng::of(&[1]);
+        assert!(faint(&source, 0.0, &mut draw).is_none());
+        let (mut faints, n) = (0, 400);
+        for _ in 0..n {
+            let made = faint(&source, 0.25, &mut draw).unwrap().cosines;
+            assert_eq!(
+                [made[2], made[5]],
+                [0.1, 0.3],
+                "the words for no step are known"
+            );
+            for step in [0, 1] {
+                let (first, second) = (
+                    made[step] / source.cosines[step],
+                    made[3 + step] / source.cosines[3 + step],
+                );
+                assert!((first - second).abs() < 1e-6, "one factor a step");
+                assert!(
+                    (FAINT.0..FAINT.1).contains(&first) || first == 1.0,
+                    "{first}"
+                );
+                faints += usize::from(first < 1.0);
+            }
+        }
+        assert!(
+            (2 * n / 5..2 * n * 3 / 10).contains(&faints),
+            "{faints} of {}",
+            2 * n
+        );
+        let without = Source {
+            cosines: Arc::default(),
+            ..source
+        };
+        assert!(faint(&without, 1.0, &mut draw).is_none());
+    }
+
+    #[test]
+    fn steps_that_look_the_same_keep_their_order_when_others_are_shuffled() {
+        // 0, 2 and 4 are alike, 1 and 3 too.
+        let likeness: Vec<f32> = (0..25)
+            .map(|at| {
+                if (at / 5 + at % 5) % 2 == 0 {
+                    ALIKE
+                } else {
+                    ALIKE - 0.01
+                }
+            })
+            .collect();
+        let mut mixed = 0;
+        for seed in 0..20 {
+            let mut order = [0, 1, 2, 3, 4];
+            Rng::of(&[seed]).shuffle(&mut order);
+            keep_alike_in_order(&mut order, &likeness);
+            let of = |rest: usize| {
+                order
+                    .iter()
+                    .filter(|step| *step % 2 == rest)
+                    .copied()
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!((of(0), of(1)), (vec![0, 2, 4], vec![1, 3]), "{order:?}");
+            mixed += usize::from(order != [0, 1, 2, 3, 4]);
+        }
+        assert!(mixed > 10, "{mixed}");
+        let mut order = [2, 0, 1];
+        keep_alike_in_order(&mut order, &[]);
+        assert_eq!(
+            order,
+            [2, 0, 1],
+            "a model without evidence knows of no words that are alike"
+        );
+    }
+
+    #[test]
+    fn words_about_another_step_than_the_note_has_are_strange_and_others_are_not() {
+        let step = |name: &str| format!("[[step]]\nname = \"{name}\"\n");
+        let task = Task::parse(&format!(
+            "goal = \"t\"\n{}{}",
+            step("Stir"),
+            step("Stir the soup")
+        ))
+        .unwrap();
+        let strange = |text: &str, note| names_another_step(&task, &[text.to_owned()], note);
+        assert!(
+            !strange("Great. Next: Stir the soup.", Note::Next(StepId(1))),
+            "the longer name is meant"
+        );
+        assert!(strange(
+            "Great. Next: Stir the soup.",
+            Note::Next(StepId(0))
+        ));
+        assert!(!strange("Great. Now: Stir.", Note::Now(StepId(0))));
+        assert!(strange("Great. Now: Stir.", Note::Done));
+        assert!(!strange("Well done!", Note::Now(StepId(0))));
+    }
+}

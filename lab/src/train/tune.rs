@@ -1,0 +1,117 @@
+//! Finds the gates' settings on the validation recordings, as `proact eval --calibrate` does.
+//! Nobody speaks to the model: a replay has only the video and the task file.
+
+use serde_json::{Map, Value};
+
+use super::data::{Episodes, Part};
+use super::free_run::{frames, session_config, sources};
+use super::progress::Progress;
+use super::stages::Job;
+use crate::calibrate::free_run::{Parts, events};
+use crate::calibrate::search::{self, Found, Metric, Search, TOLERANCE_S};
+use crate::eval::speech::Lexical;
+use crate::eval::{Log, Options, Reference, Scores, Tally};
+use crate::train::parallel::each;
+use crate::train::run::number;
+use proact::model::config::{AssistantConfig, Gates};
+use proact::run::load;
+use proact::run::timing::Shared;
+
+/// The best settings of the gates; `None` when the person stopped it.
+///
+/// # Errors
+/// The model or the features cannot be read, or a session failed.
+pub fn gates(
+    job: &Job<'_>,
+    episodes: &Episodes,
+    progress: &mut Progress,
+) -> anyhow::Result<Option<Found>> {
+    super::export::assistant(job, None)?;
+    let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
+    let held_out = sources(job, episodes, Part::Validation, job.eyes()?.as_ref())?;
+    let list = &job.config.gates;
+    // Without steps the update gate is off, and all of its thresholds are one.
+    let updates = if held_out.iter().any(|source| !source.task.steps.is_empty()) {
+        usize::MAX
+    } else {
+        1
+    };
+    let search = Search {
+        dst_update_thresholds: list
+            .dst_update_thresholds
+            .iter()
+            .copied()
+            .take(updates)
+            .collect(),
+        speak_thresholds: list.speak_thresholds.clone(),
+        hysteresis: list.hysteresis_tried.clone(),
+        refractory_s: list.refractory_s_tried.clone(),
+        metric: Metric::default(),
+    };
+    let parts = Parts {
+        eyes: model.vision.as_ref(),
+        backbone: &model.assistant,
+        codec: &model.codec,
+    };
+    let mut done = 0;
+    search::search(model.config.gates, &search, held_out.len(), &mut |gates| {
+        if progress.stopped() {
+            return Ok(None);
+        }
+        let config = session_config(
+            job,
+            &AssistantConfig {
+                gates: *gates,
+                ..model.config.clone()
+            },
+        );
+        let tallies = each(job.threads, &held_out, |source| -> anyhow::Result<Tally> {
+            let events = events(
+                &parts,
+                Some(&source.task),
+                &source.start,
+                frames(source),
+                config.clone(),
+            )?;
+            let reference = Reference::new(&source.from_the_start(), Some(source.task.clone()))?;
+            Ok(Tally::of(
+                &Log::from_events(&events)?,
+                &reference,
+                &Options::default(),
+                &Lexical,
+            )?)
+        })?;
+        let scores = Tally::pool(tallies)
+            .ok_or_else(|| anyhow::anyhow!("no recording to score"))?
+            .scores();
+        progress.keep(&record(gates, &scores))?;
+        progress.say(&search::line(gates, &scores));
+        done += 1;
+        progress.at("thresholds", done, search.runs_max(), "");
+        Ok(Some(scores))
+    })
+}
+
+fn record(gates: &Gates, scores: &Scores) -> Map<String, Value> {
+    let mut record = Map::new();
+    record.insert("stage".into(), "thresholds".into());
+    for (name, gate) in [("dst_update", &gates.dst_update), ("speak", &gates.speak)] {
+        record.insert(name.into(), number(f64::from(gate.threshold.0)));
+        record.insert(
+            format!("{name}_hysteresis"),
+            number(f64::from(gate.hysteresis)),
+        );
+        record.insert(format!("{name}_refractory_s"), number(gate.refractory_s));
+    }
+    let f1 = scores.at(TOLERANCE_S).and_then(|rates| rates.f1);
+    record.insert("transition_f1_5s".into(), number(f1.unwrap_or(0.0)));
+    record.insert(
+        "joint_state_accuracy".into(),
+        number(scores.joint_state_accuracy.unwrap_or(0.0)),
+    );
+    record.insert(
+        "speech_f1".into(),
+        number(scores.speech.rates.f1.unwrap_or(0.0)),
+    );
+    record
+}

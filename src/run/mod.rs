@@ -1,0 +1,27 @@
+//! Running: opening a model, driving a source through a session with the clock, recording it,
+//! going on with it, and playing it again. Nothing in here knows a command line.
+
+pub mod clip;
+pub mod drive;
+pub mod engine;
+pub mod keepsake;
+pub mod load;
+pub mod options;
+pub mod outputs;
+pub mod pace;
+pub mod plain;
+pub mod play;
+pub mod process;
+pub mod record;
+#[cfg(feature = "camera")]
+pub mod record_video;
+pub mod recorded;
+pub mod resume;
+pub mod settings;
+pub mod stop;
+pub mod timing;
+pub mod tokens;
+mod wishes;
+
+#[cfg(test)]
+pub(crate) use play::shown_at_the_end;

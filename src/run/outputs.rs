@@ -1,0 +1,117 @@
+//! Where a run's events go: the files that its options name, the voice, and the face (screen or
+//! lines).
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::options::RunOptions;
+use super::plain::Plain;
+use super::record::Recorder;
+use crate::error::Result;
+use crate::sinks::{JsonlSink, Output, Speaker, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
+use crate::stream::{Event, Sink};
+use crate::tui::{App, Controls, ScreenSink};
+
+/// What the person sees.
+pub enum Face<W: Write> {
+    /// Lines of text.
+    Lines(Box<Plain<W>>),
+    /// The screen.
+    Screen(ScreenSink),
+}
+
+impl<W: Write> Face<W> {
+    /// What was shown.
+    pub fn into_app(self) -> App {
+        match self {
+            Face::Lines(plain) => plain.into_app(),
+            Face::Screen(screen) => screen.0.snapshot(),
+        }
+    }
+}
+
+/// Lends the face out: it is needed again for the summary.
+impl<W: Write> Sink for &mut Face<W> {
+    fn emit(&mut self, event: &Event) -> Result<()> {
+        match self {
+            Face::Lines(plain) => plain.emit(event),
+            Face::Screen(screen) => screen.emit(event),
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        match self {
+            Face::Lines(plain) => plain.close(),
+            Face::Screen(screen) => screen.close(),
+        }
+    }
+}
+
+/// Every sink of a run, the face last: what is seen has been logged. What a session that goes on
+/// has behind it is told to all of them but its own record, which has it, and the voice. And the
+/// voice, if there is one.
+///
+/// # Errors
+/// A file cannot be created, or the voice's command cannot be understood.
+pub fn open<'a, W: Write>(
+    options: &RunOptions,
+    recorder: Option<&Recorder>,
+    past: &[Event],
+    mut face: &'a mut Face<W>,
+    controls: &Arc<Controls>,
+) -> Result<(Tee<'a>, Option<Speaker>)> {
+    let mut tee = Tee::new();
+    let mut speaker = None;
+    if let Some(path) = &options.events {
+        tee.push(JsonlSink::new(Output::create(path)?));
+    }
+    for (path, format) in [
+        (&options.vtt, SubtitleFormat::WebVtt),
+        (&options.srt, SubtitleFormat::Srt),
+    ] {
+        if let Some(path) = path {
+            tee.push(SubtitleSink::new(Output::create(path)?, format)?);
+        }
+    }
+    for event in past {
+        tee.emit(event)?;
+        face.emit(event)?;
+    }
+    if let Some(recorder) = recorder {
+        tee.push(recorder.events()?);
+    }
+    if let Some(command) = &options.speak_cmd {
+        let speech = SpeechSink::new(command)?;
+        speaker = Some(speech.speaker());
+        tee.push(Voice {
+            speech,
+            controls: controls.clone(),
+        });
+    }
+    tee.push(face);
+    Ok((tee, speaker))
+}
+
+/// A voice that the person can silence, and that says when it failed.
+struct Voice {
+    speech: SpeechSink,
+    controls: Arc<Controls>,
+}
+
+impl Sink for Voice {
+    fn emit(&mut self, event: &Event) -> Result<()> {
+        if matches!(event, Event::Utterance { .. }) && self.controls.muted() {
+            return Ok(());
+        }
+        self.speech.emit(event)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let closed = self.speech.close();
+        let report = self.speech.report();
+        if report.failed > 0 {
+            tracing::warn!("--speak-cmd failed for {} of the sentences", report.failed);
+        }
+        closed
+    }
+}

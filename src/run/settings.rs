@@ -1,0 +1,512 @@
+//! Settings in three layers: flag over file over built-in default. What comes out has no holes
+//! left.
+//!
+//! `configs/default.toml` spells the defaults out; a test holds it to [`Settings::default`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::dialogue::layout::LayoutName;
+use crate::dialogue::policy::{GateConfig, GateKind};
+use crate::error::Error;
+use crate::model::{self, config::AssistantConfig, reuse::Reuse};
+use crate::session::{self, SessionConfig};
+use crate::sources::camera::Watch;
+use crate::stream::ContextPolicyName;
+use crate::tui::ThemeName;
+use crate::units::{Prob, Threshold};
+
+/// How a run behaves, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Frames looked at per second of the recording.
+    pub fps: f64,
+    /// What to drop when memory is full; `None` is what fits the model's layout.
+    pub context: Option<ContextPolicyName>,
+    /// Threads of the arithmetic; 0 is as many as the machine has cores.
+    pub threads: usize,
+    /// What goes to stderr: a level, or `target=level,…`.
+    pub log: String,
+    /// Playing speed of the demo on the screen, relative to the recording.
+    pub demo_speed: f64,
+    /// Seconds of the recording between two lines about the gates in plain output; 0 for none.
+    pub gate_lines_every_s: f64,
+    /// Looks of the screen; `None` is what fits the terminal.
+    pub theme: Option<ThemeName>,
+    /// The screen takes clicks and the wheel.
+    pub mouse: bool,
+    /// Limits of the session.
+    pub session: Limits,
+    /// The camera's watchdog and ring.
+    pub camera: Watch,
+    /// When a frame's features are used again.
+    pub reuse: Reuse,
+    /// Changes to the speak gate of the model file.
+    pub speak: GateOverride,
+    /// Changes to the state-update gate of the model file.
+    pub dst_update: GateOverride,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let session = SessionConfig::default();
+        Self {
+            fps: session.fps,
+            context: None,
+            threads: 0,
+            log: "warn".into(),
+            demo_speed: 4.0,
+            gate_lines_every_s: 15.0,
+            theme: None,
+            mouse: true,
+            session: Limits::default(),
+            camera: Watch::default(),
+            reuse: Reuse::default(),
+            speak: GateOverride::default(),
+            dst_update: GateOverride::default(),
+        }
+    }
+}
+
+/// Limits of a session, as [`SessionConfig`] explains them; no flag sets these.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Frames seen again behind a new prompt.
+    pub frames_kept: usize,
+    updates_per_frame_max: usize,
+    update_mass_min: Prob,
+    update_prob_min: Option<Prob>,
+    update_patience_s: Option<f64>,
+    out_of_order_weight: f32,
+    missing_seen_s_max: f64,
+    same_picture_cosine_min: f32,
+    start_cosine_gap_max: f32,
+    utterance_tokens_max: Option<usize>,
+    summary_tokens_max: Option<usize>,
+    context_tokens_max: usize,
+    user_tokens_max: usize,
+    queue_inputs_max: usize,
+    prefill_tokens_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let session = SessionConfig::default();
+        Self {
+            frames_kept: session.frames_kept,
+            updates_per_frame_max: session.updates_per_frame_max,
+            update_mass_min: session.update_mass_min,
+            update_prob_min: None,
+            update_patience_s: None,
+            out_of_order_weight: session.out_of_order_weight,
+            missing_seen_s_max: session.missing_seen_s_max,
+            same_picture_cosine_min: session.same_picture_cosine_min,
+            start_cosine_gap_max: session.start_cosine_gap_max,
+            utterance_tokens_max: None,
+            summary_tokens_max: None,
+            context_tokens_max: session.context_tokens_max,
+            user_tokens_max: session.user_tokens_max,
+            queue_inputs_max: session.queue_inputs_max,
+            prefill_tokens_max: session.prefill_tokens_max,
+        }
+    }
+}
+
+/// Parts of a gate that replace those of the model file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateOverride {
+    /// `head`, `token` or `off`.
+    pub kind: Option<GateKind>,
+    /// Fires at or above this.
+    pub threshold: Option<Threshold>,
+    /// Has to fall this far below the threshold before it can fire again.
+    pub hysteresis: Option<f32>,
+    /// Rests this long after firing, in seconds of the recording.
+    pub refractory_s: Option<f64>,
+}
+
+impl GateOverride {
+    /// The gate of the model file with these parts replaced; the ranges are checked where it is
+    /// used.
+    pub fn over(&self, base: GateConfig) -> GateConfig {
+        GateConfig {
+            kind: self.kind.unwrap_or(base.kind),
+            threshold: self.threshold.unwrap_or(base.threshold),
+            hysteresis: self.hysteresis.unwrap_or(base.hysteresis),
+            refractory_s: self.refractory_s.unwrap_or(base.refractory_s),
+        }
+    }
+}
+
+/// A model file's gate as a session takes it.
+fn gate_of(stored: &model::config::GateConfig) -> GateConfig {
+    GateConfig {
+        kind: match stored.kind {
+            model::config::GateKind::Head => GateKind::Head,
+            model::config::GateKind::Token => GateKind::Token,
+        },
+        threshold: stored.threshold,
+        hysteresis: stored.hysteresis,
+        refractory_s: stored.refractory_s,
+    }
+}
+
+/// A configuration file: the same keys, each of which may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    fps: Option<f64>,
+    context: Option<ContextPolicyName>,
+    threads: Option<usize>,
+    log: Option<String>,
+    demo_speed: Option<f64>,
+    gate_lines_every_s: Option<f64>,
+    theme: Option<ThemeWord>,
+    mouse: Option<bool>,
+    #[serde(default)]
+    session: Limits,
+    #[serde(default)]
+    camera: Watch,
+    #[serde(default)]
+    reuse: Reuse,
+    #[serde(default)]
+    gate: Gates,
+}
+
+/// A theme as files and flags name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThemeWord {
+    /// What fits the terminal; without colour where NO_COLOR is set.
+    Auto,
+    /// For dark terminals.
+    Dark,
+    /// For light terminals.
+    Light,
+    /// Without colour.
+    None,
+}
+
+impl ThemeWord {
+    fn name(self) -> Option<ThemeName> {
+        match self {
+            Self::Auto => None,
+            Self::Dark => Some(ThemeName::Dark),
+            Self::Light => Some(ThemeName::Light),
+            Self::None => Some(ThemeName::None),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gates {
+    #[serde(default)]
+    speak: GateOverride,
+    #[serde(default)]
+    dst_update: GateOverride,
+}
+
+impl File {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Unreadable file, unknown key, value of another type.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(Error::io(path))
+            .context("cannot read --config")?;
+        Ok(toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?)
+    }
+}
+
+/// Those settings that a flag can set.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--fps`.
+    pub fps: Option<f64>,
+    /// `--context`.
+    pub context: Option<ContextPolicyName>,
+    /// `--threads`.
+    pub threads: Option<usize>,
+    /// `--log`.
+    pub log: Option<String>,
+    /// `--speed`.
+    pub demo_speed: Option<f64>,
+    /// `--theme`.
+    pub theme: Option<ThemeWord>,
+}
+
+impl Settings {
+    /// Lays flag over file over default, and checks the ranges.
+    ///
+    /// # Errors
+    /// The file cannot be read or has another form; a value is out of its range.
+    pub fn resolve(flags: Flags) -> anyhow::Result<Self> {
+        let file = flags
+            .config
+            .as_deref()
+            .map(File::read)
+            .transpose()?
+            .unwrap_or_default();
+        let settings = Self::layer(flags, file);
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn layer(flags: Flags, file: File) -> Self {
+        let default = Self::default();
+        Self {
+            fps: pick(flags.fps, file.fps, default.fps),
+            context: flags.context.or(file.context),
+            threads: pick(flags.threads, file.threads, default.threads),
+            log: pick(flags.log, file.log, default.log),
+            demo_speed: pick(flags.demo_speed, file.demo_speed, default.demo_speed),
+            gate_lines_every_s: pick(None, file.gate_lines_every_s, default.gate_lines_every_s),
+            theme: flags.theme.or(file.theme).and_then(ThemeWord::name),
+            mouse: pick(None, file.mouse, default.mouse),
+            session: file.session,
+            camera: file.camera,
+            reuse: file.reuse,
+            speak: file.gate.speak,
+            dst_update: file.gate.dst_update,
+        }
+    }
+
+    /// What a session with such a model is told, except which files the model is.
+    pub fn session_config(&self, layout: LayoutName, model: &AssistantConfig) -> SessionConfig {
+        let limits = self.session;
+        let base = SessionConfig::of_layout(layout);
+        SessionConfig {
+            fps: self.fps,
+            context: self.context.unwrap_or(base.context),
+            gates: session::Gates {
+                speak: self.speak.over(gate_of(&model.gates.speak)),
+                dst_update: self.dst_update.over(gate_of(&model.gates.dst_update)),
+            },
+            frames_kept: limits.frames_kept,
+            updates_per_frame_max: limits.updates_per_frame_max,
+            update_mass_min: limits.update_mass_min,
+            update_prob_min: limits
+                .update_prob_min
+                .unwrap_or(Prob(model.update_prob_min)),
+            update_patience_s: limits
+                .update_patience_s
+                .or(model.update_patience_s.map(f64::from)),
+            out_of_order_weight: limits.out_of_order_weight,
+            missing_seen_s_max: limits.missing_seen_s_max,
+            same_picture_cosine_min: limits.same_picture_cosine_min,
+            start_cosine_gap_max: limits.start_cosine_gap_max,
+            utterance_tokens_max: limits
+                .utterance_tokens_max
+                .unwrap_or(base.utterance_tokens_max),
+            summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
+            context_tokens_max: limits.context_tokens_max,
+            user_tokens_max: limits.user_tokens_max,
+            queue_inputs_max: limits.queue_inputs_max,
+            prefill_tokens_max: limits.prefill_tokens_max,
+            tokens_per_frame: model.tokens_per_frame,
+            step_evidence: model.step_evidence,
+            speech_note: model.speech_note,
+            ..base
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let positive = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!(
+                "{name} is {value}: expected a number above 0"
+            ))),
+        };
+        positive("fps", self.fps)?;
+        positive("demo_speed", self.demo_speed)?;
+        if !self.gate_lines_every_s.is_finite() || self.gate_lines_every_s < 0.0 {
+            let value = self.gate_lines_every_s;
+            return Err(Error::Invalid(format!(
+                "gate_lines_every_s is {value}: expected 0 or more"
+            )));
+        }
+        self.reuse.check()?;
+        self.camera.check()
+    }
+}
+
+fn pick<T>(flag: Option<T>, file: Option<T>, default: T) -> T {
+    flag.or(file).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<File, String> {
+        toml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_default_file_equals_the_defaults_and_names_every_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/default.toml");
+        let file = File::read(&path).unwrap();
+        let File {
+            fps,
+            context,
+            threads,
+            log,
+            demo_speed,
+            gate_lines_every_s,
+            theme,
+            mouse,
+            session: _,
+            camera: _,
+            reuse: _,
+            gate: _,
+        } = &file;
+        let all = fps.is_some() && context.is_none() && threads.is_some() && log.is_some();
+        let screen = theme.is_some() && mouse.is_some();
+        assert!(
+            all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(),
+            "a key is missing: {file:?}"
+        );
+        assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+        let written: toml::Table = toml::from_str(&text).unwrap();
+        let limits = toml::Table::try_from(Limits::default()).unwrap();
+        assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
+        let camera = toml::Table::try_from(Watch::default()).unwrap();
+        assert_eq!(keys(written["camera"].as_table().unwrap()), keys(&camera));
+        let reuse = toml::Table::try_from(Reuse::default()).unwrap();
+        assert_eq!(keys(written["reuse"].as_table().unwrap()), keys(&reuse));
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let file = parse("fps = 5.0\nthreads = 3\n[gate.speak]\nthreshold = 0.7").unwrap();
+        let flags = Flags {
+            fps: Some(1.0),
+            ..Flags::default()
+        };
+        let settings = Settings::layer(flags, file);
+        assert_eq!(
+            (settings.fps, settings.threads, settings.context),
+            (1.0, 3, None)
+        );
+        let gate = settings.speak.over(GateConfig::default());
+        assert_eq!(
+            gate,
+            GateConfig {
+                threshold: Threshold(0.7),
+                ..GateConfig::default()
+            }
+        );
+    }
+
+    /// Some model.
+    fn model() -> AssistantConfig {
+        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, TokenIds};
+        use crate::units::TokenId;
+        let gate = GateConfig {
+            kind: GateKind::Head,
+            threshold: Threshold(0.5),
+            hysteresis: 0.0,
+            refractory_s: 0.0,
+        };
+        let backbone = BackboneConfig {
+            block_count: 1,
+            embedding_length: 8,
+            feed_forward_length: 8,
+            head_count: 1,
+            head_count_kv: 1,
+            key_length: 8,
+            context_length: 64,
+            rope_freq_base: 10_000.0,
+            rope_factors: false,
+            rms_eps: 1e-5,
+            vocab_size: 8,
+            tied_output: true,
+        };
+        let gates = Gates {
+            speak: gate,
+            dst_update: gate,
+        };
+        let tokens = TokenIds {
+            bos: None,
+            eot: TokenId(0),
+            image: TokenId(1),
+            dst: TokenId(2),
+            asst: TokenId(3),
+        };
+        AssistantConfig::plain(backbone, 8, gates, tokens)
+    }
+
+    #[test]
+    fn what_is_left_open_follows_the_models_layout() {
+        let of = |settings: &Settings, layout| settings.session_config(layout, &model());
+        let open = Settings::default();
+        let (own, chat) = (
+            of(&open, LayoutName::Dstproact),
+            of(&open, LayoutName::Proassist),
+        );
+        assert_eq!(
+            (own.layout, own.context, own.utterance_tokens_max),
+            (LayoutName::Dstproact, ContextPolicyName::Refresh, 96)
+        );
+        assert_eq!(
+            (chat.layout, chat.context, chat.utterance_tokens_max),
+            (
+                LayoutName::Proassist,
+                ContextPolicyName::SummarizeAndDrop,
+                100
+            )
+        );
+        let file = parse(
+            "context = \"drop_all\"\n[session]\nutterance_tokens_max = 7\ncontext_tokens_max = 300",
+        )
+        .unwrap();
+        let given = of(
+            &Settings::layer(Flags::default(), file),
+            LayoutName::Proassist,
+        );
+        assert_eq!(
+            (
+                given.context,
+                given.utterance_tokens_max,
+                given.context_tokens_max
+            ),
+            (ContextPolicyName::DropAll, 7, 300)
+        );
+    }
+
+    #[test]
+    fn unknown_keys_and_values_are_errors_that_name_them() {
+        for (text, word) in [
+            ("fsp = 2", "fsp"),
+            ("context = \"forget\"", "forget"),
+            ("[gate.talk]\nthreshold = 0.5", "talk"),
+            ("[session]\nframes_keept = 3", "frames_keept"),
+            ("[gate.speak]\nkind = \"heads\"", "heads"),
+            ("[gate.speak]\ntreshold = 0.5", "treshold"),
+        ] {
+            let why = parse(text).unwrap_err();
+            assert!(why.contains(word), "{why}");
+        }
+        for file in [
+            "fps = 0.0",
+            "fps = nan",
+            "demo_speed = -1.0",
+            "gate_lines_every_s = -1.0",
+            "[camera]\nsilence_s = 0.0",
+            "[reuse]\nage_max_s = -1.0",
+        ] {
+            let settings = Settings::layer(Flags::default(), parse(file).unwrap());
+            assert!(settings.check().is_err(), "{file}");
+        }
+    }
+}
