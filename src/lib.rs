@@ -3,7 +3,7 @@
 //! ```text
 //! sources --Frame--> session ---------------------------------------> Event --> sinks, tui, eval
 //!                      | model: encoder -> projector -> backbone -> heads
-//!                      | dialogue: layout (tokens), policy (gates), grammar (updates), task (states)
+//!                      | dialogue: layout (tokens), policy (gates), grammar, task (states)
 //! ```
 //!
 //! Rooms, from the contract outwards:

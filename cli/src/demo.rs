@@ -1,10 +1,9 @@
 //! `proact demo`: the model and the clip that ship, played on the screen or told in lines.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::flags::RunFlags;
-use super::screen::{self, Pictures};
+use super::screen;
 use super::{locate, replay};
 use proact::run::engine::{Job, Origin};
 use proact::run::settings::Settings;
@@ -26,14 +25,6 @@ pub struct Args {
     /// Playing speed on the screen, relative to the recording [default: 4]
     #[arg(long, value_name = "X", help_heading = "Behaviour")]
     speed: Option<f64>,
-
-    /// Write the run as an animated picture instead of showing it
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    gif: Option<PathBuf>,
-
-    /// Write a still of the screen (PNG) instead of showing it
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    still: Option<PathBuf>,
 
     #[command(flatten)]
     flags: RunFlags,
@@ -63,16 +54,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         open: Box::new(move |settings, loaded, _| {
             replay::open(&clip, input.as_deref(), settings, loaded)
         }),
-        after_frame: None,
         realtime: false,
         screen_speed: Some(settings.demo_speed),
         options: flags.options(),
         settings,
         started,
     };
-    let pictures = Pictures {
-        gif: args.gif,
-        still: args.still,
-    };
-    screen::run(job, flags.headless, &pictures)
+    screen::run(job, flags.headless)
 }

@@ -36,7 +36,7 @@ const EPISODE_VIDEO: &str = "video.mp4";
 ///
 /// Examples:
 ///   proact encode clip.mp4 -o clip.safetensors
-///   proact encode assembly101/frames -o features/ --format arrow --preprocess proassist --grids 2x2,3x3
+///   proact encode frames/ -o features/ --format arrow --preprocess proassist --grids 2x2,3x3
 ///   proact encode episodes/ -o features/
 ///   proact encode episodes/ -o features/ --shard 0/4     (and 1/4, 2/4, 3/4 on other machines)
 #[derive(clap::Args, Debug)]

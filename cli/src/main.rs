@@ -12,7 +12,6 @@ mod exit;
 mod export;
 #[cfg(feature = "hub")]
 mod fetch;
-mod film;
 mod flags;
 #[cfg(feature = "hub")]
 mod hub;
@@ -20,7 +19,6 @@ mod inspect;
 mod locate;
 mod log;
 mod manifest;
-mod pixels;
 mod play;
 mod quantize;
 mod replay;

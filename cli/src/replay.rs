@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::flags::RunFlags;
 use super::locate;
-use super::screen::{self, Pictures};
+use super::screen;
 use proact::error::Result;
 use proact::run::engine::{Job, Origin};
 use proact::run::load::Loaded;
@@ -92,14 +92,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 start.elapsed().as_secs_f64()
             })))
         }),
-        after_frame: None,
         realtime: args.realtime,
         screen_speed: args.speed,
         options: flags.options(),
         settings,
         started,
     };
-    screen::run(job, flags.headless, &Pictures::default())
+    screen::run(job, flags.headless)
 }
 
 /// A source whose frames show nothing.

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 
 use super::flags::RunFlags;
 use super::locate;
-use super::screen::{self, Pictures};
+use super::screen;
 use proact::run::engine::{Job, Origin};
 use proact::run::record_video::RecordedOnTheWay;
 use proact::run::settings::Settings;
@@ -216,12 +216,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             };
             Ok(Box::new(Merged::new(source, sources::read_inputs(input)?)))
         }),
-        after_frame: None,
         realtime: true,
         screen_speed: None,
         options: flags.options(),
         settings,
         started,
     };
-    screen::run(job, flags.headless, &Pictures::default())
+    screen::run(job, flags.headless)
 }

@@ -1,9 +1,8 @@
-//! The start of a run's face: the screen where the terminal has one, lines of text elsewhere; and the
+//! Starts a run's face: the screen where the terminal has one, lines of text elsewhere; prints the
 //! summary at the end.
 
 use std::io::{IsTerminal, Stdout, stdin, stdout};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
@@ -16,15 +15,14 @@ use proact::run::stop::Interrupted;
 use proact::run::timing::Shared;
 use proact::tui::{self, App, Board, Controls, ScreenSink, ThemeName};
 
-use super::film::Film;
 use super::{log, signals};
 
 /// Runs a job to its end.
 ///
 /// # Errors
 /// Whatever stopped it; [`Interrupted`] when a signal did.
-pub fn run(job: Job, headless: bool, pictures: &Pictures) -> anyhow::Result<()> {
-    let screen = !headless && !pictures.wanted() && has_screen();
+pub fn run(job: Job, headless: bool) -> anyhow::Result<()> {
+    let screen = !headless && has_screen();
     load::set_threads(load::threads_for(job.settings.threads, &job.model));
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
@@ -35,7 +33,7 @@ pub fn run(job: Job, headless: bool, pictures: &Pictures) -> anyhow::Result<()> 
         let work = |board, face: &mut Face<Stdout>| drive(job, board, &controls, &meter, face);
         with_screen(&controls, &held, options, work)
     } else {
-        in_lines(job, pictures, &controls, &meter).map(Some)
+        in_lines(job, &controls, &meter).map(Some)
     };
     sum_up(result, &held, &controls, |(figures, app), out| {
         plain::print_summary(out, app, &meter.lock(), figures)
@@ -50,38 +48,13 @@ pub fn has_screen() -> bool {
 }
 
 /// Lines of text, on this thread.
-fn in_lines(
-    mut job: Job,
-    pictures: &Pictures,
-    controls: &Arc<Controls>,
-    meter: &Shared,
-) -> anyhow::Result<(Figures, App)> {
+fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Result<(Figures, App)> {
     let mut face = Face::Lines(Box::new(Plain::new(
         stdout(),
         job.settings.gate_lines_every_s,
         controls.clone(),
     )));
-    // A film is taken of a board that no screen shows.
-    let board = pictures.wanted().then(Board::new);
-    let film = Arc::new(Mutex::new(Film::new()));
-    if pictures.wanted() {
-        let film = film.clone();
-        job.after_frame = Some(Box::new(move |board| {
-            film.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .shoot(board);
-        }));
-    }
-    let figures = drive(job, board, controls, meter, &mut face)?;
-    let film = film.lock().unwrap_or_else(PoisonError::into_inner);
-    pictures
-        .still
-        .as_deref()
-        .map_or(Ok(()), |path| film.still(path))?;
-    pictures
-        .gif
-        .as_deref()
-        .map_or(Ok(()), |path| film.gif(path))?;
+    let figures = drive(job, None, controls, meter, &mut face)?;
     Ok((figures, face.into_app()))
 }
 
@@ -169,21 +142,6 @@ impl Drop for QuitOnFailure<'_> {
         if thread::panicking() {
             self.0.quit();
         }
-    }
-}
-
-/// Pictures of a run.
-#[derive(Clone, Debug, Default)]
-pub struct Pictures {
-    /// `--gif`.
-    pub gif: Option<PathBuf>,
-    /// `--still`.
-    pub still: Option<PathBuf>,
-}
-
-impl Pictures {
-    fn wanted(&self) -> bool {
-        self.gif.is_some() || self.still.is_some()
     }
 }
 

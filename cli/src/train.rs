@@ -2,8 +2,11 @@
 //! taken up again.
 //!
 //! ```text
-//! episodes --pixels--> towers (SigLIP) --> vision.gguf --features--> assistant --thresholds--> assistant.gguf
-//!                                     dialogues with their features --^
+//! episodes --pixels--> towers (SigLIP) --> vision.gguf
+//!                                              | features         dialogues with their features
+//!                                          assistant <-------------------+
+//!                                              | thresholds
+//!                                          assistant.gguf
 //! ```
 
 use std::path::PathBuf;

@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::clip::Clips;
-use super::engine::AfterFrame;
 use super::pace::Pace;
 use super::process::MemoryGauge;
 use super::record::Recorder;
@@ -41,8 +40,6 @@ pub struct Drive<'a> {
     pub timing: Vec<Lines>,
     /// `--record` or `--resume`.
     pub recorder: Option<Recorder>,
-    /// Called after each frame; the board then has nobody in front of it.
-    pub after_frame: Option<AfterFrame>,
     /// What the snapshot key keeps of a camera.
     pub clips: Clips,
     /// When the next frame may come.
@@ -131,7 +128,7 @@ impl Drive<'_> {
             self.publish(&**source, session, 0.0);
             let ended = ended?;
             finished?;
-            let seen = self.board.is_some() && self.after_frame.is_none();
+            let seen = self.board.is_some();
             if ended == Ended::Quit || !seen || !self.linger(source, session, sink)? {
                 return Ok(ended);
             }
@@ -264,9 +261,6 @@ impl Drive<'_> {
         };
         self.meter.lock().end_frame(done, &mut self.timing)?;
         self.publish(source, session, late_s);
-        if let (Some(after_frame), Some(board)) = (&mut self.after_frame, &self.board) {
-            after_frame(board);
-        }
         Ok(())
     }
 
@@ -510,7 +504,6 @@ mod tests {
             memory: MemoryGauge::default(),
             timing: Vec::new(),
             recorder: None,
-            after_frame: None,
             clips: Clips::default(),
             pace: Pace::new(None),
             labels: Labels::default(),

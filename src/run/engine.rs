@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::model::reuse::Reusing;
 use crate::session::{Session, SessionConfig, Status};
 use crate::stream::{Sink, Source};
-use crate::tui::{self, Board, Controls, Mode, ScreenSink};
+use crate::tui::{self, Board, Controls, Mode};
 use crate::units::{FrameIdx, MediaTime};
 
 /// Opens the source once the model is known; again, when the person goes to another place in it. A
@@ -84,9 +84,6 @@ impl Origin {
 /// Seconds of a recorded session between two lines about the gates.
 pub const GATE_LINES_EVERY_S: f64 = 15.0;
 
-/// Called after each frame that was decided on.
-pub type AfterFrame = Box<dyn FnMut(&Board) + Send>;
-
 /// What is to be run.
 pub struct Job {
     /// For the header.
@@ -101,9 +98,6 @@ pub struct Job {
     pub options: RunOptions,
     /// What the settings' file, overrides and defaults come to.
     pub settings: Settings,
-    /// Called after each frame that was decided on, with the board as it is then. Nothing waits for
-    /// the clock where there is such a call.
-    pub after_frame: Option<AfterFrame>,
     /// The source keeps to the clock by itself.
     pub realtime: bool,
     /// Playing speed on the screen; lines of text never wait.
@@ -217,10 +211,6 @@ pub fn drive<W: Write>(
     }
     let (mut outputs, speaker) =
         outputs::open(options, recorder.as_ref(), &behind, face, controls)?;
-    let after_frame = job.after_frame.take();
-    if let (Some(_), Some(board)) = (&after_frame, &board) {
-        outputs.push(ScreenSink(board.clone()));
-    }
     let tokens = options
         .tokens
         .as_deref()
@@ -242,12 +232,11 @@ pub fn drive<W: Write>(
     let reopen: Reopen = Box::new(|| (job.open)(&job.settings, &loaded, None));
     let mut run = Drive {
         controls: controls.clone(),
-        pace: match (job.realtime, &after_frame) {
-            (true, _) => Pace::live(),
-            (false, None) => Pace::new(board.as_ref().and(job.screen_speed)),
-            (false, Some(_)) => Pace::new(None),
+        pace: if job.realtime {
+            Pace::live()
+        } else {
+            Pace::new(board.as_ref().and(job.screen_speed))
         },
-        after_frame,
         clips: Clips::default(),
         board,
         meter: meter.clone(),

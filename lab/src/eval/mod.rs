@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! events.jsonl --log--------> Log ------+
-//!                                        +--> transitions, state, speech, fit --> score --> table, JSON
-//! annotation.jsonl --reference-> Reference
+//!                                        +--> transitions, state, speech, fit --> score
+//! annotation.jsonl --reference-> Reference                                        | table, JSON
 //! ```
 //!
 //! All times are [`MediaTime`](proact::units::MediaTime): seconds of the video as it plays. Where a

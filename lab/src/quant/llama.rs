@@ -146,7 +146,8 @@ pub(super) fn read(
         hf.tokens(&path, vocabulary, eos)?
     };
     let config = AssistantConfig {
-        tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 }, // DSTProAct always has one
+        // DSTProAct always has one.
+        tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 },
         projector_length,
         heads,
         layout: if proassist { "proassist" } else { "dstproact" }.into(),

@@ -211,7 +211,11 @@ impl TrainConfig {
     /// A part of it is missing.
     pub fn towers(&self) -> Result<Towers<'_>> {
         match (&self.vision_model, &self.text_model, &self.vision_training) {
-            (Some(vision_model), Some(text_model), Some(vision_training)) => Ok(Towers { vision_model, text_model, vision_training }),
+            (Some(vision_model), Some(text_model), Some(vision_training)) => Ok(Towers {
+                vision_model,
+                text_model,
+                vision_training,
+            }),
             _ => Err(Error::Invalid("vision_model, text_model, vision_training: expected all three, to train on episodes".into())),
         }
     }
