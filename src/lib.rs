@@ -7,6 +7,7 @@ pub mod error;
 pub mod features;
 pub mod kernels;
 pub mod model;
+pub mod rng;
 pub mod run;
 pub mod session;
 pub mod sinks;

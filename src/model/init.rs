@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::rng::Rng;
 
 /// How a new tensor is filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,47 +37,15 @@ pub fn fresh(
         Init::Normal(std) => std,
         Init::FanIn(gain) => gain / (shape.iter().skip(1).product::<usize>().max(1) as f64).sqrt(),
     };
-    let mut random = SplitMix64(seed ^ fnv1a(name));
+    let mut rng = Rng::of_tensor(seed, name);
     let mut values = Vec::with_capacity(count + 1);
     while values.len() < count {
-        let (a, b) = random.normal_pair();
+        let (a, b) = rng.normal_pair();
         values.push((a * std) as f32);
         values.push((b * std) as f32);
     }
     values.truncate(count);
     Ok(Tensor::from_vec(values, shape, device)?)
-}
-
-/// FNV-1a, 64 bits: spreads names over seeds.
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-/// Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in (0, 1]: 53 bits.
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Two independent standard normals (Box and Muller, 1958).
-    fn normal_pair(&mut self) -> (f64, f64) {
-        let radius = (-2.0 * self.unit().ln()).sqrt();
-        let angle = std::f64::consts::TAU * self.unit();
-        (radius * angle.cos(), radius * angle.sin())
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use proact::dialogue::layout::{
     Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, Target, TextCodec,
 };
 use proact::dialogue::task::{TaskState, Update};
+use proact::rng::Rng;
 use proact::session::SessionConfig;
 use proact::stream::Event;
 use proact::units::{FrameIdx, MediaTime, TokenId};
 use proact_lab::train::examples::{ExampleOptions, Source, examples};
-use proact_lab::train::rng::Rng;
 
 use super::fake::{Fake, Scene};
 use super::{Bench, FRAME_S, ROOMY, config, frame, tea, user};

@@ -1,8 +1,8 @@
 //! What makes an episode harder than its timeline: little light, a camera that hangs, long breaks,
 //! other things done.
 
-use super::rng::Rng;
 use super::timeline::Span;
+use proact::rng::Rng;
 
 /// One hardship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,9 +192,9 @@ fn breaks(spans: &[Option<Span>], rng: &mut Rng) -> Vec<f64> {
     let mut at: Vec<f64> = all.iter().map(|s| s.end_s).filter(free).collect();
     at.sort_by(f64::total_cmp);
     at.dedup();
-    let wanted = 1 + rng.below(BREAKS_MAX);
+    let wanted = 1 + rng.remainder(BREAKS_MAX);
     while at.len() > wanted {
-        at.remove(rng.below(at.len()));
+        at.remove(rng.remainder(at.len()));
     }
     at.reverse();
     at

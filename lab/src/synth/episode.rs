@@ -1,10 +1,10 @@
 //! An episode: a timeline on the clock of its video, and who is before the camera.
 
 use super::conditions::Hardships;
-use super::rng::Rng;
 use super::timeline::{Span, TIME_MAX_S, Timeline};
 use proact::dialogue::task::Task;
 use proact::error::{Error, Result};
+use proact::rng::Rng;
 
 /// The first step starts at least this long after the video does: goal and greeting come before.
 const LEAD_MIN_S: f64 = 3.0;
@@ -125,7 +125,7 @@ impl Episode {
             person: timeline.person,
             environment: timeline.environment,
             rendering: timeline.rendering,
-            seed: rng.bits(),
+            seed: rng.next_u64(),
             speed,
             hardships,
             length_s,

@@ -3,7 +3,7 @@
 
 use super::canvas::{Ink, Pen};
 use super::lexicon::Tool;
-use super::rng::Rng;
+use proact::rng::Rng;
 
 const STEEL: Ink = Ink::hex(0xD5DADE);
 const DARK: Ink = Ink::hex(0x26272B);
@@ -35,8 +35,8 @@ impl Person {
     /// The person of this number, dressed by chance.
     pub fn new(number: u64, rng: &mut Rng) -> Self {
         let mut own = Rng::new(number, "person");
-        let skin = Ink::hex(SKINS[own.below(SKINS.len())]).lit(rng.range(0.95, 1.05));
-        let sleeve = Ink::hex(SLEEVES[rng.below(SLEEVES.len())]).lit(rng.range(0.85, 1.15));
+        let skin = Ink::hex(SKINS[own.remainder(SKINS.len())]).lit(rng.range(0.95, 1.05));
+        let sleeve = Ink::hex(SLEEVES[rng.remainder(SLEEVES.len())]).lit(rng.range(0.85, 1.15));
         Self {
             skin,
             sleeve,

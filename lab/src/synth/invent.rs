@@ -10,12 +10,12 @@ use std::ops::RangeInclusive;
 use super::conditions::Condition;
 use super::lexicon;
 use super::names::capital;
-use super::rng::Rng;
 use super::sentence::{Kind, in_other_words, kind, sentence, tail, thing, with_tail};
 use super::timeline::{Doing, STEP_MIN_S, Span, Timeline};
 use super::words::{Look, look};
 use proact::dialogue::annotation::INVENTED_DATASET;
 use proact::dialogue::task::{Step, Task};
+use proact::rng::Rng;
 use proact::units::StepId;
 
 /// Fewest and most steps of an invented recipe.
@@ -162,14 +162,14 @@ fn paraphrase(steps: &mut [Step], tails: &[String], rng: &mut Rng) {
 
 /// Sentence, length in seconds and look of each step of a recipe.
 fn listed(pool: &Pool, rng: &mut Rng) -> (Vec<String>, Vec<f64>, Vec<Look>) {
-    let wanted = STEPS.0 + rng.below(STEPS.1 - STEPS.0 + 1);
+    let wanted = STEPS.0 + rng.remainder(STEPS.1 - STEPS.0 + 1);
     let (mut names, mut lengths_s, mut looks) =
         (Vec::<String>::new(), Vec::new(), Vec::<Look>::new());
     // A small pool may not have so many different steps.
     for _ in 0..wanted * 4 {
-        let (name, length_s) = &pool.steps[rng.below(pool.steps.len())];
+        let (name, length_s) = &pool.steps[rng.remainder(pool.steps.len())];
         let again = if rng.unit() < AGAIN_SHARE && !names.is_empty() {
-            in_other_words(&names[rng.below(names.len())], &pool.tails, rng)
+            in_other_words(&names[rng.remainder(names.len())], &pool.tails, rng)
         } else {
             None
         };
@@ -208,11 +208,11 @@ fn recipe(pool: &Pool, number: usize, rng: &mut Rng) -> Timeline {
     let mut steps: Vec<Step> = Vec::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
         let chained = rng.unit() < CHAINED_SHARE;
-        let other = rng.below(2) == 0;
+        let other = rng.remainder(2) == 0;
         let after = match place {
             0 => Vec::new(),
             _ if chained => vec![id_of(place - 1)],
-            _ if other => vec![id_of(rng.below(place))],
+            _ if other => vec![id_of(rng.remainder(place))],
             _ => Vec::new(),
         };
         steps.push(Step::new(name.clone(), after));
@@ -266,7 +266,7 @@ fn doings(pool: &Pool, lengths_s: &[f64], looks: &[Look], rng: &mut Rng) -> Vec<
         let gap_s = if pool.gaps_s.is_empty() {
             0.0
         } else {
-            pool.gaps_s[rng.below(pool.gaps_s.len())]
+            pool.gaps_s[rng.remainder(pool.gaps_s.len())]
         };
         let gap_s = gap_s * f64::from(rng.range(SHORTER.0, SHORTER.1));
         let overlaps = rng.unit() < OVERLAP_SHARE;

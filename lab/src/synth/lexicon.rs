@@ -3,7 +3,7 @@
 //! A noun that is not here gets a shape and colours from its own hash: stable, and unlike others.
 
 use super::canvas::Ink;
-use super::rng::{hash_text, mix};
+use proact::rng::{hash_text, mix};
 
 /// Outline of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,6 @@ pub mod hands;
 pub mod invent;
 pub mod lexicon;
 pub mod names;
-pub mod rng;
 pub mod scene;
 pub mod script;
 pub mod sentence;

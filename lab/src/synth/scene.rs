@@ -9,10 +9,10 @@ use super::conditions::Hardships;
 use super::episode::Episode;
 use super::hands::{Grip, Hand, Person, hand};
 use super::lexicon::{Thing, Vessel};
-use super::rng::{Rng, mix};
 use super::stage::{Moment, Stage};
 use super::things;
 use super::words::{Form, Look, look};
+use proact::rng::{Rng, mix};
 use proact::stream::Picture;
 
 /// Half height of the stage in stage units; its width follows from the picture's.
@@ -70,7 +70,8 @@ impl Scene {
         let stranger = episode.rendering * STRANGERS_FROM;
         let mut kitchen = Rng::new(episode.environment + stranger, "environment");
         let person = Person::new(episode.person + stranger, &mut rng);
-        let worktop = Ink::hex(WORKTOPS[kitchen.below(WORKTOPS.len())]).lit(rng.range(0.85, 1.1));
+        let worktop =
+            Ink::hex(WORKTOPS[kitchen.remainder(WORKTOPS.len())]).lit(rng.range(0.85, 1.1));
         let wall = worktop.blend(Ink::hex(0x3B4654), kitchen.range(0.35, 0.7));
         let warm = kitchen.range(-0.07, 0.07);
         let bright = rng.range(0.88, 1.1);
@@ -97,7 +98,7 @@ impl Scene {
             person,
             worktop,
             wall,
-            texture: kitchen.below(4),
+            texture: kitchen.remainder(4),
             light,
             camera,
             fixed_camera: episode.fixed_camera,

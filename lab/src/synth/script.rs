@@ -7,10 +7,10 @@
 //! most.
 
 use super::episode::Episode;
-use super::rng::Rng;
 use proact::dialogue::annotation::{Issue, IssueKind, Recording, Turn, TurnKind};
 use proact::dialogue::task::{StepState, TaskState, Transition, Update};
 use proact::error::{Error, Result};
+use proact::rng::Rng;
 use proact::units::{MediaTime, StepId};
 
 /// Frame rate that the annotation's frame numbers count, as in ProAssist.

@@ -6,8 +6,8 @@
 //! to learn the words.
 
 use super::lexicon::{self, Shape};
-use super::rng::Rng;
 use super::words::look;
+use proact::rng::Rng;
 
 /// Share of things that have no look of their own in the lexicon.
 const STRANGE_SHARE: f32 = 0.1;
@@ -215,8 +215,8 @@ const COUNTS: [&str; 13] = [
 
 /// A sentence for a step, "Add 1/4 tsp salt to the bowl".
 pub fn sentence(rng: &mut Rng) -> String {
-    let group = GROUPS[rng.below(GROUPS.len())];
-    let text = fill(group[rng.below(group.len())], rng);
+    let group = GROUPS[rng.remainder(GROUPS.len())];
+    let text = fill(group[rng.remainder(group.len())], rng);
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -267,7 +267,7 @@ pub fn with_tail(name: &str, tails: &[String], rng: &mut Rng) -> String {
     if tails.is_empty() {
         name.to_owned()
     } else {
-        format!("{kept}{}", tails[rng.below(tails.len())])
+        format!("{kept}{}", tails[rng.remainder(tails.len())])
     }
 }
 
@@ -275,7 +275,7 @@ pub fn with_tail(name: &str, tails: &[String], rng: &mut Rng) -> String {
 pub fn in_other_words(name: &str, tails: &[String], rng: &mut Rng) -> Option<String> {
     let shown = look(name);
     let around = |rng: &mut Rng| {
-        let (before, after) = AROUND[rng.below(AROUND.len())];
+        let (before, after) = AROUND[rng.remainder(AROUND.len())];
         let rest = if before.is_empty() {
             name.to_owned()
         } else {
@@ -285,7 +285,7 @@ pub fn in_other_words(name: &str, tails: &[String], rng: &mut Rng) -> Option<Str
     };
     let same = |other: &String| other != name && look(other) == shown;
     let ended = |rng: &mut Rng| {
-        if rng.below(2) == 0 {
+        if rng.remainder(2) == 0 {
             (0..AROUND.len())
                 .map(|_| with_tail(name, tails, rng))
                 .find(same)
@@ -321,7 +321,7 @@ fn fill(template: &str, rng: &mut Rng) -> String {
     let inside = &template[at + 1..end];
     let chosen = if close == '}' {
         let options: Vec<&str> = inside.split('|').collect();
-        fill(options[rng.below(options.len())], rng)
+        fill(options[rng.remainder(options.len())], rng)
     } else {
         slot(inside, rng)
     };
@@ -339,13 +339,20 @@ fn slot(name: &str, rng: &mut Rng) -> String {
         "pan" => rng.pick(&PANS).to_owned(),
         "dish" => rng.pick(&DISHES).to_owned(),
         "liquid" => rng.pick(&LIQUIDS).to_owned(),
-        "n" => (1 + rng.below(10)).to_string(),
+        "n" => (1 + rng.remainder(10)).to_string(),
         "solid" => thing(Kind::Solid, STRANGE_SHARE, rng).to_owned(),
         "solids" => plural(thing(Kind::Solid, STRANGE_SHARE, rng)),
         "loose" => thing(Kind::Loose, STRANGE_SHARE, rng).to_owned(),
-        "any" => slot(if rng.below(2) == 0 { "solid" } else { "loose" }, rng),
+        "any" => slot(
+            if rng.remainder(2) == 0 {
+                "solid"
+            } else {
+                "loose"
+            },
+            rng,
+        ),
         "the any" => slot(
-            if rng.below(2) == 0 {
+            if rng.remainder(2) == 0 {
                 "the solid"
             } else {
                 "the loose"
@@ -353,19 +360,19 @@ fn slot(name: &str, rng: &mut Rng) -> String {
             rng,
         ),
         "some any" => slot(
-            if rng.below(2) == 0 {
+            if rng.remainder(2) == 0 {
                 "some solid"
             } else {
                 "some loose"
             },
             rng,
         ),
-        "the solid" if rng.below(3) == 0 => format!("the {}", slot("solids", rng)),
+        "the solid" if rng.remainder(3) == 0 => format!("the {}", slot("solids", rng)),
         "the solid" => format!("the {}", slot("solid", rng)),
         "the loose" => format!("the {}", slot("loose", rng)),
         "some liquid" => format!("{} {}", rng.pick(&AMOUNTS), slot("liquid", rng)),
         "some loose" => format!("{} {}", rng.pick(&AMOUNTS), slot("loose", rng)),
-        "some solid" if rng.below(3) == 0 => slot("solids", rng),
+        "some solid" if rng.remainder(3) == 0 => slot("solids", rng),
         "some solid" => format!("{} {}", rng.pick(&COUNTS), slot("solid", rng)),
         other => other.to_owned(),
     }

@@ -6,9 +6,9 @@
 
 use super::conditions::Condition;
 use super::invent::invent;
-use super::rng::Rng;
 use super::timeline::Timeline;
 use proact::error::{Error, Result};
+use proact::rng::Rng;
 
 /// Raised whenever the same recordings make another suite.
 pub const SUITE_VERSION: u32 = 4;

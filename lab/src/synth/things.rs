@@ -4,8 +4,8 @@ use std::f32::consts::{PI, TAU};
 
 use super::canvas::{Ink, Pen};
 use super::lexicon::{Shape, Thing};
-use super::rng::mix;
 use super::words::Form;
+use proact::rng::mix;
 
 const SHADOW: Ink = Ink {
     rgb: [0.0, 0.0, 0.0],

@@ -483,7 +483,7 @@ fn first_verb(words: &[String]) -> (usize, Action) {
         .enumerate()
         .find_map(|(i, w)| verb_action(w).filter(|_| is_verb(i, w)).map(|a| (i, a)));
     known.unwrap_or_else(|| {
-        let hash = super::rng::hash_text(words.first().map_or("", String::as_str));
+        let hash = proact::rng::hash_text(words.first().map_or("", String::as_str));
         (0, Action::Handle((hash % HANDLES) as u8))
     })
 }

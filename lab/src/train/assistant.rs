@@ -11,13 +11,13 @@ use crate::train::examples::{Example, Told};
 use crate::train::loss;
 use crate::train::optimizer::OptimizerConfig;
 use crate::train::parallel::{Scored, gradients};
-use crate::train::rng::Rng;
 use crate::train::run::{StepResult, number};
 use proact::error::Result;
 use proact::model::assistant::Assistant;
 use proact::model::evidence::Frames;
 use proact::model::nn::{Linear, RmsNorm, Rows};
 use proact::model::weights::Weights;
+use proact::rng::Rng;
 
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::train::history::{self, History, Truth};
-use crate::train::rng::Rng;
 use proact::dialogue::annotation::{Recording, Turn, TurnKind};
 use proact::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use proact::dialogue::note::Note;
 use proact::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use proact::error::{Error, Result};
 use proact::model::evidence::Steps;
+use proact::rng::Rng;
 use proact::units::{MediaTime, StepId, TokenId};
 
 /// Two times closer than this are the same, as the layout has it.

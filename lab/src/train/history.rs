@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 
 use crate::train::examples::{ExampleOptions, Source, TIME_TOLERANCE_S};
-use crate::train::rng::Rng;
 use proact::dialogue::annotation::{Recording, Turn, TurnKind};
 use proact::dialogue::task::{StepState, TaskState, Transition, Update};
+use proact::rng::Rng;
 use proact::units::MediaTime;
 
 /// Most patience is short, some is long: a uniform draw to this power.

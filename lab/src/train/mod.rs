@@ -16,7 +16,6 @@ pub mod origins;
 pub mod parallel;
 pub mod pixels;
 pub mod progress;
-pub mod rng;
 pub mod run;
 pub mod stages;
 pub mod tokenizer;

@@ -1,8 +1,8 @@
 //! Which recordings a step learns from: recorded tasks and invented ones, in a fixed mix however
 //! many there are of each.
 
-use crate::train::rng::Rng;
 use proact::dialogue::annotation::INVENTED_DATASET;
+use proact::rng::Rng;
 
 /// Numbers of recordings, by where they come from.
 #[derive(Debug, Default)]

@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::train::optimizer::OptimizerConfig;
-    use crate::train::rng::Rng;
+    use proact::rng::Rng;
 
     struct Until(usize, Vec<usize>);
 

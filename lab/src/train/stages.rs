@@ -20,7 +20,6 @@ use crate::train::examples::{
 use crate::train::optimizer::Optimizer;
 use crate::train::origins::Origins;
 use crate::train::pixels::Pixels;
-use crate::train::rng::Rng;
 use crate::train::run::{Outcome, Run};
 use crate::train::tokenizer::{self, CHAT_TEMPLATE, SPECIALS};
 use crate::train::vision::{
@@ -38,6 +37,7 @@ use proact::model::siglip::Siglip;
 use proact::model::text::{TextTower, caption_ids};
 use proact::model::tokenizer::Tokenizer;
 use proact::model::weights::Weights;
+use proact::rng::Rng;
 use proact::run::load;
 use proact::session::{SharedCodec, TokenizerCodec};
 use proact::units::{MediaTime, StepId, TokenId};

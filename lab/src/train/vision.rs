@@ -12,7 +12,6 @@ use crate::train::optimizer::OptimizerConfig;
 use crate::train::origins::Origins;
 use crate::train::parallel::{Scored, gradients};
 use crate::train::pixels::{Jitter, Pixels, to_tensor};
-use crate::train::rng::Rng;
 use crate::train::run::{StepResult, number};
 use crate::train::tokenizer::SPECIALS;
 use proact::error::{Error, Result};
@@ -20,6 +19,7 @@ use proact::model::config::TextConfig;
 use proact::model::encoder::Vision;
 use proact::model::evidence::IDLE_WORDS;
 use proact::model::text::TextTower;
+use proact::rng::Rng;
 
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
