@@ -5,10 +5,12 @@
 //! - [`calibrate`]: the settings of a model's gates, by free runs over recordings
 //! - [`eval`]: scores of event logs against annotations
 //! - [`quant`]: weights of other formats to small GGUF files
+//! - [`parallel`]: work on several threads whose result does not depend on how many there are
 //! - [`proassist`]: ProAssist's Arrow files: features and frames
 
 pub mod calibrate;
 pub mod eval;
+pub mod parallel;
 pub mod proassist;
 pub mod quant;
 pub mod synth;

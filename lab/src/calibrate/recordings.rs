@@ -11,8 +11,8 @@ use super::search::{self, Search, line};
 use crate::eval::speech::Similarity;
 use crate::eval::systems::{plain_name, workers};
 use crate::eval::{Log, Options, Reference, Scores, Tally};
+use crate::parallel::each;
 use crate::quant::set_metadata;
-use crate::train::parallel::each;
 
 use proact::model::config::{AssistantConfig, Gates};
 use proact::run::load::{self, Loaded};

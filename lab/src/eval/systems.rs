@@ -10,7 +10,7 @@ use crate::eval::baseline::{self, Averages, Clip};
 use crate::eval::change::{self, Detector};
 use crate::eval::speech::Similarity;
 use crate::eval::{Log, Options, Reference, Report, Tally, log};
-use crate::train::parallel::each;
+use crate::parallel::each;
 use proact::dialogue::task::Task;
 
 use proact::stream::Event;

@@ -4,7 +4,7 @@
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::train::parallel::each;
+use crate::parallel::each;
 use proact::error::Result;
 
 /// Settings of the optimizer (Loshchilov and Hutter 2019).

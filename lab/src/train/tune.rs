@@ -11,7 +11,7 @@ use crate::calibrate::free_run::{Parts, events};
 use crate::calibrate::search::{self, Found, Metric, Search, TOLERANCE_S};
 use crate::eval::speech::Lexical;
 use crate::eval::{Log, Options, Reference, Scores, Tally};
-use crate::train::parallel::each;
+use crate::parallel::each;
 use crate::train::run::number;
 use proact::model::config::{AssistantConfig, Gates};
 use proact::run::load;
