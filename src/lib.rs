@@ -5,6 +5,7 @@
 pub mod dialogue;
 pub mod error;
 pub mod features;
+pub mod files;
 pub mod kernels;
 pub mod model;
 pub mod rng;

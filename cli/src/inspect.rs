@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use gguf_rs::{ByteOrder, GGUFContainer};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::locate;
 
+use proact::files;
 use proact::model::calibration::{Calibration, CurvePoint};
 use proact::model::config::{AssistantConfig, VisionConfig};
 use proact::model::gguf::{self, GgufFile};
@@ -153,10 +153,7 @@ fn describe_tensors(out: &mut String, file: &GgufFile, all: bool) -> anyhow::Res
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join("x");
-            let hash: String = Sha256::digest(file.bytes(&t.name)?.1)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hash = files::sha256_of_bytes(file.bytes(&t.name)?.1);
             writeln!(
                 out,
                 "  {:width$}  {:5}  {shape:>16}  {:>11} bytes  sha256 {hash}",

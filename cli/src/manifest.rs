@@ -16,16 +16,13 @@
 //! revision = "main"                     # optional: branch or commit there
 //! ```
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-/// Bytes that are hashed at once.
-const PIECE_BYTES: usize = 1 << 20;
+use proact::files;
+
 /// Hex digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 /// What the names of models' files end in.
@@ -234,8 +231,7 @@ impl Manifest {
     /// Another length or hash; or it cannot be read.
     pub fn verify(&self, file: &ModelFile, path: &Path) -> anyhow::Result<()> {
         let name = || path.display().to_string();
-        let mut opened = File::open(path).with_context(name)?;
-        let bytes = opened.metadata().with_context(name)?.len();
+        let bytes = std::fs::metadata(path).with_context(name)?.len();
         let manifest = self.path.display();
         let remedy = "remove it and get it anew, or correct the manifest if the file is meant";
         ensure!(
@@ -244,19 +240,7 @@ impl Manifest {
             name(),
             file.bytes
         );
-        let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
-        loop {
-            let count = opened.read(&mut piece).with_context(name)?;
-            if count == 0 {
-                break;
-            }
-            hash.update(&piece[..count]);
-        }
-        let found: String = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let found = files::sha256_of(path)?;
         ensure!(
             found == file.sha256,
             "{}: SHA-256 {found}, but {manifest} says {}; {remedy}",
@@ -426,10 +410,7 @@ mod tests {
             let mut text = std::fs::read_to_string(&path).unwrap();
             for file in Manifest::read(&path).unwrap().file {
                 let bytes = std::fs::read(places[0].join("demo").join(&file.name)).unwrap();
-                let sha256: String = Sha256::digest(&bytes)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                let sha256 = files::sha256_of_bytes(&bytes);
                 text = text.replace(&file.sha256, &sha256).replace(
                     &format!("bytes = {}\n", file.bytes),
                     &format!("bytes = {}\n", bytes.len()),

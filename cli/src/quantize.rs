@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use super::locate;
+use proact::files::write_atomic;
 use proact::model::gguf::{GgufFile, MetaValue};
 use proact_lab::quant::{Eye, Inputs, Options, Recipe, Report, Source, plan, quantize};
-use proact_lab::train::checkpoint::write_atomic;
 
 /// Turn weights that you have into a small GGUF file
 ///

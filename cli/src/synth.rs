@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use proact::files;
 use proact::sources::encode;
 use proact_lab::synth::captaincook4d;
 use proact_lab::synth::conditions::Condition;
@@ -309,8 +310,8 @@ fn list_suite(out: &Path, works: &[Work]) -> anyhow::Result<()> {
             about,
             recordings: work.episodes.len(),
             hours: (hours * 1000.0).round() / 1000.0,
-            annotations_sha256: format!("{:x}", annotations.finalize()),
-            videos_sha256: format!("{:x}", videos.finalize()),
+            annotations_sha256: files::hex(annotations),
+            videos_sha256: files::hex(videos),
         });
     }
     println!(

@@ -7,7 +7,7 @@
 
 mod safetensors_file;
 
-pub use safetensors_file::{ENCODER, FPS, PREPROCESS, write_atomically};
+pub use safetensors_file::{ENCODER, FPS, PREPROCESS};
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,14 +1,14 @@
 //! Feature files as safetensors.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{FeatureFile, Grid};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Key of the hash of the vision file that made the features.
 pub const ENCODER: &str = "encoder_sha256";
@@ -116,7 +116,7 @@ fn times(tensor: &TensorView<'_>) -> Result<Vec<f64>, String> {
 
 pub(super) fn write(file: &FeatureFile, path: &Path) -> Result<()> {
     let bytes = serialize(file).map_err(|why| Error::format(path, why))?;
-    write_atomically(path, &bytes).map_err(Error::io(path))
+    files::write_atomic(path, &bytes)
 }
 
 fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
@@ -160,26 +160,6 @@ fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {
         (FPS.to_owned(), file.fps.to_string()),
     ]);
     safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
-}
-
-/// Writes beside the target and renames, so that a reader never sees half a file.
-///
-/// # Errors
-/// The system's.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part: PathBuf = path.with_file_name(name);
-    let written = (|| {
-        let mut file = std::fs::File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! it grows.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use super::recorded::{self, Recorded};
 use super::timing::Lines;
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
+use crate::files::{self, Draft};
 use crate::session::SessionConfig;
 use crate::sinks::{JsonlSink, Output};
 use crate::stream::{Content, Frame};
@@ -125,16 +126,16 @@ impl Recorder {
         private_folder(folder)?;
         let text = serde_json::to_string_pretty(about)
             .map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
-        new_file(&folder.join(ABOUT))?
-            .1
+        files::create_private(&folder.join(ABOUT))?
             .write_all(text.as_bytes())
             .map_err(Error::io(folder.join(ABOUT)))?;
-        let (path, events) = new_file(&folder.join(EVENTS))?;
+        let path = folder.join(EVENTS);
+        let events = files::create_private(&path)?;
         lock(&events, &path)?;
         let recorder = Self {
             folder: folder.to_path_buf(),
             events,
-            timing: new_file(&folder.join(TIMING))?.1,
+            timing: files::create_private(&folder.join(TIMING))?,
             save_frames,
         };
         task.map_or(Ok(()), |task| recorder.task(task))?;
@@ -160,7 +161,7 @@ impl Recorder {
         }
         let (path, mut timing) = match folder.join(TIMING) {
             path if path.exists() => old_file(&path)?,
-            path => new_file(&path)?,
+            path => (path.clone(), files::create_private(&path)?),
         };
         let whole = recorded::read_bounded(&path)?
             .iter()
@@ -204,22 +205,14 @@ impl Recorder {
         ))
     }
 
-    /// Keeps another task in the place of the one before. It is there whole or not at all.
+    /// Keeps another task in the place of the one before, whole or not at all.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn task(&self, task: &Task) -> Result<()> {
-        let (path, fresh) = (
-            self.folder.join(TASK),
-            self.folder.join(format!("{TASK}.new")),
-        );
-        // One that a killed process left gives way.
-        gone(&fresh)?;
-        new_file(&fresh)?
-            .1
-            .write_all(task.to_toml().as_bytes())
-            .map_err(Error::io(&fresh))?;
-        fs::rename(&fresh, &path).map_err(Error::io(&path))
+        let mut draft = Draft::create_private(&self.folder.join(TASK))?;
+        draft.write(task.to_toml().as_bytes())?;
+        draft.publish()
     }
 
     /// Keeps a frame's picture, if that was asked for and it has one.
@@ -243,9 +236,8 @@ impl Recorder {
             )
             .map_err(|e| Error::format(&path, e.to_string()))?;
         // A picture of an earlier try at this frame gives way.
-        gone(&path)?;
-        new_file(&path)?
-            .1
+        files::remove(&path)?;
+        files::create_private(&path)?
             .write_all(&bytes)
             .map_err(Error::io(&path))
     }
@@ -272,37 +264,23 @@ pub fn frame_path(folder: &Path, frame: FrameIdx) -> PathBuf {
 /// # Errors
 /// It cannot be read.
 pub fn source_sha256(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    if path.is_dir() {
-        let entries = fs::read_dir(path).map_err(Error::io(path))?;
-        let mut files: Vec<PathBuf> = entries
-            .map(|e| e.map(|e| e.path()))
-            .collect::<Result<_, _>>()
-            .map_err(Error::io(path))?;
-        files.retain(|file| file.is_file());
-        files.sort();
-        for file in files {
-            hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
-            hash.update([0]);
-            hash.update(source_sha256(&file)?);
-        }
-    } else {
-        let mut reader =
-            BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io(path))?);
-        let mut block = vec![0; 1 << 20];
-        loop {
-            let n = reader.read(&mut block).map_err(Error::io(path))?;
-            if n == 0 {
-                break;
-            }
-            hash.update(&block[..n]);
-        }
+    if !path.is_dir() {
+        return files::sha256_of(path);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let entries = fs::read_dir(path).map_err(Error::io(path))?;
+    let mut entries: Vec<PathBuf> = entries
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<_, _>>()
+        .map_err(Error::io(path))?;
+    entries.retain(|file| file.is_file());
+    entries.sort();
+    let mut hash = Sha256::new();
+    for file in entries {
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(files::sha256_of(&file)?);
+    }
+    Ok(files::hex(hash))
 }
 
 fn lock(file: &File, path: &Path) -> Result<()> {
@@ -328,26 +306,6 @@ fn private_folder(path: &Path) -> Result<()> {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))
         .map_err(Error::io(path))?;
     Ok(())
-}
-
-/// Removes a file if there is one.
-fn gone(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
-        _ => Ok(()),
-    }
-}
-
-/// A new file that only its owner can read.
-fn new_file(path: &Path) -> Result<(PathBuf, File)> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok((
-        path.to_path_buf(),
-        options.open(path).map_err(Error::io(path))?,
-    ))
 }
 
 /// A file of a folder that somebody else may have made: no link, which could lead to any file.

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::eval::speech::Similarity;
+use proact::files;
 
 /// Tokens of a sentence at most (`sentence_bert_config.json` of the model).
 const TOKENS_MAX: usize = 256;
@@ -66,7 +67,7 @@ impl SentenceModel {
         [&bytes, &read("tokenizer.json")?, &read("config.json")?]
             .into_iter()
             .for_each(|part| hash.update(part));
-        let fingerprint = format!("{:x}", hash.finalize());
+        let fingerprint = files::hex(hash);
         let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
             .with_context(|| bad("model.safetensors"))?;
         let model = BertModel::load(weights, &config).with_context(|| bad("model.safetensors"))?;

@@ -15,7 +15,8 @@ use arrow_schema::{Field, Schema};
 use half::f16;
 
 use proact::error::{Error, Result};
-use proact::features::{ENCODER, FPS, FeatureFile, PREPROCESS, write_atomically};
+use proact::features::{ENCODER, FPS, FeatureFile, PREPROCESS};
+use proact::files;
 
 /// Frames in one record batch, as Hugging Face's writer has it.
 const BATCH_FRAMES: usize = 1000;
@@ -27,7 +28,7 @@ const BATCH_FRAMES: usize = 1000;
 /// Sizes that do not fit each other, a value that f16 cannot hold, a file that cannot be written.
 pub fn write(file: &FeatureFile, path: &Path) -> Result<()> {
     let bytes = serialize(file).map_err(|why| Error::format(path, why))?;
-    write_atomically(path, &bytes).map_err(Error::io(path))
+    files::write_atomic(path, &bytes)
 }
 
 fn serialize(file: &FeatureFile) -> Result<Vec<u8>, String> {

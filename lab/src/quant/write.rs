@@ -1,18 +1,16 @@
 //! Writes GGUF version 3: metadata in the order given, tensors aligned, all of it or nothing.
 //!
-//! The bytes go to a temporary file in the target's folder; [`Writer::finish`] checks them with the
-//! reader's own strict pass, makes them durable and renames. A writer that is dropped before leaves
-//! the target as it was. No time and no path goes into the file: the same input gives the same
-//! bytes.
+//! The bytes go to a draft in the target's folder; [`Writer::finish`] makes them durable, checks
+//! them with the reader's own strict pass and puts them in the target's place. A writer that is
+//! dropped before leaves the target as it was. No time and no path goes into the file: the same
+//! input gives the same bytes.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use proact::error::{Error, Result};
+use proact::files::{Draft, hex, sha256_of};
 use proact::model::gguf::header::{self, tag};
 use proact::model::gguf::{GgmlType, GgufFile, MetaValue};
 
@@ -54,8 +52,7 @@ impl Planned {
 #[derive(Debug)]
 pub struct Writer {
     target: PathBuf,
-    temporary: PathBuf,
-    out: Option<BufWriter<File>>,
+    draft: Draft,
     planned: Vec<Planned>,
     written: usize,
     /// Bytes of the tensor that is being written.
@@ -75,12 +72,9 @@ impl Writer {
     ) -> Result<Self> {
         let target = target.as_ref().to_path_buf();
         let header = encode_header(metadata, &planned)?;
-        let temporary = temporary_beside(&target)?;
-        let file = File::create(&temporary).map_err(Error::io(&temporary))?;
         let mut writer = Self {
+            draft: Draft::create(&target)?,
             target,
-            temporary,
-            out: Some(BufWriter::new(file)),
             planned,
             written: 0,
             current: 0,
@@ -166,14 +160,9 @@ impl Writer {
                 format!("tensor `{}` was planned but not written", missing.name),
             ));
         }
-        if let Some(out) = self.out.take() {
-            let file = out
-                .into_inner()
-                .map_err(|e| Error::io(&self.temporary)(e.into_error()))?;
-            file.sync_all().map_err(Error::io(&self.temporary))?;
-        }
-        let written = hex(&std::mem::take(&mut self.hash));
-        let found = sha256_of(&self.temporary)?;
+        self.draft.sync()?;
+        let written = hex(self.hash);
+        let found = sha256_of(self.draft.path())?;
         if found != written {
             return Err(Error::format(
                 &self.target,
@@ -182,65 +171,15 @@ impl Writer {
                 ),
             ));
         }
-        GgufFile::open(&self.temporary)?;
-        std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target))?;
+        GgufFile::open(self.draft.path())?;
+        self.draft.publish()?;
         Ok(written)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let out = self
-            .out
-            .as_mut()
-            .ok_or_else(|| Error::format(&self.target, "written after its end"))?;
         self.hash.update(bytes);
-        out.write_all(bytes).map_err(Error::io(&self.temporary))
+        self.draft.write(bytes)
     }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // After `finish` there is no file of this name any more, and nobody to tell of a failure
-        // here.
-        let _ = std::fs::remove_file(&self.temporary);
-    }
-}
-
-fn hex(hash: &Sha256) -> String {
-    hash.clone()
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// SHA-256 of a file in hex, read piece by piece and not mapped.
-///
-/// # Errors
-/// The system refuses to read it.
-pub fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut piece).map_err(Error::io(path))? {
-            0 => return Ok(hex(&hash)),
-            count => hash.update(&piece[..count]),
-        }
-    }
-}
-
-/// `.NAME.PID-N.tmp` in the same folder: a rename within one file system replaces the target in one
-/// step.
-fn temporary_beside(target: &Path) -> Result<PathBuf> {
-    let name = target
-        .file_name()
-        .ok_or_else(|| Error::format(target, "not the name of a file"))?;
-    static WRITERS: AtomicU64 = AtomicU64::new(0);
-    let nth = WRITERS.fetch_add(1, Ordering::Relaxed);
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}-{nth}.tmp", std::process::id()));
-    Ok(target.with_file_name(temporary))
 }
 
 /// The header with its padding.

@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use proact::error::{Error, Result};
+use proact::files;
 
 /// Where a training run stands.
 pub struct Checkpoint {
@@ -18,7 +19,7 @@ pub struct Checkpoint {
 
 const STEP_KEY: &str = "step";
 
-/// Writes tensors as a safetensors file beside `path`, then renames it into place.
+/// Writes tensors as a safetensors file in one step, in a folder that is made if it is missing.
 ///
 /// # Errors
 /// The disk refused it; what stood at `path` before is then untouched.
@@ -36,26 +37,8 @@ pub fn write_tensors(
         Some(metadata),
     )
     .map_err(|e| Error::format(path, e.to_string()))?;
-    write_atomic(path, &bytes)
-}
-
-/// Writes a file beside `path`, makes it durable, then renames it into place.
-///
-/// # Errors
-/// The disk refused it.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut file = std::fs::File::create(&part).map_err(Error::io(&part))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io(&part))?;
-    std::fs::rename(&part, path).map_err(Error::io(path))
+    files::create_parent(path)?;
+    files::write_atomic(path, &bytes)
 }
 
 impl Checkpoint {

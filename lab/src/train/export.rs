@@ -5,7 +5,7 @@ use anyhow::Context;
 use super::stages::Job;
 use crate::calibrate::search::Found;
 use crate::quant::{self, Inputs, Options, Recipe, Source};
-use crate::train::checkpoint::write_atomic;
+use proact::files::write_atomic;
 use proact::model::config::AssistantConfig;
 use proact::model::metadata::MetaValue;
 

@@ -8,8 +8,8 @@ use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::train::checkpoint::write_atomic;
 use proact::error::{Error, Result};
+use proact::files;
 use proact::units::MediaTime;
 
 /// Pictures `[T, S, S, 3]` of 8 bits with their times; the file is mapped, not loaded.
@@ -42,7 +42,8 @@ impl Pixels {
                 TensorView::new(Dtype::F64, vec![at.len()], &times).map_err(bad)?,
             ),
         ]);
-        write_atomic(path, &safetensors::serialize(&views, None).map_err(bad)?)
+        files::create_parent(path)?;
+        files::write_atomic(path, &safetensors::serialize(&views, None).map_err(bad)?)
     }
 
     /// Opens what [`Pixels::write`] wrote; `size` is the side that the caller expects.

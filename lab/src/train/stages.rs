@@ -12,7 +12,7 @@ use super::data::{Episode, Episodes, Part};
 use super::free_run::{Histories, sources};
 use super::progress::Progress;
 use crate::train::assistant::{AssistantTrainer, StepPointer, TRAINING_ONLY};
-use crate::train::checkpoint::{write_atomic, write_tensors};
+use crate::train::checkpoint::write_tensors;
 use crate::train::config::TrainConfig;
 use crate::train::examples::{
     Example, ExampleOptions, Source, examples, own_examples, step_in_view, steps_open,
@@ -30,6 +30,7 @@ use proact::dialogue::layout::{
     ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec,
 };
 use proact::dialogue::task::Step;
+use proact::files;
 use proact::model::assistant::Assistant;
 use proact::model::config::{AssistantConfig, TextConfig, TokenIds};
 use proact::model::encoder::Vision;
@@ -112,7 +113,9 @@ impl Job<'_> {
         weights: &[(String, Tensor)],
     ) -> anyhow::Result<()> {
         let folder = self.folder(part);
-        write_atomic(&folder.join("config.json"), config_json.as_bytes())?;
+        let config = folder.join("config.json");
+        files::create_parent(&config)?;
+        files::write_atomic(&config, config_json.as_bytes())?;
         write_tensors(&folder.join("model.safetensors"), weights, HashMap::new())?;
         Ok(())
     }
@@ -156,11 +159,12 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
                     }),
             );
         }
-        write_atomic(
+        files::create_parent(&file)?;
+        files::write_atomic(
             &file,
             tokenizer::train(&texts, job.config.vocab)?.as_bytes(),
         )?;
-        write_atomic(
+        files::write_atomic(
             &folder.join("chat_template.jinja"),
             CHAT_TEMPLATE.as_bytes(),
         )?;
@@ -240,7 +244,9 @@ pub fn vision(
             .map(|(n, v)| (n, v.as_tensor().clone()))
             .collect();
         let words = std::fs::read(job.folder("assistant").join(TOKENIZER_FILE))?;
-        write_atomic(&job.folder("vision").join(TOKENIZER_FILE), &words)?;
+        let copy = job.folder("vision").join(TOKENIZER_FILE);
+        files::create_parent(&copy)?;
+        files::write_atomic(&copy, &words)?;
         let both = serde_json::json!({"vision": config, "text": text_config});
         job.finish("vision", &serde_json::to_string_pretty(&both)?, &tensors)?;
     }

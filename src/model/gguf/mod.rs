@@ -2,18 +2,17 @@
 //! bytes.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
-use sha2::{Digest, Sha256};
 
 pub use super::metadata::MetaValue;
 use super::weights::{Stored, TensorSource};
 use crate::error::{Error, Result};
+use crate::files;
 
 pub mod header;
 pub mod types;
@@ -123,18 +122,7 @@ impl GgufFile {
 
     /// SHA-256 of the whole file, in hexadecimal, read through the mapping piece by piece.
     pub fn sha256(&self) -> String {
-        /// Large enough to be quick, small enough to stay in the cache.
-        const PIECE_BYTES: usize = 1 << 20;
-        let mut hash = Sha256::new();
-        self.map
-            .chunks(PIECE_BYTES)
-            .for_each(|piece| hash.update(piece));
-        hash.finalize()
-            .iter()
-            .fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-                text
-            })
+        files::sha256_of_bytes(&self.map)
     }
 
     /// A tensor on the CPU, as it is stored: F32, F16 and BF16 dense, the block formats quantized.
