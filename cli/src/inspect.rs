@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Take};
+use std::io::{BufRead, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use gguf_rs::{ByteOrder, GGUFContainer};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -16,7 +15,7 @@ use super::locate;
 use proact::files;
 use proact::model::calibration::{Calibration, CurvePoint};
 use proact::model::config::{AssistantConfig, VisionConfig};
-use proact::model::gguf::{self, GgufFile};
+use proact::model::gguf::{self, GgufFile, MetaValue};
 use proact::model::metadata::{ASSISTANT_ARCHITECTURE, VISION_ARCHITECTURE};
 
 /// Characters of a metadata value that are shown.
@@ -76,39 +75,31 @@ fn describe(path: &Path, tensors: bool) -> anyhow::Result<String> {
 
 fn describe_gguf(path: &Path, all_tensors: bool) -> anyhow::Result<String> {
     let file = GgufFile::open(path)?;
-    // Only what the strict pass let through reaches gguf-rs, and only the header of it.
-    let rest = file.header_bytes()[gguf::header::MAGIC.len()..].to_vec();
-    let mut container = GGUFContainer::new(ByteOrder::LE, Box::new(Cursor::new(rest)), u64::MAX);
-    let model = container
-        .decode()
-        .with_context(|| format!("{}: gguf-rs", path.display()))?;
+    let header = file.header();
     let mut out = String::new();
     writeln!(
         out,
-        "{}: GGUF {}, {} bytes, sha256 {}",
+        "{}: GGUF v{}, {} bytes, sha256 {}",
         path.display(),
-        model.get_version(),
+        header.version,
         file.byte_len(),
         file.sha256()
     )?;
     writeln!(
         out,
         "the header holds to every rule\n\nmetadata ({} keys)",
-        model.num_kv()
+        header.metadata.len()
     )?;
-    for (key, _) in &file.header().metadata {
-        // In the file's order, which gguf-rs does not keep.
-        if let Some(value) = model.metadata().get(key) {
-            writeln!(out, "  {key} = {}", shown(value))?;
-        }
+    for (key, value) in &header.metadata {
+        writeln!(out, "  {key} = {}", shown(&json(value)))?;
     }
     describe_tensors(&mut out, &file, all_tensors)?;
     let look_up = |key: &str| file.metadata(key).cloned();
-    match model
-        .metadata()
-        .get("general.architecture")
-        .and_then(Value::as_str)
-    {
+    let architecture = match file.metadata("general.architecture") {
+        Some(MetaValue::String(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    match architecture {
         Some(ASSISTANT_ARCHITECTURE) => {
             describe_assistant(&mut out, &AssistantConfig::from_metadata(&look_up)?)?
         }
@@ -245,6 +236,25 @@ fn curve_line(point: &CurvePoint, chosen: f32) -> String {
         "  {mark} {:<5} {bar:<40} {:.3}  P {precision:<5}  R {recall}",
         point.threshold, point.score
     )
+}
+
+/// A metadata value as JSON; what is no finite number is null.
+fn json(value: &MetaValue) -> Value {
+    match value {
+        MetaValue::U8(v) => (*v).into(),
+        MetaValue::I8(v) => (*v).into(),
+        MetaValue::U16(v) => (*v).into(),
+        MetaValue::I16(v) => (*v).into(),
+        MetaValue::U32(v) => (*v).into(),
+        MetaValue::I32(v) => (*v).into(),
+        MetaValue::U64(v) => (*v).into(),
+        MetaValue::I64(v) => (*v).into(),
+        MetaValue::F32(v) => (*v).into(),
+        MetaValue::F64(v) => (*v).into(),
+        MetaValue::Bool(v) => (*v).into(),
+        MetaValue::String(v) => v.as_str().into(),
+        MetaValue::Array(items) => items.iter().map(json).collect(),
+    }
 }
 
 /// A value on one line, cut to a readable length; control characters escaped, for the file is not

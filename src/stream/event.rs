@@ -305,9 +305,8 @@ impl<'de> Deserialize<'de> for Event {
 
 /// A JSON value whose numbers are plain numbers.
 ///
-/// gguf-rs switches serde_json's `arbitrary_precision` on for the whole build, and with it serde
-/// hands each number of an internally tagged enum on as a map, which nothing reads back as a
-/// number.
+/// With serde_json's `arbitrary_precision`, serde hands each number of an internally tagged enum on
+/// as a map, which nothing reads back as a number.
 struct Plain(Value);
 
 impl<'de> Deserializer<'de> for Plain {

@@ -184,8 +184,6 @@ pub struct Header {
     pub tensors: Vec<TensorInfo>,
     /// Alignment of the tensors' first bytes.
     pub alignment: u64,
-    /// Where the header ends; padding up to the alignment follows.
-    pub end: usize,
 }
 
 impl Header {
@@ -216,14 +214,12 @@ impl Header {
         let metadata = read_metadata(&mut reader, pair_count)?;
         let alignment = alignment_of(&metadata)?;
         let records = read_records(&mut reader, tensor_count)?;
-        let end = reader.at;
-        let tensors = place_tensors(records, end as u64, alignment, bytes.len() as u64)?;
+        let tensors = place_tensors(records, reader.at as u64, alignment, bytes.len() as u64)?;
         Ok(Self {
             version,
             metadata,
             tensors,
             alignment,
-            end,
         })
     }
 }

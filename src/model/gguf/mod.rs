@@ -106,11 +106,6 @@ impl GgufFile {
         self.names.get(name).map(|&i| &self.header.tensors[i])
     }
 
-    /// The header's bytes, without padding and tensors: what a metadata reader needs.
-    pub fn header_bytes(&self) -> &[u8] {
-        &self.map[..self.header.end]
-    }
-
     /// A tensor's blocks as they stand in the file.
     ///
     /// # Errors

@@ -122,11 +122,6 @@ impl GgmlType {
         TABLE.iter().find(|row| row.id == id).map(GgmlType)
     }
 
-    /// The format with ggml's name, as `Q4_K`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        TABLE.iter().find(|row| row.name == name).map(GgmlType)
-    }
-
     /// ggml's number.
     pub fn id(self) -> u32 {
         self.0.id
@@ -140,11 +135,6 @@ impl GgmlType {
     /// Values in a block; a row must be whole blocks.
     pub fn block_values(self) -> u64 {
         self.0.values
-    }
-
-    /// Bytes of a block.
-    pub fn block_bytes(self) -> u64 {
-        self.0.bytes
     }
 
     /// Bytes of a tensor; `None` when the number does not exist or the rows are not whole blocks.
