@@ -36,8 +36,110 @@ impl Sink for JsonlSink {
 #[cfg(test)]
 mod tests {
     use super::super::output::tests::Page;
-    use super::super::text::tests::events;
     use super::*;
+    use crate::stream::{
+        ContextPolicyName, GateInfo, GatesInfo, SourceState, StepInfo, StepState, Transition,
+        WarningKind,
+    };
+    use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
+
+    /// One event of each kind.
+    fn events() -> Vec<Event> {
+        let (frame, at, prob) = (FrameIdx(12), MediaTime(6.0), Prob(0.91));
+        let step = |n: u16, name: Option<&str>, state| StepInfo {
+            id: StepId(n),
+            name: name.map(Into::into),
+            state,
+        };
+        let gate = || GateInfo {
+            kind: "head".into(),
+            threshold: Threshold(0.5),
+            hysteresis: 0.1,
+            refractory_s: 1.0,
+        };
+        vec![
+            Event::Session {
+                schema: 1,
+                model: "aa".into(),
+                vision: "bb".into(),
+                goal: "Make tea".into(),
+                steps: vec![
+                    step(0, Some("Boil\u{1b} water"), StepState::NotStarted),
+                    step(1, Some("Pour"), StepState::InProgress),
+                ],
+                fps: 2.0,
+                gates: GatesInfo {
+                    speak: gate(),
+                    dst_update: gate(),
+                },
+                context: ContextPolicyName::Refresh,
+            },
+            Event::Frame {
+                frame,
+                at,
+                speak: Prob(0.031),
+                dst_update: Prob(0.912),
+            },
+            Event::Transition {
+                frame,
+                at,
+                step: StepId(0),
+                transition: Transition::Start,
+                prob,
+            },
+            Event::Rejected {
+                frame,
+                at,
+                text: "S9->start".into(),
+                why: "the task has no step S9".into(),
+            },
+            Event::Warning {
+                frame,
+                at,
+                kind: WarningKind::OutOfOrder,
+                step: StepId(1),
+                missing: vec![StepId(0)],
+            },
+            Event::Utterance {
+                frame,
+                at,
+                text: "Now <pour>\nit & stir --> slowly.".into(),
+                prob,
+            },
+            Event::User {
+                at,
+                text: "What next?".into(),
+            },
+            Event::Mark {
+                at,
+                step: StepId(1),
+                state: StepState::Completed,
+            },
+            Event::Dropped { at, count: 2 },
+            Event::Context {
+                at,
+                policy: ContextPolicyName::DropMiddle,
+                tokens_before: 3584,
+                tokens_after: 212,
+                summary: None,
+            },
+            Event::Source {
+                at,
+                state: SourceState::Lost,
+            },
+            Event::Source {
+                at,
+                state: SourceState::Restored,
+            },
+            Event::End {
+                frames: 13,
+                steps: vec![
+                    step(0, None, StepState::Completed),
+                    step(1, None, StepState::Completed),
+                ],
+            },
+        ]
+    }
 
     #[test]
     fn every_line_is_one_object_and_a_log_is_the_same_every_time() {
