@@ -23,7 +23,7 @@ const TEXT: &str = "{text}";
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longest that one sentence may take to speak.
 const SENTENCE_MAX: Duration = Duration::from_secs(60);
-/// How long `close` lets the voice finish, unless told otherwise.
+/// How long `close` lets the voice finish.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// What became of the sentences.
@@ -110,13 +110,6 @@ impl SpeechSink {
         })
     }
 
-    /// Lets `close` wait so long for the voice to finish.
-    #[must_use]
-    pub fn closing_within(mut self, limit: Duration) -> Self {
-        self.close_max = limit;
-        self
-    }
-
     /// What became of the sentences so far.
     pub fn report(&self) -> SpeechReport {
         self.shared.lock().report
@@ -167,12 +160,12 @@ impl Drop for SpeechSink {
     }
 }
 
-/// Splits a command into words without a shell. Quotes hold words together; there are no other
-/// escapes.
+/// Splits a command into words without a shell. Quotes hold words together; a backslash stands for
+/// itself, as in the paths of Windows.
 ///
 /// # Errors
 /// No words, or a quote that is not closed.
-pub fn split_command(command: &str) -> Result<Vec<String>> {
+fn split_command(command: &str) -> Result<Vec<String>> {
     let bad = |why: &str| Error::Invalid(format!("speak command `{command}`: {why}"));
     let mut words: Vec<String> = Vec::new();
     let mut word: Option<String> = None;
@@ -321,6 +314,7 @@ mod tests {
             ["say", "-v", "Anna Maria", "it's", ""]
         );
         assert_eq!(split("a$HOME;b|c `d`"), ["a$HOME;b|c", "`d`"]);
+        assert_eq!(split(r"C:\say.exe \n #1"), [r"C:\say.exe", r"\n", "#1"]);
         for bad in ["", "  ", "''", "say 'x", "{text}", "a\0b"] {
             assert!(split_command(bad).is_err(), "{bad:?}");
         }
@@ -374,12 +368,16 @@ mod tests {
             panic!("did not happen within 10 s");
         }
 
+        fn sink(command: &str, close_max: Duration) -> SpeechSink {
+            let mut sink = SpeechSink::new(command).unwrap();
+            sink.close_max = close_max;
+            sink
+        }
+
         #[test]
         fn never_two_voices_and_the_newest_waiting_sentence_wins() {
             let dir = tempfile::tempdir().unwrap();
-            let mut sink = SpeechSink::new(&voice(&dir, "0.3"))
-                .unwrap()
-                .closing_within(Duration::from_secs(20));
+            let mut sink = sink(&voice(&dir, "0.3"), Duration::from_secs(20));
             sink.emit(&say("one")).unwrap();
             until(|| log(&dir).contains("begin one"));
             ["two", "three", "four"]
@@ -399,9 +397,7 @@ mod tests {
 
         #[test]
         fn a_slow_command_is_cut_off_at_the_end() {
-            let mut sink = SpeechSink::new("sleep")
-                .unwrap()
-                .closing_within(Duration::from_millis(50));
+            let mut sink = sink("sleep", Duration::from_millis(50));
             sink.emit(&say("1000")).unwrap();
             until(|| sink.shared.lock().waiting.is_none());
             sink.emit(&say("1001")).unwrap();
@@ -419,9 +415,7 @@ mod tests {
         #[test]
         fn a_missing_or_failing_command_stops_nothing() {
             for command in ["proact-no-such-program", "false"] {
-                let mut sink = SpeechSink::new(command)
-                    .unwrap()
-                    .closing_within(Duration::from_secs(20));
+                let mut sink = sink(command, Duration::from_secs(20));
                 sink.emit(&say("x")).unwrap();
                 until(|| sink.report().failed == 1);
                 sink.emit(&say("y")).unwrap();
