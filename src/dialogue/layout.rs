@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 
 pub use bytes::Bytes;
 pub use clip::{Clip, ClipOptions};
-pub use episode::{Episode, EpisodeOptions, Fault, FrameScript, HeadRead, Script, Target};
+pub use episode::{Episode, Fault, FrameScript, HeadRead, Script, Target};
 pub use proassist::{Chat, LayoutName};
 
 use crate::dialogue::note::Note;

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use proact::dialogue::annotation::{Recording, Turn, TurnKind};
-use proact::dialogue::layout::{
-    Bytes, ClipOptions, EpisodeOptions, Layout, Script, Slot, Target, TextCodec,
-};
+use proact::dialogue::layout::{Bytes, ClipOptions, Layout, Script, Slot, Target, TextCodec};
 use proact::dialogue::task::{TaskState, Update};
 use proact::rng::Rng;
 use proact::session::SessionConfig;
@@ -98,13 +96,7 @@ fn the_session_feeds_exactly_what_training_does() {
     bench.finish();
     let task = tea();
     let episode = Layout::new(&Bytes, 2)
-        .episode(
-            Some(&task),
-            &TaskState::new(&task),
-            &times(),
-            &dialogue(),
-            EpisodeOptions::default(),
-        )
+        .episode(Some(&task), &TaskState::new(&task), &times(), &dialogue())
         .unwrap();
     assert_eq!(episode.faults, []);
     let stream = bench.stream.lock().unwrap().clone();
@@ -138,13 +130,7 @@ fn a_note_stands_before_each_sentence_in_the_session_and_in_training() {
     let task = tea();
     let layout = Layout::new(&Bytes, 2).with_notes(true);
     let episode = layout
-        .episode(
-            Some(&task),
-            &TaskState::new(&task),
-            &times(),
-            &dialogue(),
-            EpisodeOptions::default(),
-        )
+        .episode(Some(&task), &TaskState::new(&task), &times(), &dialogue())
         .unwrap();
     let stream = Bytes.render(&bench.stream.lock().unwrap());
     assert_eq!(stream, Bytes.render(&episode.slots));
@@ -206,7 +192,6 @@ fn frames_and_markers_carry_what_training_gives_them() {
     let clip = ClipOptions {
         tokens_max: ROOMY,
         frames_kept: 3,
-        episode: EpisodeOptions::default(),
     };
     let options = ExampleOptions {
         clip,
@@ -325,7 +310,6 @@ fn clip_from(first_new: usize, frames_kept: usize) -> proact::dialogue::layout::
             let options = ClipOptions {
                 tokens_max,
                 frames_kept,
-                episode: EpisodeOptions::default(),
             };
             layout
                 .clips(

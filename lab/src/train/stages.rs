@@ -26,9 +26,7 @@ use crate::train::vision::{
     Album, BESIDE, Caption, IDLE, MISTAKE, OVER, SAID, STEPS_FROM, VisionTrainer,
 };
 use proact::dialogue::annotation::{Issue, IssueKind, Turn, TurnKind};
-use proact::dialogue::layout::{
-    ClipOptions, EpisodeOptions, Layout, PERSONA, SpecialTokens, TextCodec,
-};
+use proact::dialogue::layout::{ClipOptions, Layout, PERSONA, SpecialTokens, TextCodec};
 use proact::dialogue::task::Step;
 use proact::files;
 use proact::model::assistant::Assistant;
@@ -518,7 +516,6 @@ fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
         clip: ClipOptions {
             tokens_max: s.tokens_max,
             frames_kept: s.frames_kept,
-            episode: EpisodeOptions::default(),
         },
         late_share: share(s.late_share, 0.0),
         early_share: share(s.early_share, 0.0),

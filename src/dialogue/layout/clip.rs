@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::Layout;
-use super::episode::{Episode, EpisodeOptions, Fault, Script};
+use super::episode::{Episode, Fault, Script};
 use crate::dialogue::annotation::Turn;
 use crate::dialogue::task::{Task, TaskState};
 use crate::error::{Error, Result};
@@ -17,8 +17,6 @@ pub struct ClipOptions {
     pub tokens_max: usize,
     /// Frames that a later clip sees again behind its prompt: K of the context policy `refresh`.
     pub frames_kept: usize,
-    /// Choices within a clip.
-    pub episode: EpisodeOptions,
 }
 
 /// One clip of a recording.
@@ -58,13 +56,13 @@ impl Layout<'_> {
             let before = clip.episode.lengths();
             let state = clip.episode.state.clone();
             let place = i - clip.frames.start;
-            self.append_frame(&mut clip.episode, place, frame, task, options.episode)?;
+            self.append_frame(&mut clip.episode, place, frame, task)?;
             if clip.episode.slots.len() > options.tokens_max && clip.first_new < i {
                 clip.episode.truncate(before, state.clone());
                 clips.push(clip);
                 clip = self.begin(task, &state, i, options)?;
                 let place = i - clip.frames.start;
-                self.append_frame(&mut clip.episode, place, frame, task, options.episode)?;
+                self.append_frame(&mut clip.episode, place, frame, task)?;
             }
             if clip.episode.slots.len() > options.tokens_max {
                 return Err(Error::Invalid(format!(
@@ -172,7 +170,6 @@ mod tests {
         let options = ClipOptions {
             tokens_max,
             frames_kept,
-            episode: EpisodeOptions::default(),
         };
         Layout::new(&Bytes, 2).clips(
             Some(&task),

@@ -63,14 +63,6 @@ pub struct Episode {
     pub state: TaskState,
 }
 
-/// Choices in building episodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EpisodeOptions {
-    /// Gates of kind `token`: the opening `[DST]` / `[ASST]` is itself a target. For gates of kind
-    /// `head` it is not: the head decides, and the token is fed.
-    pub gate_tokens_are_targets: bool,
-}
-
 /// What happens at one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameScript {
@@ -191,12 +183,11 @@ impl Layout<'_> {
         start: &TaskState,
         frames: &[MediaTime],
         turns: &[Turn],
-        options: EpisodeOptions,
     ) -> Result<Episode> {
         let script = Script::new(start, frames, turns)?;
         let mut episode = self.opening(task, start)?;
         for (i, frame) in script.frames.iter().enumerate() {
-            self.append_frame(&mut episode, i, frame, task, options)?;
+            self.append_frame(&mut episode, i, frame, task)?;
         }
         episode.faults = script.faults;
         Ok(episode)
@@ -225,7 +216,6 @@ impl Layout<'_> {
         frame: usize,
         script: &FrameScript,
         task: Option<&Task>,
-        options: EpisodeOptions,
     ) -> Result<()> {
         for words in &script.user {
             episode.push_tokens(&self.user_turn(words)?);
@@ -247,7 +237,7 @@ impl Layout<'_> {
             });
             if let Some(update) = script.updates.get(read) {
                 episode.state.apply(*update).map_err(Error::Invalid)?;
-                episode.push_turn(&self.update(*update)?, &[], Target::Dst, options);
+                episode.push_turn(&self.update(*update)?, &[], Target::Dst);
             }
         }
         if speaks {
@@ -256,7 +246,6 @@ impl Layout<'_> {
                 &self.utterance(&script.speech.join(" "))?,
                 &note,
                 Target::Speech,
-                options,
             );
         }
         Ok(())
@@ -269,21 +258,10 @@ impl Episode {
         self.targets.resize(self.slots.len(), Target::None);
     }
 
-    /// A turn with a note, which is given, behind its opening.
-    fn push_turn(
-        &mut self,
-        turn: &[TokenId],
-        note: &[TokenId],
-        target: Target,
-        options: EpisodeOptions,
-    ) {
+    /// A turn with a note behind its opening. Both are given: a gate opens the turn.
+    fn push_turn(&mut self, turn: &[TokenId], note: &[TokenId], target: Target) {
         let (open, words) = turn.split_at(turn.len().min(1));
         self.push_tokens(open);
-        if options.gate_tokens_are_targets
-            && let Some(last) = self.targets.last_mut()
-        {
-            *last = target;
-        }
         self.push_tokens(note);
         self.push_tokens(words);
         let first = self.targets.len() - words.len();
@@ -333,13 +311,7 @@ mod tests {
     fn episode(turns: &[Turn], frames: usize) -> Episode {
         let task = tea();
         Layout::new(&Bytes, 2)
-            .episode(
-                Some(&task),
-                &TaskState::new(&task),
-                &times(frames),
-                turns,
-                EpisodeOptions::default(),
-            )
+            .episode(Some(&task), &TaskState::new(&task), &times(frames), turns)
             .unwrap()
     }
 
@@ -394,36 +366,24 @@ mod tests {
     }
 
     #[test]
-    fn text_and_eot_are_targets_and_the_opening_only_for_token_gates() {
+    fn text_and_eot_are_targets_and_the_opening_is_not() {
         let task = tea();
         let turns = [dst(0.0, &["S1->start"]), says(0.0, "Go.")];
         let layout = Layout::new(&Bytes, 1);
-        for gate_tokens_are_targets in [false, true] {
-            let options = EpisodeOptions {
-                gate_tokens_are_targets,
-            };
-            let episode = layout
-                .episode(
-                    Some(&task),
-                    &TaskState::new(&task),
-                    &times(1),
-                    &turns,
-                    options,
-                )
-                .unwrap();
-            let of = |target| {
-                let slots = episode.slots.iter().zip(&episode.targets);
-                Bytes.render(
-                    &slots
-                        .filter(|(_, t)| **t == target)
-                        .map(|(s, _)| *s)
-                        .collect::<Vec<_>>(),
-                )
-            };
-            let open = |text| if gate_tokens_are_targets { text } else { "" };
-            assert_eq!(of(Target::Dst), format!("{}S1->start<eot>", open("[DST]")));
-            assert_eq!(of(Target::Speech), format!("{}Go.<eot>", open("[ASST]")));
-        }
+        let episode = layout
+            .episode(Some(&task), &TaskState::new(&task), &times(1), &turns)
+            .unwrap();
+        let of = |target| {
+            let slots = episode.slots.iter().zip(&episode.targets);
+            Bytes.render(
+                &slots
+                    .filter(|(_, t)| **t == target)
+                    .map(|(s, _)| *s)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(Target::Dst), "S1->start<eot>");
+        assert_eq!(of(Target::Speech), "Go.<eot>");
     }
 
     #[test]
@@ -462,13 +422,7 @@ mod tests {
         let layout = Layout::new(&Bytes, 1);
         let turns = [dst(0.0, &["S1->start"]), says(0.0, "Hi.")];
         let episode = layout
-            .episode(
-                None,
-                &TaskState::default(),
-                &times(2),
-                &turns,
-                EpisodeOptions::default(),
-            )
+            .episode(None, &TaskState::default(), &times(2), &turns)
             .unwrap();
         assert_eq!(show(&episode), "<0.0>^S[ASST]Hi.<eot><1.0>^s");
         assert_eq!(episode.faults.len(), 1);
@@ -481,13 +435,7 @@ mod tests {
         let layout = Layout::new(&Bytes, 1);
         let run = |frames: &[f64], turns: &[Turn]| {
             let frames: Vec<MediaTime> = frames.iter().map(|t| MediaTime(*t)).collect();
-            layout.episode(
-                Some(&task),
-                &state,
-                &frames,
-                turns,
-                EpisodeOptions::default(),
-            )
+            layout.episode(Some(&task), &state, &frames, turns)
         };
         assert!(run(&[0.0, 1.0, 0.5], &[]).is_err());
         assert!(run(&[0.0, f64::NAN], &[]).is_err());
