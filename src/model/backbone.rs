@@ -112,11 +112,6 @@ impl Llama {
         })
     }
 
-    /// Its hyper-parameters.
-    pub fn config(&self) -> &BackboneConfig {
-        &self.config
-    }
-
     /// Where it computes.
     pub fn device(&self) -> &Device {
         &self.device

@@ -64,12 +64,6 @@ impl KvMemory {
         self.sizes
     }
 
-    /// Bytes of keys and values.
-    pub fn bytes(&self) -> usize {
-        let s = self.sizes;
-        2 * s.blocks * s.heads * s.capacity * s.head_width * DType::F32.size_in_bytes()
-    }
-
     /// There is room for `needed` positions more.
     ///
     /// # Errors

@@ -151,11 +151,6 @@ impl Embedding {
         Ok(Self { table, rows })
     }
 
-    /// Rows: how many ids there are.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// `ids [N] -> [N, width]` in f32.
     ///
     /// # Errors

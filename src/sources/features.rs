@@ -46,11 +46,6 @@ impl FeatureSource {
             frames: 0,
         })
     }
-
-    /// The file that is played.
-    pub fn file(&self) -> &FeatureFile {
-        &self.file
-    }
 }
 
 impl Source for FeatureSource {

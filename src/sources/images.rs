@@ -24,7 +24,6 @@ const DECODE_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct ImageSource {
     files: Vec<PathBuf>,
-    ignored: Vec<PathBuf>,
     images_fps: f64,
     sampler: Sampler,
     next: usize,
@@ -52,17 +51,11 @@ impl ImageSource {
         }
         Ok(Self {
             files,
-            ignored,
             images_fps,
             sampler,
             next: 0,
             frames: 0,
         })
-    }
-
-    /// Files of the folder that are no pictures and were passed by.
-    pub fn ignored(&self) -> &[PathBuf] {
-        &self.ignored
     }
 }
 
@@ -262,7 +255,6 @@ mod tests {
         std::fs::write(dir.path().join("._frame_1.png"), "x").unwrap();
         std::fs::create_dir(dir.path().join("sub.png")).unwrap();
         let mut source = ImageSource::open(dir.path(), 2.0, 2.0).unwrap();
-        assert_eq!(source.ignored().len(), 3);
         assert_eq!(frames(&mut source), [(0.0, 1), (0.5, 2), (1.0, 10)]);
         assert_eq!(source.duration(), Some(MediaTime(1.5)));
         let mut sampled = ImageSource::open(dir.path(), 1.0, 2.0).unwrap();

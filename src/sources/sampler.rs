@@ -34,11 +34,6 @@ impl Sampler {
         )))
     }
 
-    /// Frames per second of the recording.
-    pub fn fps(&self) -> f64 {
-        self.fps
-    }
-
     /// The slot that has begun at `at_s` seconds.
     pub fn slot(&self, at_s: f64) -> u64 {
         // `as` saturates, which is right for absurd times.

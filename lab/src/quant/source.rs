@@ -204,14 +204,6 @@ impl Source {
         Ok(values)
     }
 
-    /// All values of an entry, row-major.
-    ///
-    /// # Errors
-    /// As [`Source::rows`].
-    pub fn values(&self, entry: &Entry) -> Result<Vec<f32>> {
-        self.rows(entry, 0..entry.row_count())
-    }
-
     /// Rows after the change, from the rows before it.
     fn changed(
         &self,

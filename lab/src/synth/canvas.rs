@@ -82,11 +82,6 @@ impl Canvas {
         self.width
     }
 
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
     /// `[height, width, 3]`, to be worked on as a whole.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.rgb

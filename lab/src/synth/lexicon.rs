@@ -70,8 +70,6 @@ pub enum Shape {
     Half,
     /// A pointed berry.
     Berry,
-    /// A cloth.
-    Cloth,
     /// A pleated cup.
     Cup,
     /// A spray can.

@@ -51,7 +51,6 @@ pub struct Scene {
     fixed_camera: bool,
     pace: f32,
     seed: u64,
-    length_s: f64,
 }
 
 struct Light {
@@ -104,13 +103,7 @@ impl Scene {
             fixed_camera: episode.fixed_camera,
             pace: rng.range(0.85, 1.2),
             seed: episode.seed,
-            length_s: episode.length_s,
         }
-    }
-
-    /// Length of the episode, in seconds.
-    pub fn length_s(&self) -> f64 {
-        self.length_s
     }
 
     /// The picture at a time, in seconds of the video.

@@ -139,8 +139,7 @@ fn whole(pen: &mut Pen, thing: &Thing) {
         | Shape::Flat
         | Shape::Puddle
         | Shape::Cone
-        | Shape::Cup
-        | Shape::Cloth => flat(pen, thing),
+        | Shape::Cup => flat(pen, thing),
     }
 }
 
