@@ -12,18 +12,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use candle_core::Device as Compute;
-use proact::dialogue::policy::{GateConfig, GateKind};
 use proact::dialogue::task::Task;
 use proact::model::assistant::Assistant;
-use proact::model::config::{self, AssistantConfig, TextConfig, VisionConfig};
+use proact::model::config::{AssistantConfig, TextConfig, VisionConfig};
 use proact::model::encoder::Vision;
 use proact::model::gguf::GgufFile;
 use proact::model::metadata::MetaValue;
 use proact::model::siglip::Siglip;
 use proact::model::text::{TextReader, TextTower};
-use proact::model::tokenizer::Tokenizer;
+use proact::model::tokenizer::{Tokenizer, TokenizerCodec};
 use proact::model::weights::Weights;
-use proact::session::{Flow, Gates, Session, SessionConfig, TokenizerCodec};
+use proact::session::{Flow, Session, SessionConfig};
 use proact::sources::camera::{
     Backend, CameraSource, Clock, Device, Fault, Format, Found, Link, Mounting, Pixels, Starter,
     Threads, Wanted, Watch,
@@ -251,7 +250,7 @@ fn session() -> Session<Siglip, Assistant> {
         text(&file, "tokenizer.chat_template").as_deref(),
     )
     .unwrap();
-    let codec = TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).unwrap();
+    let codec = TokenizerCodec::new(tokenizer, config.tokens, config.backbone.vocab_size).unwrap();
     let vision = VisionConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
     let reads = TextConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
     let words = text(&eyes, "tokenizer.huggingface.json");
@@ -264,25 +263,7 @@ fn session() -> Session<Siglip, Assistant> {
         }),
     };
     let assistant = Assistant::new(&config, &Weights::new(file, &Compute::Cpu)).unwrap();
-    let gate = |gate: &config::GateConfig| GateConfig {
-        kind: if gate.kind == config::GateKind::Head {
-            GateKind::Head
-        } else {
-            GateKind::Token
-        },
-        threshold: gate.threshold,
-        hysteresis: gate.hysteresis,
-        refractory_s: gate.refractory_s,
-    };
-    let settings = SessionConfig {
-        gates: Gates {
-            speak: gate(&config.gates.speak),
-            dst_update: gate(&config.gates.dst_update),
-        },
-        tokens_per_frame: config.tokens_per_frame,
-        step_evidence: config.step_evidence,
-        ..SessionConfig::default()
-    };
+    let settings = SessionConfig::of_model(&config);
     let task = Task::read(&folder.join("task.toml")).unwrap();
     Session::new(
         Some(Arc::new(siglip)),

@@ -171,7 +171,7 @@ fn describe_assistant(out: &mut String, config: &AssistantConfig) -> anyhow::Res
         b.context_length,
         config.tokens_per_frame,
         config.vision_length,
-        config.layout
+        config.layout.word()
     )?;
     out.push_str(&gates(config));
     match &config.vision {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use proact::dialogue::policy::GateKind;
 use proact::model::assistant::Assistant;
-use proact::model::config::{AssistantConfig, GateKind, HeadKind, VisionConfig};
+use proact::model::config::{AssistantConfig, HeadKind, VisionConfig};
 use proact::model::encoder::Vision;
 use proact::model::gguf::{GgmlType, GgufFile, MetaValue};
 use proact::model::nn::Llama3Scaling;
@@ -1353,7 +1354,7 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
     let (config, _) = load(&out);
     assert_eq!(
         (
-            config.layout.as_str(),
+            config.layout.word(),
             config.tokens_per_frame,
             config.backbone.vocab_size
         ),

@@ -24,6 +24,8 @@ pub use clip::{Clip, ClipOptions};
 pub use episode::{Episode, Fault, FrameScript, HeadRead, Script, Target};
 pub use proassist::{Chat, LayoutName};
 
+use serde::{Deserialize, Serialize};
+
 use crate::dialogue::note::Note;
 use crate::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use crate::error::{Error, Result};
@@ -34,7 +36,8 @@ pub const PERSONA: &str = "You are a proactive assistant. You watch a person thr
 keep track of the steps of their task, and speak up when it helps.";
 
 /// Ids of the tokens that the layout itself sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SpecialTokens {
     /// Start of the sequence; `None` when the backbone's format has none.
     pub bos: Option<TokenId>,

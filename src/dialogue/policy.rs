@@ -36,9 +36,9 @@ impl GateKind {
     }
 }
 
-/// How a gate decides.
+/// How a gate decides; in model files, settings and event logs alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct GateConfig {
     /// Where the probability comes from.
     pub kind: GateKind,
@@ -91,6 +91,16 @@ impl GateConfig {
         }
         Ok(())
     }
+}
+
+/// Both gates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gates {
+    /// Speak now?
+    pub speak: GateConfig,
+    /// Update the task state now?
+    pub dst_update: GateConfig,
 }
 
 /// A gate with its memory of the last firing.

@@ -302,9 +302,9 @@ impl TaskState {
             .map(|(i, s)| (StepId(i as u16), *s))
     }
 
-    /// The states as numbers, in order: 0 not started, 1 in progress, 2 completed.
-    pub fn codes(&self) -> Vec<u8> {
-        self.states.iter().map(|state| *state as u8).collect()
+    /// The states in the steps' order.
+    pub fn states(&self) -> &[StepState] {
+        &self.states
     }
 
     /// Updates that the state allows now: start what is not started, complete what is in progress.

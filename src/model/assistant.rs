@@ -11,6 +11,7 @@ use super::nn::{Linear, Rows};
 use super::projector::Projector;
 use super::weights::Weights;
 use super::{Backbone, Evidence, HeadLogits, Hidden, Piece};
+use crate::dialogue::task::StepState;
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
@@ -267,7 +268,7 @@ impl Assistant {
 struct Pile<'a> {
     steps: &'a Steps,
     cosines: Vec<f32>,
-    states: Vec<u8>,
+    states: Vec<StepState>,
     /// Anything is in it, if only "none".
     begun: bool,
 }

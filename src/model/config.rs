@@ -4,13 +4,16 @@
 //! They travel as JSON (`config.json` of a checkpoint) and as GGUF metadata (see
 //! [`super::metadata`]).
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
+use crate::dialogue::layout::{LayoutName, SpecialTokens};
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::{Error, Result};
-use crate::units::{Threshold, TokenId};
+use crate::units::TokenId;
 
 /// Widths (embedding, feed-forward, heads) at most; the largest public Llama has 53 248.
 const WIDTH_MAX: usize = 1 << 17;
@@ -28,9 +31,6 @@ const GRID_MAX: usize = 64;
 const ELEMENTS_MAX: usize = 1 << 34;
 /// A refractory time longer than a day is a mistake.
 const REFRACTORY_MAX_S: f64 = 86_400.0;
-
-/// The token layouts that exist.
-pub const LAYOUTS: [&str; 2] = ["dstproact", "proassist"];
 
 /// The value lies in its range, or an error with the key and the range.
 fn within(key: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
@@ -421,79 +421,48 @@ pub enum HeadKind {
     None,
 }
 
-/// Where a gate takes its probability from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GateKind {
-    /// Sigmoid of the decision head.
-    Head,
-    /// Softmax probability of the gate's token.
-    Token,
-}
+impl HeadKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Linear, Self::Mlp, Self::None];
 
-/// One gate's settings as stored in the model file.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GateConfig {
-    /// Head or token.
-    pub kind: GateKind,
-    /// Fires at this probability.
-    pub threshold: Threshold,
-    /// Once fired, it must fall this far below the threshold before it can fire again.
-    pub hysteresis: f32,
-    /// After firing it rests for this long, in seconds of the recording.
-    pub refractory_s: f64,
-}
-
-impl GateConfig {
-    fn validate(&self, name: &str) -> Result<()> {
-        let unit = 0.0..=1.0f32;
-        if !unit.contains(&self.threshold.0) {
-            return Err(Error::Model(format!(
-                "dstproact.gate.{name}.threshold: found {}, expected 0 to 1",
-                self.threshold.0
-            )));
+    /// The word in model files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Mlp => "mlp",
+            Self::None => "none",
         }
-        if !unit.contains(&self.hysteresis) {
-            return Err(Error::Model(format!(
-                "dstproact.gate.{name}.hysteresis: found {}, expected 0 to 1",
-                self.hysteresis
-            )));
-        }
-        if !(0.0..=REFRACTORY_MAX_S).contains(&self.refractory_s) {
-            return Err(Error::Model(format!(
-                "dstproact.gate.{name}.refractory_s: found {}, expected 0 to {REFRACTORY_MAX_S}",
-                self.refractory_s
-            )));
-        }
-        Ok(())
     }
 }
 
-/// Both gates.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gates {
-    /// Speak now?
-    pub speak: GateConfig,
-    /// Update the task state now?
-    pub dst_update: GateConfig,
-}
+/// Kinds of gate that a model file can ask for: a session can also switch a gate off.
+pub const GATE_KINDS: [GateKind; 2] = [GateKind::Head, GateKind::Token];
 
-/// Ids of the tokens that have a meaning of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenIds {
-    /// Start of the sequence.
-    pub bos: Option<TokenId>,
-    /// End of a turn.
-    pub eot: TokenId,
-    /// Place of a frame's features; its row is never read.
-    pub image: TokenId,
-    /// Opens a state update.
-    pub dst: TokenId,
-    /// Opens an utterance.
-    pub asst: TokenId,
+/// A gate as a model of these heads can have it.
+fn validate_gate(name: &str, gate: &GateConfig, heads: HeadKind) -> Result<()> {
+    let wrong = |key: &str, found: &dyn Display, expected: &str| {
+        Err(Error::Model(format!(
+            "dstproact.gate.{name}.{key}: found {found}, expected {expected}"
+        )))
+    };
+    let unit = 0.0..=1.0f32;
+    if !unit.contains(&gate.threshold.0) {
+        return wrong("threshold", &gate.threshold.0, "0 to 1");
+    }
+    if !unit.contains(&gate.hysteresis) {
+        return wrong("hysteresis", &gate.hysteresis, "0 to 1");
+    }
+    if !(0.0..=REFRACTORY_MAX_S).contains(&gate.refractory_s) {
+        let expected = format!("0 to {REFRACTORY_MAX_S}");
+        return wrong("refractory_s", &gate.refractory_s, &expected);
+    }
+    if !GATE_KINDS.contains(&gate.kind) {
+        return wrong("kind", &gate.kind.word(), "head or token");
+    }
+    if heads == HeadKind::None && gate.kind == GateKind::Head {
+        return wrong("kind", &"head", "token (dstproact.heads is none)");
+    }
+    Ok(())
 }
 
 /// The vision file that the assistant was trained with.
@@ -546,9 +515,9 @@ pub struct AssistantConfig {
     /// Gate settings.
     pub gates: Gates,
     /// Special tokens.
-    pub tokens: TokenIds,
-    /// Name of the token layout, one of [`LAYOUTS`].
-    pub layout: String,
+    pub tokens: SpecialTokens,
+    /// Which token sequence it reads and writes.
+    pub layout: LayoutName,
     /// Updates are written by an output of their own (`dst_generation_head.weight`), sentences by
     /// the Llama's; in upstream's models that were trained so.
     #[serde(default)]
@@ -584,7 +553,7 @@ impl AssistantConfig {
         backbone: BackboneConfig,
         vision_length: usize,
         gates: Gates,
-        tokens: TokenIds,
+        tokens: SpecialTokens,
     ) -> Self {
         Self {
             vision_length,
@@ -594,7 +563,7 @@ impl AssistantConfig {
             heads: HeadKind::Linear,
             gates,
             tokens,
-            layout: "dstproact".into(),
+            layout: LayoutName::Dstproact,
             update_output: false,
             step_evidence: false,
             speech_note: false,
@@ -637,12 +606,7 @@ impl AssistantConfig {
             ("speak", self.gates.speak),
             ("dst_update", self.gates.dst_update),
         ] {
-            gate.validate(name)?;
-            if self.heads == HeadKind::None && gate.kind == GateKind::Head {
-                return Err(Error::Model(format!(
-                    "dstproact.gate.{name}.kind: found head, expected token (dstproact.heads is none)"
-                )));
-            }
+            validate_gate(name, &gate, self.heads)?;
         }
         if !(0.0..=1.0).contains(&self.update_prob_min) {
             return Err(Error::Model(format!(
@@ -659,12 +623,6 @@ impl AssistantConfig {
             )));
         }
         self.validate_tokens()?;
-        if !LAYOUTS.contains(&self.layout.as_str()) {
-            return Err(Error::Model(format!(
-                "dstproact.layout: found {:?}, expected one of {LAYOUTS:?}",
-                self.layout
-            )));
-        }
         self.calibration
             .as_ref()
             .map_or(Ok(()), Calibration::validate)?;

@@ -28,6 +28,7 @@ use super::config::AssistantConfig;
 use super::nn::{Linear, Mode, RmsNorm, Rows, ops};
 use super::weights::{Init, Weights};
 use super::{Evidence, Perceiver};
+use crate::dialogue::task::StepState;
 use crate::error::{Error, Result};
 use crate::units::{StepId, TokenId};
 
@@ -152,14 +153,12 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// States of a step, as [`Evidence::states`] has them.
-const STATES: usize = 3;
-/// The state of a step that nobody has begun.
-const NOT_STARTED: u8 = 0;
-/// The state of a step in progress.
-const IN_PROGRESS: u8 = 1;
-/// The state of a step that is over.
-const COMPLETED: u8 = 2;
+/// The states of a step, in the order in which the layer's weights know them.
+const STATES: [StepState; 3] = [
+    StepState::NotStarted,
+    StepState::InProgress,
+    StepState::Completed,
+];
 
 /// Evidence of F frames of one task.
 #[derive(Clone, Copy, Debug)]
@@ -167,14 +166,14 @@ pub struct Frames<'a> {
     /// Cosines `[F,S+1]`.
     pub cosines: &'a Tensor,
     /// States `[F*S]`, as [`Evidence::states`] has them.
-    pub states: &'a [u8],
+    pub states: &'a [StepState],
     /// The steps.
     pub steps: &'a Steps,
 }
 
 /// What is said of p and q besides the steps' ids: both by state, of the first step not started and
 /// of those ready, and p of no step.
-pub const SHARES: usize = 2 * (STATES + 2) + 1;
+pub const SHARES: usize = 2 * (STATES.len() + 2) + 1;
 /// Keeps shares of what is impossible finite.
 const POSSIBLE: f64 = 1e-9;
 /// Keeps the logarithm of what is certain finite.
@@ -239,9 +238,10 @@ impl EvidenceLayer {
             let mask: Vec<f32> = chosen.into_iter().map(|b| f32::from(u8::from(b))).collect();
             Tensor::from_vec(mask, (frames, steps), device)
         };
-        let having = |state: u8| mask(states.iter().map(|s| *s == state).collect());
-        let by_state = (0..STATES as u8)
+        let having = |state: StepState| mask(states.iter().map(|s| *s == state).collect());
+        let by_state = STATES
             .map(having)
+            .into_iter()
             .collect::<candle_core::Result<Vec<Tensor>>>()?;
         let next = mask(
             states
@@ -265,11 +265,12 @@ impl EvidenceLayer {
         shares.push(none.clone());
         let ids = self.norm.forward(ids)?;
         let seen = self.seen.forward(&p.matmul(&ids)?)?;
-        let begun = self
-            .open
-            .forward(&by_state[usize::from(IN_PROGRESS)].matmul(&ids)?)?;
+        let [not_started, in_progress, _] = &by_state[..] else {
+            unreachable!("a mask for each state")
+        };
+        let begun = self.open.forward(&in_progress.matmul(&ids)?)?;
         let next = self.next.forward(&next.matmul(&ids)?)?;
-        let open = (&by_state[usize::from(NOT_STARTED)] + &by_state[usize::from(IN_PROGRESS)])?;
+        let open = (not_started + in_progress)?;
         let q_ready = (&q * ready)?;
         let may_be = ((q_ready.sum_keepdim(1)? + none)? + POSSIBLE)?;
         let ready = self
@@ -295,20 +296,20 @@ fn may_be_first(q: &Tensor) -> Result<Tensor> {
 }
 
 /// `true` at the first step that is not started.
-fn first_not_started(states: &[u8]) -> impl Iterator<Item = bool> {
-    let first = states.iter().position(|s| *s == NOT_STARTED);
+fn first_not_started(states: &[StepState]) -> impl Iterator<Item = bool> {
+    let first = states.iter().position(|s| *s == StepState::NotStarted);
     (0..states.len()).map(move |k| Some(k) == first)
 }
 
 /// `true` at the steps that are in progress, or not started while all that they need is completed.
-fn ready(states: &[u8], after: &[Vec<StepId>]) -> impl Iterator<Item = bool> {
-    let completed = |step: &StepId| states.get(usize::from(step.0)) == Some(&COMPLETED);
+fn ready(states: &[StepState], after: &[Vec<StepId>]) -> impl Iterator<Item = bool> {
+    let completed = |step: &StepId| states.get(usize::from(step.0)) == Some(&StepState::Completed);
     states
         .iter()
         .zip(after)
         .map(move |(state, after)| match *state {
-            NOT_STARTED => after.iter().all(completed),
-            state => state == IN_PROGRESS,
+            StepState::NotStarted => after.iter().all(completed),
+            state => state == StepState::InProgress,
         })
 }
 
@@ -327,7 +328,7 @@ impl Evidence<'_> {
     ///
     /// # Errors
     /// Another number of cosines than steps and one more, or one that is not finite; another number
-    /// of states, or one that does not exist.
+    /// of states.
     pub(super) fn check(&self) -> Result<()> {
         let (found, steps) = (self.cosines.len(), self.steps.ids.len());
         let whole = if steps == 0 {
@@ -358,9 +359,9 @@ impl Evidence<'_> {
                 "evidence of {steps} steps that need {needed:?}: expected such steps, a list for each"
             )));
         }
-        if self.states.len() != steps || self.states.iter().any(|s| usize::from(*s) >= STATES) {
+        if self.states.len() != steps {
             return Err(Error::Invalid(format!(
-                "evidence with states {:?} for {steps} steps: expected one each, below {STATES}",
+                "evidence with states {:?} for {steps} steps: expected one each",
                 self.states
             )));
         }

@@ -151,14 +151,14 @@ impl Reader<'_> {
     }
 
     /// A word of a fixed set.
-    fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<T> {
+    fn word<T: Copy>(&self, name: &str, values: &[T], word: fn(T) -> &'static str) -> Result<T> {
         let found = self.text(name)?;
-        words
+        values
             .iter()
-            .find(|(word, _)| *word == found)
-            .map(|&(_, value)| value)
+            .copied()
+            .find(|value| word(*value) == found)
             .ok_or_else(|| {
-                let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let all: Vec<&str> = values.iter().map(|value| word(*value)).collect();
                 Error::Model(format!(
                     "metadata key {}: found {found:?}, expected one of {all:?}",
                     self.key(name)

@@ -31,6 +31,7 @@ use std::ops::Range;
 
 use evidence::Steps;
 
+use crate::dialogue::task::StepState;
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
@@ -62,8 +63,8 @@ pub struct Evidence<'a> {
     pub steps: &'a Steps,
     /// Cosines `[S+1]` with each step's words, and with those for no step.
     pub cosines: &'a [f32],
-    /// How far each step is, `[S]`: 0 not started, 1 in progress, 2 completed.
-    pub states: &'a [u8],
+    /// How far each step is: `[S]`.
+    pub states: &'a [StepState],
 }
 
 /// Output of the backbone at its last position, after the final norm: `[D]`.

@@ -2,15 +2,17 @@
 //! model file and are not trusted: a bad one is an error, and a template runs on a bounded amount
 //! of fuel.
 
+mod codec;
 pub mod ggml;
 mod template;
 
 use std::sync::Mutex;
 
+pub use codec::TokenizerCodec;
 use tokenizers::Tokenizer as Inner;
 
 use self::template::ChatTemplate;
-use super::config::TokenIds;
+use crate::dialogue::layout::SpecialTokens;
 use crate::error::{Error, Result};
 use crate::units::TokenId;
 
@@ -88,7 +90,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Names the token and what is wrong with it.
-    pub fn with_tokens(mut self, tokens: &TokenIds, vocab_size: usize) -> Result<Self> {
+    pub fn with_tokens(mut self, tokens: &SpecialTokens, vocab_size: usize) -> Result<Self> {
         let named = [
             ("image", Some(tokens.image)),
             ("dst", Some(tokens.dst)),
@@ -276,8 +278,8 @@ mod tests {
         {% for message in messages %}{{ message['role'] + '\n' + message['content'].strip() + '<eot>' + '\n' }}{% endfor %}\
         {% if add_generation_prompt %}{{ 'a\n' }}{% endif %}";
 
-    fn tokens() -> TokenIds {
-        TokenIds {
+    fn tokens() -> SpecialTokens {
+        SpecialTokens {
             bos: Some(TokenId(0)),
             eot: TokenId(1),
             image: TokenId(2),
@@ -371,7 +373,7 @@ mod tests {
         let open = || Tokenizer::new(JSON.as_bytes(), None);
         refused(
             open()?.with_tokens(
-                &TokenIds {
+                &SpecialTokens {
                     dst: TokenId(5),
                     ..tokens()
                 },
@@ -381,7 +383,7 @@ mod tests {
         );
         refused(
             open()?.with_tokens(
-                &TokenIds {
+                &SpecialTokens {
                     asst: TokenId(99),
                     ..tokens()
                 },

@@ -22,9 +22,9 @@ use crate::model::metadata::MetaValue;
 use crate::model::preprocess::Preprocess;
 use crate::model::siglip::Siglip;
 use crate::model::text::{TextReader, TextTower};
-use crate::model::tokenizer::{Tokenizer, ggml};
+use crate::model::tokenizer::{Tokenizer, TokenizerCodec, ggml};
 use crate::model::weights::{Stored, Weights};
-use crate::session::{SessionConfig, SharedCodec, TokenizerCodec};
+use crate::session::{SessionConfig, SharedCodec};
 
 /// Memory is allocated at once, and a Llama 3 could fill 131072 positions; ProAssist and its
 /// extension run in this many.
@@ -48,8 +48,6 @@ pub struct Loaded {
     pub codec: SharedCodec,
     /// What the assistant file says of itself: sizes, gates, how it was calibrated.
     pub config: AssistantConfig,
-    /// What it reads and writes.
-    pub layout: LayoutName,
     /// Numbers that stand for a frame: V * Dv.
     pub frame_width: usize,
     /// SHA-256 of the assistant file, in hex.
@@ -67,7 +65,7 @@ impl Loaded {
         SessionConfig {
             model_sha256: self.model_sha256.clone(),
             vision_sha256: self.vision_sha256.clone(),
-            ..settings.session_config(self.layout, &self.config)
+            ..settings.session_config(&self.config)
         }
     }
 }
@@ -102,8 +100,7 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
     let model_sha256 =
         model_sha256.map_err(|_| anyhow::anyhow!("hashing {} panicked", assistant.display()))?;
     let mut vision = vision?;
-    let layout = LayoutName::parse(&config.layout)?;
-    if layout == LayoutName::Proassist {
+    if config.layout == LayoutName::Proassist {
         vision = vision.map(|mut of| {
             of.vision.vision = of.vision.vision.with_preprocess(Preprocess::Proassist);
             of
@@ -127,7 +124,6 @@ pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::
         vision: vision.map(|vision| Arc::new(Timed::new(vision.vision, meter))),
         assistant: Arc::new(Timed::new(model, meter)),
         codec: Arc::new(codec),
-        layout,
         frame_width: config.tokens_per_frame * config.vision_length,
         config,
         model_sha256,
@@ -328,7 +324,7 @@ fn tokenizer_json(file: &GgufFile) -> Result<Cow<'_, str>> {
 
 fn open_codec(file: &GgufFile, config: &AssistantConfig) -> anyhow::Result<TokenizerCodec> {
     let tokenizer = Tokenizer::new(tokenizer_json(file)?.as_bytes(), text(file, TEMPLATE_KEY)?)?;
-    TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size)
+    TokenizerCodec::new(tokenizer, config.tokens, config.backbone.vocab_size)
         .with_context(|| file.path().display().to_string())
 }
 

@@ -18,9 +18,10 @@ use std::sync::Arc;
 
 use super::process::ProcessMemory;
 use super::timing::Meter;
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::dialogue::task::{StepState, Transition};
 use crate::error::{Error, Result};
-use crate::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, Sink};
+use crate::stream::{ContextPolicyName, Event, Sink};
 use crate::tui::app::{App, Who};
 use crate::tui::state_words;
 use crate::tui::{Controls, Stage};
@@ -59,7 +60,7 @@ impl<W: Write> Plain<W> {
         self.out.line(&format!("{:>8}  {words}", at.to_string()))
     }
 
-    fn header(&mut self, gates: &GatesInfo, context: ContextPolicyName, fps: f64) -> Result<()> {
+    fn header(&mut self, gates: &Gates, context: ContextPolicyName, fps: f64) -> Result<()> {
         let goal = if self.app.goal.is_empty() {
             "none: the assistant only speaks".to_owned()
         } else {
@@ -74,9 +75,9 @@ impl<W: Write> Plain<W> {
             self.out
                 .line(&format!("  {:<4}{}{state}", row.id.to_string(), row.name))?;
         }
-        let gate = |name: &str, gate: &GateInfo| match gate.kind.as_str() {
-            "off" => format!("{name} off"),
-            kind => format!("{name} >= {:.2} ({kind})", gate.threshold.0),
+        let gate = |name: &str, gate: &GateConfig| match gate.kind {
+            GateKind::Off => format!("{name} off"),
+            kind => format!("{name} >= {:.2} ({})", gate.threshold.0, kind.word()),
         };
         let gates = format!(
             "{}, {}",
@@ -103,11 +104,13 @@ impl<W: Write> Plain<W> {
         let Some(point) = self.app.gates.back().copied() else {
             return Ok(());
         };
-        let limit =
-            |gate: &crate::tui::app::GateRow| match gate.threshold.filter(|_| gate.kind != "off") {
-                Some(threshold) => format!("of {:.2}", threshold.0),
-                None => "off".to_owned(),
-            };
+        let limit = |gate: &crate::tui::app::GateRow| match gate
+            .threshold
+            .filter(|_| gate.kind != GateKind::Off)
+        {
+            Some(threshold) => format!("of {:.2}", threshold.0),
+            None => "off".to_owned(),
+        };
         let (speak, dst) = (limit(&self.app.speak), limit(&self.app.dst_update));
         let words = format!(
             "· gates: speak {:.2} {speak}, update {:.2} {dst}",
@@ -352,8 +355,8 @@ mod tests {
     use crate::units::{FrameIdx, Prob, Threshold};
 
     fn events() -> Vec<Event> {
-        let gate = GateInfo {
-            kind: "head".into(),
+        let gate = GateConfig {
+            kind: GateKind::Head,
             threshold: Threshold(0.5),
             hysteresis: 0.0,
             refractory_s: 0.0,
@@ -378,10 +381,10 @@ mod tests {
                 goal: "tea".into(),
                 steps: vec![step(0, "Boil water"), step(1, "Pour")],
                 fps: 2.0,
-                gates: GatesInfo {
-                    speak: GateInfo {
-                        kind: "off".into(),
-                        ..gate.clone()
+                gates: Gates {
+                    speak: GateConfig {
+                        kind: GateKind::Off,
+                        ..gate
                     },
                     dst_update: gate,
                 },

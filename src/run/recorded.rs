@@ -193,9 +193,10 @@ pub fn check_plain(path: &Path) -> Result<u64> {
 mod tests {
     use super::super::record::{FRAMES, Recorder, Used};
     use super::*;
+    use crate::dialogue::policy::Gates;
     use crate::session::SessionConfig;
-    use crate::stream::{GateInfo, GatesInfo, Sink};
-    use crate::units::{MediaTime, Prob, Threshold};
+    use crate::stream::Sink;
+    use crate::units::{MediaTime, Prob};
 
     fn about() -> About {
         let used = |name: &str| Used {
@@ -218,12 +219,6 @@ mod tests {
     }
 
     fn events() -> Vec<Event> {
-        let gate = GateInfo {
-            kind: "head".into(),
-            threshold: Threshold(0.5),
-            hysteresis: 0.0,
-            refractory_s: 0.0,
-        };
         let session = Event::Session {
             schema: 1,
             model: String::new(),
@@ -231,10 +226,7 @@ mod tests {
             goal: String::new(),
             steps: vec![],
             fps: 2.0,
-            gates: GatesInfo {
-                speak: gate.clone(),
-                dst_update: gate,
-            },
+            gates: Gates::default(),
             context: Default::default(),
         };
         let frame = |i| Event::Frame {

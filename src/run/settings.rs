@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::dialogue::layout::LayoutName;
-use crate::dialogue::policy::{GateConfig, GateKind};
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::Error;
-use crate::model::{self, config::AssistantConfig, reuse::Reuse};
-use crate::session::{self, SessionConfig};
+use crate::model::{config::AssistantConfig, reuse::Reuse};
+use crate::session::SessionConfig;
 use crate::sources::camera::Watch;
 use crate::stream::ContextPolicyName;
 use crate::tui::ThemeName;
@@ -142,19 +141,6 @@ impl GateOverride {
     }
 }
 
-/// A model file's gate as a session takes it.
-fn gate_of(stored: &model::config::GateConfig) -> GateConfig {
-    GateConfig {
-        kind: match stored.kind {
-            model::config::GateKind::Head => GateKind::Head,
-            model::config::GateKind::Token => GateKind::Token,
-        },
-        threshold: stored.threshold,
-        hysteresis: stored.hysteresis,
-        refractory_s: stored.refractory_s,
-    }
-}
-
 /// A configuration file: the same keys, each of which may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,7 +160,7 @@ pub struct File {
     #[serde(default)]
     reuse: Reuse,
     #[serde(default)]
-    gate: Gates,
+    gate: GateOverrides,
 }
 
 /// A theme as files and flags name it.
@@ -204,7 +190,7 @@ impl ThemeWord {
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Gates {
+struct GateOverrides {
     #[serde(default)]
     speak: GateOverride,
     #[serde(default)]
@@ -280,25 +266,21 @@ impl Settings {
     }
 
     /// What a session with such a model is told, except which files the model is.
-    pub fn session_config(&self, layout: LayoutName, model: &AssistantConfig) -> SessionConfig {
+    pub fn session_config(&self, model: &AssistantConfig) -> SessionConfig {
         let limits = self.session;
-        let base = SessionConfig::of_layout(layout);
+        let base = SessionConfig::of_model(model);
         SessionConfig {
             fps: self.fps,
             context: self.context.unwrap_or(base.context),
-            gates: session::Gates {
-                speak: self.speak.over(gate_of(&model.gates.speak)),
-                dst_update: self.dst_update.over(gate_of(&model.gates.dst_update)),
+            gates: Gates {
+                speak: self.speak.over(base.gates.speak),
+                dst_update: self.dst_update.over(base.gates.dst_update),
             },
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
             update_mass_min: limits.update_mass_min,
-            update_prob_min: limits
-                .update_prob_min
-                .unwrap_or(Prob(model.update_prob_min)),
-            update_patience_s: limits
-                .update_patience_s
-                .or(model.update_patience_s.map(f64::from)),
+            update_prob_min: limits.update_prob_min.unwrap_or(base.update_prob_min),
+            update_patience_s: limits.update_patience_s.or(base.update_patience_s),
             out_of_order_weight: limits.out_of_order_weight,
             missing_seen_s_max: limits.missing_seen_s_max,
             same_picture_cosine_min: limits.same_picture_cosine_min,
@@ -311,9 +293,6 @@ impl Settings {
             user_tokens_max: limits.user_tokens_max,
             queue_inputs_max: limits.queue_inputs_max,
             prefill_tokens_max: limits.prefill_tokens_max,
-            tokens_per_frame: model.tokens_per_frame,
-            step_evidence: model.step_evidence,
-            speech_note: model.speech_note,
             ..base
         }
     }
@@ -345,6 +324,7 @@ fn pick<T>(flag: Option<T>, file: Option<T>, default: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialogue::layout::LayoutName;
 
     fn parse(text: &str) -> Result<File, String> {
         toml::from_str(text).map_err(|e| e.to_string())
@@ -410,14 +390,9 @@ mod tests {
 
     /// Some model.
     fn model() -> AssistantConfig {
-        use crate::model::config::{BackboneConfig, GateConfig, GateKind, Gates, TokenIds};
+        use crate::dialogue::layout::SpecialTokens;
+        use crate::model::config::BackboneConfig;
         use crate::units::TokenId;
-        let gate = GateConfig {
-            kind: GateKind::Head,
-            threshold: Threshold(0.5),
-            hysteresis: 0.0,
-            refractory_s: 0.0,
-        };
         let backbone = BackboneConfig {
             block_count: 1,
             embedding_length: 8,
@@ -432,23 +407,21 @@ mod tests {
             vocab_size: 8,
             tied_output: true,
         };
-        let gates = Gates {
-            speak: gate,
-            dst_update: gate,
-        };
-        let tokens = TokenIds {
+        let tokens = SpecialTokens {
             bos: None,
             eot: TokenId(0),
             image: TokenId(1),
             dst: TokenId(2),
             asst: TokenId(3),
         };
-        AssistantConfig::plain(backbone, 8, gates, tokens)
+        AssistantConfig::plain(backbone, 8, Gates::default(), tokens)
     }
 
     #[test]
     fn what_is_left_open_follows_the_models_layout() {
-        let of = |settings: &Settings, layout| settings.session_config(layout, &model());
+        let of = |settings: &Settings, layout| {
+            settings.session_config(&AssistantConfig { layout, ..model() })
+        };
         let open = Settings::default();
         let (own, chat) = (
             of(&open, LayoutName::Dstproact),

@@ -4,22 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dialogue::layout::LayoutName;
-use crate::dialogue::policy::GateConfig;
+use crate::dialogue::policy::Gates;
 use crate::error::{Error, Result};
-use crate::stream::{ContextPolicyName, GateInfo, GatesInfo};
+use crate::model::config::AssistantConfig;
+use crate::stream::ContextPolicyName;
 use crate::units::Prob;
 
-/// Both gates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Gates {
-    /// Speak now?
-    pub speak: GateConfig,
-    /// Update the task state now?
-    pub dst_update: GateConfig,
-}
-
-/// Choices of a session. The last five fields come from the model's files, not from a
+/// Choices of a session. The last six fields come from the model's files, not from a
 /// configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -158,6 +149,19 @@ impl SessionConfig {
         }
     }
 
+    /// The defaults for a model, with its own gates and limits.
+    pub fn of_model(model: &AssistantConfig) -> Self {
+        Self {
+            gates: model.gates,
+            update_prob_min: Prob(model.update_prob_min),
+            update_patience_s: model.update_patience_s.map(f64::from),
+            tokens_per_frame: model.tokens_per_frame,
+            step_evidence: model.step_evidence,
+            speech_note: model.speech_note,
+            ..Self::of_layout(model.layout)
+        }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -229,28 +233,12 @@ impl SessionConfig {
         self.gates.speak.check("speak")?;
         self.gates.dst_update.check("dst_update")
     }
-
-    /// The gates as the event log tells them.
-    pub(super) fn gates_info(&self) -> GatesInfo {
-        GatesInfo {
-            speak: info(&self.gates.speak),
-            dst_update: info(&self.gates.dst_update),
-        }
-    }
-}
-
-fn info(gate: &GateConfig) -> GateInfo {
-    GateInfo {
-        kind: gate.kind.word().to_owned(),
-        threshold: gate.threshold,
-        hysteresis: gate.hysteresis,
-        refractory_s: gate.refractory_s,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Threshold;
 
     #[test]
     fn defaults_pass_and_round_trip_through_toml() {
@@ -276,7 +264,6 @@ mod tests {
             ("start_cosine_gap_max = -0.1", "start_cosine_gap_max"),
             ("start_cosine_gap_max = nan", "start_cosine_gap_max"),
             ("utterance_tokens_max = 0", "utterance_tokens_max"),
-            ("[gates.speak]\nthreshold = 2.0", "speak"),
         ] {
             let why = toml::from_str::<SessionConfig>(text)
                 .unwrap()
@@ -285,6 +272,9 @@ mod tests {
                 .to_string();
             assert!(why.contains(key), "{why}");
         }
+        let mut config = SessionConfig::default();
+        config.gates.speak.threshold = Threshold(2.0);
+        assert!(config.check().unwrap_err().to_string().contains("speak"));
         for text in [
             "frames_keept = 3",
             "context = \"forget\"",

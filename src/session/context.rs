@@ -214,6 +214,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     pub(super) fn begin_anew(&mut self, frames: Vec<Seen>) -> Result<usize> {
         let prompt = self.prompt_now()?;
         self.tracker.tell_in_prompt();
-        self.tape.restart(&prompt, frames, &self.tracker.codes())
+        self.tape.restart(&prompt, frames, &self.tracker.states())
     }
 }

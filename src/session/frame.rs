@@ -119,7 +119,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.tape.begin_frame();
         self.tracker.see(moment.at, &seen.features, &seen.cosines);
         let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
-        items.push(Item::Frame(seen.clone(), self.tracker.codes()));
+        items.push(Item::Frame(seen.clone(), self.tracker.states()));
         let hidden = self.tape.read(&items)?;
         self.words_are_read();
         self.tracker.tell_all();
@@ -207,7 +207,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let note = self
             .layout()
             .note(self.tracker.task(), &moment.before, self.tracker.state())?;
-        let mut items = vec![Item::Marker(special.asst, self.tracker.codes())];
+        let mut items = vec![Item::Marker(special.asst, self.tracker.states())];
         items.extend(note.into_iter().map(Item::Token));
         let hidden = self.tape.read(&items)?;
         let sentence = Sentence::new(rules);
@@ -290,7 +290,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let open = layout.special().dst;
         let tokens = forced(&grammar, &[]);
         let mark = self.tape.mark();
-        let mut items = vec![Item::Marker(open, self.tracker.codes())];
+        let mut items = vec![Item::Marker(open, self.tracker.states())];
         items.extend(self.update_items(&grammar, &tokens, 0));
         let hidden = self.tape.read(&items)?;
         self.settle_update(
@@ -313,7 +313,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             .map(|token| Item::Token(*token))
             .collect();
         if let (Some(update), Some(Item::Token(eot))) = (grammar.finished(tokens), items.last()) {
-            let marker = Item::Marker(*eot, self.tracker.codes_behind(update));
+            let marker = Item::Marker(*eot, self.tracker.states_behind(update));
             items.pop();
             items.push(marker);
         }

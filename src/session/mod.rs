@@ -10,7 +10,6 @@
 
 mod beginnings;
 mod chat;
-mod codec;
 mod config;
 mod context;
 mod frame;
@@ -26,8 +25,7 @@ mod tracker;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use codec::TokenizerCodec;
-pub use config::{Gates, SessionConfig};
+pub use config::SessionConfig;
 pub use tape::{Fed, Tap};
 
 use crate::dialogue::layout::{Layout, LayoutName, TextCodec};
@@ -416,12 +414,12 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 .unwrap_or_default(),
             steps: self.tracker.steps(true),
             fps: self.config.fps,
-            gates: self.config.gates_info(),
+            gates: self.config.gates,
             context: self.config.context,
         })?;
         let prompt = self.prompt_now()?;
         self.tape
-            .restart(&prompt, Vec::new(), &self.tracker.codes())?;
+            .restart(&prompt, Vec::new(), &self.tracker.states())?;
         self.tape.read_waiting(self.config.prefill_tokens_max)?;
         self.stage = Stage::Ready;
         Ok(Flow::Working(Work::Prefill))

@@ -8,12 +8,13 @@
 
 use super::{Flow, Session, Stage, Work};
 use crate::dialogue::layout::Layout;
+use crate::dialogue::policy::Gates;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
 use crate::stream::log::Check;
 use crate::stream::{
-    Content, ContextPolicyName, Event, Frame, GateName, GatesInfo, Hand, Sink, StepInfo,
-    WarningKind, update_of,
+    Content, ContextPolicyName, Event, Frame, GateName, Hand, Sink, StepInfo, WarningKind,
+    update_of,
 };
 use crate::units::{FrameIdx, MediaTime, Prob};
 
@@ -105,8 +106,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// The gates with the thresholds that the person has given them.
-    fn gates_now(&self) -> GatesInfo {
-        let mut gates = self.config.gates_info();
+    fn gates_now(&self) -> Gates {
+        let mut gates = self.config.gates;
         gates.speak.threshold = self.speak_gate.config().threshold;
         gates.dst_update.threshold = self.dst_gate.config().threshold;
         gates

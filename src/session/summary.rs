@@ -115,17 +115,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let request = layout.summary_request(guide)?;
         let tokens_before = self.tape.len();
         let mut items: Vec<Item> = request.into_iter().map(Item::Token).collect();
-        let codes = self.tracker.codes();
+        let states = self.tracker.states();
         items.extend(
             self.last_seen
                 .clone()
-                .map(|last| Item::Frame(last, codes.clone())),
+                .map(|last| Item::Frame(last, states.clone())),
         );
         // A model of layout `dstproact` has its own opening; one of ProAssist writes the header
         // itself.
         let mut banned = vec![special.image];
         if self.config.layout == LayoutName::Dstproact {
-            items.push(Item::Marker(special.asst, codes));
+            items.push(Item::Marker(special.asst, states));
             banned = self.banned.clone();
         }
         let hidden = self.tape.read(&items)?;
@@ -166,7 +166,7 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         self.tracker.tell_in_prompt();
         let tokens_after = self
             .tape
-            .restart(&prompt, Vec::new(), &self.tracker.codes())?;
+            .restart(&prompt, Vec::new(), &self.tracker.states())?;
         let policy = self.config.context;
         sink.emit(&Event::Context {
             at: moment.at,

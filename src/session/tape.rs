@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::dialogue::layout::Slot;
+use crate::dialogue::task::StepState;
 use crate::error::Result;
 use crate::model::evidence::{StepWords, Steps};
 use crate::model::{Backbone, Evidence, Hidden, Mark, Memory, Piece};
@@ -40,9 +41,9 @@ pub(super) struct Seen {
 pub(super) enum Item {
     Token(TokenId),
     /// A token between the parts of a turn, and how far each step is there.
-    Marker(TokenId, Arc<[u8]>),
+    Marker(TokenId, Arc<[StepState]>),
     /// A frame, and how far each step is when it is read.
-    Frame(Seen, Arc<[u8]>),
+    Frame(Seen, Arc<[StepState]>),
 }
 
 /// Memory, its backbone, and what lies where in it.
@@ -125,7 +126,7 @@ impl<B: Backbone> Tape<B> {
         &mut self,
         prompt: &[TokenId],
         frames: Vec<Seen>,
-        states: &Arc<[u8]>,
+        states: &Arc<[StepState]>,
     ) -> Result<usize> {
         if !self.memory.is_empty() {
             self.rewind(Mark(0))?;
@@ -168,7 +169,11 @@ impl<B: Backbone> Tape<B> {
     /// Reads items behind what memory holds; the hidden state of the last position.
     pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
         let steps = self.words.steps();
-        fn evidence<'a>(steps: &'a Steps, cosines: &'a [f32], states: &'a [u8]) -> Evidence<'a> {
+        fn evidence<'a>(
+            steps: &'a Steps,
+            cosines: &'a [f32],
+            states: &'a [StepState],
+        ) -> Evidence<'a> {
             if cosines.is_empty() {
                 Evidence::default()
             } else {

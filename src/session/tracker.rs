@@ -85,15 +85,15 @@ impl Tracker {
     }
 
     /// The steps' states as the model takes them.
-    pub(super) fn codes(&self) -> Arc<[u8]> {
-        self.state.codes().into()
+    pub(super) fn states(&self) -> Arc<[StepState]> {
+        self.state.states().into()
     }
 
     /// The same behind an update; as they are if it does not fit.
-    pub(super) fn codes_behind(&self, update: Update) -> Arc<[u8]> {
+    pub(super) fn states_behind(&self, update: Update) -> Arc<[StepState]> {
         let mut state = self.state.clone();
         let _ = state.apply(update);
-        state.codes().into()
+        state.states().into()
     }
 
     /// Steps with their states, with or without their names.

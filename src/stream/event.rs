@@ -5,6 +5,7 @@ use serde::de::{Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
 use serde_json::Value;
 
+use crate::dialogue::policy::Gates;
 use crate::dialogue::task::{StepState, Transition};
 use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
 
@@ -18,28 +19,6 @@ pub struct StepInfo {
     pub name: Option<String>,
     /// Its state.
     pub state: StepState,
-}
-
-/// How a gate decides, for the record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GateInfo {
-    /// `head`, `token` or `off`.
-    pub kind: String,
-    /// Fires at or above this.
-    pub threshold: Threshold,
-    /// Has to fall this far below the threshold before it can fire again.
-    pub hysteresis: f32,
-    /// Seconds of MediaTime between two firings.
-    pub refractory_s: f64,
-}
-
-/// Both gates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GatesInfo {
-    /// Speak now?
-    pub speak: GateInfo,
-    /// Update the task state now?
-    pub dst_update: GateInfo,
 }
 
 /// What to drop when memory is full.
@@ -67,8 +46,8 @@ pub enum ContextPolicyName {
 pub enum WarningKind {
     /// A step began although a prerequisite is not completed; `missing` names it.
     OutOfOrder,
-    /// A step was never begun and the task is over; `step` and `missing` both name it. (In logs of
-    /// before, `missing` names what was never begun, and `step` something completed that needs it.)
+    /// A step was never begun and the task is over; `step` and `missing` both name it. (In
+    /// older logs `missing` names what was never begun, and `step` a completed step that needs it.)
     Missed,
 }
 
@@ -113,7 +92,7 @@ pub enum Event {
         /// Frames looked at per second of the recording.
         fps: f64,
         /// The gates as used.
-        gates: GatesInfo,
+        gates: Gates,
         /// The context policy as used.
         context: ContextPolicyName,
     },
@@ -260,7 +239,7 @@ pub enum Event {
         /// SHA-256 of the vision file from now on, in hex.
         vision: String,
         /// The gates from now on.
-        gates: GatesInfo,
+        gates: Gates,
         /// The context policy from now on.
         context: ContextPolicyName,
         /// The states that it goes on from.

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::{Event, GateInfo, GatesInfo, StepInfo, update_of};
+use super::{Event, StepInfo, update_of};
+use crate::dialogue::policy::Gates;
 use crate::dialogue::task::{STEPS_MAX, StepState, Transition, Update};
 use crate::error::{Error, Result};
 use crate::units::{FrameIdx, MediaTime, Prob, StepId};
@@ -271,7 +272,7 @@ impl Check {
         goal: &str,
         steps: &[StepInfo],
         fps: f64,
-        gates: &GatesInfo,
+        gates: &Gates,
     ) -> Result<(), String> {
         if self.begun {
             return Err("a second `session`; a log holds one session".into());
@@ -381,18 +382,11 @@ fn check_prob(name: &str, Prob(prob): Prob) -> Result<(), String> {
     }
 }
 
-fn check_gates(gates: &GatesInfo) -> Result<(), String> {
+fn check_gates(gates: &Gates) -> Result<(), String> {
     for (name, gate) in [("speak", &gates.speak), ("dst_update", &gates.dst_update)] {
-        let GateInfo {
-            kind,
-            threshold,
-            hysteresis,
-            refractory_s,
-        } = gate;
-        check_text("kind", kind)?;
-        if !((0.0..=1.0).contains(&threshold.0)
-            && hysteresis.is_finite()
-            && refractory_s.is_finite())
+        if !((0.0..=1.0).contains(&gate.threshold.0)
+            && gate.hysteresis.is_finite()
+            && gate.refractory_s.is_finite())
         {
             return Err(format!(
                 "gates.{name}: expected a threshold from 0 to 1 and finite numbers"

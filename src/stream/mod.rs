@@ -8,9 +8,7 @@ pub mod log;
 
 use std::sync::Arc;
 
-pub use event::{
-    ContextPolicyName, Event, GateInfo, GateName, GatesInfo, SourceState, StepInfo, WarningKind,
-};
+pub use event::{ContextPolicyName, Event, GateName, SourceState, StepInfo, WarningKind};
 
 pub use crate::dialogue::task::{StepState, Transition};
 

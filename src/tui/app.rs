@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::tell;
+use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::dialogue::task::{StepState, Transition};
 use crate::stream::{Event, GateName, Picture, SourceState, StepInfo, WarningKind};
 use crate::units::{MediaTime, Prob, StepId, Threshold};
@@ -172,9 +173,9 @@ pub struct GatePoint {
 /// One gate as configured, and when it fired.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GateRow {
-    /// `head`, `token`, `off`; empty before the session began.
-    pub kind: String,
-    /// Fires at or above this.
+    /// Where its probability comes from.
+    pub kind: GateKind,
+    /// Fires at or above this; absent before the session began.
     pub threshold: Option<Threshold>,
     /// Times it fired, the newest last.
     pub fired: VecDeque<MediaTime>,
@@ -256,8 +257,8 @@ impl App {
                     ..Self::default()
                 };
                 self.steps = steps.iter().map(StepRow::new).collect();
-                self.speak = GateRow::of(&gates.speak.kind, gates.speak.threshold);
-                self.dst_update = GateRow::of(&gates.dst_update.kind, gates.dst_update.threshold);
+                self.speak = GateRow::of(&gates.speak);
+                self.dst_update = GateRow::of(&gates.dst_update);
             }
             Event::Frame {
                 at,
@@ -587,10 +588,10 @@ impl StepRow {
 }
 
 impl GateRow {
-    fn of(kind: &str, threshold: Threshold) -> Self {
+    fn of(gate: &GateConfig) -> Self {
         Self {
-            kind: kind.to_owned(),
-            threshold: Some(threshold),
+            kind: gate.kind,
+            threshold: Some(gate.threshold),
             ..Self::default()
         }
     }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::app::{App, Mode, Stage, Status};
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::dialogue::task::{StepState, Transition};
-use crate::stream::{
-    ContextPolicyName, Event, GateInfo, GatesInfo, Picture, StepInfo, WarningKind,
-};
+use crate::stream::{ContextPolicyName, Event, Picture, StepInfo, WarningKind};
 use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
 
 /// Names of its steps.
@@ -27,8 +26,8 @@ pub const STEPS: [&str; 12] = [
 
 /// Its first event.
 pub fn session() -> Event {
-    let gate = |threshold| GateInfo {
-        kind: "head".into(),
+    let gate = |threshold| GateConfig {
+        kind: GateKind::Head,
         threshold: Threshold(threshold),
         hysteresis: 0.1,
         refractory_s: 1.0,
@@ -45,7 +44,7 @@ pub fn session() -> Event {
         goal: "Make a pinwheel sandwich".into(),
         steps: steps.collect(),
         fps: 2.0,
-        gates: GatesInfo {
+        gates: Gates {
             speak: gate(0.5),
             dst_update: gate(0.6),
         },

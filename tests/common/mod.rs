@@ -1,8 +1,8 @@
 //! What several tests share: a tiny configuration and the three figures of a comparison.
 
-use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TokenIds,
-};
+use proact::dialogue::layout::SpecialTokens;
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
+use proact::model::config::{AssistantConfig, BackboneConfig};
 use proact::units::{Threshold, TokenId};
 
 /// How far two lists of numbers are from each other.
@@ -76,7 +76,7 @@ pub fn assistant_config() -> AssistantConfig {
         speak: gate,
         dst_update: gate,
     };
-    let tokens = TokenIds {
+    let tokens = SpecialTokens {
         bos: Some(TokenId(1)),
         eot: TokenId(2),
         image: TokenId(3),

@@ -26,6 +26,10 @@ fn script() -> Vec<Scene> {
     ]
 }
 
+const OPEN: StepState = StepState::NotStarted;
+const BEGUN: StepState = StepState::InProgress;
+const DONE: StepState = StepState::Completed;
+
 #[test]
 fn each_frame_comes_with_the_states_before_its_own_updates() {
     let mut bench = Bench::new(Fake::new(ROOMY, script()), Some(tea()), wanted());
@@ -36,9 +40,9 @@ fn each_frame_comes_with_the_states_before_its_own_updates() {
     assert_eq!(
         told,
         [
-            (0, 4, vec![0, 0, 0]),
-            (1, 4, vec![1, 0, 0]),
-            (2, 4, vec![2, 1, 2])
+            (0, 4, vec![OPEN, OPEN, OPEN]),
+            (1, 4, vec![BEGUN, OPEN, OPEN]),
+            (2, 4, vec![DONE, BEGUN, DONE])
         ]
     );
 }
@@ -54,13 +58,13 @@ fn markers_come_with_the_states_reached_by_then() {
     let special = Bytes.special();
     let [dst, eot, asst] = [special.dst.0, special.eot.0, special.asst.0];
     let expected = [
-        (dst, 4, vec![0, 0, 0]),
-        (eot, 4, vec![1, 0, 0]),
-        (dst, 4, vec![1, 0, 0]),
-        (eot, 4, vec![2, 0, 0]),
-        (dst, 4, vec![2, 0, 0]),
-        (eot, 4, vec![2, 1, 0]),
-        (asst, 4, vec![2, 1, 0]),
+        (dst, 4, vec![OPEN, OPEN, OPEN]),
+        (eot, 4, vec![BEGUN, OPEN, OPEN]),
+        (dst, 4, vec![BEGUN, OPEN, OPEN]),
+        (eot, 4, vec![DONE, OPEN, OPEN]),
+        (dst, 4, vec![DONE, OPEN, OPEN]),
+        (eot, 4, vec![DONE, BEGUN, OPEN]),
+        (asst, 4, vec![DONE, BEGUN, OPEN]),
     ];
     assert_eq!(*bench.model.told.lock().unwrap(), expected);
 }
@@ -74,7 +78,10 @@ fn frames_seen_again_come_with_the_states_of_the_new_prompt_and_the_words_of_the
     bench.session.change_task(task, &mut bench.events).unwrap();
     bench.work().unwrap();
     let told = bench.model.evidence.lock().unwrap().clone();
-    assert_eq!(told, [(0, 2, vec![0]), (1, 2, vec![0]), (2, 2, vec![0])]);
+    assert_eq!(
+        told,
+        [(0, 2, vec![OPEN]), (1, 2, vec![OPEN]), (2, 2, vec![OPEN])]
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proact::dialogue::layout::{Bytes, TextCodec};
+use proact::dialogue::task::StepState;
 use proact::error::{Error, Result};
 use proact::model::{Backbone, HeadLogits, Hidden, Mark, Memory, Perceiver, Piece};
 use proact::units::{Logit, TokenId};
@@ -94,9 +95,9 @@ pub struct Fake {
     /// Positions at which the heads were read.
     pub heads_read: Mutex<Vec<usize>>,
     /// Evidence that came with each frame: its number, how many cosines, the states.
-    pub evidence: Mutex<Vec<(usize, usize, Vec<u8>)>>,
+    pub evidence: Mutex<Vec<(usize, usize, Vec<StepState>)>>,
     /// The same of each marker: its token, how many cosines, the states.
-    pub told: Mutex<Vec<(u32, usize, Vec<u8>)>>,
+    pub told: Mutex<Vec<(u32, usize, Vec<StepState>)>>,
 }
 
 impl Fake {

@@ -19,14 +19,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
-use proact::dialogue::layout::{LayoutName, Slot};
-use proact::dialogue::policy::{GateConfig, GateKind};
+use proact::dialogue::layout::{LayoutName, Slot, SpecialTokens};
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::dialogue::task::Task;
 use proact::model::assistant::Assistant;
-use proact::model::config::{self, AssistantConfig, BackboneConfig, HeadKind, TokenIds};
-use proact::model::tokenizer::Tokenizer;
+use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind};
+use proact::model::tokenizer::{Tokenizer, TokenizerCodec};
 use proact::model::weights::{Stored, Weights};
-use proact::session::{Fed, Flow, Gates, NoPerceiver, Session, SessionConfig, TokenizerCodec};
+use proact::session::{Fed, Flow, NoPerceiver, Session, SessionConfig};
 use proact::stream::{Content, ContextPolicyName, Event, Frame, Input};
 use proact::units::{FrameIdx, MediaTime, Threshold, TokenId};
 use serde_json::Value;
@@ -79,8 +79,8 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         .map(|(n, t)| (n, t.to_dtype(DType::F32).unwrap()))
         .collect();
     let id = |text: &str| tokenizer.id(text).unwrap();
-    let gate = config::GateConfig {
-        kind: config::GateKind::Token,
+    let gate = GateConfig {
+        kind: GateKind::Token,
         threshold: Threshold(0.7),
         hysteresis: 0.0,
         refractory_s: 0.0,
@@ -99,12 +99,12 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         vocab_size: stored[&format!("w.{VOCAB_FROM}")].dim(0).unwrap(),
         tied_output: true,
     };
-    let gates = config::Gates {
+    let gates = Gates {
         speak: gate,
         dst_update: gate,
     };
     // Llama 3's reserved tokens stand for those that its chat does without.
-    let tokens = TokenIds {
+    let tokens = SpecialTokens {
         bos: Some(id("<|begin_of_text|>")),
         eot: id("<|eot_id|>"),
         image: id("<|reserved_special_token_0|>"),
@@ -114,7 +114,7 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
     let config = AssistantConfig {
         tokens_per_frame,
         heads: HeadKind::None,
-        layout: "proassist".into(),
+        layout: LayoutName::Proassist,
         ..AssistantConfig::plain(backbone, number(&facts, "dv"), gates, tokens)
     };
     let weights: HashMap<String, Stored> = stored
@@ -127,7 +127,7 @@ fn fixture(tokens_per_frame: usize) -> Fixture {
         })
         .collect();
     let model = Assistant::new(&config, &Weights::new(weights, &Device::Cpu)).unwrap();
-    let codec = TokenizerCodec::new(tokenizer, &config.tokens, config.backbone.vocab_size).unwrap();
+    let codec = TokenizerCodec::new(tokenizer, config.tokens, config.backbone.vocab_size).unwrap();
     let rows: Vec<Vec<f32>> = stored["features"]
         .flatten_from(1)
         .unwrap()

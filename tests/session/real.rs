@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use proact::dialogue::layout::{Bytes, TextCodec};
-use proact::dialogue::policy::{GateConfig, GateKind};
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::model::assistant::Assistant;
-use proact::model::config::{self, AssistantConfig, BackboneConfig, TokenIds};
+use proact::model::config::{AssistantConfig, BackboneConfig};
 use proact::model::weights::{Stored, Weights};
-use proact::session::{Flow, Gates, NoPerceiver, Session, SessionConfig};
+use proact::session::{Flow, NoPerceiver, Session, SessionConfig};
 use proact::stream::{Content, ContextPolicyName, Event, Frame, Input};
 use proact::units::{FrameIdx, MediaTime, Prob, Threshold};
 
@@ -21,13 +21,6 @@ const DV: usize = 16;
 const SEED: u64 = 7;
 
 fn assistant(context_length: usize) -> Assistant {
-    let special = Bytes.special();
-    let gate = config::GateConfig {
-        kind: config::GateKind::Head,
-        threshold: Threshold(0.5),
-        hysteresis: 0.0,
-        refractory_s: 0.0,
-    };
     let backbone = BackboneConfig {
         block_count: 2,
         embedding_length: 32,
@@ -42,18 +35,7 @@ fn assistant(context_length: usize) -> Assistant {
         vocab_size: Bytes::VOCAB,
         tied_output: false,
     };
-    let gates = config::Gates {
-        speak: gate,
-        dst_update: gate,
-    };
-    let tokens = TokenIds {
-        bos: special.bos,
-        eot: special.eot,
-        image: special.image,
-        dst: special.dst,
-        asst: special.asst,
-    };
-    let config = AssistantConfig::plain(backbone, DV, gates, tokens);
+    let config = AssistantConfig::plain(backbone, DV, Gates::default(), Bytes.special());
     let fresh = Weights::trainable(SEED, &Device::Cpu);
     Assistant::new(&config, &fresh).unwrap();
     let tensors: HashMap<String, Stored> = fresh.taken().into_iter().collect();

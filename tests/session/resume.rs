@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use proact::dialogue::policy::GateConfig;
+use proact::dialogue::policy::{GateConfig, Gates};
 use proact::dialogue::task::{StepState, Task};
-use proact::session::{Gates, SessionConfig};
+use proact::session::SessionConfig;
 use proact::stream::log::Check;
 use proact::stream::{Event, Frame, GateName, Hand, Input};
 use proact::units::{MediaTime, Prob, StepId, Threshold};

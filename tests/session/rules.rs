@@ -1,8 +1,8 @@
 //! What a session does with one thing after another: readable event lists.
 
-use proact::dialogue::policy::{GateConfig, GateKind};
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::dialogue::task::{StepState, Task};
-use proact::session::{Flow, Gates, SessionConfig, Work};
+use proact::session::{Flow, SessionConfig, Work};
 use proact::stream::{Event, Hand, Input, SourceState};
 use proact::units::{MediaTime, Prob, StepId, TokenId};
 
@@ -394,7 +394,7 @@ fn without_a_task_or_steps_the_assistant_only_speaks() {
         let Event::Session { gates, .. } = &bench.events[0] else {
             panic!("{:?}", bench.events[0])
         };
-        assert_eq!(gates.dst_update.kind, "off");
+        assert_eq!(gates.dst_update.kind, GateKind::Off);
         assert_eq!(
             serde_json::to_string(&bench.events[1]).unwrap(),
             r#"{"type":"frame","frame":0,"at":0.0,"speak":0.9,"dst_update":0.0}"#

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use image::{Rgb, RgbImage};
+use proact::dialogue::layout::SpecialTokens;
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::model::assistant::Assistant;
-use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TextConfig, TokenIds,
-    VisionConfig, VisionRef,
-};
+use proact::model::config::{AssistantConfig, BackboneConfig, TextConfig, VisionConfig, VisionRef};
 use proact::model::encoder::Vision;
 use proact::model::gguf::{GgmlType, GgufFile};
 use proact::model::metadata::MetaValue;
@@ -131,7 +130,7 @@ fn write_assistant(path: &Path, vision: &Path) {
         speak: gate,
         dst_update: gate,
     };
-    let tokens = TokenIds {
+    let tokens = SpecialTokens {
         bos: Some(id("<bos>")),
         eot: id("<eot>"),
         image: id("<image>"),

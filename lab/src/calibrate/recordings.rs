@@ -14,7 +14,8 @@ use crate::eval::{Log, Options, Reference, Scores, Tally};
 use crate::parallel::each;
 use crate::quant::set_metadata;
 
-use proact::model::config::{AssistantConfig, Gates};
+use proact::dialogue::policy::Gates;
+use proact::model::config::AssistantConfig;
 use proact::run::load::{self, Loaded};
 use proact::run::settings::Settings;
 use proact::run::timing::Shared;
@@ -143,13 +144,10 @@ fn score(
         codec: &loaded.codec,
     };
     // The gates that are tried, not those of a configuration.
-    let config = settings.session_config(
-        loaded.layout,
-        &AssistantConfig {
-            gates,
-            ..loaded.config.clone()
-        },
-    );
+    let config = settings.session_config(&AssistantConfig {
+        gates,
+        ..loaded.config.clone()
+    });
     let pairs: Vec<_> = by.references.iter().zip(footage).collect();
     let tallies = each(
         workers(),

@@ -6,8 +6,8 @@
 //! best pair each gate's hysteresis and rest.
 
 use crate::eval::Scores;
+use proact::dialogue::policy::{GateConfig, Gates};
 use proact::model::calibration::{Calibration, CurvePoint};
-use proact::model::config::{GateConfig, Gates};
 use proact::units::Threshold;
 
 /// Tolerance of transitions in the score that chooses, in seconds.
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::eval::speech::Lexical;
     use crate::eval::{Log, Options, Reference, Tally};
-    use proact::model::config::GateKind;
+    use proact::dialogue::policy::GateKind;
 
     fn gates() -> Gates {
         let gate = GateConfig {

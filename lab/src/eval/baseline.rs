@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use super::reference::Reference;
 use super::speech::FRAMES_MAX;
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::dialogue::task::{StepState, Task, Transition, Update};
 use proact::error::{Error, Result};
-use proact::stream::{ContextPolicyName, Event, GateInfo, GatesInfo, StepInfo, log};
+use proact::stream::{ContextPolicyName, Event, StepInfo, log};
 use proact::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
 
 /// What a baseline is told about a recording: no picture, and no reference beyond where it begins.
@@ -292,8 +293,8 @@ fn words_at(task: &Task, state: &[StepState], first: bool, moved: &[Update]) -> 
 }
 
 fn session(name: &str, clip: &Clip) -> Event {
-    let off = || GateInfo {
-        kind: "off".into(),
+    let off = GateConfig {
+        kind: GateKind::Off,
         threshold: Threshold(1.0),
         hysteresis: 0.0,
         refractory_s: 0.0,
@@ -312,9 +313,9 @@ fn session(name: &str, clip: &Clip) -> Event {
             })
             .collect(),
         fps: clip.fps,
-        gates: GatesInfo {
-            speak: off(),
-            dst_update: off(),
+        gates: Gates {
+            speak: off,
+            dst_update: off,
         },
         context: ContextPolicyName::None,
     }

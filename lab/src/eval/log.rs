@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use proact::dialogue::policy::GateKind;
 use proact::dialogue::task::{StepState, Update};
 use proact::error::{Error, Result};
 use proact::stream::log::{Check, Tail};
@@ -113,7 +114,7 @@ impl Log {
                 goal, steps, gates, ..
             } => {
                 self.thresholds = [gates.speak, gates.dst_update]
-                    .map(|gate| (gate.kind != "off").then_some(gate.threshold));
+                    .map(|gate| (gate.kind != GateKind::Off).then_some(gate.threshold));
                 (self.goal, self.steps) = (goal, steps);
             }
             Event::Frame {

@@ -8,10 +8,10 @@ use super::names::{self, Slot};
 use super::shards::Shard;
 use super::source::{Entry, Origin, Source, Store};
 use super::{folder, put};
+use proact::dialogue::layout::SpecialTokens;
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::error::{Error, Result};
-use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, TokenIds, VisionConfig,
-};
+use proact::model::config::{AssistantConfig, BackboneConfig, VisionConfig};
 use proact::model::gguf::{GgufFile, MetaValue};
 use proact::model::metadata::ASSISTANT_ARCHITECTURE;
 use proact::model::tokenizer::ggml::{added_token, kind};
@@ -99,7 +99,7 @@ pub(super) fn furnish(
         speak: gate,
         dst_update: gate,
     };
-    let tokens = TokenIds {
+    let tokens = SpecialTokens {
         bos: tokens.bos.map(TokenId),
         eot: TokenId(tokens.eot),
         image,

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::names::{self, ROPE_FREQS, Slot};
 use super::source::{Entry, Origin};
 use super::vocabulary::Vocabulary;
+use proact::dialogue::layout::{LayoutName, SpecialTokens};
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::error::{Error, Result};
-use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds,
-};
+use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind};
 use proact::model::gguf::MetaValue;
 use proact::model::nn::Llama3Scaling;
 use proact::units::{Threshold, TokenId};
@@ -150,7 +150,11 @@ pub(super) fn read(
         tokens_per_frame: if proassist { hf.tokens_per_frame() } else { 1 },
         projector_length,
         heads,
-        layout: if proassist { "proassist" } else { "dstproact" }.into(),
+        layout: if proassist {
+            LayoutName::Proassist
+        } else {
+            LayoutName::Dstproact
+        },
         update_output,
         ..AssistantConfig::plain(backbone, vision_length, gates, tokens)
     };
@@ -227,7 +231,7 @@ impl LlamaJson {
     /// ProAssist adds `<image>` behind the table's last row and never looks it up, and knows no
     /// `[DST]` and `[ASST]`. Their places are taken by tokens that Llama-3 keeps in reserve, so
     /// that the scores stay exactly those of the model.
-    fn reserved(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
+    fn reserved(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<SpecialTokens> {
         let mut spare = (0..)
             .map_while(|n| vocabulary.id(&format!("<|reserved_special_token_{n}|>")))
             .map(TokenId);
@@ -236,7 +240,7 @@ impl LlamaJson {
             let why = "tokens `<|reserved_special_token_0|>` to `_2|>`: found none, expected Llama-3's tokenizer.json, as ProAssist's models have it";
             return Err(Error::format(path, why));
         };
-        Ok(TokenIds {
+        Ok(SpecialTokens {
             bos: self.bos_token_id.map(TokenId),
             eot: TokenId(eos),
             image,
@@ -264,7 +268,7 @@ impl LlamaJson {
         }
     }
 
-    fn tokens(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<TokenIds> {
+    fn tokens(&self, path: &Path, vocabulary: &Vocabulary, eos: u32) -> Result<SpecialTokens> {
         let token = |id: Option<u32>, text: &str| {
             id.or_else(|| vocabulary.id(text))
                 .map(TokenId)
@@ -273,7 +277,7 @@ impl LlamaJson {
                     Error::format(path, why)
                 })
         };
-        Ok(TokenIds {
+        Ok(SpecialTokens {
             bos: self.bos_token_id.map(TokenId),
             eot: TokenId(eos),
             image: token(self.img_token_id, "<image>")?,

@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::assistant::AssistantTraining;
 use crate::train::vision::VisionTraining;
+use proact::dialogue::layout::SpecialTokens;
+use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::error::{Error, Result};
 use proact::features::TokenLayout;
-use proact::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds,
-    VisionConfig,
-};
+use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
 use proact::units::{Threshold, TokenId};
 
 /// A whole training: from episodes to quantized files.
@@ -399,7 +398,7 @@ impl TrainConfig {
     pub fn assistant(
         &self,
         vocab_size: usize,
-        tokens: TokenIds,
+        tokens: SpecialTokens,
         vision_length: usize,
     ) -> AssistantConfig {
         let m = &self.assistant_model;

@@ -118,7 +118,7 @@ pub struct Told {
     /// Cosines `[N, S+1]` of the frame, or of the last one, with the steps' words.
     pub cosines: Vec<f32>,
     /// States of the steps there, `[N*S]`.
-    pub states: Vec<u8>,
+    pub states: Vec<StepState>,
 }
 
 /// One sequence to learn from.
@@ -608,7 +608,7 @@ impl Told {
     fn add(&mut self, cosines: &[f32], state: &TaskState) {
         if !cosines.is_empty() {
             self.cosines.extend(cosines);
-            self.states.extend(state.codes());
+            self.states.extend(state.states());
         }
     }
 }

@@ -92,7 +92,7 @@ fn card(job: &Job<'_>, part: &str) -> Vec<(String, MetaValue)> {
 
 fn card_page(job: &Job<'_>, config: &AssistantConfig, worst: f64) -> anyhow::Result<String> {
     let card = &job.config.card;
-    let gate = |g: &proact::model::config::GateConfig| {
+    let gate = |g: &proact::dialogue::policy::GateConfig| {
         format!("{} (refractory {} s)", g.threshold.0, g.refractory_s)
     };
     let (dv, per_frame) = (config.vision_length, config.tokens_per_frame);

@@ -13,7 +13,6 @@ use crate::parallel::each;
 use crate::train::assistant::TRAINING_ONLY;
 use crate::train::examples::Source;
 use proact::dialogue::annotation::{self, Recording, Turn, TurnKind};
-use proact::dialogue::layout::LayoutName;
 use proact::dialogue::task::Update;
 use proact::error::{Error, Result};
 use proact::model::assistant::Assistant;
@@ -51,7 +50,7 @@ pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
         ..Settings::default()
     };
     settings.session.frames_kept = job.config.assistant_training.frames_kept;
-    settings.session_config(LayoutName::Dstproact, model)
+    settings.session_config(model)
 }
 
 /// What the model writes over the training recordings as it stands after `step` steps, by

@@ -30,15 +30,15 @@ use proact::dialogue::layout::{ClipOptions, Layout, PERSONA, SpecialTokens, Text
 use proact::dialogue::task::Step;
 use proact::files;
 use proact::model::assistant::Assistant;
-use proact::model::config::{AssistantConfig, TextConfig, TokenIds};
+use proact::model::config::{AssistantConfig, TextConfig};
 use proact::model::encoder::Vision;
 use proact::model::siglip::Siglip;
 use proact::model::text::{TextTower, caption_ids};
-use proact::model::tokenizer::Tokenizer;
+use proact::model::tokenizer::{Tokenizer, TokenizerCodec};
 use proact::model::weights::Weights;
 use proact::rng::Rng;
 use proact::run::load;
-use proact::session::{SharedCodec, TokenizerCodec};
+use proact::session::SharedCodec;
 use proact::units::{MediaTime, StepId, TokenId};
 
 /// Steps between two checkpoints.
@@ -175,7 +175,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
             .with_context(|| format!("{}: no token {text}", file.display()))
     };
     let [_, bos, _, eot, image, dst, asst] = SPECIALS;
-    let tokens = TokenIds {
+    let tokens = SpecialTokens {
         bos: Some(id(bos)?),
         eot: id(eot)?,
         image: id(image)?,
@@ -183,7 +183,7 @@ pub fn tokenizer(job: &Job<'_>, episodes: &Episodes) -> anyhow::Result<Tokenizer
         asst: id(asst)?,
     };
     let vocab = inner.vocab_size()?;
-    Ok(TokenizerCodec::new(inner, &tokens, vocab)?)
+    Ok(TokenizerCodec::new(inner, tokens, vocab)?)
 }
 
 /// Trains both towers and keeps them.
@@ -484,23 +484,9 @@ fn assistant_config(
     episodes: &Episodes,
     codec: &TokenizerCodec,
 ) -> anyhow::Result<AssistantConfig> {
-    let SpecialTokens {
-        bos,
-        eot,
-        image,
-        dst,
-        asst,
-    } = codec.special();
-    let tokens = TokenIds {
-        bos,
-        eot,
-        image,
-        dst,
-        asst,
-    };
     let config = job.config.assistant(
         codec.tokenizer().vocab_size()?,
-        tokens,
+        codec.special(),
         episodes.vision_length(job.config)?,
     );
     config.validate()?;

@@ -13,7 +13,8 @@ use crate::eval::speech::Lexical;
 use crate::eval::{Log, Options, Reference, Scores, Tally};
 use crate::parallel::each;
 use crate::train::run::number;
-use proact::model::config::{AssistantConfig, Gates};
+use proact::dialogue::policy::Gates;
+use proact::model::config::AssistantConfig;
 use proact::run::load;
 use proact::run::timing::Shared;
 

@@ -13,6 +13,8 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Layout, TextCodec};
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
@@ -33,7 +35,8 @@ const HEADER_GAP: &str = "\n\n";
 const NO_WORDS: &str = ".";
 
 /// Which token sequence a model reads and writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LayoutName {
     /// System turn with goal and steps, then frames, `[DST]` updates and `[ASST]` sentences.
     #[default]
@@ -43,17 +46,14 @@ pub enum LayoutName {
 }
 
 impl LayoutName {
-    /// The layout of that name, as model files have it.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn parse(name: &str) -> Result<Self> {
-        match name {
-            "dstproact" => Ok(Self::Dstproact),
-            "proassist" => Ok(Self::Proassist),
-            _ => Err(Error::Invalid(format!(
-                "layout `{name}`: expected dstproact or proassist"
-            ))),
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Dstproact, Self::Proassist];
+
+    /// The word in model files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dstproact => "dstproact",
+            Self::Proassist => "proassist",
         }
     }
 }
@@ -271,16 +271,6 @@ mod tests {
                 .unwrap()
                 .to_string()
                 .contains("Llama 3")
-        );
-        assert_eq!(
-            LayoutName::parse("proassist").unwrap(),
-            LayoutName::Proassist
-        );
-        assert!(
-            LayoutName::parse("chat")
-                .unwrap_err()
-                .to_string()
-                .contains("`chat`")
         );
     }
 }

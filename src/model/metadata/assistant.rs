@@ -1,28 +1,12 @@
 //! The assistant's hyper-parameters as metadata: backbone, gates, calibration, tokens.
 
 use super::{ASSISTANT_ARCHITECTURE, MetaValue, Pairs, Reader, architecture, push, push_sizes};
+use crate::dialogue::layout::{LayoutName, SpecialTokens};
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::{Error, Result};
 use crate::model::calibration::{Calibration, CurvePoint};
-use crate::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TokenIds, VisionRef,
-};
+use crate::model::config::{AssistantConfig, BackboneConfig, GATE_KINDS, HeadKind, VisionRef};
 use crate::units::Threshold;
-
-const HEAD_KINDS: [(&str, HeadKind); 3] = [
-    ("linear", HeadKind::Linear),
-    ("mlp", HeadKind::Mlp),
-    ("none", HeadKind::None),
-];
-const GATE_KINDS: [(&str, GateKind); 2] = [("head", GateKind::Head), ("token", GateKind::Token)];
-
-/// The word that stands for a value of a fixed set.
-fn word_of<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> MetaValue {
-    let word = words
-        .iter()
-        .find(|(_, v)| *v == value)
-        .map_or("", |(word, _)| word);
-    MetaValue::String(word.to_owned())
-}
 
 impl BackboneConfig {
     fn read(r: &Reader<'_>) -> Result<Self> {
@@ -99,41 +83,23 @@ impl BackboneConfig {
     }
 }
 
-impl GateConfig {
-    fn read(r: &Reader<'_>, gate: &str) -> Result<Self> {
-        Ok(Self {
-            kind: r.word(&format!("gate.{gate}.kind"), &GATE_KINDS)?,
-            threshold: Threshold(r.float(&format!("gate.{gate}.threshold"))? as f32),
-            hysteresis: r.float(&format!("gate.{gate}.hysteresis"))? as f32,
-            refractory_s: r.float(&format!("gate.{gate}.refractory_s"))?,
-        })
-    }
+fn read_gate(r: &Reader<'_>, gate: &str) -> Result<GateConfig> {
+    Ok(GateConfig {
+        kind: r.word(&format!("gate.{gate}.kind"), &GATE_KINDS, GateKind::word)?,
+        threshold: Threshold(r.float(&format!("gate.{gate}.threshold"))? as f32),
+        hysteresis: r.float(&format!("gate.{gate}.hysteresis"))? as f32,
+        refractory_s: r.float(&format!("gate.{gate}.refractory_s"))?,
+    })
+}
 
-    fn write(&self, pairs: &mut Pairs, prefix: &str, gate: &str) {
-        push(
-            pairs,
-            prefix,
-            &format!("gate.{gate}.kind"),
-            word_of(&GATE_KINDS, self.kind),
-        );
-        push(
-            pairs,
-            prefix,
-            &format!("gate.{gate}.threshold"),
-            MetaValue::F32(self.threshold.0),
-        );
-        push(
-            pairs,
-            prefix,
-            &format!("gate.{gate}.hysteresis"),
-            MetaValue::F32(self.hysteresis),
-        );
-        push(
-            pairs,
-            prefix,
-            &format!("gate.{gate}.refractory_s"),
-            MetaValue::F64(self.refractory_s),
-        );
+fn write_gate(gate: &GateConfig, pairs: &mut Pairs, prefix: &str, name: &str) {
+    for (key, value) in [
+        ("kind", MetaValue::String(gate.kind.word().to_owned())),
+        ("threshold", MetaValue::F32(gate.threshold.0)),
+        ("hysteresis", MetaValue::F32(gate.hysteresis)),
+        ("refractory_s", MetaValue::F64(gate.refractory_s)),
+    ] {
+        push(pairs, prefix, &format!("gate.{name}.{key}"), value);
     }
 }
 
@@ -153,7 +119,7 @@ const COLUMNS: [Column; 4] = [
 
 impl Calibration {
     fn read(r: &Reader<'_>) -> Result<Option<Self>> {
-        // Models of before, and those whose gates were set by hand, have none.
+        // Older files, and those whose gates were set by hand, have none.
         if (r.look_up)(&r.key("calibration.metric")).is_none() {
             return Ok(None);
         }
@@ -248,20 +214,20 @@ impl AssistantConfig {
             vision_length: r.size("vision.embedding_length")?,
             tokens_per_frame: r.size("vision.tokens_per_frame")?,
             projector_length: r.size("projector.feed_forward_length")?,
-            heads: r.word("heads", &HEAD_KINDS)?,
+            heads: r.word("heads", &HeadKind::ALL, HeadKind::word)?,
             gates: Gates {
-                speak: GateConfig::read(&r, "speak")?,
-                dst_update: GateConfig::read(&r, "dst_update")?,
+                speak: read_gate(&r, "speak")?,
+                dst_update: read_gate(&r, "dst_update")?,
             },
-            tokens: TokenIds {
+            tokens: SpecialTokens {
                 bos: look_up(BOS_KEY).map(|_| r.token_at(BOS_KEY)).transpose()?,
                 eot: r.token_at(EOT_KEY)?,
                 image: r.token_at("dstproact.token.image")?,
                 dst: r.token_at("dstproact.token.dst")?,
                 asst: r.token_at("dstproact.token.asst")?,
             },
-            layout: r.text("layout")?,
-            // Models of before have none of these keys.
+            layout: r.word("layout", &LayoutName::ALL, LayoutName::word)?,
+            // Older files have none of these keys.
             update_output: match look_up("dstproact.update_output") {
                 None => false,
                 Some(_) => r.flag("update_output")?,
@@ -292,10 +258,8 @@ impl AssistantConfig {
     /// The keys that calibration changes: both gates, and where their settings come from.
     pub fn gate_metadata(&self) -> Vec<(String, MetaValue)> {
         let (mut pairs, prefix) = (Vec::new(), ASSISTANT_ARCHITECTURE);
-        self.gates.speak.write(&mut pairs, prefix, "speak");
-        self.gates
-            .dst_update
-            .write(&mut pairs, prefix, "dst_update");
+        write_gate(&self.gates.speak, &mut pairs, prefix, "speak");
+        write_gate(&self.gates.dst_update, &mut pairs, prefix, "dst_update");
         if let Some(calibration) = &self.calibration {
             calibration.write(&mut pairs, prefix);
         }
@@ -327,7 +291,7 @@ impl AssistantConfig {
             &mut pairs,
             prefix,
             "heads",
-            word_of(&HEAD_KINDS, self.heads),
+            MetaValue::String(self.heads.word().to_owned()),
         );
         pairs.extend(self.gate_metadata());
         for (name, id) in [
@@ -350,7 +314,7 @@ impl AssistantConfig {
             &mut pairs,
             prefix,
             "layout",
-            MetaValue::String(self.layout.clone()),
+            MetaValue::String(self.layout.word().to_owned()),
         );
         if self.update_output {
             push(&mut pairs, prefix, "update_output", MetaValue::Bool(true));

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::MetaValue;
+use crate::dialogue::layout::{LayoutName, SpecialTokens};
+use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::Result;
 use crate::model::calibration::{Calibration, CurvePoint};
 use crate::model::config::{
-    AssistantConfig, BackboneConfig, GateConfig, GateKind, Gates, HeadKind, TextConfig, TokenIds,
-    VisionConfig, VisionRef,
+    AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig, VisionRef,
 };
 use crate::units::{Threshold, TokenId};
 
@@ -56,14 +57,14 @@ fn assistant() -> AssistantConfig {
                 ..gate(0.6)
             },
         },
-        tokens: TokenIds {
+        tokens: SpecialTokens {
             bos: Some(TokenId(0)),
             eot: TokenId(1),
             image: TokenId(2),
             dst: TokenId(3),
             asst: TokenId(4),
         },
-        layout: "dstproact".into(),
+        layout: LayoutName::Dstproact,
         update_output: true,
         step_evidence: true,
         speech_note: true,
@@ -257,7 +258,7 @@ fn values_out_of_range_are_named() {
         }),
         ("token.image", |c| c.tokens.image = TokenId(2048)),
         ("different ids", |c| c.tokens.image = c.tokens.dst),
-        ("layout", |c| c.layout = "chat".into()),
+        ("gate.speak.kind", |c| c.gates.speak.kind = GateKind::Off),
         ("calibration.speak", |c| {
             c.calibration.as_mut().unwrap().speak.reverse()
         }),

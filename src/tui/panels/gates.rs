@@ -8,6 +8,7 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::canvas::{Canvas as Plot, Line as Stroke};
 
+use crate::dialogue::policy::GateKind;
 use crate::tui::app::{App, GatePoint, GateRow};
 use crate::tui::theme::Theme;
 use crate::tui::wrap::width;
@@ -79,7 +80,7 @@ impl Strip<'_> {
         canvas.render_widget(self.label(app, label.width, theme), label);
         if chart.height >= CHART_ROWS_MIN
             && self.gate.threshold.is_some()
-            && self.gate.kind != "off"
+            && self.gate.kind != GateKind::Off
         {
             self.chart(canvas, chart, app, theme);
         }
@@ -91,7 +92,7 @@ impl Strip<'_> {
         let Some(threshold) = self.gate.threshold else {
             return Line::from(name);
         };
-        if self.gate.kind == "off" {
+        if self.gate.kind == GateKind::Off {
             return Line::from(vec![name, Span::styled("off", theme.dim)]);
         }
         let now = app.gates.back().map_or(0.0, self.pick);

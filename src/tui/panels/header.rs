@@ -73,7 +73,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
         right,
     );
 
-    if !app.speak.kind.is_empty() {
+    if app.speak.threshold.is_some() {
         canvas.render_widget(second_line(app, usize::from(goal.width), theme), goal);
     }
     bar
@@ -135,7 +135,7 @@ fn state(app: &App) -> &'static str {
         App {
             source_lost: true, ..
         } => "NO FRAMES",
-        App { speak, .. } if speak.kind.is_empty() => "loading",
+        App { speak, .. } if speak.threshold.is_none() => "loading",
         _ => RUNNING,
     }
 }

@@ -1,9 +1,8 @@
-//! The model's tokenizer as the layout's codec: the model knows no dialogue, the dialogue no model.
+//! A tokenizer as the layout's codec.
 
+use super::Tokenizer;
 use crate::dialogue::layout::{SpecialTokens, TextCodec};
 use crate::error::Result;
-use crate::model::config::TokenIds;
-use crate::model::tokenizer::Tokenizer;
 use crate::units::TokenId;
 
 /// A tokenizer with the ids that its model file gives to the layout's tokens.
@@ -19,30 +18,16 @@ impl TokenizerCodec {
     ///
     /// # Errors
     /// As [`Tokenizer::with_tokens`].
-    pub fn new(tokenizer: Tokenizer, ids: &TokenIds, vocab_size: usize) -> Result<Self> {
-        let tokenizer = tokenizer.with_tokens(ids, vocab_size)?;
-        let TokenIds {
-            bos,
-            eot,
-            image,
-            dst,
-            asst,
-            ..
-        } = *ids;
+    pub fn new(tokenizer: Tokenizer, special: SpecialTokens, vocab_size: usize) -> Result<Self> {
+        let tokenizer = tokenizer.with_tokens(&special, vocab_size)?;
         let banned = tokenizer
             .special_ids()
             .into_iter()
-            .filter(|id| *id != eot)
+            .filter(|id| *id != special.eot)
             .collect();
         Ok(Self {
             tokenizer,
-            special: SpecialTokens {
-                bos,
-                eot,
-                image,
-                dst,
-                asst,
-            },
+            special,
             banned,
         })
     }
@@ -117,14 +102,14 @@ mod tests {
         });
         let tokenizer = Tokenizer::new(json.to_string().as_bytes(), Some(TEMPLATE)).unwrap();
         let id = |text| tokenizer.id(text).unwrap();
-        let ids = TokenIds {
+        let special = SpecialTokens {
             bos: Some(id("<s>")),
             eot: id("<|end|>"),
             image: id("<image>"),
             dst: id("[DST]"),
             asst: id("[ASST]"),
         };
-        TokenizerCodec::new(tokenizer, &ids, 15).unwrap()
+        TokenizerCodec::new(tokenizer, special, 15).unwrap()
     }
 
     #[test]
