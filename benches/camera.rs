@@ -11,17 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use candle_core::Device as Compute;
 use proact::dialogue::task::Task;
 use proact::model::assistant::Assistant;
-use proact::model::config::{AssistantConfig, TextConfig, VisionConfig};
-use proact::model::encoder::Vision;
-use proact::model::gguf::GgufFile;
-use proact::model::metadata::MetaValue;
+use proact::model::open;
 use proact::model::siglip::Siglip;
-use proact::model::text::{TextReader, TextTower};
-use proact::model::tokenizer::{Tokenizer, TokenizerCodec};
-use proact::model::weights::Weights;
 use proact::session::{Flow, Session, SessionConfig};
 use proact::sources::camera::{
     Backend, CameraSource, Clock, Device, Fault, Format, Found, Link, Mounting, Pixels, Starter,
@@ -237,39 +230,13 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
 
 fn session() -> Session<Siglip, Assistant> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
-    let open = |name: &str| GgufFile::open(folder.join(name)).unwrap();
-    let text = |file: &GgufFile, key: &str| match file.metadata(key) {
-        Some(MetaValue::String(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let (file, eyes) = (open("assistant.gguf"), open("vision.gguf"));
-    let config = AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
-    let json = text(&file, "tokenizer.huggingface.json").unwrap();
-    let tokenizer = Tokenizer::new(
-        json.as_bytes(),
-        text(&file, "tokenizer.chat_template").as_deref(),
-    )
-    .unwrap();
-    let codec = TokenizerCodec::new(tokenizer, config.tokens, config.backbone.vocab_size).unwrap();
-    let vision = VisionConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
-    let reads = TextConfig::from_metadata(&|key| eyes.metadata(key).cloned()).unwrap();
-    let words = text(&eyes, "tokenizer.huggingface.json");
-    let weights = Weights::new(eyes, &Compute::Cpu);
-    let siglip = Siglip {
-        vision: Vision::new(&vision, &weights).unwrap(),
-        text: reads.map(|reads| {
-            let tokenizer = Tokenizer::new(words.unwrap().as_bytes(), None).unwrap();
-            TextReader::new(TextTower::new(&reads, &weights).unwrap(), tokenizer).unwrap()
-        }),
-    };
-    let assistant = Assistant::new(&config, &Weights::new(file, &Compute::Cpu)).unwrap();
-    let settings = SessionConfig::of_model(&config);
-    let task = Task::read(&folder.join("task.toml")).unwrap();
+    let model = open::open(&folder.join("assistant.gguf"), None).unwrap();
+    let settings = SessionConfig::of_model(model.config());
     Session::new(
-        Some(Arc::new(siglip)),
-        Arc::new(assistant),
-        Arc::new(codec),
-        Some(task),
+        model.vision.map(|vision| Arc::new(vision.towers)),
+        Arc::new(model.assistant),
+        Arc::new(model.codec),
+        Some(Task::read(&folder.join("task.toml")).unwrap()),
         settings,
     )
     .unwrap()

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use proact::model::assistant::Assistant;
-use proact::model::config::{AssistantConfig, VisionConfig};
-use proact::model::encoder::Vision;
-use proact::model::gguf::GgufFile;
-use proact::model::weights::Weights;
+use proact::model::open;
 use serde_json::Value;
 
 /// Two logits nearer than this may change places.
@@ -30,9 +27,7 @@ fn folder(name: &str) -> Option<PathBuf> {
 }
 
 fn load(path: &Path) -> Assistant {
-    let file = GgufFile::open(path).unwrap();
-    let config = AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
-    Assistant::new(&config, &Weights::new(file, &Device::Cpu)).unwrap()
+    open::open(path, None).unwrap().assistant
 }
 
 fn cases(folder: &Path) -> Vec<Value> {
@@ -208,11 +203,10 @@ fn features_equal_those_of_transformers(name: &str) {
         candle_core::safetensors::load(folder.join("case.safetensors"), &Device::Cpu).unwrap();
     let (pixels, pooled) = (&case["pixels"], &case["pooler_output"]);
     for (kind, cosine_min) in COSINES {
-        let file = GgufFile::open(folder.join(format!("{kind}.gguf"))).unwrap();
-        let config = VisionConfig::from_metadata(&|key| file.metadata(key).cloned()).unwrap();
-        let weights = Weights::new(file, &Device::Cpu);
-        let vision = Vision::new(&config, &weights).unwrap();
-        weights.finish().unwrap();
+        let vision = open::open_vision(&folder.join(format!("{kind}.gguf")))
+            .unwrap()
+            .towers
+            .vision;
         for n in 0..pixels.dim(0).unwrap() {
             let row = |t: &Tensor| -> Vec<f32> { t.flatten_all().unwrap().to_vec1().unwrap() };
             let got = row(&vision

@@ -12,8 +12,9 @@ use super::locate;
 use proact::features::{FeatureFile, Grid};
 use proact::model::Perceiver;
 use proact::model::config::VisionConfig;
+use proact::model::open::{OpenVision, open_vision, vision_of};
 use proact::model::preprocess::Preprocess;
-use proact::run::load::{self, LoadedVision};
+use proact::run::load;
 use proact::run::settings::{self, Settings};
 use proact::run::stop::Usage;
 use proact::sources::OpenOptions;
@@ -181,15 +182,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let vision = match args.vision {
         Some(path) => path,
-        None => load::vision_of(&locate::demo()?.assistant)?,
+        None => vision_of(&locate::demo()?.assistant)?,
     };
-    let mut loaded = load::open_vision(&vision)?;
-    loaded.vision.vision = loaded.vision.vision.with_preprocess(args.preprocess.into());
+    let mut loaded = open_vision(&vision)?;
+    loaded.towers.vision = loaded.towers.vision.with_preprocess(args.preprocess.into());
     if let Some(grids) = &args.grids {
         let sides: std::collections::BTreeSet<usize> =
             grids.iter().map(|grid| grid.side()).collect();
-        loaded.vision.vision = loaded
-            .vision
+        loaded.towers.vision = loaded
+            .towers
             .vision
             .with_patch_grids(sides.into_iter().collect())?;
     }
@@ -340,11 +341,11 @@ fn id_of(source: &Path) -> String {
 }
 
 /// The file is there, whole, and from this encoder.
-fn is_done(piece: &Piece, loaded: &LoadedVision, fps: f64) -> bool {
+fn is_done(piece: &Piece, loaded: &OpenVision, fps: f64) -> bool {
     if !piece.output.is_file() {
         return false;
     }
-    let vision = &loaded.vision.vision;
+    let vision = &loaded.towers.vision;
     let wanted = vision.preprocess().name();
     let has = |f: &FeatureFile, side: &usize| f.grids.keys().any(|grid| grid.side() == *side);
     let fits = |f: &FeatureFile| vision.config().patch_grids.iter().all(|side| has(f, side));
@@ -355,7 +356,7 @@ fn is_done(piece: &Piece, loaded: &LoadedVision, fps: f64) -> bool {
 }
 
 /// Encodes one source; gives its number of frames.
-fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow::Result<usize> {
+fn encode(piece: &Piece, loaded: &OpenVision, fps: f64, batch: u16) -> anyhow::Result<usize> {
     let mut source = open(
         &piece.source,
         &OpenOptions {
@@ -367,7 +368,7 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow:
     let bar = ProgressBar::new(expected.unwrap_or(0));
     let style = "{wide_bar} {pos}/{len} frames, {per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).context("progress bar")?);
-    let mut rows = Rows::new(loaded.vision.vision.config(), loaded.vision.width())?;
+    let mut rows = Rows::new(loaded.towers.vision.config(), loaded.towers.width())?;
     let mut times = Vec::new();
     let mut waiting: Vec<Arc<Picture>> = Vec::new();
     loop {
@@ -385,7 +386,7 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow:
                 .iter()
                 .map(|p| (p.rgb.as_slice(), p.width, p.height))
                 .collect();
-            let features = loaded.vision.vision.encode_batch(&pictures)?;
+            let features = loaded.towers.vision.encode_batch(&pictures)?;
             features
                 .chunks_exact(features.len() / waiting.len())
                 .for_each(|frame| rows.push(frame));
@@ -410,7 +411,7 @@ fn encode(piece: &Piece, loaded: &LoadedVision, fps: f64, batch: u16) -> anyhow:
     let frames = times.len();
     let file = FeatureFile {
         encoder_sha256: loaded.sha256.clone(),
-        preprocess: loaded.vision.vision.preprocess().name().into(),
+        preprocess: loaded.towers.vision.preprocess().name().into(),
         fps,
         at: Some(times),
         dim: rows.dim,

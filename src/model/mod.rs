@@ -18,6 +18,7 @@ mod init;
 pub mod memory;
 pub mod metadata;
 pub mod nn;
+pub mod open;
 pub mod preprocess;
 pub mod projector;
 pub mod reuse;

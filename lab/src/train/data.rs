@@ -20,9 +20,9 @@ use proact::dialogue::annotation::{self, Recording};
 use proact::dialogue::task::{Task, TaskState};
 use proact::features::FeatureFile;
 use proact::model::evidence::StepWords;
+use proact::model::open::open_dense_vision;
 use proact::model::preprocess::{Preprocess, resize};
 use proact::model::siglip::Siglip;
-use proact::run::load;
 use proact::sources::OpenOptions;
 use proact::stream::{Content, Input, Poll};
 use proact::units::MediaTime;
@@ -136,7 +136,7 @@ impl Episodes {
     /// # Errors
     /// The vision file, a video or a cache cannot be read.
     pub fn features(&self, job: &Job<'_>, progress: &mut Progress) -> anyhow::Result<bool> {
-        let vision = load::open_dense_vision(&job.vision_gguf(), job.device)?;
+        let vision = open_dense_vision(&job.vision_gguf(), job.device)?;
         let size = job.config.towers()?.vision_model.image_size;
         let folder = job.config.work.join("features");
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -160,7 +160,7 @@ impl Episodes {
                 };
                 let input = to_tensor(&pictures, size, still, None, job.device)?;
                 let output = vision
-                    .vision
+                    .towers
                     .vision
                     .forward_tensor(&input)?
                     .to_device(&Device::Cpu)?;

@@ -32,12 +32,12 @@ use proact::files;
 use proact::model::assistant::Assistant;
 use proact::model::config::{AssistantConfig, TextConfig};
 use proact::model::encoder::Vision;
+use proact::model::open::open_vision;
 use proact::model::siglip::Siglip;
 use proact::model::text::{TextTower, caption_ids};
 use proact::model::tokenizer::{Tokenizer, TokenizerCodec};
 use proact::model::weights::Weights;
 use proact::rng::Rng;
-use proact::run::load;
 use proact::session::SharedCodec;
 use proact::units::{MediaTime, StepId, TokenId};
 
@@ -84,7 +84,7 @@ impl Job<'_> {
         if self.config.dialogues.is_some() {
             return Ok(None);
         }
-        Ok(Some(load::open_vision(&self.vision_gguf())?.vision))
+        Ok(Some(open_vision(&self.vision_gguf())?.towers))
     }
 
     /// The finished assistant file.
