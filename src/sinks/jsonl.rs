@@ -37,9 +37,9 @@ impl Sink for JsonlSink {
 mod tests {
     use super::super::output::tests::Page;
     use super::*;
+    use crate::dialogue::policy::{GateConfig, GateKind, Gates};
     use crate::stream::{
-        ContextPolicyName, GateInfo, GatesInfo, SourceState, StepInfo, StepState, Transition,
-        WarningKind,
+        ContextPolicyName, SourceState, StepInfo, StepState, Transition, WarningKind,
     };
     use crate::units::{FrameIdx, MediaTime, Prob, StepId, Threshold};
 
@@ -51,8 +51,8 @@ mod tests {
             name: name.map(Into::into),
             state,
         };
-        let gate = || GateInfo {
-            kind: "head".into(),
+        let gate = || GateConfig {
+            kind: GateKind::Head,
             threshold: Threshold(0.5),
             hysteresis: 0.1,
             refractory_s: 1.0,
@@ -68,7 +68,7 @@ mod tests {
                     step(1, Some("Pour"), StepState::InProgress),
                 ],
                 fps: 2.0,
-                gates: GatesInfo {
+                gates: Gates {
                     speak: gate(),
                     dst_update: gate(),
                 },
