@@ -1,44 +1,54 @@
 //! Arithmetic on slices: what the model text needs beyond matrix products, forward and backward.
 //!
-//! [`generic`] is the one text of every kernel and the oracle; `avx2` compiles the same text for
+//! [`generic`] is the one text of every kernel and the oracle; it is compiled once more for
 //! processors with AVX2 and FMA. The choice is made at run time. A kernel works on one thread: rows
 //! are independent, so a caller may share them out, and results do not depend on how many threads
 //! there are.
 //!
 //! Shapes: a matrix is row-major; `cols` (or the weights' length) tells its width.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 pub mod generic;
 #[cfg(test)]
 mod tests;
 
-/// Defines the public, dispatching form of each kernel.
-macro_rules! dispatch {
+/// Defines each kernel: the generic text under the instructions that the processor has.
+macro_rules! kernels {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?);)*) => {$(
         $(#[$doc])*
         #[allow(clippy::too_many_arguments, reason = "a kernel takes its slices one by one")]
         pub fn $name($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has the instructions that the function is compiled for.
-                return unsafe { avx2::$name($($arg),*) };
+            {
+                use std::arch::is_x86_feature_detected as has;
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn with_avx2($($arg: $ty),*) {
+                    generic::$name($($arg),*);
+                }
+                if has!("avx2") && has!("fma") {
+                    // SAFETY: the processor has the instructions that the function is compiled for.
+                    return unsafe { with_avx2($($arg),*) };
+                }
             }
             generic::$name($($arg),*);
         }
     )*};
 }
 
-dispatch! {
+kernels! {
     /// `y[r,c] = x[r,c] / rms(x[r]) * w[c]` with `rms = sqrt(mean(x^2) + eps)` (Zhang and Sennrich
     /// 2019).
     fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]);
     /// Gradients of [`rms_norm`]: writes `dx`, adds to `dw`.
-    fn rms_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]);
+    fn rms_norm_backward(
+        x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32],
+    );
     /// `y[r,c] = (x[r,c] - mean(x[r])) / sqrt(var(x[r]) + eps) * w[c] + b[c]`.
     fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32]);
     /// Gradients of [`layer_norm`]: writes `dx`, adds to `dw` and `db`.
-    fn layer_norm_backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32], db: &mut [f32]);
+    fn layer_norm_backward(
+        x: &[f32], w: &[f32], eps: f32, dy: &[f32],
+        dx: &mut [f32], dw: &mut [f32], db: &mut [f32],
+    );
     /// Softmax of `scale * x` by row over blocks of `rows x cols`. With `causal`, row r of a block
     /// sees only its first `cols - rows + r + 1` columns; the others become 0.
     fn softmax(x: &[f32], rows: usize, cols: usize, scale: f32, causal: bool, y: &mut [f32]);
