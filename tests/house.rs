@@ -57,6 +57,8 @@ const LINES_MAX: usize = 600;
 const LINES_MEDIAN: usize = 200;
 /// Columns of a line that holds no string.
 const COLUMNS_MAX: usize = 100;
+/// Bytes of the README; all else stands in docs/.
+const README_BYTES_MAX: usize = 9 << 10;
 /// Words that a finished piece of work does not have.
 const FORBIDDEN: &[&str] = &[
     "todo!(",
@@ -350,8 +352,42 @@ fn command_line_clock_environment_and_printing_stay_where_they_belong() {
 }
 
 #[test]
+fn the_runtime_depends_on_nothing_that_only_the_lab_or_the_program_needs() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let needed = manifest["dependencies"].as_table().unwrap();
+    let elsewhere = [
+        "arrow",
+        "base64",
+        "clap",
+        "ctrlc",
+        "gif",
+        "hf-hub",
+        "indicatif",
+        "proact-lab",
+        "re_mp4",
+        "rust-stemmers",
+        "tracing-subscriber",
+        "zip",
+    ];
+    let found: Vec<String> = needed
+        .keys()
+        .filter(|name| elsewhere.iter().any(|other| name.starts_with(other)))
+        .cloned()
+        .collect();
+    hold("the runtime needs", &found);
+}
+
+#[test]
 fn the_readme_is_short_and_begins_with_the_two_commands() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(
+        readme.len() <= README_BYTES_MAX,
+        "README.md has {} bytes",
+        readme.len()
+    );
     let top: Vec<&str> = readme.lines().take(30).collect();
     for command in ["cargo run --release -- demo", "cargo test --release"] {
         assert!(

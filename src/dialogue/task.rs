@@ -24,6 +24,9 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// Every state, in the order in which a step goes through them.
+    pub const ALL: [Self; 3] = [Self::NotStarted, Self::InProgress, Self::Completed];
+
     /// The word that stands in the prompt and in files.
     pub fn word(self) -> &'static str {
         match self {
@@ -276,8 +279,13 @@ pub struct TaskState {
 impl TaskState {
     /// Every step not started.
     pub fn new(task: &Task) -> Self {
+        Self::uniform(task, StepState::NotStarted)
+    }
+
+    /// Every step in the same state.
+    pub fn uniform(task: &Task, state: StepState) -> Self {
         Self {
-            states: vec![StepState::NotStarted; task.steps.len()],
+            states: vec![state; task.steps.len()],
         }
     }
 

@@ -71,15 +71,8 @@ pub(super) fn check_capacity(
     let mut note = 0;
     if let Some(task) = task.filter(|_| !chat) {
         // The words for the states differ in length; the longest are among these.
-        for word in [
-            StepState::NotStarted,
-            StepState::InProgress,
-            StepState::Completed,
-        ] {
-            let mut state = TaskState::new(task);
-            for (step, _) in task.iter() {
-                state.set(step, word);
-            }
+        for word in StepState::ALL {
+            let state = TaskState::uniform(task, word);
             prompt = prompt.max(layout.prompt(Some(task), &state)?.len());
             note = note.max(layout.state_note(&state.iter().collect::<Vec<_>>())?.len());
         }

@@ -70,15 +70,8 @@ pub(super) fn reserve_tokens(
     let mut request = layout.summary_request(None)?.len();
     if let Some(task) = task.filter(|_| config.context == ContextPolicyName::SummarizeWithDst) {
         // Every step is named once at most; the words around them differ.
-        for word in [
-            StepState::NotStarted,
-            StepState::InProgress,
-            StepState::Completed,
-        ] {
-            let mut state = TaskState::new(task);
-            for (step, _) in task.iter() {
-                state.set(step, word);
-            }
+        for word in StepState::ALL {
+            let state = TaskState::uniform(task, word);
             request = request.max(layout.summary_request(Some((task, &state)))?.len());
         }
         request += PROGRESS_ENDS_TOKENS;
