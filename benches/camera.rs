@@ -17,15 +17,15 @@ use proact::model::open;
 use proact::model::siglip::Siglip;
 use proact::session::{Flow, Session, SessionConfig};
 use proact::sources::camera::{
-    Backend, CameraSource, Clock, Device, Fault, Format, Found, Link, Mounting, Pixels, Starter,
-    Threads, Wanted, Watch,
+    Backend, CameraError, CameraLimits, CameraRequest, CameraSource, CameraThreads, Clock, Device,
+    Format, Link, ListedCamera, Mounting, PixelLayout, Starter,
 };
-use proact::stream::{Event, Input, Poll, Source};
+use proact::stream::{Event, Input, Live, Poll, Source};
 
 const FORMAT: Format = Format {
     width: 1280,
     height: 720,
-    pixels: Pixels::Mjpeg,
+    pixels: PixelLayout::Mjpeg,
     fps: 30,
 };
 /// Seconds of camera in the first measurement, and of clock in the second.
@@ -100,13 +100,13 @@ fn in_buffer(jpeg: &[u8]) -> Vec<u8> {
 struct ByHand(Arc<Mutex<Option<Arc<Link>>>>);
 
 impl Starter for ByHand {
-    fn start(&mut self) -> Result<Arc<Link>, Fault> {
+    fn start(&mut self) -> Result<Arc<Link>, CameraError> {
         let link = Link::new(4.0);
         *self.0.lock().unwrap() = Some(link.clone());
         Ok(link)
     }
 
-    fn settle_on(&mut self, _: Found) {}
+    fn settle_on(&mut self, _: ListedCamera) {}
 }
 
 /// Processor time over the time that the frames stand for.
@@ -118,13 +118,13 @@ fn share(jpegs: &[Vec<u8>], fps: f64) -> f64 {
     let mut source = CameraSource::new(
         Box::new(by_hand.clone()),
         fps,
-        Watch::default(),
+        CameraLimits::default(),
         Mounting::default(),
         clock,
     )
     .unwrap();
     let link = by_hand.0.lock().unwrap().clone().unwrap();
-    link.opened(&Found::default(), FORMAT, 4.0);
+    link.opened(&ListedCamera::default(), FORMAT, 4.0);
     let begun = processor_time();
     for k in 0..SECONDS * 30 {
         millis.store(k * 1000 / 30, Ordering::Relaxed);
@@ -160,13 +160,13 @@ struct SteadyDevice {
 }
 
 impl Backend for Steady {
-    fn list(&self) -> Result<Vec<Found>, Fault> {
-        Ok(vec![Found::default()])
+    fn list(&self) -> Result<Vec<ListedCamera>, CameraError> {
+        Ok(vec![ListedCamera::default()])
     }
-    fn formats(&self, _: &Found) -> Result<Vec<Format>, Fault> {
+    fn formats(&self, _: &ListedCamera) -> Result<Vec<Format>, CameraError> {
         Ok(vec![FORMAT])
     }
-    fn open(&self, _: &Found, _: &[Format]) -> Result<Box<dyn Device>, Fault> {
+    fn open(&self, _: &ListedCamera, _: &[Format]) -> Result<Box<dyn Device>, CameraError> {
         Ok(Box::new(SteadyDevice {
             buffers: self.0.iter().map(|jpeg| in_buffer(jpeg)).collect(),
             begun: Instant::now(),
@@ -179,7 +179,7 @@ impl Device for SteadyDevice {
     fn format(&self) -> Format {
         FORMAT
     }
-    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), CameraError> {
         let due = self.begun + Duration::from_secs(1) * self.next / 30;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         take(&self.buffers[self.next as usize % self.buffers.len()]);
@@ -193,19 +193,19 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
     let mut session = session();
     let start = Instant::now();
     let clock: Clock = Arc::new(move || start.elapsed().as_secs_f64());
-    let threads = Threads::new(
+    let threads = CameraThreads::new(
         Arc::new(Steady(jpegs)),
-        Wanted {
+        CameraRequest {
             size: (1280, 720),
-            ..Wanted::default()
+            ..CameraRequest::default()
         },
-        Watch::default(),
+        CameraLimits::default(),
         clock.clone(),
     );
     let mut source = CameraSource::new(
         Box::new(threads),
         2.0,
-        Watch::default(),
+        CameraLimits::default(),
         Mounting::default(),
         clock,
     )
@@ -219,7 +219,7 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
                 session.feed(input).unwrap();
                 while session.advance(&mut events).unwrap() != Flow::Idle {}
                 if is_frame {
-                    lags.extend(source.behind_s().map(|s| s * 1000.0));
+                    lags.extend(source.frame_age_s().map(|s| s * 1000.0));
                 }
             }
             _ => std::thread::sleep(Duration::from_millis(2)),

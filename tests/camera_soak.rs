@@ -15,7 +15,8 @@ use proact::dialogue::task::{StepState, Task};
 use proact::error::Result;
 use proact::session::{Flow, Session, SessionConfig};
 use proact::sources::camera::{
-    CameraSource, Clock, Fault, Format, Found, Link, Mounting, Phase, Pixels, Starter, Watch,
+    CameraError, CameraLimits, CameraSource, Clock, Format, Link, ListedCamera, Mounting, Phase,
+    PixelLayout, Starter,
 };
 use proact::stream::{Event, Poll, Sink, Source, SourceState};
 use proact::units::{FrameIdx, MediaTime};
@@ -47,7 +48,7 @@ const FPS: f64 = 2.0;
 const FORMAT: Format = Format {
     width: 32,
     height: 24,
-    pixels: Pixels::Rgb,
+    pixels: PixelLayout::Rgb,
     fps: 30,
 };
 
@@ -70,13 +71,13 @@ struct Slots {
 }
 
 impl Starter for World {
-    fn start(&mut self) -> Result<Arc<Link>, Fault> {
+    fn start(&mut self) -> Result<Arc<Link>, CameraError> {
         let link = Link::new(4.0);
         *self.link.lock().unwrap() = Some(link.clone());
         Ok(link)
     }
 
-    fn settle_on(&mut self, camera: Found) {
+    fn settle_on(&mut self, camera: ListedCamera) {
         assert_eq!(camera.name, "soak");
     }
 }
@@ -127,19 +128,19 @@ impl World {
         let Some(link) = self.link.lock().unwrap().clone() else {
             return;
         };
-        let camera = Found {
+        let camera = ListedCamera {
             name: "soak".into(),
             id: "usb".into(),
-            ..Found::default()
+            ..ListedCamera::default()
         };
         match link.phase() {
             _ if link.stopping() => link.closed(None),
             Phase::Opening if is_unplugged(ms) => {
-                link.closed(Some(Fault::Missing("soak is not there".into())))
+                link.closed(Some(CameraError::Missing("soak is not there".into())))
             }
             Phase::Opening => link.opened(&camera, FORMAT, 4.0),
             Phase::Streaming(_) if is_unplugged(ms) => {
-                link.closed(Some(Fault::Missing("soak is not there".into())))
+                link.closed(Some(CameraError::Missing("soak is not there".into())))
             }
             Phase::Streaming(_) if is_silent(ms) => {}
             Phase::Streaming(_) if is_broken(ms) => {
@@ -237,7 +238,7 @@ fn eight_hours_of_a_bad_camera() {
     let mut source = CameraSource::new(
         Box::new(world.clone()),
         FPS,
-        Watch::default(),
+        CameraLimits::default(),
         Mounting::default(),
         clock,
     )

@@ -381,6 +381,17 @@ fn the_runtime_depends_on_nothing_that_only_the_lab_or_the_program_needs() {
 }
 
 #[test]
+fn a_source_that_wraps_another_one_names_it() {
+    let wrong = |file: &File| {
+        let text = without_tests(&file.text);
+        let wraps = text.contains("source: Box<dyn Source>,\n") && text.contains(" Source for ");
+        wraps && !text.contains("fn inner(&mut self)")
+    };
+    let broken: Vec<String> = source().filter(wrong).map(|file| file.name).collect();
+    hold("`Source::inner` is missing", &broken);
+}
+
+#[test]
 fn the_readme_is_short_and_begins_with_the_two_commands() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     assert!(

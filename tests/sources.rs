@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use proact::error::Error;
-use proact::sources::{FfmpegSource, From, OpenOptions, VideoSource, open};
+use proact::sources::video::{FfmpegSource, VideoSource};
+use proact::sources::{OpenOptions, StartingAt, open};
 use proact::stream::{Content, Input, Picture, Poll, Source};
 use proact::units::MediaTime;
 
@@ -228,7 +229,7 @@ fn the_header_tells_size_and_length() {
         ("rotated90.mp4", (48, 64)),
         ("rotated180.mp4", (64, 48)),
     ] {
-        let source = VideoSource::in_process(&clip(name), 2.0).unwrap();
+        let mut source = VideoSource::in_process(&clip(name), 2.0).unwrap();
         assert_eq!(source.size(), Some(size), "{name}");
         assert_eq!(source.expected_frames(), 6);
         assert!((source.duration().unwrap().0 - 3.0).abs() < 0.01, "{name}");
@@ -268,7 +269,7 @@ fn from_any_place_on_the_same_pictures_come_with_the_same_numbers() {
         let whole = play_native(&clip(name)).unwrap().frames;
         for first in 0..=whole.len() {
             let from = whole.get(first).map_or(1e6, |(at, _)| *at);
-            let mut source = From::new(
+            let mut source = StartingAt::new(
                 Box::new(VideoSource::in_process(&clip(name), 2.0).unwrap()),
                 MediaTime(from),
             );

@@ -1,7 +1,7 @@
 //! `proact cameras`: what can be opened, and what would be chosen.
 
 use super::run::CameraFlags;
-use proact::sources::camera::{Backend, Fault, Format, Native, label};
+use proact::sources::camera::{Backend, CameraError, Format, Native, label};
 
 /// Lists the cameras with the formats, sizes and rates that they offer. `*` is what `proact run`
 /// with the same flags would use.
@@ -22,7 +22,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let wanted = args.flags.wanted();
     let found = Native.list()?;
     let fitting = wanted.choice.among(&found)?;
-    let offers: Vec<Result<Vec<Format>, Fault>> = fitting
+    let offers: Vec<Result<Vec<Format>, CameraError>> = fitting
         .iter()
         .map(|camera| Native.formats(camera))
         .collect();

@@ -1,20 +1,17 @@
 //! `proact replay`: a recording instead of a camera; the same input gives the same event log.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::flags::RunFlags;
 use super::locate;
 use super::screen;
-use proact::error::Result;
 use proact::run::engine::{Job, Origin};
 use proact::run::load::Loaded;
 use proact::run::settings::Settings;
-use proact::sources::{self, Merged, OpenOptions, Paced};
-use proact::stream::{Content, Input, Poll, Source};
+use proact::sources::{self, Blind, Merged, OpenOptions, Paced};
+use proact::stream::Source;
 use proact::tui::Mode;
-use proact::units::MediaTime;
 
 /// A frame this much too late is dropped with --realtime, in seconds: a camera would have it
 /// overwritten.
@@ -79,10 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         open: Box::new(move |settings, loaded, _| {
             let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;
             if args.blind {
-                opened = Box::new(Blind {
-                    source: opened,
-                    nothing: vec![0.0; loaded.frame_width].into(),
-                });
+                opened = Box::new(Blind::new(opened, loaded.frame_width));
             }
             if !args.realtime {
                 return Ok(opened);
@@ -99,26 +93,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         started,
     };
     screen::run(job, flags.headless)
-}
-
-/// A source whose frames show nothing.
-struct Blind {
-    source: Box<dyn Source>,
-    nothing: Arc<[f32]>,
-}
-
-impl Source for Blind {
-    fn next(&mut self) -> Result<Poll> {
-        let mut poll = self.source.next()?;
-        if let Poll::Ready(Input::Frame(frame)) = &mut poll {
-            frame.content = Content::Features(Arc::clone(&self.nothing));
-        }
-        Ok(poll)
-    }
-
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
-    }
 }
 
 /// Opens a recording, with the person's words among its frames.

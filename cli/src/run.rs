@@ -14,7 +14,8 @@ use proact::run::engine::{Job, Origin};
 use proact::run::record_video::RecordedOnTheWay;
 use proact::run::settings::Settings;
 use proact::sources::camera::{
-    Backend, CameraSource, Choice, Clock, Found, Mounting, Native, Pixels, Starter, Threads, Wanted,
+    Backend, CameraRequest, CameraSource, CameraThreads, Choice, Clock, ListedCamera, Mounting,
+    Native, PixelLayout, Starter,
 };
 use proact::sources::{self, Merged};
 use proact::stream::Source;
@@ -64,7 +65,7 @@ pub struct CameraFlags {
 
     /// Layout of the pixels: mjpeg, yuyv, nv12, rgb, bgr or gray [default: what costs least]
     #[arg(long, value_name = "LAYOUT", help_heading = "Camera", value_parser = parse_pixels)]
-    pixels: Option<Pixels>,
+    pixels: Option<PixelLayout>,
 
     /// Swap left and right
     #[arg(long, help_heading = "Camera")]
@@ -77,9 +78,9 @@ pub struct CameraFlags {
 
 impl CameraFlags {
     /// What is asked of the camera.
-    pub fn wanted(&self) -> Wanted {
-        let default = Wanted::default();
-        Wanted {
+    pub fn wanted(&self) -> CameraRequest {
+        let default = CameraRequest::default();
+        CameraRequest {
             choice: self.camera.as_deref().map_or(Choice::First, Choice::parse),
             size: self.size.unwrap_or(default.size),
             fps: self.camera_fps.unwrap_or(default.fps),
@@ -100,8 +101,8 @@ impl CameraFlags {
 }
 
 /// Reads `--pixels`.
-fn parse_pixels(text: &str) -> Result<Pixels, String> {
-    let named = Pixels::ALL
+fn parse_pixels(text: &str) -> Result<PixelLayout, String> {
+    let named = PixelLayout::ALL
         .into_iter()
         .find(|pixels| pixels.word().eq_ignore_ascii_case(text));
     named.ok_or_else(|| format!("`{text}`: expected mjpeg, yuyv, nv12, rgb, bgr or gray"))
@@ -135,10 +136,10 @@ pub fn clock() -> Clock {
 ///
 /// # Errors
 /// None does.
-pub fn find(backend: &dyn Backend, wanted: &Wanted) -> anyhow::Result<Found> {
+pub fn find(backend: &dyn Backend, wanted: &CameraRequest) -> anyhow::Result<ListedCamera> {
     let found = backend.list()?;
     let fitting = wanted.choice.among(&found)?;
-    let sends = |camera: &&&Found| {
+    let sends = |camera: &&&ListedCamera| {
         backend
             .formats(camera)
             .is_ok_and(|formats| !formats.is_empty())
@@ -157,16 +158,16 @@ pub fn find(backend: &dyn Backend, wanted: &Wanted) -> anyhow::Result<Found> {
 /// # Errors
 /// It cannot be opened.
 pub fn open(
-    camera: &Found,
+    camera: &ListedCamera,
     flags: &CameraFlags,
     settings: &Settings,
     clock: Clock,
 ) -> anyhow::Result<CameraSource> {
-    let wanted = Wanted {
+    let wanted = CameraRequest {
         choice: Choice::Index(camera.index),
         ..flags.wanted()
     };
-    let mut threads = Threads::new(Arc::new(Native), wanted, settings.camera, clock.clone());
+    let mut threads = CameraThreads::new(Arc::new(Native), wanted, settings.camera, clock.clone());
     threads.settle_on(camera.clone());
     let source = CameraSource::new(
         Box::new(threads),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use proact::files;
-use proact::sources::encode;
+use proact::sources::video::check_format;
 use proact_lab::synth::captaincook4d;
 use proact_lab::synth::conditions::Condition;
 use proact_lab::synth::episode::Episode;
@@ -224,7 +224,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             fps: args.fps,
         }
     };
-    encode::check_format(format.width, format.height, format.fps)?;
+    check_format(format.width, format.height, format.fps)?;
     let works = works(&args)?;
     for work in &works {
         std::fs::create_dir_all(&work.folder).with_context(|| work.folder.display().to_string())?;

@@ -12,8 +12,7 @@ use std::thread::JoinHandle;
 
 use super::keepsake;
 use crate::error::{Error, Result};
-use crate::sources::encode::{PictureEncoder, nals};
-use crate::sources::mux::Fragments;
+use crate::sources::video::{FragmentWriter, PictureEncoder, nals};
 use crate::stream::{LookBack, Picture};
 use crate::tui::Board;
 
@@ -70,7 +69,7 @@ impl Drop for Clips {
 /// # Errors
 /// No picture, a size that cannot be encoded or that changes, or the operating system's refusal.
 fn write(mut file: File, path: &Path, seen: LookBack) -> Result<f64> {
-    let mut video: Option<(PictureEncoder, Fragments, f64)> = None;
+    let mut video: Option<(PictureEncoder, FragmentWriter, f64)> = None;
     let mut span_s = 0.0;
     for (at, picture) in seen {
         let picture = even(&picture);
@@ -79,7 +78,7 @@ fn write(mut file: File, path: &Path, seen: LookBack) -> Result<f64> {
             None => {
                 let encoder = PictureEncoder::new(picture.width, picture.height, FPS)?;
                 // In range: the encoder has checked it.
-                let fragments = Fragments::new(
+                let fragments = FragmentWriter::new(
                     picture.width as u16,
                     picture.height as u16,
                     (1000.0 / FPS) as u32,

@@ -107,6 +107,13 @@ impl Sink for Noticing<'_> {
     }
 }
 
+/// Closes the device of a live source while the person pauses.
+fn pause_source(source: &mut dyn Source, paused: bool) {
+    if let Some(live) = source.live() {
+        live.pause(paused);
+    }
+}
+
 impl Drive<'_> {
     /// Plays the whole source into the session. The session is finished in any case, also after an
     /// error of the source, so that what was seen until then is complete; closing the sink is the
@@ -125,7 +132,7 @@ impl Drive<'_> {
             let ended = self.play(source, session, sink);
             let finished = session.finish(sink);
             self.ended = Some(Instant::now());
-            self.publish(&**source, session, 0.0);
+            self.publish(&mut **source, session, 0.0);
             let ended = ended?;
             finished?;
             let seen = self.board.is_some();
@@ -161,14 +168,15 @@ impl Drive<'_> {
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<Ended> {
-        self.publish(&**source, session, 0.0);
-        while self.work(&**source, session, sink, 0.0)? {}
+        self.publish(&mut **source, session, 0.0);
+        while self.work(&mut **source, session, sink, 0.0)? {}
         loop {
             // A camera is closed while the person pauses, also when a typed message lets one frame
             // pass.
-            source.rest(self.controls.paused());
+            pause_source(&mut **source, self.controls.paused());
             if self.pass == 0 {
-                self.pace.pause(&self.controls, || source.rest(true));
+                self.pace
+                    .pause(&self.controls, || pause_source(&mut **source, true));
             }
             if self.controls.quitting() {
                 return Ok(Ended::Quit);
@@ -230,8 +238,8 @@ impl Drive<'_> {
             refreshed: false,
         };
         while self.work(source, session, &mut sink, late_s)? {}
-        if sink.refreshed {
-            source.catch_up();
+        if let (true, Some(live)) = (sink.refreshed, source.live()) {
+            live.catch_up();
         }
         let Some((frame, at)) = frame else {
             return Ok(());
@@ -243,7 +251,8 @@ impl Drive<'_> {
         }
         // A camera knows when the frame was taken: the lag is all the way from there to the
         // decision.
-        let late_s = source.behind_s().unwrap_or(late_s);
+        let age_s = source.live().and_then(|live| live.frame_age_s());
+        let late_s = age_s.unwrap_or(late_s);
         let clock_s = self.started.elapsed().as_secs_f64();
         self.ready_s.get_or_insert(clock_s);
         let process_bytes = if self.timing.is_empty() {
@@ -267,7 +276,7 @@ impl Drive<'_> {
     /// One bounded piece of work. `false` when there is nothing left to do.
     pub(super) fn work<P: Perceiver, B: Backbone>(
         &self,
-        source: &dyn Source,
+        source: &mut dyn Source,
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
         late_s: f64,
@@ -292,7 +301,7 @@ impl Drive<'_> {
 
     pub(super) fn publish<P: Perceiver, B: Backbone>(
         &self,
-        source: &dyn Source,
+        source: &mut dyn Source,
         session: &Session<P, B>,
         lag_s: f64,
     ) {
@@ -324,7 +333,6 @@ impl Drive<'_> {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::dialogue::layout::{Bytes, TextCodec};
@@ -332,6 +340,7 @@ mod tests {
     use crate::session::{NoPerceiver, SessionConfig};
     use crate::sources::ScriptSource;
     use crate::stream::Frame;
+    use crate::stream::fake::FakeLive;
     use crate::units::{FrameIdx, Logit, MediaTime, TokenId};
 
     /// What the backbone says to its first frame.
@@ -415,11 +424,11 @@ mod tests {
         .unwrap();
         let board = Board::new();
         let run = drive(Some(board.clone()));
-        let source = ScriptSource::new(Vec::new());
+        let mut source = ScriptSource::new(Vec::new());
         session.feed(frame(0)).unwrap();
         let mut sink = crate::tui::ScreenSink(board.clone());
         let mut seen: Vec<String> = Vec::new();
-        while run.work(&source, &mut session, &mut sink, 0.0).unwrap() {
+        while run.work(&mut source, &mut session, &mut sink, 0.0).unwrap() {
             let app = board.snapshot();
             if let Some(text) = app.status.partial.filter(|text| !text.is_empty()) {
                 assert!(app.dialogue.is_empty(), "what is not whole is no event");
@@ -446,18 +455,6 @@ mod tests {
         })
     }
 
-    /// Counts how often it is told to catch up.
-    struct Live(ScriptSource, Arc<AtomicUsize>);
-
-    impl Source for Live {
-        fn next(&mut self) -> Result<Poll> {
-            self.0.next()
-        }
-        fn catch_up(&mut self) {
-            self.1.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     #[test]
     fn whenever_memory_is_made_anew_the_source_looks_back() {
         let limits = SessionConfig {
@@ -479,11 +476,8 @@ mod tests {
             config,
         )
         .unwrap();
-        let caught_up = Arc::new(AtomicUsize::new(0));
-        let mut source: Box<dyn Source> = Box::new(Live(
-            ScriptSource::new((0..300).map(frame)),
-            caught_up.clone(),
-        ));
+        let (source, asked) = FakeLive::new((0..300).map(frame));
+        let mut source: Box<dyn Source> = source;
         let mut events: Vec<Event> = Vec::new();
         drive(None)
             .run(&mut source, &mut session, &mut events)
@@ -493,7 +487,9 @@ mod tests {
             .filter(|event| matches!(event, Event::Context { .. }))
             .count();
         assert!(refreshed > 1, "{refreshed}");
-        assert_eq!(caught_up.load(Ordering::Relaxed), refreshed);
+        let asked = asked.lock().unwrap();
+        let caught_up = asked.iter().filter(|what| *what == "catch up").count();
+        assert_eq!(caught_up, refreshed);
     }
 
     fn drive(board: Option<Arc<Board>>) -> Drive<'static> {

@@ -11,10 +11,8 @@ use std::sync::Arc;
 
 use super::clip::even;
 use crate::error::{Error, Result};
-use crate::sources::ReadBack;
-use crate::sources::encode::{PictureEncoder, nals};
-use crate::sources::mux::Fragments;
-use crate::stream::{Content, Input, LookBack, Picture, Poll, Source};
+use crate::sources::video::{FragmentWriter, PictureEncoder, ReadBack, nals};
+use crate::stream::{Content, Input, Picture, Poll, Source};
 use crate::units::MediaTime;
 
 /// A source whose pictures are recorded on their way.
@@ -30,7 +28,7 @@ pub struct RecordedOnTheWay {
 struct Video {
     size: (u32, u32),
     encoder: PictureEncoder,
-    fragments: Fragments,
+    fragments: FragmentWriter,
     back: ReadBack,
 }
 
@@ -65,7 +63,7 @@ impl RecordedOnTheWay {
                     size,
                     encoder: PictureEncoder::new(size.0, size.1, self.fps)?,
                     // In range: the encoder has checked it.
-                    fragments: Fragments::new(
+                    fragments: FragmentWriter::new(
                         size.0 as u16,
                         size.1 as u16,
                         (1000.0 / self.fps).round() as u32,
@@ -117,24 +115,8 @@ impl Source for RecordedOnTheWay {
         Ok(poll)
     }
 
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
-    }
-
-    fn rest(&mut self, resting: bool) {
-        self.source.rest(resting);
-    }
-
-    fn catch_up(&mut self) {
-        self.source.catch_up();
-    }
-
-    fn look_back(&self) -> Option<LookBack> {
-        self.source.look_back()
-    }
-
-    fn behind_s(&self) -> Option<f64> {
-        self.source.behind_s()
+    fn inner(&mut self) -> Option<&mut dyn Source> {
+        Some(&mut *self.source)
     }
 }
 
@@ -187,6 +169,15 @@ mod tests {
             content: Content::Picture(Arc::new(picture(k))),
         };
         Box::new(ScriptSource::new((0..frames).map(|k| Input::Frame(one(k)))))
+    }
+
+    #[test]
+    fn a_recorded_source_forwards_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seen.mp4");
+        crate::stream::fake::assert_forwards(|source| {
+            Box::new(RecordedOnTheWay::new(source, &path, 2.0).unwrap())
+        });
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::recorded::Recorded;
 use super::settings::Settings;
 use super::stop::{Interrupted, Usage};
 use crate::error::{Error, Result};
-use crate::sources;
 use crate::stream::{Event, Frame, Input, Poll, Source};
 use crate::tui::Controls;
 use crate::units::{FrameIdx, MediaTime};
@@ -121,7 +120,7 @@ impl Rest {
                 }
                 // Words and hands up to the break stand in the log.
                 Poll::Ready(input)
-                    if !matches!(input, Input::Frame(_)) && sources::at(&input) <= last_at => {}
+                    if !matches!(input, Input::Frame(_)) && input.at() <= last_at => {}
                 Poll::Pending => {}
                 Poll::Ready(input) => break Some(input),
                 Poll::End => break None,
@@ -139,16 +138,8 @@ impl Source for Rest {
         }
     }
 
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
-    }
-
-    fn rest(&mut self, resting: bool) {
-        self.source.rest(resting);
-    }
-
-    fn behind_s(&self) -> Option<f64> {
-        self.source.behind_s()
+    fn inner(&mut self) -> Option<&mut dyn Source> {
+        Some(&mut *self.source)
     }
 }
 
@@ -174,6 +165,11 @@ mod tests {
                 content: Content::Features([].into()),
             })))
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_source_forwards_everything() {
+        crate::stream::fake::assert_forwards(|source| Box::new(Rest { held: None, source }));
     }
 
     #[test]

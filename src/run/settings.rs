@@ -12,7 +12,7 @@ use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::Error;
 use crate::model::{config::AssistantConfig, reuse::Reuse};
 use crate::session::SessionConfig;
-use crate::sources::camera::Watch;
+use crate::sources::camera::CameraLimits;
 use crate::stream::ContextPolicyName;
 use crate::tui::ThemeName;
 use crate::units::{Prob, Threshold};
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Limits of the session.
     pub session: Limits,
     /// The camera's watchdog and ring.
-    pub camera: Watch,
+    pub camera: CameraLimits,
     /// When a frame's features are used again.
     pub reuse: Reuse,
     /// Changes to the speak gate of the model file.
@@ -61,7 +61,7 @@ impl Default for Settings {
             theme: None,
             mouse: true,
             session: Limits::default(),
-            camera: Watch::default(),
+            camera: CameraLimits::default(),
             reuse: Reuse::default(),
             speak: GateOverride::default(),
             dst_update: GateOverride::default(),
@@ -156,7 +156,7 @@ pub struct File {
     #[serde(default)]
     session: Limits,
     #[serde(default)]
-    camera: Watch,
+    camera: CameraLimits,
     #[serde(default)]
     reuse: Reuse,
     #[serde(default)]
@@ -360,7 +360,7 @@ mod tests {
         let written: toml::Table = toml::from_str(&text).unwrap();
         let limits = toml::Table::try_from(Limits::default()).unwrap();
         assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
-        let camera = toml::Table::try_from(Watch::default()).unwrap();
+        let camera = toml::Table::try_from(CameraLimits::default()).unwrap();
         assert_eq!(keys(written["camera"].as_table().unwrap()), keys(&camera));
         let reuse = toml::Table::try_from(Reuse::default()).unwrap();
         assert_eq!(keys(written["reuse"].as_table().unwrap()), keys(&reuse));

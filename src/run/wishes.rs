@@ -9,7 +9,7 @@ use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
 use crate::session::Session;
-use crate::sources::From;
+use crate::sources::StartingAt;
 use crate::stream::{GateName, Input, Poll, Sink, Source};
 use crate::tui::Wish;
 use crate::units::{MediaTime, Threshold};
@@ -54,9 +54,11 @@ impl Drive<'_> {
             Wish::Task(path) => self.change_task(&path, session, sink),
             Wish::Snapshot | Wish::Subtitles => {
                 keepsake::keep(self.board.as_deref(), &wish);
-                if let (Wish::Snapshot, Some(board), Some(seen)) =
-                    (&wish, &self.board, source.look_back())
-                {
+                if let (Wish::Snapshot, Some(board), Some(seen)) = (
+                    &wish,
+                    &self.board,
+                    source.live().and_then(|l| l.look_back()),
+                ) {
                     self.clips.keep(board, seen);
                 }
                 Ok(())
@@ -67,8 +69,8 @@ impl Drive<'_> {
             Err(why) => self.tell(format!("! {why}")),
             Ok(()) => {}
         }
-        while self.work(&**source, session, sink, 0.0)? {}
-        self.publish(&**source, session, 0.0);
+        while self.work(&mut **source, session, sink, 0.0)? {}
+        self.publish(&mut **source, session, 0.0);
         Ok(moved)
     }
 
@@ -127,7 +129,7 @@ impl Drive<'_> {
         let fresh =
             reopen().map_err(|why| Error::Source(format!("cannot be opened again: {why:#}")))?;
         session.seek(to, sink)?;
-        *source = Box::new(From::new(fresh, to));
+        *source = Box::new(StartingAt::new(fresh, to));
         // Running on to the next event ends here, and the pause that it passed comes back.
         if let Some(pause) = self.run_on.take() {
             self.controls.set_paused(pause);

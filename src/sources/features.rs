@@ -1,4 +1,4 @@
-//! A feature file as a source: frames that skip the encoder.
+//! A feature file as a source. Its frames need no encoder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::features::{FeatureFile, TokenLayout};
 use crate::stream::{Content, Frame, Input, Poll, Source};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Frames of a feature file.
+/// The frames of a feature file.
 #[derive(Debug)]
 pub struct FeatureSource {
     file: FeatureFile,
@@ -20,11 +20,11 @@ pub struct FeatureSource {
 }
 
 impl FeatureSource {
-    /// Opens a feature file, sampled at `fps`.
+    /// Opens a feature file and samples it at `fps`.
     ///
     /// # Errors
-    /// What [`FeatureFile::read`] refuses; a layout that the file does not hold; a rate out of
-    /// range.
+    /// [`FeatureFile::read`] refuses the file, the file does not hold this layout, or the rate is out
+    /// of range.
     pub fn open(path: &Path, fps: f64, layout: TokenLayout) -> Result<Self> {
         Self::new(FeatureFile::read(path)?, fps, layout)
     }
@@ -32,7 +32,7 @@ impl FeatureSource {
     /// Plays features that are in memory.
     ///
     /// # Errors
-    /// A layout that the file does not hold; a rate out of range.
+    /// The features do not hold this layout, or the rate is out of range.
     pub fn new(file: FeatureFile, fps: f64, layout: TokenLayout) -> Result<Self> {
         let sampler = Sampler::new(fps)?;
         if file.frames() > 0 {
@@ -68,7 +68,7 @@ impl Source for FeatureSource {
         Ok(Poll::End)
     }
 
-    fn duration(&self) -> Option<MediaTime> {
+    fn duration(&mut self) -> Option<MediaTime> {
         let last = self.file.frames().checked_sub(1)?;
         Some(MediaTime(self.file.at_s(last) + 1.0 / self.file.fps))
     }

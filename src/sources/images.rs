@@ -1,5 +1,5 @@
-//! A folder of pictures as a source: JPEG and PNG files in natural order, one every `1/images_fps`
-//! seconds.
+//! A folder of pictures as a source: JPEG and PNG files in natural order, one picture every
+//! `1/images_fps` seconds.
 
 use std::cmp::Ordering;
 use std::io::{BufRead, Cursor, Seek};
@@ -15,12 +15,12 @@ use crate::units::{FrameIdx, MediaTime};
 
 /// Most pictures in a folder.
 const PICTURES_MAX: usize = 1 << 20;
-/// Longest side of a picture.
+/// Longest side of a picture, in pixels.
 const SIDE_MAX: u32 = 16_384;
-/// Most memory for decoding one picture.
+/// Most memory that decoding one picture may take, in bytes.
 const DECODE_BYTES_MAX: u64 = 1 << 30;
 
-/// Pictures of a folder, or a single picture.
+/// The pictures of a folder, or a single picture.
 #[derive(Debug)]
 pub struct ImageSource {
     files: Vec<PathBuf>,
@@ -31,10 +31,11 @@ pub struct ImageSource {
 }
 
 impl ImageSource {
-    /// Opens a folder; picture `k` is at `k / images_fps` seconds and they are sampled at `fps`.
+    /// Opens a folder. Picture `k` is at `k / images_fps` seconds; the pictures are sampled at
+    /// `fps`.
     ///
     /// # Errors
-    /// A rate out of range, an unreadable folder, no picture in it.
+    /// A rate is out of range, or the folder cannot be read or holds no picture.
     pub fn open(path: &Path, fps: f64, images_fps: f64) -> Result<Self> {
         let sampler = Sampler::new(fps)?;
         Sampler::new(images_fps)?;
@@ -47,7 +48,12 @@ impl ImageSource {
             return Err(Error::format(path, "no JPEG or PNG picture in this folder"));
         }
         if !ignored.is_empty() {
-            tracing::warn!(folder = %path.display(), count = ignored.len(), first = %ignored[0].display(), "files that are no JPEG or PNG were passed by");
+            tracing::warn!(
+                folder = %path.display(),
+                count = ignored.len(),
+                first = %ignored[0].display(),
+                "files that are neither JPEG nor PNG are left out"
+            );
         }
         Ok(Self {
             files,
@@ -79,18 +85,18 @@ impl Source for ImageSource {
         Ok(Poll::End)
     }
 
-    fn duration(&self) -> Option<MediaTime> {
+    fn duration(&mut self) -> Option<MediaTime> {
         Some(MediaTime(self.files.len() as f64 / self.images_fps))
     }
 }
 
-/// Pictures of a folder in natural order, and everything else in it.
+/// The pictures of a folder in natural order, and everything else in it.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut pictures, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        // Names that start with a dot are a file manager's own, whatever they end in.
+        // File managers keep files of their own under names that begin with a dot.
         let hidden = path
             .file_name()
             .is_some_and(|n| n.to_string_lossy().starts_with('.'));
@@ -116,13 +122,14 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             .to_string_lossy()
             .into_owned()
     };
-    pictures.sort_by(|a, b| natural(&name(a), &name(b)).then_with(|| a.cmp(b)));
+    pictures.sort_by(|a, b| natural_order(&name(a), &name(b)).then_with(|| a.cmp(b)));
     others.sort();
     Ok((pictures, others))
 }
 
-/// Orders names as a person does: runs of digits by their value, so `frame_2` is before `frame_10`.
-pub fn natural(a: &str, b: &str) -> Ordering {
+/// Orders names as a person does, with digits by the value of the number: `frame_2` comes before
+/// `frame_10`.
+fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
         let (Some(x), Some(y)) = (a.first(), b.first()) else {
@@ -154,7 +161,8 @@ fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 /// Reads one picture upright (EXIF orientation applied), as 8-bit RGB.
 ///
 /// # Errors
-/// Unreadable, corrupt, not JPEG or PNG, or larger than 16384 pixels a side.
+/// The file cannot be read, is corrupt, is neither JPEG nor PNG, or has a side longer than 16384
+/// pixels.
 pub fn read_picture(path: &Path) -> Result<Picture> {
     let reader = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
@@ -162,10 +170,10 @@ pub fn read_picture(path: &Path) -> Result<Picture> {
     decode(reader).map_err(|why| Error::format(path, why))
 }
 
-/// The same from a picture's bytes.
+/// Reads one picture upright from its bytes.
 ///
 /// # Errors
-/// In words: why not.
+/// The bytes are no sound picture; the error says in words why.
 pub fn decode_picture(bytes: &[u8]) -> Result<Picture, String> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -181,7 +189,7 @@ fn decode(reader: ImageReader<impl BufRead + Seek>) -> Result<Picture, String> {
         limits.max_alloc = Some(DECODE_BYTES_MAX);
         limits.check_dimensions(decoder.dimensions().0, decoder.dimensions().1)?;
         decoder.set_limits(limits)?;
-        // Broken EXIF says nothing about the picture itself.
+        // A picture whose EXIF data are broken may still be sound.
         let orientation = decoder
             .orientation()
             .unwrap_or(image::metadata::Orientation::NoTransforms);
@@ -194,7 +202,7 @@ fn decode(reader: ImageReader<impl BufRead + Seek>) -> Result<Picture, String> {
             rgb: rgb.into_raw(),
         })
     };
-    decode().map_err(|e| format!("not a sound picture: {e}"))
+    decode().map_err(|e| format!("the picture is broken: {e}"))
 }
 
 #[cfg(test)]
@@ -230,7 +238,7 @@ mod tests {
             "frame_1",
             "frame_99999999999999999999999",
         ];
-        names.sort_by(|a, b| natural(a, b));
+        names.sort_by(|a, b| natural_order(a, b));
         assert_eq!(
             names,
             [
@@ -246,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_plays_in_order_and_says_what_it_passed_by() {
+    fn a_folder_plays_in_order_and_says_what_it_left_out() {
         let dir = tempfile::tempdir().unwrap();
         for n in [10u8, 2, 1] {
             png(&dir.path().join(format!("frame_{n}.PNG")), n);

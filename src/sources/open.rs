@@ -1,32 +1,31 @@
-//! Opens a path as a source by what is in it, not by its name.
+//! Opens a file or folder as a source, by its content and not by its name.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::features::FeatureSource;
-use super::ffmpeg::{self, FfmpegSource};
 use super::images::ImageSource;
-use super::mp4::Fault;
-use super::video::VideoSource;
+use super::video::{FfmpegSource, Unplayable, VideoSource, ffmpeg};
 use crate::error::{Error, Result};
 use crate::features::{TokenLayout, kind};
 use crate::stream::Source;
 
-/// Bytes at the start of a file that tell what it is.
+/// How many bytes at the start of a file show what it is.
 const HEAD_BYTES: usize = 16;
-/// Boxes that a file of the MP4 family can open with.
+/// The boxes with which a file of the MP4 family can begin.
 const MP4_OPENINGS: [&[u8; 4]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
 
 /// How to open a source.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
-    /// Frames looked at per second of the recording.
+    /// How many frames are looked at in a second of the recording.
     pub fps: f64,
-    /// Rate at which a folder's or frame file's pictures were taken, and of feature files that do
-    /// not name theirs; `None`: `fps`, so that every picture is looked at.
+    /// The rate, in pictures a second, at which the pictures of a folder or frame file were taken,
+    /// and that of a feature file which does not name its own. `None` stands for `fps`, so that
+    /// every picture is looked at.
     pub images_fps: Option<f64>,
-    /// Tokens a frame of a feature file: 1, 5, 10 or 26.
+    /// How many tokens a frame of a feature file has: 1, 5, 10 or 26.
     pub tokens_per_frame: usize,
 }
 
@@ -40,9 +39,9 @@ impl Default for OpenOptions {
     }
 }
 
-/// What a path holds.
+/// What is in a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PathKind {
     Folder,
     Mp4,
     Features,
@@ -53,23 +52,26 @@ enum Kind {
 /// Opens a video, a folder of pictures, or a feature file.
 ///
 /// # Errors
-/// Unreadable; broken; of a kind that needs ffmpeg where there is none (the error says what to do).
+/// The path cannot be read, is broken, or needs ffmpeg where there is none (the error then says
+/// what to do).
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>> {
     let rate = options.images_fps.unwrap_or(options.fps);
     Ok(match kind_of(path)? {
-        Kind::Folder | Kind::Picture => Box::new(ImageSource::open(path, options.fps, rate)?),
-        Kind::Features => {
+        PathKind::Folder | PathKind::Picture => {
+            Box::new(ImageSource::open(path, options.fps, rate)?)
+        }
+        PathKind::Features => {
             let layout = TokenLayout::from_tokens(options.tokens_per_frame)?;
             Box::new(FeatureSource::open(path, options.fps, layout)?)
         }
-        Kind::Mp4 => match VideoSource::open(path, options.fps)? {
+        PathKind::Mp4 => match VideoSource::open(path, options.fps)? {
             Ok(video) => Box::new(video),
-            Err(Fault::Broken(why)) => {
+            Err(Unplayable::Broken(why)) => {
                 return Err(Error::format(path, format!("broken MP4: {why}")));
             }
-            Err(Fault::Unsupported(what)) => through_ffmpeg(path, options.fps, &what)?,
+            Err(Unplayable::Unsupported(what)) => through_ffmpeg(path, options.fps, &what)?,
         },
-        Kind::Other => through_ffmpeg(path, options.fps, "no MP4, picture or feature file")?,
+        PathKind::Other => through_ffmpeg(path, options.fps, "no MP4, picture or feature file")?,
     })
 }
 
@@ -82,16 +84,17 @@ fn through_ffmpeg(path: &Path, fps: f64, what: &str) -> Result<Box<dyn Source>> 
 
 fn needs_ffmpeg(path: &Path, what: &str) -> String {
     format!(
-        "{what}: this is not decoded in process, and there is no `ffmpeg` on the PATH. Either {}, or convert the file where there is one: {}",
+        "{what}: this is not decoded in process, and there is no `ffmpeg` on the PATH. \
+         Either {}, or convert the file where there is one: {}",
         ffmpeg::INSTALL,
         ffmpeg::convert_command(path)
     )
 }
 
-fn kind_of(path: &Path) -> Result<Kind> {
+fn kind_of(path: &Path) -> Result<PathKind> {
     let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
     if metadata.is_dir() {
-        return Ok(Kind::Folder);
+        return Ok(PathKind::Folder);
     }
     if !metadata.is_file() {
         return Err(Error::format(path, "neither a file nor a folder"));
@@ -107,19 +110,20 @@ fn kind_of(path: &Path) -> Result<Kind> {
     Ok(kind_of_head(&head))
 }
 
-fn kind_of_head(head: &[u8]) -> Kind {
+fn kind_of_head(head: &[u8]) -> PathKind {
     match head {
-        // `ftyp` opens MP4 and its relatives; old QuickTime files open with one of the others.
+        // MP4 and its relatives begin with `ftyp`; old QuickTime files begin with one of the
+        // others.
         [_, _, _, _, name @ ..]
             if MP4_OPENINGS
                 .iter()
                 .any(|opening| name.starts_with(opening.as_slice())) =>
         {
-            Kind::Mp4
+            PathKind::Mp4
         }
-        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => Kind::Picture,
-        _ if kind(head).is_some() => Kind::Features,
-        _ => Kind::Other,
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => PathKind::Picture,
+        _ if kind(head).is_some() => PathKind::Features,
+        _ => PathKind::Other,
     }
 }
 
@@ -129,17 +133,20 @@ mod tests {
 
     #[test]
     fn content_decides() {
-        assert_eq!(kind_of_head(b"\0\0\0\x20ftypisom\0\0\0\0"), Kind::Mp4);
-        assert_eq!(kind_of_head(b"\x89PNG\r\n\x1a\n"), Kind::Picture);
-        assert_eq!(kind_of_head(&[0xff, 0xd8, 0xff, 0xe0]), Kind::Picture);
-        assert_eq!(kind_of_head(b"\x40\0\0\0\0\0\0\0{\"cls\":"), Kind::Features);
+        assert_eq!(kind_of_head(b"\0\0\0\x20ftypisom\0\0\0\0"), PathKind::Mp4);
+        assert_eq!(kind_of_head(b"\x89PNG\r\n\x1a\n"), PathKind::Picture);
+        assert_eq!(kind_of_head(&[0xff, 0xd8, 0xff, 0xe0]), PathKind::Picture);
+        assert_eq!(
+            kind_of_head(b"\x40\0\0\0\0\0\0\0{\"cls\":"),
+            PathKind::Features
+        );
         assert_eq!(
             kind_of_head(b"\xff\xff\xff\xff\x80\0\0\0\0\0\0\0"),
-            Kind::Features
+            PathKind::Features
         );
-        assert_eq!(kind_of_head(b"\x1a\x45\xdf\xa3\0\0\0\0"), Kind::Other);
-        assert_eq!(kind_of_head(b"RIFF"), Kind::Other);
-        assert_eq!(kind_of_head(b""), Kind::Other);
+        assert_eq!(kind_of_head(b"\x1a\x45\xdf\xa3\0\0\0\0"), PathKind::Other);
+        assert_eq!(kind_of_head(b"RIFF"), PathKind::Other);
+        assert_eq!(kind_of_head(b""), PathKind::Other);
     }
 
     #[test]

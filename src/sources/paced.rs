@@ -1,36 +1,34 @@
-//! Plays any source in real time: nothing comes before its time, and frames that come too late are
+//! Plays a source in real time: no input comes before its time, and frames that are too late are
 //! dropped.
 
 use crate::error::Result;
 use crate::stream::{Input, Poll, Source};
 use crate::units::MediaTime;
 
-use super::script::at;
-
-/// Most frames that are dropped in a row: decoding them takes time too, and something has to be
-/// shown.
+/// Most frames that are dropped in a row. Decoding them takes time as well, and the screen has to
+/// show something.
 const DROPS_IN_A_ROW_MAX: u64 = 64;
 
 /// A source held to a clock.
 ///
-/// The clock is a function that returns seconds since any fixed moment and does not go back; time 0
-/// of the recording is when the first input was asked for. A clock that stands still pauses the
-/// source.
+/// The clock is a function that returns seconds since any fixed moment and never goes back. Time 0
+/// of the recording is the moment at which the first input was asked for. A clock that stands still
+/// pauses the source.
 pub struct Paced<C> {
     source: Box<dyn Source>,
     clock: C,
     late_s: f64,
     start_s: Option<f64>,
     held: Option<Input>,
-    /// Frames dropped since the last time it was told, and when the first of them was due.
+    /// Frames that were dropped and not reported yet, and when the first of them was due.
     dropped: Option<(MediaTime, u64)>,
-    /// Frames dropped since the last one that was let through.
+    /// Frames that were dropped since one was last let through.
     in_a_row: u64,
 }
 
 impl<C: FnMut() -> f64 + Send> Paced<C> {
-    /// Paces `source`; a frame that is `late_s` seconds late or more is dropped if a later one can
-    /// be had.
+    /// Paces `source`. A frame that is at least `late_s` seconds late is dropped if a later one is
+    /// there.
     pub fn new(source: Box<dyn Source>, late_s: f64, clock: C) -> Self {
         Self {
             source,
@@ -48,7 +46,8 @@ impl<C: FnMut() -> f64 + Send> Paced<C> {
         now - *self.start_s.get_or_insert(now)
     }
 
-    /// Fills `held`. `Some` is an answer instead: the source has nothing now or no more.
+    /// Fills `held`. Returns an answer where that cannot be done: the source has nothing yet, or
+    /// nothing more.
     fn fetch(&mut self) -> Result<Option<Poll>> {
         if self.held.is_none() {
             match self.source.next()? {
@@ -75,14 +74,14 @@ impl<C: FnMut() -> f64 + Send> Source for Paced<C> {
             let Some(input) = self.held.take() else {
                 continue;
             };
-            let due_s = at(&input).0;
+            let due_s = input.at().0;
             if due_s > now_s {
                 self.held = Some(input);
                 return Ok(self.tell_dropped().unwrap_or(Poll::Pending));
             }
             let is_frame = matches!(input, Input::Frame(_));
             if is_frame && now_s - due_s >= self.late_s && self.in_a_row < DROPS_IN_A_ROW_MAX {
-                let (first, count) = self.dropped.unwrap_or((at(&input), 0));
+                let (first, count) = self.dropped.unwrap_or((input.at(), 0));
                 self.dropped = Some((first, count + 1));
                 self.in_a_row += 1;
                 continue;
@@ -98,8 +97,8 @@ impl<C: FnMut() -> f64 + Send> Source for Paced<C> {
         }
     }
 
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
+    fn inner(&mut self) -> Option<&mut dyn Source> {
+        Some(&mut *self.source)
     }
 }
 

@@ -1,19 +1,51 @@
 //! From decoded planes to an upright RGB picture.
 
-use super::h264::Matrix;
 use crate::stream::Picture;
+
+/// How red, green and blue follow from luma and chroma (ITU-T H.273, `MatrixCoefficients`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ColourMatrix {
+    /// For standard definition, and where a video does not say.
+    #[default]
+    Bt601,
+    /// For high definition.
+    Bt709,
+    /// For ultra-high definition.
+    Bt2020,
+}
+
+impl ColourMatrix {
+    /// The matrix with this code; `None` for the code of "unspecified" and for unknown ones.
+    pub fn from_code(code: u32) -> Option<Self> {
+        match code {
+            1 => Some(Self::Bt709),
+            4..=6 => Some(Self::Bt601),
+            9 | 10 => Some(Self::Bt2020),
+            _ => None,
+        }
+    }
+
+    /// The weights of red and blue in luma, `Kr` and `Kb`.
+    pub fn weights(self) -> (f64, f64) {
+        match self {
+            Self::Bt601 => (0.299, 0.114),
+            Self::Bt709 => (0.2126, 0.0722),
+            Self::Bt2020 => (0.2627, 0.0593),
+        }
+    }
+}
 
 /// How a picture has to be turned to stand upright.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// As it is.
+    /// It stands upright already.
     #[default]
     None,
-    /// A quarter to the right (clockwise).
+    /// By a quarter to the right (clockwise).
     Right,
-    /// Upside down.
+    /// By a half.
     Half,
-    /// A quarter to the left.
+    /// By a quarter to the left.
     Left,
 }
 
@@ -48,8 +80,8 @@ struct Coefficients {
 const BITS: i32 = 16;
 
 impl Coefficients {
-    /// ITU-T H.273, 8.3: luma weights `Kr`, `Kb` give the rest.
-    fn new(matrix: Matrix, full_range: bool) -> Self {
+    /// By ITU-T H.273, 8.3, everything follows from the weights `Kr` and `Kb`.
+    fn new(matrix: ColourMatrix, full_range: bool) -> Self {
         let (kr, kb) = matrix.weights();
         let kg = 1.0 - kr - kb;
         let (luma, chroma, zero) = if full_range {
@@ -69,9 +101,13 @@ impl Coefficients {
     }
 }
 
-/// Converts to RGB, each chroma sample standing for its 2x2 block. `None` when the planes are too
-/// small for the size that they claim.
-pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> Option<Picture> {
+/// Converts to RGB; each chroma sample stands for a block of 2x2 pixels. Returns `None` when the
+/// planes are too small for the size that they claim.
+pub(crate) fn to_rgb(
+    planes: &Planes<'_>,
+    matrix: ColourMatrix,
+    full_range: bool,
+) -> Option<Picture> {
     let Planes {
         width,
         height,
@@ -114,7 +150,7 @@ pub(crate) fn to_rgb(planes: &Planes<'_>, matrix: Matrix, full_range: bool) -> O
     })
 }
 
-/// Turns a picture.
+/// Turns a picture upright.
 pub(crate) fn turned(picture: Picture, turn: Turn) -> Picture {
     let (w, h) = (picture.width as usize, picture.height as usize);
     // Source pixel of the target's pixel (x, y).
@@ -146,7 +182,7 @@ pub(crate) fn turned(picture: Picture, turn: Turn) -> Picture {
 mod tests {
     use super::*;
 
-    fn one(y: u8, u: u8, v: u8, matrix: Matrix, full: bool) -> [u8; 3] {
+    fn one(y: u8, u: u8, v: u8, matrix: ColourMatrix, full: bool) -> [u8; 3] {
         let planes = Planes {
             width: 1,
             height: 1,
@@ -165,7 +201,11 @@ mod tests {
 
     #[test]
     fn black_white_and_primaries_come_out_right() {
-        for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
+        for matrix in [
+            ColourMatrix::Bt601,
+            ColourMatrix::Bt709,
+            ColourMatrix::Bt2020,
+        ] {
             assert_eq!(one(16, 128, 128, matrix, false), [0; 3]);
             assert_eq!(one(235, 128, 128, matrix, false), [255; 3]);
             assert_eq!(one(0, 128, 128, matrix, true), [0; 3]);
@@ -174,8 +214,8 @@ mod tests {
         }
         // Pure red, from the forward equations of BT.601 and BT.709, limited range.
         for (matrix, [y, u, v]) in [
-            (Matrix::Bt601, [81, 90, 240]),
-            (Matrix::Bt709, [63, 102, 240]),
+            (ColourMatrix::Bt601, [81, 90, 240]),
+            (ColourMatrix::Bt709, [63, 102, 240]),
         ] {
             let [r, g, b] = one(y, u, v, matrix, false);
             assert!(r >= 253 && g <= 2 && b <= 2, "{matrix:?}: {r} {g} {b}");
@@ -193,7 +233,7 @@ mod tests {
             luma_stride: 3,
             chroma_stride: 2,
         };
-        let picture = to_rgb(&planes, Matrix::Bt601, false).unwrap();
+        let picture = to_rgb(&planes, ColourMatrix::Bt601, false).unwrap();
         assert_eq!(picture.rgb, [255; 27]);
     }
 
@@ -208,7 +248,7 @@ mod tests {
             luma_stride: 4,
             chroma_stride: 2,
         };
-        assert!(to_rgb(&planes, Matrix::Bt601, false).is_none());
+        assert!(to_rgb(&planes, ColourMatrix::Bt601, false).is_none());
         let planes = Planes {
             width: 4,
             height: 4,
@@ -218,7 +258,7 @@ mod tests {
             luma_stride: 4,
             chroma_stride: 2,
         };
-        assert!(to_rgb(&planes, Matrix::Bt601, false).is_none());
+        assert!(to_rgb(&planes, ColourMatrix::Bt601, false).is_none());
     }
 
     #[test]

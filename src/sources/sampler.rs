@@ -2,18 +2,18 @@
 
 use crate::error::{Error, Result};
 
-/// Fastest sampling rate that makes sense, in frames per second.
+/// Highest sampling rate that makes sense, in frames per second.
 pub const FPS_MAX: f64 = 240.0;
-/// A picture this little before its slot counts as in it: containers round time stamps to
-/// milliseconds.
+/// A picture that comes before its slot by no more than this counts as in the slot: containers
+/// round time stamps to milliseconds.
 const TOLERANCE_S: f64 = 0.002;
 
-/// Takes at most one picture per slot of `1/fps` seconds.
+/// Takes at most one picture in each slot of `1/fps` seconds.
 ///
 /// Slot `k` starts at `k / fps` seconds of the recording; its sample is the first picture shown at
 /// or after that moment. The rule needs no look-ahead, so a camera and a file are sampled alike,
 /// and slots are absolute, so errors do not add up. A picture is taken at most once: a gap in the
-/// recording gives fewer frames, never copies. Pictures before time 0 are never taken.
+/// recording gives fewer frames and never copies. Pictures before time 0 are never taken.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     fps: f64,
@@ -24,7 +24,7 @@ impl Sampler {
     /// A sampler for `fps` frames per second of the recording.
     ///
     /// # Errors
-    /// `fps` is not a number in (0, 240].
+    /// `fps` is not a number above 0 and up to 240.
     pub fn new(fps: f64) -> Result<Self> {
         if fps.is_finite() && fps > 0.0 && fps <= FPS_MAX {
             return Ok(Self { fps, next_slot: 0 });
@@ -34,14 +34,14 @@ impl Sampler {
         )))
     }
 
-    /// The slot that has begun at `at_s` seconds.
+    /// The number of the slot that a picture at `at_s` seconds is in.
     pub fn slot(&self, at_s: f64) -> u64 {
-        // `as` saturates, which is right for absurd times.
+        // `as` saturates, which is right for times out of all bounds.
         ((at_s + TOLERANCE_S) * self.fps).floor() as u64
     }
 
-    /// Whether the picture shown at `at_s` seconds is a sample. Call with times that do not
-    /// decrease.
+    /// Whether the picture shown at `at_s` seconds is a sample. Each call needs a time that is not
+    /// before that of the last one.
     pub fn take(&mut self, at_s: f64) -> bool {
         if !at_s.is_finite() || at_s < -TOLERANCE_S {
             return false;
@@ -120,19 +120,28 @@ mod tests {
         /// Where pictures come at least once a slot, every slot's sample lies within one picture
         /// interval of the slot.
         #[test]
-        fn samples_lie_in_their_slots(rate in 2.5f64..240.0, fps in 0.5f64..2.5, start in 0.0f64..100.0, jitter in 0.0f64..0.4) {
+        fn samples_lie_in_their_slots(
+            rate in 2.5f64..240.0,
+            fps in 0.5f64..2.5,
+            start in 0.0f64..100.0,
+            jitter in 0.0f64..0.4,
+        ) {
             let interval = 1.0 / rate;
             // A longer gap leaves a slot without a picture: see
             // `gaps_and_late_starts_give_fewer_frames_not_copies`.
             prop_assume!(interval * (1.0 + jitter) <= 1.0 / fps);
-            let times: Vec<f64> = (0..2000).map(|i| start + (f64::from(i) + if i % 2 == 1 { jitter } else { 0.0 }) * interval).collect();
+            let late = |i: i32| if i % 2 == 1 { jitter } else { 0.0 };
+            let times: Vec<f64> = (0..2000)
+                .map(|i| start + (f64::from(i) + late(i)) * interval)
+                .collect();
             let got = picks(fps, times.iter().copied());
             let first_slot = ((got[0] + TOLERANCE_S) * fps).floor();
             for (n, at) in got.iter().enumerate() {
                 let slot_s = (first_slot + n as f64) / fps;
                 if n > 0 {
                     let late = at - slot_s;
-                    prop_assert!(late >= -TOLERANCE_S - 1e-9 && late <= interval * 1.5 + 1e-9, "{late}");
+                    prop_assert!(late >= -TOLERANCE_S - 1e-9, "{late}");
+                    prop_assert!(late <= interval * 1.5 + 1e-9, "{late}");
                 }
                 prop_assert!(times.contains(at));
             }

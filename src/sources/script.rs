@@ -1,7 +1,7 @@
-//! Words and hands at given times: from a file (`--input`), merged into any source; and whole
-//! scripted sources.
+//! Words and hands at given times, read from a file (`--input`) and merged into any source; and a
+//! source that plays a script.
 //!
-//! One JSON object a line, times in seconds of the recording, not decreasing:
+//! Each line is a JSON object. Times are seconds of the recording and do not decrease:
 //!
 //! ```text
 //! {"at":3.5,"user":"What is next?"}
@@ -16,12 +16,12 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::stream::{Hand, Input, LookBack, Poll, Source, StepState};
+use crate::stream::{Hand, Input, Poll, Source, StepState};
 use crate::units::{MediaTime, StepId};
 
-/// Largest input file.
+/// Largest input file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Longest thing that a person says at once, in bytes.
+/// Longest text that a person can say at once, in bytes.
 const WORDS_BYTES_MAX: usize = 4096;
 
 #[derive(Deserialize)]
@@ -79,7 +79,8 @@ impl Line {
 /// Reads a file of timed words and hands.
 ///
 /// # Errors
-/// Unreadable; a line that is not one of the forms, or goes back in time; named by line.
+/// The file cannot be read, or a line has none of the forms or goes back in time. The error names
+/// the line.
 pub fn read_inputs(path: &Path) -> Result<Vec<Input>> {
     let bytes = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if bytes > FILE_BYTES_MAX {
@@ -92,10 +93,10 @@ pub fn read_inputs(path: &Path) -> Result<Vec<Input>> {
     parse_inputs(&text).map_err(|why| Error::format(path, why))
 }
 
-/// Reads timed words and hands; the error names the line.
+/// Reads timed words and hands from text.
 ///
 /// # Errors
-/// As [`read_inputs`], without the file's name.
+/// Those of [`read_inputs`], without the name of the file.
 pub fn parse_inputs(text: &str) -> Result<Vec<Input>, String> {
     let mut inputs: Vec<Input> = Vec::new();
     for (n, line) in text
@@ -107,11 +108,11 @@ pub fn parse_inputs(text: &str) -> Result<Vec<Input>, String> {
             .map_err(|e| e.to_string())
             .and_then(Line::into_input);
         let input = input.map_err(|why| format!("line {}: {why}", n + 1))?;
-        if inputs.last().is_some_and(|last| at(last) > at(&input)) {
+        if inputs.last().is_some_and(|last| last.at() > input.at()) {
             return Err(format!(
                 "line {}: goes back in time to {}",
                 n + 1,
-                at(&input)
+                input.at()
             ));
         }
         inputs.push(input);
@@ -119,18 +120,7 @@ pub fn parse_inputs(text: &str) -> Result<Vec<Input>, String> {
     Ok(inputs)
 }
 
-/// When an input happened.
-pub fn at(input: &Input) -> MediaTime {
-    match input {
-        Input::Frame(frame) => frame.at,
-        Input::User { at, .. }
-        | Input::Hand { at, .. }
-        | Input::Dropped { at, .. }
-        | Input::Source { at, .. } => *at,
-    }
-}
-
-/// A source that plays what it was given; for tests and for recorded sessions.
+/// A source that plays the inputs that it was given, for tests and recorded sessions.
 #[derive(Debug, Default)]
 pub struct ScriptSource {
     polls: VecDeque<Poll>,
@@ -151,7 +141,7 @@ impl ScriptSource {
         }
     }
 
-    /// The same with a known length.
+    /// The same source with a known length.
     #[must_use]
     pub fn lasting(mut self, duration: MediaTime) -> Self {
         self.duration = Some(duration);
@@ -164,12 +154,12 @@ impl Source for ScriptSource {
         Ok(self.polls.pop_front().unwrap_or(Poll::End))
     }
 
-    fn duration(&self) -> Option<MediaTime> {
+    fn duration(&mut self) -> Option<MediaTime> {
         self.duration
     }
 }
 
-/// Any source with timed words and hands among its inputs.
+/// Another source's inputs, with timed words and hands among them.
 ///
 /// Words at time `t` come after every frame up to and at `t`, and before the first frame after it.
 /// Words after the last frame come at the end.
@@ -181,7 +171,7 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Merges `script` (times not decreasing, as [`read_inputs`] gives them) into `source`.
+    /// Merges `script`, whose times do not decrease, into `source`.
     pub fn new(source: Box<dyn Source>, script: Vec<Input>) -> Self {
         Self {
             source,
@@ -202,7 +192,7 @@ impl Source for Merged {
             }
         }
         let script_first = match (self.script.front(), &self.held) {
-            (Some(words), Some(held)) => at(words) < at(held),
+            (Some(words), Some(held)) => words.at() < held.at(),
             (Some(_), None) => true,
             (None, _) => false,
         };
@@ -214,28 +204,8 @@ impl Source for Merged {
         Ok(input.map_or(Poll::End, Poll::Ready))
     }
 
-    fn skip_to(&mut self, at: MediaTime) {
-        self.source.skip_to(at);
-    }
-
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
-    }
-
-    fn rest(&mut self, resting: bool) {
-        self.source.rest(resting);
-    }
-
-    fn catch_up(&mut self) {
-        self.source.catch_up();
-    }
-
-    fn look_back(&self) -> Option<LookBack> {
-        self.source.look_back()
-    }
-
-    fn behind_s(&self) -> Option<f64> {
-        self.source.behind_s()
+    fn inner(&mut self) -> Option<&mut dyn Source> {
+        Some(&mut *self.source)
     }
 }
 
@@ -318,7 +288,7 @@ mod tests {
             match merged.next().unwrap() {
                 Poll::Ready(input) => seen.push(format!(
                     "{:.1}{}",
-                    at(&input).0,
+                    input.at().0,
                     if matches!(input, Input::Frame(_)) {
                         "f"
                     } else {

@@ -4,6 +4,8 @@
 //! [`Sink`] (log, text, subtitles, speech, screen) reads the same events.
 
 mod event;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod log;
 
 use std::sync::Arc;
@@ -99,6 +101,19 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// When it happened.
+    pub fn at(&self) -> MediaTime {
+        match self {
+            Self::Frame(frame) => frame.at,
+            Self::User { at, .. }
+            | Self::Hand { at, .. }
+            | Self::Dropped { at, .. }
+            | Self::Source { at, .. } => *at,
+        }
+    }
+}
+
 /// Pictures with their times, the oldest first, decoded as they are asked for.
 pub type LookBack = Box<dyn Iterator<Item = (MediaTime, Picture)> + Send>;
 
@@ -114,40 +129,57 @@ pub enum Poll {
 }
 
 /// Where inputs come from. Times do not decrease.
+///
+/// Only [`next`](Source::next) has to be written. A source that wraps another one also names that
+/// one as its [`inner`](Source::inner), which then answers everything that the wrapper does not
+/// answer itself.
 pub trait Source: Send {
-    /// The next input, or word that there is none yet or no more.
+    /// Returns the next input, or says that there is none yet or none any more.
     ///
     /// # Errors
-    /// The source is broken for good; what can be recovered is an [`Input`] instead.
+    /// The source is broken for good. What can be recovered is an [`Input`] instead.
     fn next(&mut self) -> Result<Poll>;
 
-    /// Length of the recording where it is known, for progress.
-    fn duration(&self) -> Option<MediaTime> {
+    /// The source that this one wraps, if it wraps one.
+    fn inner(&mut self) -> Option<&mut dyn Source> {
         None
     }
 
-    /// Tells a source that nothing was asked of yet: what stands before `at` will be thrown away.
-    /// It may save the work; it may also give it all the same.
-    fn skip_to(&mut self, _at: MediaTime) {}
-
-    /// Tells a live source whether anybody wants its frames: while nobody does, its device is
-    /// closed.
-    fn rest(&mut self, _resting: bool) {}
-
-    /// Tells a live source that the engine was busy with its own memory instead of the frames:
-    /// those that were due since the last one, and are still held, are given before newer ones.
-    fn catch_up(&mut self) {}
-
-    /// What a live source holds of the last seconds, whether or not it was due; `None` where
-    /// nothing is held.
-    fn look_back(&self) -> Option<LookBack> {
-        None
+    /// Length of the recording where it is known, for showing progress.
+    fn duration(&mut self) -> Option<MediaTime> {
+        self.inner()?.duration()
     }
 
-    /// Seconds of the clock since the last frame was captured; `None` for a recording.
-    fn behind_s(&self) -> Option<f64> {
-        None
+    /// Says, before the first input is asked for, that the caller will throw away what stands
+    /// before `at`. The source may save that work, or give those inputs all the same.
+    fn skip_to(&mut self, at: MediaTime) {
+        if let Some(inner) = self.inner() {
+            inner.skip_to(at);
+        }
     }
+
+    /// The live side of the source; `None` for a recording.
+    fn live(&mut self) -> Option<&mut dyn Live> {
+        self.inner()?.live()
+    }
+}
+
+/// What only a live source, such as a camera, can do.
+pub trait Live {
+    /// Pauses the source or lets it go on. While it is paused its device is closed.
+    fn pause(&mut self, paused: bool);
+
+    /// Says that the engine was busy with its own memory and looked at no frames. Those that have
+    /// been due since the last one, and are still held, are then given before newer ones.
+    fn catch_up(&mut self);
+
+    /// The pictures of the last seconds that are still held, whether or not they were due; `None`
+    /// where none are held.
+    fn look_back(&self) -> Option<LookBack>;
+
+    /// Seconds of the clock since the last frame that was given was captured; `None` before the
+    /// first.
+    fn frame_age_s(&self) -> Option<f64>;
 }
 
 /// Where events go.

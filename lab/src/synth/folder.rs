@@ -9,7 +9,7 @@ use super::scene::Scene;
 use super::script::script;
 use proact::dialogue::annotation;
 use proact::error::{Error, Result};
-use proact::sources::encode::Video;
+use proact::sources::video::{VideoSource, VideoWriter};
 
 /// Names of the files.
 pub const VIDEO: &str = "video.mp4";
@@ -129,7 +129,7 @@ fn fill(
     tick: &(dyn Fn() + Sync),
 ) -> Result<bool> {
     let scene = Scene::new(episode);
-    let mut video = Video::new(format.width, format.height, format.fps, version(episode))?;
+    let mut video = VideoWriter::new(format.width, format.height, format.fps, version(episode))?;
     for frame in 0..frames(episode, format) {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
@@ -157,20 +157,15 @@ fn same(target: &Path, episode: &Episode, format: Format, line: &str, task: &str
     {
         return false;
     }
-    let Some(bytes) = read(VIDEO) else {
-        return false;
-    };
-    if bytes.get(VERSION_AT) != Some(&version(episode).to_be_bytes()[..]) {
+    let drawn_by = read(VIDEO).and_then(|bytes| bytes.get(VERSION_AT).map(<[u8]>::to_vec));
+    if drawn_by.as_deref() != Some(&version(episode).to_be_bytes()[..]) {
         return false;
     }
-    let Ok(mp4) = re_mp4::Mp4::read_bytes(&bytes) else {
+    let Ok(video) = VideoSource::in_process(&target.join(VIDEO), format.fps) else {
         return false;
     };
-    let Some(track) = mp4.tracks().values().next() else {
-        return false;
-    };
-    (u32::from(track.width), u32::from(track.height)) == (format.width, format.height)
-        && track.samples.len() as u64 == frames(episode, format)
+    video.size() == Some((format.width, format.height))
+        && video.whole_pictures() as u64 == frames(episode, format)
 }
 
 #[cfg(test)]
@@ -213,6 +208,14 @@ mod tests {
             write(&a, &tea(), other, &go, &|| ()).is_err(),
             "other settings are told, not skipped"
         );
+        let file = a.join("tea").join(VIDEO);
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        assert!(
+            write(&a, &tea(), SMALL, &go, &|| ()).is_err(),
+            "a video that was cut short is not taken for the whole one"
+        );
+        std::fs::write(&file, whole).unwrap();
         let still = Episode {
             fixed_camera: true,
             ..tea()

@@ -1,63 +1,64 @@
-//! The capture thread: opens the camera, keeps its last frames in a ring, and closes it when asked.
+//! The capture thread opens the camera, keeps its last frames in a ring, and closes it when asked.
 //!
-//! One [`Link`] is one life of a device, from open to close. The source looks at links, never at
-//! devices, so that a driver that hangs in the middle of a call can hold up nothing but its own
+//! A [`Link`] is one connection to a device, from opening to closing. The source looks at links and
+//! never at devices, so that a driver that hangs in the middle of a call holds up only its own
 //! thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::device::{Backend, Choice, Device, Fault, Found, Wanted, again};
+use super::device::{Backend, CameraError, CameraRequest, Choice, Device, ListedCamera, again};
+use super::limits::CameraLimits;
 use super::pixels::{Format, frame_of};
-use super::ring::{Ring, Shot};
-use super::source::Watch;
+use super::ring::{RawFrame, Ring};
 
-/// Seconds since any fixed moment; does not go back.
+/// Seconds since any fixed moment. They never go back.
 pub type Clock = Arc<dyn Fn() -> f64 + Send + Sync>;
 
-/// Where a device is in its life.
+/// What a device is doing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
-    /// Being opened.
+    /// It is being opened.
     Opening,
-    /// Frames come, or should.
+    /// It is open, and frames should come.
     Streaming(Format),
-    /// Closed: as asked, or because of a fault.
-    Closed(Option<Fault>),
+    /// It is closed, as asked or because of an error.
+    Closed(Option<CameraError>),
 }
 
 struct Life {
     phase: Phase,
-    camera: Option<Found>,
+    camera: Option<ListedCamera>,
     ring: Ring,
-    /// Frames that were no pictures, by their bytes; and why the last of them was none.
+    /// How many buffers could not be a picture, and why the last of them could not.
     corrupt: u64,
     why: Option<String>,
 }
 
-/// One life of a device, shared between its thread and the source.
+/// A connection to a device, shared between its thread and the source.
 pub struct Link {
     life: Mutex<Life>,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What a link has had so far.
+/// How many frames have come through a link so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames that came.
+    /// The frames that came.
     pub captured: u64,
-    /// Frames that were overwritten in the ring.
+    /// The frames that were overwritten in the ring.
     pub overwritten: u64,
-    /// Buffers that cannot be a frame.
+    /// The buffers that cannot be a frame.
     pub corrupt: u64,
-    /// Why the last of those cannot.
+    /// Why the last of those buffers cannot.
     pub why: Option<String>,
 }
 
 impl Link {
-    /// A device that is about to be opened; its ring will look back so far.
+    /// A device that is about to be opened. Its ring will hold each frame for `look_back_s`
+    /// seconds.
     pub fn new(look_back_s: f64) -> Arc<Self> {
         let life = Life {
             phase: Phase::Opening,
@@ -73,20 +74,20 @@ impl Link {
         })
     }
 
-    /// A panic elsewhere leaves nothing half-done in here.
+    /// Locks also after a panic elsewhere, which leaves nothing half-done in here.
     fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The device is open.
-    pub fn opened(&self, camera: &Found, format: Format, look_back_s: f64) {
+    /// Notes that the device is open.
+    pub fn opened(&self, camera: &ListedCamera, format: Format, look_back_s: f64) {
         let mut life = self.life();
         life.ring = Ring::new(look_back_s, format.fps);
         life.camera = Some(camera.clone());
         life.phase = Phase::Streaming(format);
     }
 
-    /// A buffer came. It is cut to the frame in it, and not decoded.
+    /// Takes a buffer that came, cut to the frame in it and not decoded.
     pub fn push(&self, clock_s: f64, buffer: &[u8]) {
         let mut life = self.life();
         let Phase::Streaming(format) = life.phase else {
@@ -101,12 +102,12 @@ impl Link {
         }
     }
 
-    /// The device is closed.
-    pub fn closed(&self, fault: Option<Fault>) {
-        self.life().phase = Phase::Closed(fault);
+    /// Notes that the device is closed.
+    pub fn closed(&self, error: Option<CameraError>) {
+        self.life().phase = Phase::Closed(error);
     }
 
-    /// Asks the thread to close the device, also when it waits for a frame.
+    /// Asks the thread to close the device, also while it waits for a frame.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self
@@ -120,32 +121,32 @@ impl Link {
         }
     }
 
-    /// Whether that was asked.
+    /// Whether the thread was asked to close the device.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Where the device is.
+    /// What the device is doing.
     pub fn phase(&self) -> Phase {
         self.life().phase.clone()
     }
 
-    /// Which camera was opened.
-    pub fn camera(&self) -> Option<Found> {
+    /// The camera that was opened.
+    pub fn camera(&self) -> Option<ListedCamera> {
         self.life().camera.clone()
     }
 
     /// The newest frame.
-    pub fn newest(&self) -> Option<Arc<Shot>> {
+    pub fn newest(&self) -> Option<Arc<RawFrame>> {
         self.life().ring.newest()
     }
 
     /// The frames of the last seconds, the oldest first.
-    pub fn held(&self) -> Vec<Arc<Shot>> {
+    pub fn held(&self) -> Vec<Arc<RawFrame>> {
         self.life().ring.held().cloned().collect()
     }
 
-    /// What came so far.
+    /// How many frames came so far.
     pub fn counts(&self) -> Counts {
         let life = self.life();
         let (captured, overwritten) = life.ring.counts();
@@ -158,30 +159,35 @@ impl Link {
     }
 }
 
-/// Starts lives of one camera.
+/// Opens one camera as often as needed.
 pub trait Starter: Send {
-    /// Begins to open the camera; gives at once.
+    /// Begins to open the camera, and returns without waiting for it.
     ///
     /// # Errors
     /// The system has no more threads.
-    fn start(&mut self) -> Result<Arc<Link>, Fault>;
+    fn start(&mut self) -> Result<Arc<Link>, CameraError>;
 
-    /// The camera of a link that had frames is the one to look for from now on.
-    fn settle_on(&mut self, camera: Found);
+    /// From now on looks for this camera, which has given frames.
+    fn settle_on(&mut self, camera: ListedCamera);
 }
 
-/// Opens cameras on threads of their own.
-pub struct Threads {
+/// Opens the camera on a thread of its own each time.
+pub struct CameraThreads {
     backend: Arc<dyn Backend>,
-    wanted: Wanted,
-    known: Option<Found>,
-    watch: Watch,
+    wanted: CameraRequest,
+    known: Option<ListedCamera>,
+    watch: CameraLimits,
     clock: Clock,
 }
 
-impl Threads {
-    /// For the camera that is wanted.
-    pub fn new(backend: Arc<dyn Backend>, wanted: Wanted, watch: Watch, clock: Clock) -> Self {
+impl CameraThreads {
+    /// For the camera that is asked for.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        wanted: CameraRequest,
+        watch: CameraLimits,
+        clock: Clock,
+    ) -> Self {
         Self {
             backend,
             wanted,
@@ -192,8 +198,8 @@ impl Threads {
     }
 }
 
-impl Starter for Threads {
-    fn start(&mut self) -> Result<Arc<Link>, Fault> {
+impl Starter for CameraThreads {
+    fn start(&mut self) -> Result<Arc<Link>, CameraError> {
         let link = Link::new(self.watch.look_back_s);
         let (backend, wanted, known) = (
             self.backend.clone(),
@@ -208,7 +214,7 @@ impl Starter for Threads {
                     theirs.opened(&camera, device.format(), watch.look_back_s);
                     read(device, &theirs, &clock, &watch)
                 }
-                Err(fault) => Some(fault),
+                Err(error) => Some(error),
             };
             theirs.closed(ended);
         };
@@ -216,47 +222,54 @@ impl Starter for Threads {
         let thread = std::thread::Builder::new()
             .name("camera".into())
             .spawn(work);
-        *slot = Some(thread.map_err(|e| Fault::Driver(format!("no thread for the camera: {e}")))?);
+        *slot = Some(
+            thread.map_err(|e| CameraError::Driver(format!("no thread for the camera: {e}")))?,
+        );
         drop(slot);
         Ok(link)
     }
 
-    fn settle_on(&mut self, camera: Found) {
+    fn settle_on(&mut self, camera: ListedCamera) {
         self.known = Some(camera);
     }
 }
 
-/// Finds the camera, the same one as before if there was one, and opens it.
+/// Finds the camera (the same one as before, if there was one) and opens it.
 fn open(
     backend: &dyn Backend,
-    wanted: &Wanted,
-    known: Option<&Found>,
-) -> Result<(Found, Box<dyn Device>), Fault> {
+    wanted: &CameraRequest,
+    known: Option<&ListedCamera>,
+) -> Result<(ListedCamera, Box<dyn Device>), CameraError> {
     let found = backend.list()?;
     if let Some(known) = known {
         let camera = again(known, &found)
-            .ok_or_else(|| Fault::Missing(format!("{} is not there", known.name)))?;
+            .ok_or_else(|| CameraError::Missing(format!("{} is not there", known.name)))?;
         return Ok((camera.clone(), backend.open_wanted(camera, wanted)?));
     }
-    let mut first_fault = None;
+    let mut first_error = None;
     for camera in wanted.choice.among(&found)? {
         match backend.open_wanted(camera, wanted) {
             Ok(device) => return Ok((camera.clone(), device)),
-            // A camera has files that send no pictures; what the person chose by number is not
-            // replaced.
-            Err(fault) if matches!(wanted.choice, Choice::First | Choice::Name(_)) => {
-                _ = first_fault.get_or_insert(fault)
+            // Some files of a camera send no pictures. A camera that the person chose by number is
+            // not replaced by another.
+            Err(error) if matches!(wanted.choice, Choice::First | Choice::Name(_)) => {
+                _ = first_error.get_or_insert(error)
             }
-            Err(fault) => return Err(fault),
+            Err(error) => return Err(error),
         }
     }
-    Err(first_fault.unwrap_or_else(|| Fault::Missing("no camera".into())))
+    Err(first_error.unwrap_or_else(|| CameraError::Missing("no camera".into())))
 }
 
-/// Reads until asked to stop, until a read fails, or until a frame comes too late: behind a sleep
-/// of the process or the machine the driver hands out what it had captured before, and its time
-/// would not be true.
-fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, watch: &Watch) -> Option<Fault> {
+/// Reads until asked to stop, until a read fails, or until a frame comes too late: after the
+/// process or the machine slept, the driver hands out what it captured before, and the time of such
+/// a frame would be wrong.
+fn read(
+    mut device: Box<dyn Device>,
+    link: &Link,
+    clock: &Clock,
+    watch: &CameraLimits,
+) -> Option<CameraError> {
     let mut last_s = clock();
     let mut limit_s = watch.first_frame_s();
     while !link.stopping() {
@@ -268,37 +281,36 @@ fn read(mut device: Box<dyn Device>, link: &Link, clock: &Clock, watch: &Watch) 
                 link.push(now_s, buffer);
             }
         });
-        let fault = read
+        let error = read
             .err()
-            .or_else(|| (silent_s > limit_s).then(|| Fault::silent(silent_s)));
-        if fault.is_some() {
-            return fault.filter(|_| !link.stopping());
+            .or_else(|| (silent_s > limit_s).then(|| CameraError::silent(silent_s)));
+        if error.is_some() {
+            return error.filter(|_| !link.stopping());
         }
         limit_s = watch.silence_s;
     }
     None
 }
 
-/// A driver that panics is a driver that failed.
+/// Notes a driver that panics as one that failed.
 struct ClosedOnPanic<'a>(&'a Link);
 
 impl Drop for ClosedOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.closed(Some(Fault::Driver(
+            self.0.closed(Some(CameraError::Driver(
                 "the camera's driver code panicked".into(),
             )));
         }
     }
 }
 
-/// Interrupts the call in which a thread waits for a frame: V4L2's wait has no time limit of its
-/// own in nokhwa.
+/// Interrupts the call in which a thread waits for a frame, as waiting in V4L2 has no time limit.
 #[cfg(all(target_os = "linux", feature = "camera"))]
 fn wake(thread: &JoinHandle<()>) {
     use std::os::unix::thread::JoinHandleExt;
     static HANDLER: std::sync::Once = std::sync::Once::new();
-    // A handler that does nothing: with none, the signal is ignored and interrupts nothing.
+    // The handler does nothing; without one the signal is ignored and interrupts nothing.
     HANDLER.call_once(|| _ = signal_hook::flag::register(libc::SIGURG, Arc::default()));
     // SAFETY: the handle is neither joined nor detached, so the identifier is that of this thread,
     // and the signal has a handler that is async-signal-safe.

@@ -1,21 +1,21 @@
-//! What a camera must be able to do, and how it can fail; the system's cameras and the tests' fakes
-//! are behind it.
+//! What a camera must be able to do, and how it can fail. The cameras of the system implement this,
+//! and so do the fakes of the tests.
 
 use std::path::PathBuf;
 
-use super::pixels::{Format, Pixels};
+use super::pixels::{Format, PixelLayout};
 
-/// A camera that the system knows of.
+/// A camera as the system lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Its number; another program or plug may change it.
+pub struct ListedCamera {
+    /// Its number, which changes when cameras are plugged in or out.
     pub index: u32,
-    /// Its name, which other cameras of the same make have too.
+    /// Its name, which other cameras of the same make share.
     pub name: String,
-    /// What stays the same when it is plugged in again: the system's own identifier, or the place
-    /// of its plug.
+    /// What stays the same when it is plugged in again: the system's identifier, or the socket that
+    /// it is plugged into.
     pub id: String,
-    /// Its file, on systems where it has one.
+    /// Its file, on systems where cameras have one.
     pub path: Option<PathBuf>,
 }
 
@@ -42,12 +42,15 @@ impl Choice {
         }
     }
 
-    /// Picks from what the system has. [`Choice::First`] leaves more than one: which of them sends
-    /// pictures is seen when they are opened.
+    /// Picks the cameras that fit. More than one can fit [`Choice::First`]; which of them sends
+    /// pictures shows when they are opened.
     ///
     /// # Errors
-    /// None fits, or more than one does.
-    pub fn among<'a>(&self, found: &'a [Found]) -> Result<Vec<&'a Found>, Fault> {
+    /// No camera fits, or several different ones have the name.
+    pub fn among<'a>(
+        &self,
+        found: &'a [ListedCamera],
+    ) -> Result<Vec<&'a ListedCamera>, CameraError> {
         let names = || match found {
             [] => "the system has none".to_owned(),
             all => all
@@ -56,7 +59,7 @@ impl Choice {
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        let fitting: Vec<&Found> = match self {
+        let fitting: Vec<&ListedCamera> = match self {
             Self::First => found.iter().collect(),
             Self::Index(index) => found.iter().filter(|f| f.index == *index).collect(),
             Self::Path(path) => {
@@ -68,7 +71,7 @@ impl Choice {
             }
             Self::Name(part) => {
                 let part = part.to_lowercase();
-                let exact: Vec<&Found> = found
+                let exact: Vec<&ListedCamera> = found
                     .iter()
                     .filter(|f| f.name.to_lowercase() == part)
                     .collect();
@@ -89,10 +92,13 @@ impl Choice {
             Self::Name(name) => format!(" {name:?}"),
         };
         match (self, fitting.as_slice()) {
-            (_, []) => Err(Fault::Missing(format!("no camera{wanted}: {}", names()))),
-            // A camera has several files: pictures come from the first of them that can be opened.
+            (_, []) => Err(CameraError::Missing(format!(
+                "no camera{wanted}: {}",
+                names()
+            ))),
+            // A camera has several files; pictures come from the first one that can be opened.
             (Self::Name(_), [first, rest @ ..]) if rest.iter().any(|f| f.id != first.id) => {
-                Err(Fault::Missing(format!(
+                Err(CameraError::Missing(format!(
                     "more than one camera has{wanted} in its name: {}; choose by number",
                     names()
                 )))
@@ -102,10 +108,10 @@ impl Choice {
     }
 }
 
-/// The same camera after it was away: by its own identifier, else by its name if only one has it.
-/// Never by its number alone.
-pub fn again<'a>(known: &Found, found: &'a [Found]) -> Option<&'a Found> {
-    let same: Vec<&Found> = found
+/// Finds a camera again after it was away: by its identifier, or by its name where only one camera
+/// has that; never by its number alone.
+pub fn again<'a>(known: &ListedCamera, found: &'a [ListedCamera]) -> Option<&'a ListedCamera> {
+    let same: Vec<&ListedCamera> = found
         .iter()
         .filter(|f| f.id == known.id && f.name == known.name)
         .collect();
@@ -123,20 +129,21 @@ pub fn again<'a>(known: &Found, found: &'a [Found]) -> Option<&'a Found> {
 
 /// What is asked of a camera.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct CameraRequest {
     /// Which one.
     pub choice: Choice,
-    /// Columns and rows; the nearest is taken.
+    /// Columns and rows; the nearest size that the camera offers is taken.
     pub size: (u32, u32),
-    /// Frames a second; the nearest is taken.
+    /// Frames a second; the nearest rate that the camera offers is taken.
     pub fps: u32,
-    /// Layout; any that is decoded here if none is asked for.
-    pub pixels: Option<Pixels>,
+    /// The layout of the pixels; `None` takes any that can be decoded here.
+    pub pixels: Option<PixelLayout>,
 }
 
-impl Default for Wanted {
+impl Default for CameraRequest {
     fn default() -> Self {
-        // Small: the model's own input is smaller still. A low rate is seldom offered, and dim.
+        // The size is small because the model's input is smaller still. Low rates are seldom
+        // offered, and their pictures are dark.
         Self {
             choice: Choice::First,
             size: (640, 480),
@@ -146,9 +153,9 @@ impl Default for Wanted {
     }
 }
 
-impl Wanted {
-    /// What a camera offers, the most fitting first: by size, then by rate, then by what it costs
-    /// to decode and carry.
+impl CameraRequest {
+    /// Sorts what a camera offers, with the best first: by size, then by rate, then by what it
+    /// costs to decode and to transfer.
     pub fn ranked(&self, offered: &[Format]) -> Vec<Format> {
         let mut ranked: Vec<Format> = offered
             .iter()
@@ -158,12 +165,12 @@ impl Wanted {
         ranked.sort_by_key(|format| {
             let off = |have: u32, want: u32| u64::from(have.abs_diff(want)).pow(2);
             let size = off(format.width, self.size.0) + off(format.height, self.size.1);
-            // A raw frame needs no decoding but 10 times the bytes: at large sizes a USB cable then
-            // gives few a second.
+            // A raw frame needs no decoding but has 10 times the bytes: at large sizes a USB cable
+            // carries only a few a second.
             let raw_fits = format.width * format.height <= 640 * 480;
             let cost = match format.pixels {
-                Pixels::Mjpeg => 2,
-                Pixels::Gray => 9,
+                PixelLayout::Mjpeg => 2,
+                PixelLayout::Gray => 9,
                 _ if raw_fits => 1,
                 _ => 3,
             };
@@ -174,22 +181,22 @@ impl Wanted {
     }
 }
 
-/// Why there are no frames.
+/// Why a camera gives no frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It is not there, or no camera fits.
+pub enum CameraError {
+    /// The camera is not there, or no camera fits.
     #[error("{0}")]
     Missing(String),
-    /// Another program has it.
+    /// Another program uses it.
     #[error("{0} is in use by another program: close that one")]
     Busy(String),
     /// The system does not allow it.
     #[error("{0}: not allowed; {ALLOW}")]
     Denied(String),
-    /// It offers nothing that can be decoded.
+    /// It offers no format that can be decoded.
     #[error("{0}")]
     Unfit(String),
-    /// Anything else that the driver says.
+    /// The driver reports anything else.
     #[error("{0}")]
     Driver(String),
 }
@@ -203,14 +210,14 @@ const ALLOW: &str = "allow desktop apps to use the camera in Settings, Privacy &
 const ALLOW: &str =
     "add yourself to the group that owns the file (mostly `video`) and log in again";
 
-impl Fault {
-    /// No frame for so long.
+impl CameraError {
+    /// No frame came for so many seconds.
     pub fn silent(seconds: f64) -> Self {
         Self::Driver(format!("no frame for {seconds:.1} s"))
     }
 
-    /// Sorts a driver's words by the system's error number in them.
-    pub fn of_words(camera: &str, words: &str) -> Self {
+    /// Finds the kind of error by the system's error number in a driver's message.
+    pub fn from_message(camera: &str, words: &str) -> Self {
         let number = |n: u32| words.contains(&format!("(os error {n})"));
         if number(16) || words.contains("busy") {
             Self::Busy(camera.to_owned())
@@ -226,29 +233,37 @@ impl Fault {
 
 /// The cameras of a system.
 pub trait Backend: Send + Sync {
-    /// All there are; which of them send pictures is seen when they are opened.
+    /// Lists all cameras. Which of them send pictures shows when they are opened.
     ///
     /// # Errors
-    /// The system does not tell.
-    fn list(&self) -> Result<Vec<Found>, Fault>;
+    /// The system refuses to list them.
+    fn list(&self) -> Result<Vec<ListedCamera>, CameraError>;
 
-    /// What one offers.
+    /// Lists the formats that a camera offers.
     ///
     /// # Errors
-    /// It cannot be asked.
-    fn formats(&self, camera: &Found) -> Result<Vec<Format>, Fault>;
+    /// The camera cannot be asked.
+    fn formats(&self, camera: &ListedCamera) -> Result<Vec<Format>, CameraError>;
 
-    /// Opens one in the first of these formats that it takes; frames begin to come.
+    /// Opens a camera in the first of these formats that it accepts. Frames then begin to come.
     ///
     /// # Errors
-    /// It cannot be opened, or takes none of them.
-    fn open(&self, camera: &Found, ranked: &[Format]) -> Result<Box<dyn Device>, Fault>;
+    /// The camera cannot be opened, or accepts none of the formats.
+    fn open(
+        &self,
+        camera: &ListedCamera,
+        ranked: &[Format],
+    ) -> Result<Box<dyn Device>, CameraError>;
 
-    /// Chooses a format and opens.
+    /// Chooses a format and opens the camera in it.
     ///
     /// # Errors
-    /// As the parts; a camera that offers nothing that is decoded here.
-    fn open_wanted(&self, camera: &Found, wanted: &Wanted) -> Result<Box<dyn Device>, Fault> {
+    /// The camera cannot be asked or opened, or offers no format that is decoded here.
+    fn open_wanted(
+        &self,
+        camera: &ListedCamera,
+        wanted: &CameraRequest,
+    ) -> Result<Box<dyn Device>, CameraError> {
         let ranked = wanted.ranked(&self.formats(camera)?);
         if ranked.is_empty() {
             let what = wanted
@@ -256,26 +271,29 @@ pub trait Backend: Send + Sync {
                 .map_or("no pictures that are decoded here".into(), |p| {
                     format!("no {}", p.word())
                 });
-            return Err(Fault::Unfit(format!("{} offers {what}", label(camera))));
+            return Err(CameraError::Unfit(format!(
+                "{} offers {what}",
+                label(camera)
+            )));
         }
         self.open(camera, &ranked)
     }
 }
 
-/// An open camera. It stays on the thread that opened it.
+/// An open camera, which stays on the thread that opened it.
 pub trait Device {
-    /// What it is set to.
+    /// The format that it is set to.
     fn format(&self) -> Format;
 
-    /// Waits for the next frame and hands its bytes out.
+    /// Waits for the next frame and gives its bytes to `take`.
     ///
     /// # Errors
     /// No frame came; the device has to be opened again.
-    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault>;
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), CameraError>;
 }
 
-/// A camera in words.
-pub fn label(camera: &Found) -> String {
+/// Names a camera for a person.
+pub fn label(camera: &ListedCamera) -> String {
     match &camera.path {
         Some(path) => format!("{} ({})", camera.name, path.display()),
         None => format!("{} (camera {})", camera.name, camera.index),
@@ -286,8 +304,8 @@ pub fn label(camera: &Found) -> String {
 mod tests {
     use super::*;
 
-    fn found() -> Vec<Found> {
-        let one = |index, name: &str, id: &str| Found {
+    fn found() -> Vec<ListedCamera> {
+        let one = |index, name: &str, id: &str| ListedCamera {
             index,
             name: name.into(),
             id: id.into(),
@@ -354,40 +372,40 @@ mod tests {
             fps,
         };
         let offered = [
-            format(1280, 720, Pixels::Yuyv, 10),
-            format(1280, 720, Pixels::Mjpeg, 30),
-            format(640, 480, Pixels::Mjpeg, 30),
-            format(640, 480, Pixels::Yuyv, 30),
-            format(640, 480, Pixels::Yuyv, 15),
-            format(320, 180, Pixels::Gray, 30),
+            format(1280, 720, PixelLayout::Yuyv, 10),
+            format(1280, 720, PixelLayout::Mjpeg, 30),
+            format(640, 480, PixelLayout::Mjpeg, 30),
+            format(640, 480, PixelLayout::Yuyv, 30),
+            format(640, 480, PixelLayout::Yuyv, 15),
+            format(320, 180, PixelLayout::Gray, 30),
         ];
-        assert_eq!(Wanted::default().ranked(&offered)[0], offered[3]);
-        let large = Wanted {
+        assert_eq!(CameraRequest::default().ranked(&offered)[0], offered[3]);
+        let large = CameraRequest {
             size: (1280, 720),
-            ..Wanted::default()
+            ..CameraRequest::default()
         };
         assert_eq!(large.ranked(&offered)[0], offered[1]);
         assert_eq!(
-            Wanted {
+            CameraRequest {
                 fps: 15,
-                ..Wanted::default()
+                ..CameraRequest::default()
             }
             .ranked(&offered)[0],
             offered[4]
         );
         assert_eq!(large.ranked(&offered).len(), 6);
         assert_eq!(
-            Wanted {
-                pixels: Some(Pixels::Gray),
-                ..Wanted::default()
+            CameraRequest {
+                pixels: Some(PixelLayout::Gray),
+                ..CameraRequest::default()
             }
             .ranked(&offered),
             [offered[5]]
         );
         assert!(
-            Wanted {
-                pixels: Some(Pixels::Bgr),
-                ..Wanted::default()
+            CameraRequest {
+                pixels: Some(PixelLayout::Bgr),
+                ..CameraRequest::default()
             }
             .ranked(&offered)
             .is_empty()
@@ -397,20 +415,20 @@ mod tests {
     #[test]
     fn a_drivers_words_are_sorted_by_what_can_be_done() {
         assert!(matches!(
-            Fault::of_words("c", "VIDIOC_REQBUFS: Device or resource busy (os error 16)"),
-            Fault::Busy(_)
+            CameraError::from_message("c", "VIDIOC_REQBUFS: Device or resource busy (os error 16)"),
+            CameraError::Busy(_)
         ));
         assert!(matches!(
-            Fault::of_words("c", "Permission denied (os error 13)"),
-            Fault::Denied(_)
+            CameraError::from_message("c", "Permission denied (os error 13)"),
+            CameraError::Denied(_)
         ));
         assert!(matches!(
-            Fault::of_words("c", "No such device (os error 19)"),
-            Fault::Missing(_)
+            CameraError::from_message("c", "No such device (os error 19)"),
+            CameraError::Missing(_)
         ));
         assert!(matches!(
-            Fault::of_words("c", "Input/output error (os error 5)"),
-            Fault::Driver(_)
+            CameraError::from_message("c", "Input/output error (os error 5)"),
+            CameraError::Driver(_)
         ));
     }
 }

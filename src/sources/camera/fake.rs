@@ -1,4 +1,4 @@
-//! A camera for tests: a back end of nokhwa's that gives what a script says.
+//! A camera for tests that does what a script says, alone and behind nokhwa.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,40 +6,40 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::device::{Backend, Device, Fault, Found};
-use super::pixels::{Format, Pixels};
+use super::device::{Backend, CameraError, Device, ListedCamera};
+use super::pixels::{Format, PixelLayout};
 
 /// What happens at one read.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// A frame of this brightness.
     Gray(u8),
-    /// These bytes, whatever they are.
+    /// A frame of these bytes, whatever they are.
     Bytes(Vec<u8>),
-    /// The driver says this.
+    /// The driver reports this.
     Error(&'static str),
     /// Nothing comes until the device is closed.
     Hang,
 }
 
-/// One opening of the device.
+/// What happens when the device is opened.
 #[derive(Clone, Debug)]
 pub enum Opening {
     /// It fails.
-    Fails(Fault),
-    /// It takes forever, or as long as the test.
+    Fails(CameraError),
+    /// It takes for ever.
     Hangs,
-    /// It works; then these come, one each `FRAME_EVERY`, the last again and again.
+    /// It works. One of these comes each `FRAME_EVERY`, the last one again and again.
     Gives(Vec<Act>),
 }
 
-/// Rest between two frames.
+/// Time between two frames.
 pub const FRAME_EVERY: Duration = Duration::from_millis(2);
-/// What the fakes are set to.
+/// The format of the fakes.
 pub const FORMAT: Format = Format {
     width: 8,
     height: 4,
-    pixels: Pixels::Gray,
+    pixels: PixelLayout::Gray,
     fps: 500,
 };
 
@@ -61,8 +61,8 @@ impl Fake {
         })
     }
 
-    pub fn found(index: u32) -> Found {
-        Found {
+    pub fn found(index: u32) -> ListedCamera {
+        ListedCamera {
             index,
             name: "Fake Cam".into(),
             id: "usb-1".into(),
@@ -72,17 +72,21 @@ impl Fake {
 }
 
 impl Backend for Fake {
-    fn list(&self) -> Result<Vec<Found>, Fault> {
+    fn list(&self) -> Result<Vec<ListedCamera>, CameraError> {
         Ok(vec![
             Self::found(self.opened.load(Ordering::Relaxed) as u32),
         ])
     }
 
-    fn formats(&self, _camera: &Found) -> Result<Vec<Format>, Fault> {
+    fn formats(&self, _camera: &ListedCamera) -> Result<Vec<Format>, CameraError> {
         Ok(vec![FORMAT])
     }
 
-    fn open(&self, _camera: &Found, ranked: &[Format]) -> Result<Box<dyn Device>, Fault> {
+    fn open(
+        &self,
+        _camera: &ListedCamera,
+        ranked: &[Format],
+    ) -> Result<Box<dyn Device>, CameraError> {
         assert_eq!(ranked, [FORMAT]);
         self.opened.fetch_add(1, Ordering::Relaxed);
         let opening = self
@@ -90,9 +94,9 @@ impl Backend for Fake {
             .lock()
             .unwrap()
             .pop()
-            .unwrap_or(Opening::Fails(Fault::Missing("gone".into())));
+            .unwrap_or(Opening::Fails(CameraError::Missing("gone".into())));
         match opening {
-            Opening::Fails(fault) => Err(fault),
+            Opening::Fails(error) => Err(error),
             Opening::Hangs => loop {
                 std::thread::sleep(Duration::from_secs(1));
             },
@@ -119,22 +123,21 @@ impl Device for FakeDevice {
         FORMAT
     }
 
-    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), CameraError> {
         std::thread::sleep(FRAME_EVERY);
         let act = self.acts[self.at.min(self.acts.len() - 1)].clone();
         self.at += 1;
         match act {
             Act::Gray(y) => take(&[y; 32]),
             Act::Bytes(bytes) => take(&bytes),
-            Act::Error(words) => return Err(Fault::of_words("Fake Cam", words)),
+            Act::Error(words) => return Err(CameraError::from_message("Fake Cam", words)),
             Act::Hang => {
-                // What a wait for a frame does when a signal comes: here it is looked for now and
-                // then.
+                // A real wait ends when a signal comes; this one looks now and then.
                 let begun = std::time::Instant::now();
                 while begun.elapsed() < Duration::from_millis(300) {
                     std::thread::sleep(FRAME_EVERY);
                 }
-                return Err(Fault::of_words(
+                return Err(CameraError::from_message(
                     "Fake Cam",
                     "Interrupted system call (os error 4)",
                 ));
@@ -162,7 +165,7 @@ mod nokhwa_fake {
     use super::super::nokhwa_device::NokhwaDevice;
     use super::*;
 
-    /// A back end of nokhwa's own kind.
+    /// A camera behind nokhwa.
     struct Scripted {
         info: CameraInfo,
         format: CameraFormat,
@@ -281,7 +284,7 @@ mod nokhwa_fake {
             Format {
                 width: 4,
                 height: 2,
-                pixels: Pixels::Yuyv,
+                pixels: PixelLayout::Yuyv,
                 fps: 30
             }
         );
@@ -290,7 +293,7 @@ mod nokhwa_fake {
         assert_eq!(bytes, [9; 16]);
         assert!(matches!(
             device.read(&mut |_| panic!("a frame")),
-            Err(Fault::Missing(_))
+            Err(CameraError::Missing(_))
         ));
     }
 

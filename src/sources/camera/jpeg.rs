@@ -1,4 +1,4 @@
-//! MJPEG: where a picture in a driver's buffer ends, and its pixels.
+//! MJPEG: finds where the picture in a driver's buffer ends, and decodes it.
 
 use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
@@ -6,20 +6,20 @@ use image::codecs::jpeg::JpegDecoder;
 use super::pixels::Format;
 use crate::stream::Picture;
 
-/// An `AVI1` segment. Many webcams leave out the code tables that all of them share; this tells the
-/// decoder to take those of the standard where a picture brings none.
+/// An `AVI1` segment. Many webcams leave out the code tables, which are always the same; this
+/// segment tells the decoder to use the standard ones where a picture brings none.
 const TABLES_ARE_STANDARD: [u8; 9] = *b"\xFF\xE0\x00\x07AVI1\x00";
 
-/// The length of a JPEG picture that stands at the start of a buffer; `None` when it is cut off or
-/// none at all. Drivers hand out buffers of the largest size, with the end of some earlier frame
-/// behind this one.
+/// The length of the JPEG picture at the start of a buffer; `None` when it is cut off or is none.
+/// Drivers hand out buffers of the largest size, with the end of some earlier frame behind this
+/// one.
 pub fn length(buffer: &[u8]) -> Option<usize> {
     if !buffer.starts_with(&[0xFF, 0xD8]) {
         return None;
     }
     let mut at = 2;
     loop {
-        // A marker: FF (fill bytes FF may stand before it), then its code.
+        // A marker is FF, before which more FF may stand to fill, and then its code.
         if *buffer.get(at)? != 0xFF {
             return None;
         }
@@ -37,7 +37,7 @@ pub fn length(buffer: &[u8]) -> Option<usize> {
         let length = usize::from(u16::from_be_bytes([*buffer.get(at)?, *buffer.get(at + 1)?]));
         at += length.max(2);
         if code == 0xDA {
-            // Coded data runs up to the next marker that is neither a stuffed zero nor a restart.
+            // Coded data reach up to the next marker that is neither a stuffed zero nor a restart.
             loop {
                 at += buffer.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
                 match *buffer.get(at + 1)? {
@@ -53,9 +53,9 @@ pub fn length(buffer: &[u8]) -> Option<usize> {
 /// Decodes a whole picture.
 ///
 /// # Errors
-/// In words: another size than the camera is set to, or broken.
+/// The picture is broken, or has another size than the camera is set to; in words.
 pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
-    // The first two bytes are checked: without them `length` finds no picture.
+    // The first two bytes were checked: `length` finds no picture without them.
     let (start, rest) = frame.split_at(frame.len().min(2));
     let decoder = JpegDecoder::new(std::io::Cursor::new(
         [start, &TABLES_ARE_STANDARD, rest].concat(),
@@ -75,7 +75,7 @@ pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::pixels::Pixels;
+    use super::super::pixels::PixelLayout;
     use super::*;
 
     /// A picture of reds.
@@ -123,7 +123,7 @@ pub(super) mod tests {
         let format = Format {
             width: 64,
             height: 48,
-            pixels: Pixels::Mjpeg,
+            pixels: PixelLayout::Mjpeg,
             fps: 30,
         };
         let whole = picture(64, 48);

@@ -2,14 +2,14 @@
 
 use nokhwa::utils::ApiBackend;
 
-use super::device::{Backend, Device, Fault, Found, label};
+use super::device::{Backend, CameraError, Device, ListedCamera, label};
 #[cfg(not(target_os = "linux"))]
 use super::nokhwa_device::{offered, open};
 use super::pixels::Format;
 #[cfg(target_os = "linux")]
 use super::v4l2::{identified, offered, open};
 
-/// Formats that are tried before a camera counts as one that cannot be set.
+/// How many formats are tried before a camera counts as one that accepts none.
 const TRIES_MAX: usize = 8;
 
 /// The cameras of this system.
@@ -17,15 +17,15 @@ const TRIES_MAX: usize = 8;
 pub struct Native;
 
 impl Backend for Native {
-    fn list(&self) -> Result<Vec<Found>, Fault> {
+    fn list(&self) -> Result<Vec<ListedCamera>, CameraError> {
         ask()?;
         let cameras = nokhwa::query(ApiBackend::Auto)
-            .map_err(|e| Fault::Driver(format!("the system's list of cameras: {e}")))?;
-        let mut found: Vec<Found> = cameras
+            .map_err(|e| CameraError::Driver(format!("the system's list of cameras: {e}")))?;
+        let mut found: Vec<ListedCamera> = cameras
             .iter()
             .filter_map(|info| {
                 let index = info.index().as_index().ok()?;
-                Some(identified(Found {
+                Some(identified(ListedCamera {
                     index,
                     name: info.human_name(),
                     id: info.misc(),
@@ -37,36 +37,44 @@ impl Backend for Native {
         Ok(found)
     }
 
-    fn formats(&self, camera: &Found) -> Result<Vec<Format>, Fault> {
+    fn formats(&self, camera: &ListedCamera) -> Result<Vec<Format>, CameraError> {
         offered(camera)
     }
 
-    fn open(&self, camera: &Found, ranked: &[Format]) -> Result<Box<dyn Device>, Fault> {
-        let mut first_fault = None;
+    fn open(
+        &self,
+        camera: &ListedCamera,
+        ranked: &[Format],
+    ) -> Result<Box<dyn Device>, CameraError> {
+        let mut first_error = None;
         for format in ranked.iter().take(TRIES_MAX) {
-            let fault = match open(camera, *format) {
+            let error = match open(camera, *format) {
                 Ok(device) => return Ok(device),
-                Err(fault) => fault,
+                Err(error) => error,
             };
-            // Another format changes nothing about these.
-            if matches!(fault, Fault::Busy(_) | Fault::Denied(_) | Fault::Missing(_)) {
-                return Err(fault);
+            // Another format would not help here.
+            if matches!(
+                error,
+                CameraError::Busy(_) | CameraError::Denied(_) | CameraError::Missing(_)
+            ) {
+                return Err(error);
             }
-            first_fault.get_or_insert(fault);
+            first_error.get_or_insert(error);
         }
-        Err(first_fault
-            .unwrap_or_else(|| Fault::Unfit(format!("{} takes no format", label(camera)))))
+        Err(first_error.unwrap_or_else(|| {
+            CameraError::Unfit(format!("{} accepts none of its formats", label(camera)))
+        }))
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn identified(found: Found) -> Found {
+fn identified(found: ListedCamera) -> ListedCamera {
     found
 }
 
 /// macOS asks the person once, and lists no camera before they have answered.
 #[cfg(target_os = "macos")]
-fn ask() -> Result<(), Fault> {
+fn ask() -> Result<(), CameraError> {
     const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
     if nokhwa::nokhwa_check() {
         return Ok(());
@@ -75,11 +83,11 @@ fn ask() -> Result<(), Fault> {
     nokhwa::nokhwa_initialize(move |allowed| _ = told.send(allowed));
     match answer.recv_timeout(ANSWER_LIMIT) {
         Ok(true) => Ok(()),
-        _ => Err(Fault::Denied("the camera".into())),
+        _ => Err(CameraError::Denied("the camera".into())),
     }
 }
 
 #[cfg(not(target_os = "macos"))]
-fn ask() -> Result<(), Fault> {
+fn ask() -> Result<(), CameraError> {
     Ok(())
 }

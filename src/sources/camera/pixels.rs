@@ -1,26 +1,26 @@
-//! What a camera sends: layouts of pixels, each checked against its buffer before it is decoded.
+//! The layouts of pixels that cameras send. Each buffer is checked against its layout before it is
+//! decoded.
 
 use std::fmt;
 
-use super::super::h264::Matrix;
-use super::super::picture::{Planes, Turn, to_rgb, turned};
+use super::super::picture::{ColourMatrix, Planes, Turn, to_rgb, turned};
 use super::jpeg;
 use crate::stream::Picture;
 
-/// Bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align rows
-/// of planes.
+/// Most bytes that a driver may put behind a frame: buffers are whole pages, and some drivers align
+/// the rows of planes.
 const SLACK_BYTES: usize = 64 << 10;
-/// Longest side of a picture that is decoded.
+/// Longest side of a picture that is decoded, in pixels.
 const SIDE_MAX: u32 = 8192;
 
-/// How the bytes of a frame make pixels.
+/// How the pixels of a frame lie in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pixels {
-    /// A JPEG picture a frame.
+pub enum PixelLayout {
+    /// Each frame is a JPEG picture.
     Mjpeg,
     /// Y U Y V: two pixels in four bytes.
     Yuyv,
-    /// A plane of Y, then one of U and V in turn, both halved.
+    /// A plane of Y, then one of U and V in turn, at half the width and height.
     Nv12,
     /// Red, green, blue.
     Rgb,
@@ -30,8 +30,8 @@ pub enum Pixels {
     Gray,
 }
 
-impl Pixels {
-    /// All there are.
+impl PixelLayout {
+    /// All layouts.
     pub const ALL: [Self; 6] = [
         Self::Mjpeg,
         Self::Yuyv,
@@ -41,7 +41,7 @@ impl Pixels {
         Self::Gray,
     ];
 
-    /// Name as people know it.
+    /// The name that people know.
     pub fn word(self) -> &'static str {
         match self {
             Self::Mjpeg => "MJPEG",
@@ -53,7 +53,7 @@ impl Pixels {
         }
     }
 
-    /// Bytes of a row (of the first plane, where there are several); `None` where there are no
+    /// The bytes of a row (in the first plane, where there are several); `None` where there are no
     /// rows.
     pub fn row_bytes(self, width: u32) -> Option<usize> {
         let w = width as usize;
@@ -65,7 +65,7 @@ impl Pixels {
         })
     }
 
-    /// Bytes of a frame of this size; `None` where every frame has its own.
+    /// The bytes of a frame of this size; `None` where frames differ in length.
     pub fn frame_bytes(self, width: u32, height: u32) -> Option<usize> {
         let (w, h) = (width as usize, height as usize);
         let colour = if self == Self::Nv12 {
@@ -77,15 +77,15 @@ impl Pixels {
     }
 }
 
-/// What a camera is set to.
+/// A format that a camera offers or is set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Format {
     /// Columns.
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Layout.
-    pub pixels: Pixels,
+    /// The layout of the pixels.
+    pub pixels: PixelLayout,
     /// Frames a second.
     pub fps: u32,
 }
@@ -103,17 +103,17 @@ impl fmt::Display for Format {
     }
 }
 
-/// How a camera hangs.
+/// How a camera is mounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mounting {
     /// Left and right are swapped.
     pub mirror: bool,
-    /// Quarters that the picture is turned to the right, 0 to 3.
+    /// By how many quarters the picture is turned to the right, 0 to 3.
     pub quarters: u8,
 }
 
 impl Mounting {
-    /// The picture as a person who stands upright sees it: mirrored first, then turned.
+    /// Sets a picture upright: mirrors it first, then turns it.
     pub fn upright(self, mut picture: Picture) -> Picture {
         if self.mirror {
             for row in picture.rgb.chunks_exact_mut(picture.width as usize * 3) {
@@ -135,10 +135,10 @@ impl Mounting {
     }
 }
 
-/// The part of a driver's buffer that is the frame.
+/// Cuts a driver's buffer to the frame in it.
 ///
 /// # Errors
-/// In words: too short, far too long, or a JPEG that does not end.
+/// The buffer is too short or far too long, or its JPEG picture does not end; in words.
 pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], String> {
     let Format {
         width,
@@ -147,11 +147,11 @@ pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], Strin
         ..
     } = *format;
     if width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX {
-        return Err(format!("{width}x{height}: no size of a picture"));
+        return Err(format!("a picture cannot have the size {width}x{height}"));
     }
     let Some(wanted) = pixels.frame_bytes(width, height) else {
         let length = jpeg::length(buffer)
-            .ok_or_else(|| format!("{} bytes that are no whole JPEG picture", buffer.len()))?;
+            .ok_or_else(|| format!("the {} bytes are no whole JPEG picture", buffer.len()))?;
         return Ok(&buffer[..length]);
     };
     if buffer.len() < wanted || buffer.len() > wanted + SLACK_BYTES {
@@ -164,10 +164,10 @@ pub fn frame_of<'a>(format: &Format, buffer: &'a [u8]) -> Result<&'a [u8], Strin
     Ok(&buffer[..wanted])
 }
 
-/// Decodes a frame: a buffer that may have something behind it.
+/// Decodes the frame in a buffer, which may have something else behind it.
 ///
 /// # Errors
-/// In words: a length that does not fit the format, or broken JPEG.
+/// The length does not fit the format, or the JPEG picture is broken; in words.
 pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
     let frame = frame_of(format, frame)?;
     let Format {
@@ -177,15 +177,15 @@ pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
         ..
     } = *format;
     let rgb = match pixels {
-        Pixels::Mjpeg => return jpeg::decode(format, frame),
-        Pixels::Rgb => frame.to_vec(),
-        Pixels::Bgr => frame
+        PixelLayout::Mjpeg => return jpeg::decode(format, frame),
+        PixelLayout::Rgb => frame.to_vec(),
+        PixelLayout::Bgr => frame
             .chunks_exact(3)
             .flat_map(|p| [p[2], p[1], p[0]])
             .collect(),
-        Pixels::Gray => frame.iter().flat_map(|y| [*y; 3]).collect(),
-        Pixels::Yuyv | Pixels::Nv12 => {
-            let planes = if pixels == Pixels::Yuyv {
+        PixelLayout::Gray => frame.iter().flat_map(|y| [*y; 3]).collect(),
+        PixelLayout::Yuyv | PixelLayout::Nv12 => {
+            let planes = if pixels == PixelLayout::Yuyv {
                 of_yuyv(frame, width, height)
             } else {
                 of_nv12(frame, width, height)
@@ -202,14 +202,14 @@ pub fn decode(format: &Format, frame: &[u8]) -> Result<Picture, String> {
                 chroma_stride,
             };
             // Webcams send BT.601 in limited range, whatever the size.
-            return to_rgb(&planes, Matrix::Bt601, false)
-                .ok_or_else(|| "planes too small".to_owned());
+            return to_rgb(&planes, ColourMatrix::Bt601, false)
+                .ok_or_else(|| "the planes are too small".to_owned());
         }
     };
     Ok(Picture { width, height, rgb })
 }
 
-/// Planes with half the rows and columns of colour: the rows between are averaged.
+/// Makes planes with half the rows and columns of colour; two rows are averaged to one.
 fn of_yuyv(frame: &[u8], width: u32, height: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let (w, h) = (width as usize, height as usize);
     let half = w.div_ceil(2);
@@ -249,7 +249,7 @@ mod tests {
     use super::super::jpeg::tests::picture;
     use super::*;
 
-    fn format(pixels: Pixels) -> Format {
+    fn format(pixels: PixelLayout) -> Format {
         Format {
             width: 4,
             height: 2,
@@ -262,13 +262,13 @@ mod tests {
     fn pure_red_is_red_in_every_layout() {
         // BT.601, limited range: Y 81, U 90, V 240.
         let cases = [
-            (Pixels::Yuyv, [81, 90, 81, 240].repeat(4)),
+            (PixelLayout::Yuyv, [81, 90, 81, 240].repeat(4)),
             (
-                Pixels::Nv12,
+                PixelLayout::Nv12,
                 [[81; 8].as_slice(), &[90, 240, 90, 240]].concat(),
             ),
-            (Pixels::Rgb, [255, 0, 0].repeat(8)),
-            (Pixels::Bgr, [0, 0, 255].repeat(8)),
+            (PixelLayout::Rgb, [255, 0, 0].repeat(8)),
+            (PixelLayout::Bgr, [0, 0, 255].repeat(8)),
         ];
         for (pixels, bytes) in cases {
             let picture = decode(&format(pixels), &bytes).unwrap();
@@ -285,13 +285,13 @@ mod tests {
                 picture.rgb
             );
         }
-        let gray = decode(&format(Pixels::Gray), &[7; 8]).unwrap();
+        let gray = decode(&format(PixelLayout::Gray), &[7; 8]).unwrap();
         assert_eq!(gray.rgb, [7; 24]);
         let picture = decode(
             &Format {
                 width: 32,
                 height: 16,
-                ..format(Pixels::Mjpeg)
+                ..format(PixelLayout::Mjpeg)
             },
             &picture(32, 16),
         )
@@ -306,11 +306,11 @@ mod tests {
     #[test]
     fn every_layout_is_checked_against_its_buffer() {
         for pixels in [
-            Pixels::Yuyv,
-            Pixels::Nv12,
-            Pixels::Rgb,
-            Pixels::Bgr,
-            Pixels::Gray,
+            PixelLayout::Yuyv,
+            PixelLayout::Nv12,
+            PixelLayout::Rgb,
+            PixelLayout::Bgr,
+            PixelLayout::Gray,
         ] {
             let wanted = pixels.frame_bytes(4, 2).unwrap();
             assert!(
@@ -331,7 +331,7 @@ mod tests {
             decode(
                 &Format {
                     width: 0,
-                    ..format(Pixels::Gray)
+                    ..format(PixelLayout::Gray)
                 },
                 &[]
             )
@@ -342,7 +342,7 @@ mod tests {
                 &Format {
                     width: u32::MAX,
                     height: u32::MAX,
-                    ..format(Pixels::Rgb)
+                    ..format(PixelLayout::Rgb)
                 },
                 &[]
             )
@@ -353,7 +353,7 @@ mod tests {
                 &Format {
                     width: 16,
                     height: 16,
-                    ..format(Pixels::Mjpeg)
+                    ..format(PixelLayout::Mjpeg)
                 },
                 &picture(32, 16)
             )
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn odd_sizes_are_decoded_whole() {
-        for pixels in [Pixels::Nv12, Pixels::Rgb, Pixels::Gray] {
+        for pixels in [PixelLayout::Nv12, PixelLayout::Rgb, PixelLayout::Gray] {
             let odd = Format {
                 width: 5,
                 height: 3,
@@ -416,8 +416,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_a_picture_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), whole in proptest::bool::ANY) {
-            let mut bytes = bytes;
+        fn any_bytes_are_a_picture_or_an_error(
+            mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400),
+            whole in proptest::bool::ANY,
+        ) {
             if whole {
                 // Damage inside a sound picture goes deeper than noise does.
                 let mut sound = picture(16, 16);
@@ -427,7 +429,7 @@ mod tests {
                 }
                 bytes = sound;
             }
-            for pixels in Pixels::ALL {
+            for pixels in PixelLayout::ALL {
                 let format = Format { width: 16, height: 16, pixels, fps: 30 };
                 if let Ok(picture) = decode(&format, &bytes) {
                     proptest::prop_assert_eq!(picture.rgb.len(), 768);

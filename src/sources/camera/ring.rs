@@ -1,31 +1,31 @@
-//! What was captured last: a ring that overwrites the oldest, so that a slow engine makes nothing
-//! grow.
+//! The frames that were captured last, in a ring that overwrites the oldest, so that nothing grows
+//! when the engine is slow.
 
 use std::sync::Arc;
 
 use ringbuf::HeapRb;
 use ringbuf::traits::{Consumer, Observer, RingBuffer};
 
-/// Bytes that a ring holds at most.
+/// Most bytes that a ring holds.
 pub const BYTES_MAX: usize = 64 << 20;
-/// Frames that a ring holds at most.
+/// Most frames that a ring holds.
 const FRAMES_MAX: usize = 512;
 
-/// A frame as the camera sent it.
+/// A frame as the camera sent it, not decoded.
 #[derive(Debug)]
-pub struct Shot {
-    /// Seconds of the clock at which it was there.
+pub struct RawFrame {
+    /// When it came, in seconds of the clock.
     pub clock_s: f64,
-    /// Its number among the frames of this opening of the device, from 1.
+    /// Its number, counted from 1 each time the device is opened.
     pub number: u64,
-    /// Undecoded.
+    /// The bytes of the frame.
     pub bytes: Vec<u8>,
 }
 
-/// The last frames. Buffers of overwritten ones are used again: at a steady size nothing is
-/// allocated.
+/// The last frames. The buffers of overwritten ones are used again, so that nothing is allocated
+/// while the size of a frame stays the same.
 pub struct Ring {
-    shots: HeapRb<Arc<Shot>>,
+    shots: HeapRb<Arc<RawFrame>>,
     look_back_s: f64,
     held_bytes: usize,
     captured: u64,
@@ -34,8 +34,8 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Holds what came in the last `look_back_s` seconds at `fps` frames a second, within the
-    /// bounds above.
+    /// A ring for the frames of the last `look_back_s` seconds, at `fps` frames a second and within
+    /// the bounds above.
     pub fn new(look_back_s: f64, fps: u32) -> Self {
         let frames = (look_back_s * f64::from(fps)).ceil() as usize;
         let shots = HeapRb::new(frames.saturating_add(1).clamp(2, FRAMES_MAX));
@@ -49,14 +49,14 @@ impl Ring {
         }
     }
 
-    /// Takes a frame in; the oldest go.
+    /// Takes a frame in, and drops the oldest ones.
     pub fn push(&mut self, clock_s: f64, bytes: &[u8]) {
         let mut buffer = std::mem::take(&mut self.spare);
         buffer.clear();
         buffer.extend_from_slice(bytes);
         self.captured += 1;
         self.held_bytes += bytes.len();
-        let shot = Arc::new(Shot {
+        let shot = Arc::new(RawFrame {
             clock_s,
             number: self.captured,
             bytes: buffer,
@@ -78,26 +78,26 @@ impl Ring {
         self.shots.first().map_or(0.0, |shot| now_s - shot.clock_s)
     }
 
-    fn retire(&mut self, old: Arc<Shot>) {
+    fn retire(&mut self, old: Arc<RawFrame>) {
         self.held_bytes -= old.bytes.len();
         self.overwritten += 1;
-        // Somebody may still decode it; its buffer then goes with them.
+        // A frame that is still being decoded keeps its buffer.
         if let Some(shot) = Arc::into_inner(old) {
             self.spare = shot.bytes;
         }
     }
 
     /// The newest frame.
-    pub fn newest(&self) -> Option<Arc<Shot>> {
+    pub fn newest(&self) -> Option<Arc<RawFrame>> {
         self.shots.last().cloned()
     }
 
-    /// Frames that are held, the oldest first.
-    pub fn held(&self) -> impl Iterator<Item = &Arc<Shot>> {
+    /// The frames that are held, the oldest first.
+    pub fn held(&self) -> impl Iterator<Item = &Arc<RawFrame>> {
         self.shots.iter()
     }
 
-    /// Frames that came, and those that were overwritten.
+    /// How many frames came, and how many of them were overwritten.
     pub fn counts(&self) -> (u64, u64) {
         (self.captured, self.overwritten)
     }

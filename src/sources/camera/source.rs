@@ -3,106 +3,32 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::capture::{Clock, Counts, Link, Phase, Starter};
-use super::device::{Fault, label};
+use super::device::{CameraError, label};
+use super::limits::CameraLimits;
 use super::pixels::{Format, Mounting, decode};
-use super::ring::Shot;
+use super::ring::RawFrame;
 use crate::error::{Error, Result};
 use crate::sources::sampler::Sampler;
-use crate::stream::{Content, Frame, Input, LookBack, Poll, Source, SourceState};
+use crate::stream::{Content, Frame, Input, Live, LookBack, Poll, Source, SourceState};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Devices that hang while they are opened or closed, at most; a thread each is left behind.
+/// Most devices that may hang while they are opened or closed; each leaves a thread behind.
 const HANGING_MAX: usize = 4;
-/// Ticks of `at` in a second: milliseconds, as in a recorded video, so that both give the same
-/// frames.
+/// How many ticks of `at` a second has. Milliseconds are the ticks of a recorded video too, so that
+/// both give the same frames.
 const TICKS_PER_S: f64 = 1000.0;
 
-/// When a camera counts as lost, and how hard it is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Watch {
-    /// Opening, up to the first frame, may take so long, in seconds.
-    pub open_limit_s: f64,
-    /// Without a frame for so long it is lost, in seconds.
-    pub silence_s: f64,
-    /// Lost for so long it is lost for good, in seconds; while the machine sleeps they do not
-    /// count.
-    pub lost_limit_s: f64,
-    /// Rest before the first try to open it again, in seconds; doubled with each try.
-    pub retry_first_s: f64,
-    /// Rest between two tries at most, in seconds.
-    pub retry_max_s: f64,
-    /// The ring holds the frames of so many seconds.
-    pub look_back_s: f64,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        // A webcam opens in one to three seconds, and some take as long again for a first frame;
-        // its frames come at least every half second, even in the dark.
-        Self {
-            open_limit_s: 10.0,
-            silence_s: 3.0,
-            lost_limit_s: 300.0,
-            retry_first_s: 0.5,
-            retry_max_s: 10.0,
-            look_back_s: 4.0,
-        }
-    }
-}
-
-impl Watch {
-    /// From the first try to open it, its first frame may take so long, in seconds.
-    pub fn first_frame_s(&self) -> f64 {
-        self.open_limit_s.max(self.silence_s)
-    }
-
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// Names the key, its value and what is expected.
-    pub fn check(&self) -> Result<()> {
-        let Self {
-            open_limit_s,
-            silence_s,
-            lost_limit_s,
-            retry_first_s,
-            retry_max_s,
-            look_back_s,
-        } = *self;
-        let times = [
-            ("open_limit_s", open_limit_s),
-            ("silence_s", silence_s),
-            ("lost_limit_s", lost_limit_s),
-            ("retry_first_s", retry_first_s),
-            ("retry_max_s", retry_max_s),
-            ("look_back_s", look_back_s),
-        ];
-        match times
-            .into_iter()
-            .find(|(_, s)| !(s.is_finite() && *s > 0.0))
-        {
-            Some((key, value)) => Err(Error::Invalid(format!(
-                "camera: {key} = {value}, expected a number above 0"
-            ))),
-            None => Ok(()),
-        }
-    }
-}
-
 enum State {
-    /// A device is open, or being opened since then.
+    /// A device is open, or has been opening since that time.
     Linked { link: Arc<Link>, since_s: f64 },
     /// The next try is at that time.
     Waiting { until_s: f64 },
     /// The person pauses: no device is open.
-    Resting,
+    Paused,
 }
 
-/// What was told and not taken yet, and what is told when.
+/// Inputs that wait to be taken, and the time of the last one.
 #[derive(Default)]
 struct Telling {
     queue: VecDeque<Input>,
@@ -111,7 +37,7 @@ struct Telling {
 
 impl Telling {
     fn push(&mut self, at: MediaTime, input: impl FnOnce(MediaTime) -> Input) {
-        // Times never decrease, whatever the clock of a driver says.
+        // Times never decrease, whatever a driver's clock says.
         self.last = if at < self.last { self.last } else { at };
         self.queue.push_back(input(self.last));
     }
@@ -121,46 +47,48 @@ impl Telling {
 pub struct CameraSource {
     starter: Box<dyn Starter>,
     clock: Clock,
-    watch: Watch,
+    watch: CameraLimits,
     mounting: Mounting,
     sampler: Sampler,
     state: State,
-    /// Devices that were told to close, and have not yet.
+    /// Devices that were told to close and have not closed yet.
     closing: Vec<Arc<Link>>,
-    /// Since when there are no frames, of the clock.
+    /// Since when no frames have come, by the clock.
     lost_since_s: Option<f64>,
-    /// It has been told.
+    /// The loss was reported.
     lost_told: bool,
-    /// When the camera was last looked at, of the clock.
+    /// When the camera was last looked at, by the clock.
     looked_s: Option<f64>,
-    /// Rest before the next try.
+    /// Time before the next try, in seconds.
     rest_s: f64,
-    why: Option<Fault>,
-    /// Clock at time 0: the first frame.
+    why: Option<CameraError>,
+    /// What the clock showed at time 0, which is that of the first frame.
     zero_s: Option<f64>,
-    /// Time that sessions before this one took.
+    /// How long the sessions before this one took.
     offset_s: f64,
-    /// Of the link at hand: number of the last frame seen, buffers told as corrupt.
+    /// For the present link, the number of the last frame that was seen.
     seen: u64,
+    /// For the present link, how many corrupt buffers were reported.
     corrupt_told: u64,
     last_slot: Option<u64>,
     last_clock_s: Option<f64>,
-    /// Frames that came while the engine was busy with its memory; before newer ones.
-    behind: VecDeque<Arc<Shot>>,
+    /// Frames that came while the engine was busy with its memory. They are given before newer
+    /// ones.
+    behind: VecDeque<Arc<RawFrame>>,
     next_idx: FrameIdx,
     telling: Telling,
     counts: Counts,
 }
 
 impl CameraSource {
-    /// A camera that is being opened; `fps` frames a second are looked at.
+    /// Begins to open a camera, of which `fps` frames a second are looked at.
     ///
     /// # Errors
-    /// A rate or a time out of range.
+    /// The rate or one of the limits is out of range.
     pub fn new(
         starter: Box<dyn Starter>,
         fps: f64,
-        watch: Watch,
+        watch: CameraLimits,
         mounting: Mounting,
         clock: Clock,
     ) -> Result<Self> {
@@ -170,7 +98,7 @@ impl CameraSource {
             watch,
             mounting,
             sampler: Sampler::new(fps)?,
-            state: State::Resting,
+            state: State::Paused,
             closing: Vec::new(),
             lost_since_s: None,
             lost_told: false,
@@ -193,17 +121,17 @@ impl CameraSource {
         Ok(source)
     }
 
-    /// Goes on behind an earlier session: times and numbers follow its last.
+    /// Goes on after an earlier session: times and numbers follow the last ones there.
     #[must_use]
     pub fn going_on(mut self, last_at: MediaTime, next_idx: FrameIdx) -> Self {
-        // One tick later, so that no frame stands twice.
+        // One tick later, so that no two frames have the same time.
         self.offset_s = last_at.seconds().max(0.0) + 1.0 / TICKS_PER_S;
         self.next_idx = next_idx;
         self.telling.last = last_at;
         self
     }
 
-    /// What the device is set to; `None` until it is open.
+    /// The format that the device is set to; `None` until it is open.
     pub fn format(&self) -> Option<Format> {
         match &self.state {
             State::Linked { link, .. } => match link.phase() {
@@ -214,30 +142,30 @@ impl CameraSource {
         }
     }
 
-    /// The first answer of the device: open, or why not. `None` while it takes its time.
+    /// Whether the device opened, and in which format; `None` while it is still opening.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub fn first_word(&self) -> Option<Result<Format, Fault>> {
+    /// The device cannot be opened.
+    pub fn first_word(&self) -> Option<Result<Format, CameraError>> {
         let State::Linked { link, since_s } = &self.state else {
             return self.why.clone().map(Err);
         };
         match link.phase() {
             Phase::Opening if (self.clock)() - since_s > self.watch.open_limit_s => {
-                Some(Err(Fault::Driver(format!(
+                Some(Err(CameraError::Driver(format!(
                     "the camera did not open within {} s",
                     self.watch.open_limit_s
                 ))))
             }
             Phase::Opening => None,
             Phase::Streaming(format) => Some(Ok(format)),
-            Phase::Closed(fault) => {
-                Some(Err(fault.unwrap_or_else(|| Fault::Driver("closed".into()))))
-            }
+            Phase::Closed(error) => Some(Err(
+                error.unwrap_or_else(|| CameraError::Driver("closed".into()))
+            )),
         }
     }
 
-    /// Frames of all devices so far.
+    /// The frames of all devices that were opened so far.
     pub fn counts(&self) -> Counts {
         let mut counts = self.counts.clone();
         if let State::Linked { link, .. } = &self.state {
@@ -253,7 +181,7 @@ impl CameraSource {
     fn connect(&mut self, now_s: f64) {
         self.closing
             .retain(|link| !matches!(link.phase(), Phase::Closed(_)));
-        // The last device has to be let go of first, or it would be busy.
+        // The last device has to be closed first, or it would be busy.
         if let Some(hanging) = self
             .closing
             .last()
@@ -262,7 +190,7 @@ impl CameraSource {
             hanging.stop();
         }
         if self.closing.len() >= HANGING_MAX {
-            self.fail(now_s, Fault::Driver("the driver hangs".into()));
+            self.fail(now_s, CameraError::Driver("the driver hangs".into()));
             return;
         }
         match self.starter.start() {
@@ -273,50 +201,50 @@ impl CameraSource {
                     since_s: now_s,
                 };
             }
-            Err(fault) => self.fail(now_s, fault),
+            Err(error) => self.fail(now_s, error),
         }
     }
 
-    /// Lets go of the device at hand.
+    /// Closes the present device.
     fn disconnect(&mut self) {
         self.behind.clear();
-        if let State::Linked { link, .. } = std::mem::replace(&mut self.state, State::Resting) {
+        if let State::Linked { link, .. } = std::mem::replace(&mut self.state, State::Paused) {
             link.stop();
             add(&mut self.counts, link.counts());
             self.closing.push(link);
         }
     }
 
-    /// No frames come: told once, then tried again and again.
-    fn fail(&mut self, now_s: f64, fault: Fault) {
+    /// Reports once that no frames come, and plans the next try.
+    fn fail(&mut self, now_s: f64, error: CameraError) {
         self.disconnect();
         let since = *self.lost_since_s.get_or_insert(now_s);
         if !self.lost_told {
             self.lost_told = true;
-            tracing::warn!("camera lost: {fault}");
+            tracing::warn!("camera lost: {error}");
             let at = self.at(since);
             self.telling.push(at, |at| Input::Source {
                 at,
                 state: SourceState::Lost,
             });
-        } else if self.why.as_ref() != Some(&fault) {
-            tracing::warn!("camera: {fault}");
+        } else if self.why.as_ref() != Some(&error) {
+            tracing::warn!("camera: {error}");
         }
-        self.why = Some(fault);
+        self.why = Some(error);
         self.state = State::Waiting {
             until_s: now_s + self.rest_s,
         };
         self.rest_s = (self.rest_s * 2.0).min(self.watch.retry_max_s);
     }
 
-    /// One look at the state of things.
+    /// Looks at the device once, and does what its state asks for.
     fn look(&mut self, now_s: f64) -> Result<()> {
         let away_s = self
             .looked_s
             .replace(now_s)
             .map_or(0.0, |looked| now_s - looked);
         if away_s > self.watch.silence_s {
-            // The machine slept, or the process was stopped: nobody looked for the camera.
+            // The machine slept or the process was stopped, and nobody looked for the camera.
             self.lost_since_s = self.lost_since_s.map(|since| since + away_s);
         }
         if let Some(since) = self
@@ -333,7 +261,7 @@ impl CameraSource {
             )));
         }
         let (link, since_s) = match &self.state {
-            State::Resting => return Ok(()),
+            State::Paused => return Ok(()),
             State::Waiting { until_s } => {
                 if now_s >= *until_s {
                     self.connect(now_s);
@@ -347,13 +275,13 @@ impl CameraSource {
                 let limit = self.watch.open_limit_s;
                 self.fail(
                     now_s,
-                    Fault::Driver(format!("the camera did not open within {limit} s")),
+                    CameraError::Driver(format!("the camera did not open within {limit} s")),
                 );
             }
             Phase::Opening => {}
-            Phase::Closed(fault) => self.fail(
+            Phase::Closed(error) => self.fail(
                 now_s,
-                fault.unwrap_or_else(|| Fault::Driver("the camera was closed".into())),
+                error.unwrap_or_else(|| CameraError::Driver("the camera was closed".into())),
             ),
             Phase::Streaming(format) => self.take_newest(now_s, &link, &format),
         }
@@ -381,7 +309,7 @@ impl CameraSource {
         };
         let silent_s = now_s - last_s;
         if silent_s > limit_s {
-            self.fail(now_s, Fault::silent(silent_s));
+            self.fail(now_s, CameraError::silent(silent_s));
             return;
         }
         while let Some(shot) = self
@@ -397,8 +325,8 @@ impl CameraSource {
         }
     }
 
-    /// A frame that was not seen before: told if it is due.
-    fn take(&mut self, link: &Link, format: &Format, shot: &Shot) {
+    /// Takes a frame that was not seen before, and gives it if it is due.
+    fn take(&mut self, link: &Link, format: &Format, shot: &RawFrame) {
         let zero_s = *self.zero_s.get_or_insert(shot.clock_s);
         let unseen = shot.number - self.seen - 1;
         if std::mem::take(&mut self.lost_told) {
@@ -417,7 +345,7 @@ impl CameraSource {
         (self.lost_since_s, self.why, self.rest_s) = (None, None, self.watch.retry_first_s);
         let since_zero = at(shot.clock_s, zero_s, self.offset_s).seconds();
         if !self.sampler.take(since_zero) {
-            // It was there in time, and not due: it is not missed later.
+            // It came in time and was not due, so that it does not count as missed later.
             self.seen = shot.number;
             return;
         }
@@ -444,7 +372,7 @@ impl CameraSource {
         }
     }
 
-    /// Frames that were due since the last one, and that nobody had time for.
+    /// Reports the frames that have been due since the last one and were not looked at.
     fn count_missed(&mut self, at_s: f64, unseen: u64) {
         let slot = self.sampler.slot(at_s);
         let missed = self
@@ -483,18 +411,24 @@ impl Source for CameraSource {
             .map_or(Poll::Pending, Poll::Ready))
     }
 
-    fn rest(&mut self, resting: bool) {
-        match (resting, matches!(self.state, State::Resting)) {
+    fn live(&mut self) -> Option<&mut dyn Live> {
+        Some(self)
+    }
+}
+
+impl Live for CameraSource {
+    fn pause(&mut self, paused: bool) {
+        match (paused, matches!(self.state, State::Paused)) {
             (true, false) => {
                 self.disconnect();
-                self.state = State::Resting;
-                // A pause is no loss, and time lost before it does not count on.
+                self.state = State::Paused;
+                // A pause is no loss, and what was lost before it no longer counts.
                 (self.lost_since_s, self.last_slot) = (None, None);
             }
             (false, true) => self.connect((self.clock)()),
             _ => {}
         }
-        // A thread that was about to wait when it was woken is woken again.
+        // Threads that began to wait just after they were woken are woken again.
         self.closing
             .retain(|link| !matches!(link.phase(), Phase::Closed(_)));
         self.closing.iter().for_each(|link| link.stop());
@@ -516,7 +450,7 @@ impl Source for CameraSource {
         };
         let (format, zero_s) = (self.format()?, self.zero_s?);
         let (offset_s, mounting) = (self.offset_s, self.mounting);
-        let upright = move |shot: Arc<Shot>| {
+        let upright = move |shot: Arc<RawFrame>| {
             let picture = decode(&format, &shot.bytes).ok()?;
             Some((
                 at(shot.clock_s, zero_s, offset_s),
@@ -526,7 +460,7 @@ impl Source for CameraSource {
         Some(Box::new(link.held().into_iter().filter_map(upright)))
     }
 
-    fn behind_s(&self) -> Option<f64> {
+    fn frame_age_s(&self) -> Option<f64> {
         self.last_clock_s
             .map(|captured| ((self.clock)() - captured).max(0.0))
     }

@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::capture::{Clock, Link, Starter, Threads};
-use super::device::{Fault, Found, Wanted};
+use super::capture::{CameraThreads, Clock, Link, Starter};
+use super::device::{CameraError, CameraRequest, ListedCamera};
 use super::fake::{Act, FORMAT, Fake, Opening};
-use super::pixels::{Format, Mounting, Pixels};
-use super::source::{CameraSource, Watch};
+use super::limits::CameraLimits;
+use super::pixels::{Format, Mounting, PixelLayout};
+use super::source::CameraSource;
 use crate::error::Error;
-use crate::sources::at;
-use crate::stream::{Content, Frame, Input, Poll, Source, SourceState};
+use crate::stream::{Content, Frame, Input, Live, Poll, Source, SourceState};
 use crate::units::{FrameIdx, MediaTime};
 
 const TINY: Format = Format {
     width: 2,
     height: 2,
-    pixels: Pixels::Gray,
+    pixels: PixelLayout::Gray,
     fps: 10,
 };
 
@@ -27,17 +27,17 @@ const TINY: Format = Format {
 struct Bench {
     millis: Arc<AtomicU64>,
     links: Arc<Mutex<Vec<Arc<Link>>>>,
-    settled: Arc<Mutex<Vec<Found>>>,
+    settled: Arc<Mutex<Vec<ListedCamera>>>,
 }
 
 impl Starter for Bench {
-    fn start(&mut self) -> Result<Arc<Link>, Fault> {
+    fn start(&mut self) -> Result<Arc<Link>, CameraError> {
         let link = Link::new(4.0);
         self.links.lock().unwrap().push(link.clone());
         Ok(link)
     }
 
-    fn settle_on(&mut self, camera: Found) {
+    fn settle_on(&mut self, camera: ListedCamera) {
         self.settled.lock().unwrap().push(camera);
     }
 }
@@ -46,9 +46,9 @@ impl Bench {
     fn source(&self, fps: f64) -> CameraSource {
         let millis = self.millis.clone();
         let clock: Clock = Arc::new(move || millis.load(Ordering::Relaxed) as f64 / 1000.0);
-        let watch = Watch {
+        let watch = CameraLimits {
             lost_limit_s: 60.0,
-            ..Watch::default()
+            ..CameraLimits::default()
         };
         CameraSource::new(
             Box::new(self.clone()),
@@ -79,9 +79,9 @@ impl Bench {
 
     fn open(&self) {
         self.link().opened(
-            &Found {
+            &ListedCamera {
                 name: "cam".into(),
-                ..Found::default()
+                ..ListedCamera::default()
             },
             TINY,
             4.0,
@@ -122,7 +122,7 @@ fn the_newest_frame_that_is_due_is_taken_and_its_time_is_that_of_its_capture() {
     bench.shoot(7.0, 1);
     bench.set(7.05);
     assert_eq!(told(&mut source), ["0 at 0: 1"]);
-    assert!((source.behind_s().unwrap() - 0.05).abs() < 1e-9);
+    assert!((source.frame_age_s().unwrap() - 0.05).abs() < 1e-9);
     for k in 1..5 {
         bench.shoot(7.0 + f64::from(k) * 0.1, 10);
         assert!(told(&mut source).is_empty(), "no slot has begun");
@@ -189,7 +189,9 @@ fn silence_is_a_loss_and_the_next_frame_the_return() {
         assert!(told(&mut source).is_empty(), "told once");
         if bench.started() > before {
             tries.push(bench.now());
-            bench.link().closed(Some(Fault::Missing("gone".into())));
+            bench
+                .link()
+                .closed(Some(CameraError::Missing("gone".into())));
         }
     }
     let gaps: Vec<f64> = tries.windows(2).map(|t| t[1] - t[0]).collect();
@@ -284,13 +286,13 @@ fn a_pause_closes_the_device_and_is_no_loss() {
     bench.open();
     bench.shoot(0.0, 1);
     told(&mut source);
-    source.rest(true);
+    source.pause(true);
     assert!(bench.link().stopping());
     bench.link().closed(None);
     bench.set(1000.0);
-    source.rest(true);
+    source.pause(true);
     assert!(told(&mut source).is_empty() && bench.started() == 1);
-    source.rest(false);
+    source.pause(false);
     assert_eq!(bench.started(), 2);
     bench.open();
     bench.shoot(1001.0, 2);
@@ -347,8 +349,11 @@ fn the_last_seconds_are_there_whether_or_not_they_were_due() {
         .map(|(at, picture)| (at.0, picture.rgb[0]))
         .collect();
     assert_eq!((seen.len(), seen[0], seen[40]), (41, (5.9, 59), (9.9, 99)));
-    source.rest(true);
-    assert!(source.look_back().is_none(), "who pauses keeps nothing");
+    source.pause(true);
+    assert!(
+        source.look_back().is_none(),
+        "a paused camera holds nothing"
+    );
 }
 
 #[test]
@@ -363,7 +368,9 @@ fn a_machine_that_slept_looks_for_its_camera_anew_and_as_long_as_ever() {
     assert!(bench.link().stopping());
     bench.set(3601.0);
     told(&mut source);
-    bench.link().closed(Some(Fault::Missing("gone".into())));
+    bench
+        .link()
+        .closed(Some(CameraError::Missing("gone".into())));
     told(&mut source);
     // Asleep again while the camera is away: an hour does not count, 60 s do.
     bench.set(7200.0);
@@ -371,11 +378,15 @@ fn a_machine_that_slept_looks_for_its_camera_anew_and_as_long_as_ever() {
     bench.open();
     bench.shoot(7201.0, 2);
     assert_eq!(told(&mut source), ["restored at 7201", "1 at 7201: 2"]);
-    bench.link().closed(Some(Fault::Missing("gone".into())));
+    bench
+        .link()
+        .closed(Some(CameraError::Missing("gone".into())));
     let end = loop {
         bench.set(bench.now() + 0.5);
         match source.next() {
-            Ok(_) => bench.link().closed(Some(Fault::Missing("gone".into()))),
+            Ok(_) => bench
+                .link()
+                .closed(Some(CameraError::Missing("gone".into()))),
             Err(end) => break end,
         }
     };
@@ -408,17 +419,17 @@ fn on_a_thread(openings: Vec<Opening>) -> (CameraSource, Arc<Fake>) {
 }
 
 fn with_clock(fake: Arc<Fake>, clock: Clock) -> (CameraSource, Arc<Fake>) {
-    let watch = Watch {
+    let watch = CameraLimits {
         retry_first_s: 0.01,
         retry_max_s: 0.05,
         look_back_s: 0.2,
-        ..Watch::default()
+        ..CameraLimits::default()
     };
-    let threads = Threads::new(
+    let threads = CameraThreads::new(
         fake.clone(),
-        Wanted {
+        CameraRequest {
             fps: FORMAT.fps,
-            ..Wanted::default()
+            ..CameraRequest::default()
         },
         watch,
         clock.clone(),
@@ -451,7 +462,7 @@ fn an_unplugged_camera_comes_back_under_another_number() {
         Act::Gray(1),
         Act::Error("No such device (os error 19)"),
     ];
-    let back = Fault::Busy("Fake Cam".into());
+    let back = CameraError::Busy("Fake Cam".into());
     let (mut source, fake) = on_a_thread(vec![
         Opening::Gives(unplugged),
         Opening::Fails(back),
@@ -495,7 +506,7 @@ fn a_frame_from_before_a_sleep_is_not_taken_for_a_new_one() {
     let (mut source, _) = with_clock(fake, clock);
     wait_for(&mut source, is_frame);
     slept_s.store(3600, Ordering::Relaxed);
-    let lost = wait_for(&mut source, |input| at(input) >= MediaTime(3600.0));
+    let lost = wait_for(&mut source, |input| input.at() >= MediaTime(3600.0));
     assert!(
         matches!(
             lost,
@@ -532,13 +543,13 @@ fn a_thread_waits_longer_for_the_first_frame_than_for_others() {
     // Looked at before and behind each read: 5 s pass for the first frame, and for the second.
     let clock: Clock = Arc::new(move || theirs.fetch_add(1, Ordering::Relaxed) as f64 * 5.0);
     let fake = Fake::new(vec![Opening::Gives(vec![Act::Gray(1)])]);
-    let mut threads = Threads::new(
+    let mut threads = CameraThreads::new(
         fake.clone(),
-        Wanted {
+        CameraRequest {
             fps: FORMAT.fps,
-            ..Wanted::default()
+            ..CameraRequest::default()
         },
-        Watch::default(),
+        CameraLimits::default(),
         clock,
     );
     let link = threads.start().unwrap();
@@ -550,7 +561,7 @@ fn a_thread_waits_longer_for_the_first_frame_than_for_others() {
     assert_eq!(link.counts().captured, 1);
     assert_eq!(
         link.phase(),
-        super::capture::Phase::Closed(Some(Fault::silent(5.0)))
+        super::capture::Phase::Closed(Some(CameraError::silent(5.0)))
     );
 }
 
@@ -567,22 +578,22 @@ fn garbage_between_frames_is_passed_by() {
 }
 
 #[test]
-fn resting_closes_the_device_also_while_it_waits_for_a_frame() {
+fn a_pause_closes_a_device_that_waits_for_a_frame() {
     let (mut source, fake) = on_a_thread(vec![
         Opening::Gives(vec![Act::Gray(1), Act::Hang]),
         Opening::Gives(vec![Act::Gray(2)]),
     ]);
     wait_for(&mut source, is_frame);
-    source.rest(true);
+    source.pause(true);
     open_now(&fake.open, 0);
     assert!(matches!(source.next().unwrap(), Poll::Pending));
-    source.rest(false);
+    source.pause(false);
     wait_for(&mut source, is_frame);
 }
 
 #[test]
 fn a_camera_that_cannot_be_opened_says_why() {
-    let (source, _) = on_a_thread(vec![Opening::Fails(Fault::Denied("Fake Cam".into()))]);
+    let (source, _) = on_a_thread(vec![Opening::Fails(CameraError::Denied("Fake Cam".into()))]);
     let begun = Instant::now();
     let why = loop {
         match source.first_word() {

@@ -1,9 +1,9 @@
-//! Formats and frames on Linux, by the crate that nokhwa itself is built on. nokhwa hands out whole
-//! buffers: it does not tell how much of one is used, that the driver calls one damaged, or that
-//! rows are longer than the picture is wide. It lists the corners of a range of sizes only, sets
-//! the device to a format in order to list them, cannot open one that another program left in a
-//! format or at a rate that it does not know, and has another name for brightness alone than
-//! drivers have.
+//! Formats and frames on Linux, by the crate on which nokhwa itself is built. nokhwa would not do:
+//! it does not say how much of a buffer is used, that the driver calls a buffer damaged, or that
+//! rows are longer than the picture is wide. It lists only the corners of a range of sizes, sets
+//! the device to a format in order to list them, and cannot open a device that another program left
+//! in a format or at a rate that it does not know. For grey pictures it uses another name than
+//! drivers do.
 
 use std::path::PathBuf;
 
@@ -16,10 +16,10 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{FourCC, Fraction};
 
-use super::device::{Device, Fault, Found, label};
-use super::pixels::{Format, Pixels};
+use super::device::{CameraError, Device, ListedCamera, label};
+use super::pixels::{Format, PixelLayout};
 
-/// Sizes that are looked for in a range.
+/// The sizes that are looked for in a range.
 const SIZES: [(u32, u32); 6] = [
     (320, 240),
     (640, 360),
@@ -28,11 +28,11 @@ const SIZES: [(u32, u32); 6] = [
     (1280, 720),
     (1920, 1080),
 ];
-/// Rates that are looked for in a range.
+/// The rates that are looked for in a range.
 const RATES: [u32; 6] = [5, 10, 15, 25, 30, 60];
 
-/// The file, and the place of its plug: it stays when the number changes.
-pub(super) fn identified(mut found: Found) -> Found {
+/// Adds the file, and the socket as the identifier, which stays the same when the number changes.
+pub(super) fn identified(mut found: ListedCamera) -> ListedCamera {
     let path = PathBuf::from(format!("/dev/video{}", found.index));
     let place = std::fs::canonicalize(format!(
         "/sys/class/video4linux/video{}/device",
@@ -43,11 +43,11 @@ pub(super) fn identified(mut found: Found) -> Found {
     found
 }
 
-pub(super) fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
-    let fault = |e: std::io::Error| Fault::of_words(&label(camera), &e.to_string());
-    let device = v4l::Device::new(camera.index as usize).map_err(fault)?;
+pub(super) fn offered(camera: &ListedCamera) -> Result<Vec<Format>, CameraError> {
+    let error = |e: std::io::Error| CameraError::from_message(&label(camera), &e.to_string());
+    let device = v4l::Device::new(camera.index as usize).map_err(error)?;
     let mut formats = Vec::new();
-    // A file of a camera that sends no pictures, but data about them, has no such list.
+    // A file that sends data about pictures instead of pictures has no such list.
     for description in device.enum_formats().unwrap_or_default() {
         let Some(pixels) = pixels_of(description.fourcc) else {
             continue;
@@ -78,8 +78,8 @@ pub(super) fn offered(camera: &Found) -> Result<Vec<Format>, Fault> {
 /// Opens a camera in one of the formats that it offers.
 ///
 /// # Errors
-/// It cannot be opened, or not so.
-pub(super) fn open(camera: &Found, wanted: Format) -> Result<Box<dyn Device>, Fault> {
+/// The camera cannot be opened, or not in this format.
+pub(super) fn open(camera: &ListedCamera, wanted: Format) -> Result<Box<dyn Device>, CameraError> {
     Ok(Box::new(V4l2Device::open(camera, wanted)?))
 }
 
@@ -91,35 +91,35 @@ struct V4l2Device {
 }
 
 impl V4l2Device {
-    /// Sets format and rate; frames begin to come with the first read.
+    /// Sets format and rate. Frames begin to come with the first read.
     ///
     /// # Errors
-    /// It cannot be opened, makes another layout of it, or sends rows that are longer than the
+    /// The camera cannot be opened, chooses another layout, or sends rows that are longer than the
     /// picture is wide.
-    fn open(camera: &Found, wanted: Format) -> Result<Self, Fault> {
+    fn open(camera: &ListedCamera, wanted: Format) -> Result<Self, CameraError> {
         let label = label(camera);
-        let fault = |e: std::io::Error| Fault::of_words(&label, &e.to_string());
-        let device = v4l::Device::new(camera.index as usize).map_err(fault)?;
+        let error = |e: std::io::Error| CameraError::from_message(&label, &e.to_string());
+        let device = v4l::Device::new(camera.index as usize).map_err(error)?;
         let fourcc = fourcc_of(wanted.pixels);
         let set = device
             .set_format(&v4l::Format::new(wanted.width, wanted.height, fourcc))
-            .map_err(fault)?;
+            .map_err(error)?;
         if set.fourcc != fourcc || !rows_touch(wanted.pixels, set.width, set.stride) {
-            return Err(Fault::Unfit(format!(
-                "{label} makes {} with rows of {} bytes of {wanted}",
+            return Err(CameraError::Unfit(format!(
+                "{label} answers {} with rows of {} bytes to {wanted}",
                 set.fourcc, set.stride
             )));
         }
         let rate = device
             .set_params(&Parameters::new(Fraction::new(1, wanted.fps)))
-            .map_err(fault)?
+            .map_err(error)?
             .interval;
         let fps = rate
             .denominator
             .checked_div(rate.numerator)
             .filter(|fps| *fps > 0)
             .unwrap_or(wanted.fps);
-        let stream = Stream::new(&device, Type::VideoCapture).map_err(fault)?;
+        let stream = Stream::new(&device, Type::VideoCapture).map_err(error)?;
         Ok(Self {
             stream,
             format: Format {
@@ -138,18 +138,18 @@ impl Device for V4l2Device {
         self.format
     }
 
-    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), CameraError> {
         let (buffer, about) = self
             .stream
             .next()
-            .map_err(|e| Fault::of_words(&self.label, &e.to_string()))?;
+            .map_err(|e| CameraError::from_message(&self.label, &e.to_string()))?;
         take(used(buffer, about.bytesused, about.flags));
         Ok(())
     }
 }
 
-/// The part of a buffer that the driver has filled; none of one that it calls damaged, as a USB
-/// camera's with lost packets.
+/// The part of a buffer that the driver has filled; nothing of a buffer that it calls damaged, such
+/// as that of a USB camera that lost packets.
 fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
     if flags.contains(Flags::ERROR) {
         return &[];
@@ -157,27 +157,29 @@ fn used(buffer: &[u8], bytes: u32, flags: Flags) -> &[u8] {
     buffer.get(..bytes as usize).unwrap_or(buffer)
 }
 
-/// Whether one row begins where the last one ends; a driver that says nothing of rows (0) has no
-/// gaps.
-fn rows_touch(pixels: Pixels, width: u32, stride: u32) -> bool {
+/// Whether each row begins where the last one ends. A driver that says nothing about rows (0)
+/// leaves no gaps.
+fn rows_touch(pixels: PixelLayout, width: u32, stride: u32) -> bool {
     stride == 0
         || pixels
             .row_bytes(width)
             .is_none_or(|row| row == stride as usize)
 }
 
-fn pixels_of(fourcc: FourCC) -> Option<Pixels> {
-    Pixels::ALL.into_iter().find(|p| fourcc_of(*p) == fourcc)
+fn pixels_of(fourcc: FourCC) -> Option<PixelLayout> {
+    PixelLayout::ALL
+        .into_iter()
+        .find(|p| fourcc_of(*p) == fourcc)
 }
 
-fn fourcc_of(pixels: Pixels) -> FourCC {
+fn fourcc_of(pixels: PixelLayout) -> FourCC {
     FourCC::new(match pixels {
-        Pixels::Mjpeg => b"MJPG",
-        Pixels::Yuyv => b"YUYV",
-        Pixels::Nv12 => b"NV12",
-        Pixels::Rgb => b"RGB3",
-        Pixels::Bgr => b"BGR3",
-        Pixels::Gray => b"GREY",
+        PixelLayout::Mjpeg => b"MJPG",
+        PixelLayout::Yuyv => b"YUYV",
+        PixelLayout::Nv12 => b"NV12",
+        PixelLayout::Rgb => b"RGB3",
+        PixelLayout::Bgr => b"BGR3",
+        PixelLayout::Gray => b"GREY",
     })
 }
 
@@ -205,7 +207,7 @@ fn in_range(range: &Stepwise) -> Vec<(u32, u32)> {
     sizes
 }
 
-/// Whole rates: nokhwa takes no others.
+/// The rates of an interval that are whole numbers of frames a second.
 fn rates_of(interval: FrameIntervalEnum) -> Vec<u32> {
     let seconds = |f: &Fraction| f64::from(f.numerator) / f64::from(f.denominator.max(1));
     match interval {
@@ -237,11 +239,11 @@ mod tests {
     #[test]
     fn rows_with_gaps_are_told_from_those_without() {
         for (pixels, row) in [
-            (Pixels::Yuyv, 1280),
-            (Pixels::Nv12, 640),
-            (Pixels::Rgb, 1920),
-            (Pixels::Bgr, 1920),
-            (Pixels::Gray, 640),
+            (PixelLayout::Yuyv, 1280),
+            (PixelLayout::Nv12, 640),
+            (PixelLayout::Rgb, 1920),
+            (PixelLayout::Bgr, 1920),
+            (PixelLayout::Gray, 640),
         ] {
             assert!(
                 rows_touch(pixels, 640, row) && rows_touch(pixels, 640, 0),
@@ -249,7 +251,7 @@ mod tests {
             );
             assert!(!rows_touch(pixels, 640, row + 64), "{pixels:?}");
         }
-        assert!(rows_touch(Pixels::Mjpeg, 640, 1280));
+        assert!(rows_touch(PixelLayout::Mjpeg, 640, 1280));
     }
 
     #[test]

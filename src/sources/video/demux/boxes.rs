@@ -1,9 +1,10 @@
-//! Boxes of an MP4 file (ISO/IEC 14496-12) in memory: every read is checked against what is there.
+//! The boxes of an MP4 file (ISO/IEC 14496-12) in memory. Every read is checked against the bytes
+//! that are there.
 
 /// A box's four-letter name.
 pub(super) type Name = [u8; 4];
 
-/// Reads big-endian numbers from a slice; `None` past its end.
+/// Reads big-endian numbers from a slice. Past its end every read gives `None`.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a>(pub &'a [u8]);
 
@@ -38,21 +39,22 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// Version and flags, which open a "full" box.
+    /// Reads version and flags, with which a "full" box begins.
     pub fn version_flags(&mut self) -> Option<(u8, u32)> {
         let word = self.u32()?;
         Some(((word >> 24) as u8, word & 0x00ff_ffff))
     }
 
-    /// A table: its entry count (checked to fit what is left), for entries of `entry_bytes`.
+    /// Reads the number of entries of a table. Returns it only if so many entries of `entry_bytes`
+    /// bytes are left.
     pub fn table_len(&mut self, entry_bytes: usize) -> Option<usize> {
         let count = usize::try_from(self.u32()?).ok()?;
         (count.checked_mul(entry_bytes)? <= self.0.len()).then_some(count)
     }
 }
 
-/// The boxes that stand one after the other in a slice: name and payload. Stops with `Err` at the
-/// first box that does not fit.
+/// Walks the boxes of a slice, each with its name and payload. The first box that does not fit is
+/// an error, and the last item.
 pub(super) fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = Result<(Name, &[u8]), String>> {
     const HEADER: usize = 8;
     const LARGE_HEADER: usize = 16;
@@ -102,7 +104,7 @@ pub(super) fn need<'a>(bytes: &'a [u8], name: &Name) -> Result<&'a [u8], String>
     find(bytes, name)?.ok_or_else(|| format!("box `{}` is missing", show(*name)))
 }
 
-/// A box's name for a message; unprintable bytes as `?`.
+/// The name of a box for a message, with `?` for bytes that cannot be printed.
 pub(super) fn show(name: Name) -> String {
     name.iter()
         .map(|b| {

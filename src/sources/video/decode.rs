@@ -1,19 +1,20 @@
-//! H.264 access units in, pictures out, each with the number of the sample it came from.
+//! Decodes H.264: access units go in, and pictures come out, each with the number of its sample.
 //!
-//! The safe wrapper of the openh264 crate gives no way to tell which sample a picture belongs to
-//! once pictures are reordered, so this talks to the same decoder one level below, where every
-//! access unit carries a time stamp that comes back with its picture. The stamp is the sample's
-//! number.
+//! The safe wrapper of the openh264 crate does not say to which sample a picture belongs once
+//! pictures are reordered. This file therefore calls the same decoder one level below, where every
+//! access unit carries a time stamp that comes back with its picture. The number of the sample is
+//! used as the stamp.
 
 use openh264::decoder::{Decoder as OpenH264, DecoderConfig, Flush};
 use openh264_sys2::{DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, SBufferInfo, dsErrorFree};
 
-use super::picture::Planes;
+use crate::sources::picture::Planes;
 
-/// Pictures that the decoder can hold back at most; more flushing than this never ends.
+/// Most pictures that the decoder can hold back. Flushing is tried no more often than this, so that
+/// it ends.
 const HELD_MAX: usize = 16;
 
-/// The decoder met something that it cannot decode; start a new one at the next IDR picture.
+/// The decoder met data that it cannot decode. A new decoder has to start at the next IDR picture.
 #[derive(Debug)]
 pub(super) struct Corrupt;
 
@@ -23,7 +24,10 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that has seen nothing yet. `Err` says why there is none.
+    /// Starts a decoder.
+    ///
+    /// # Errors
+    /// It does not start; the error says why.
     pub fn new() -> Result<Self, String> {
         let api = openh264::OpenH264API::from_source();
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
@@ -32,14 +36,14 @@ impl Decoder {
         })
     }
 
-    /// Decodes one access unit (byte stream). `out` gets every picture that is finished by it.
+    /// Decodes one access unit, given as a byte stream. `out` gets every picture that it finishes.
     pub fn decode(
         &mut self,
         stream: &[u8],
         sample: usize,
         out: &mut dyn FnMut(usize, &Planes<'_>),
     ) -> Result<(), Corrupt> {
-        // The second call says that the access unit is complete, so that it is decoded at once.
+        // The second call says that the access unit is complete; it is then decoded at once.
         self.call(stream, sample, out)?;
         self.call(&[], sample, out)
     }
@@ -77,8 +81,8 @@ impl Decoder {
         }
     }
 
-    /// Hands out what the decoder still holds back. Only at the end of a stream or of a decoder's
-    /// life.
+    /// Hands out the pictures that the decoder still holds back. This may be called only at the end
+    /// of a stream or of the decoder's life.
     pub fn drain(&mut self, out: &mut dyn FnMut(usize, &Planes<'_>)) {
         for _ in 0..HELD_MAX {
             let mut held = 0i32;

@@ -1,17 +1,17 @@
-//! Fragmented MP4 (`moof`): what recorders write that must survive a power cut.
+//! Fragmented MP4 (`moof`), which is written by recorders whose files must survive a power cut.
 
-use super::Fault;
+use super::Unplayable;
 use super::boxes::{Cursor, boxes, find, need};
 use super::table::{SAMPLES_MAX, Sample};
 
 /// `sample_is_non_sync_sample` in sample flags (ISO/IEC 14496-12, 8.8.3.1).
 const NON_SYNC: u32 = 0x1_0000;
 
-fn broken(name: &str) -> Fault {
-    Fault::Broken(format!("box `{name}` is shorter than it says"))
+fn broken(name: &str) -> Unplayable {
+    Unplayable::Broken(format!("box `{name}` is shorter than it says"))
 }
 
-/// Defaults that a run may leave out.
+/// Defaults for what a run of samples leaves out.
 #[derive(Clone, Copy, Default)]
 struct Defaults {
     duration: u32,
@@ -19,13 +19,13 @@ struct Defaults {
     flags: u32,
 }
 
-/// Adds the samples of every fragment of that track.
+/// Adds the samples of every fragment that belongs to the track.
 pub(super) fn append(
     samples: &mut Vec<Sample>,
     mvex: &[u8],
     moofs: &[(u64, Vec<u8>)],
     track_id: u32,
-) -> Result<(), Fault> {
+) -> Result<(), Unplayable> {
     let trex = track_defaults(mvex, track_id)?;
     let mut decode_time = 0i64;
     for (at, moof) in moofs {
@@ -39,7 +39,7 @@ pub(super) fn append(
     Ok(())
 }
 
-fn track_defaults(mvex: &[u8], track_id: u32) -> Result<Defaults, Fault> {
+fn track_defaults(mvex: &[u8], track_id: u32) -> Result<Defaults, Unplayable> {
     for entry in boxes(mvex) {
         let (name, trex) = entry?;
         let mut cursor = Cursor(trex);
@@ -67,7 +67,7 @@ fn track_fragment(
     track_id: u32,
     trex: Defaults,
     decode_time: &mut i64,
-) -> Result<(), Fault> {
+) -> Result<(), Unplayable> {
     let mut tfhd = Cursor(need(traf, b"tfhd")?);
     let (_, flags) = tfhd.version_flags().ok_or_else(|| broken("tfhd"))?;
     if tfhd.u32().ok_or_else(|| broken("tfhd"))? != track_id {
@@ -119,7 +119,7 @@ fn run(
     offset: &mut u64,
     defaults: Defaults,
     decode_time: &mut i64,
-) -> Result<(), Fault> {
+) -> Result<(), Unplayable> {
     let short = || broken("trun");
     let mut cursor = Cursor(trun);
     let (_, flags) = cursor.version_flags().ok_or_else(short)?;

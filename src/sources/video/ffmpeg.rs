@@ -1,9 +1,9 @@
-//! Any other video through the `ffmpeg` command, when it is on the PATH.
+//! Every other kind of video, through the command `ffmpeg` where it is on the PATH.
 //!
-//! ffmpeg decodes, turns and resamples (`-vf fps=…`) and writes PPM pictures into a pipe; frame `k`
-//! is at `k / fps`. Resampling repeats pictures across gaps, unlike the in-process decoder. Only
-//! local files are opened: the protocols are limited to `file` and `pipe`, so a playlist cannot
-//! reach out.
+//! ffmpeg decodes, turns and resamples (`-vf fps=…`) the video and writes PPM pictures into a pipe;
+//! frame `k` is at `k / fps`. Resampling repeats pictures across gaps, which the decoder in this
+//! process does not. Only local files are opened: the protocols are limited to `file` and `pipe`,
+//! so that a playlist cannot reach the network.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -11,30 +11,32 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::sampler::Sampler;
 use crate::error::{Error, Result};
+use crate::sources::sampler::Sampler;
 use crate::stream::{Content, Frame, Input, Picture, Poll, Source};
 use crate::units::{FrameIdx, MediaTime};
 
-/// How much of what ffmpeg last said is kept, in bytes.
+/// How many bytes of what ffmpeg last wrote to its standard error are kept.
 const LAST_WORDS_BYTES: usize = 2048;
-/// Longest side of a picture.
+/// Longest side of a picture, in pixels.
 const SIDE_MAX: u32 = 16_384;
-/// Most bytes of one picture.
+/// Largest picture, in bytes.
 const PICTURE_BYTES_MAX: u64 = 512 << 20;
 
-/// What to do where there is no ffmpeg.
-pub(super) const INSTALL: &str = "install ffmpeg so that it is on the PATH (Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; Windows: `winget install ffmpeg`)";
+/// Says what to do where there is no ffmpeg.
+pub(in crate::sources) const INSTALL: &str = "install ffmpeg so that it is on the PATH \
+    (Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; \
+    Windows: `winget install ffmpeg`)";
 
-/// A command that makes a file which plays without ffmpeg.
-pub(super) fn convert_command(path: &Path) -> String {
+/// The command that converts a video so that it plays without ffmpeg.
+pub(in crate::sources) fn convert_command(path: &Path) -> String {
     format!(
         "ffmpeg -i '{}' -an -vf format=yuv420p -c:v libx264 converted.mp4",
         path.display()
     )
 }
 
-/// A running ffmpeg; killed and reaped when dropped.
+/// A running ffmpeg. It is killed and reaped when this is dropped.
 #[derive(Debug)]
 pub struct FfmpegSource {
     child: Child,
@@ -48,10 +50,10 @@ pub struct FfmpegSource {
 }
 
 impl FfmpegSource {
-    /// Starts ffmpeg on a file. `Ok(None)`: there is no ffmpeg on the PATH.
+    /// Starts ffmpeg on a file. Returns `None` where there is no ffmpeg on the PATH.
     ///
     /// # Errors
-    /// A rate out of range; ffmpeg is there but does not start.
+    /// The rate is out of range, or ffmpeg is there and does not start.
     pub fn open(path: &Path, fps: f64) -> Result<Option<Self>> {
         Self::open_with("ffmpeg", path, fps)
     }
@@ -99,7 +101,7 @@ impl FfmpegSource {
         }))
     }
 
-    /// ffmpeg closed its output: well or not?
+    /// Finds out, after ffmpeg closed its output, whether it succeeded.
     fn finish(&mut self) -> Result<Poll> {
         self.ended = true;
         let status = self
@@ -152,20 +154,20 @@ impl Source for FfmpegSource {
         }
     }
 
-    fn duration(&self) -> Option<MediaTime> {
+    fn duration(&mut self) -> Option<MediaTime> {
         self.duration
     }
 }
 
 impl Drop for FfmpegSource {
     fn drop(&mut self) {
-        // Fails only where the child has ended already.
+        // This fails only where the child has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Length of the file from `ffprobe`, which comes with ffmpeg; only for progress.
+/// The length of the file by `ffprobe`, which comes with ffmpeg. It only serves to show progress.
 fn probe_duration(input: &std::ffi::OsStr) -> Option<MediaTime> {
     let output = Command::new("ffprobe")
         .args([
@@ -192,7 +194,7 @@ fn probe_duration(input: &std::ffi::OsStr) -> Option<MediaTime> {
     (seconds.is_finite() && seconds > 0.0).then_some(MediaTime(seconds))
 }
 
-/// Reads to the end and keeps the last bytes.
+/// Reads to the end and returns the last bytes.
 fn tail(mut from: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut chunk = [0u8; 1024];
@@ -207,7 +209,7 @@ fn tail(mut from: impl Read) -> Vec<u8> {
     }
 }
 
-/// One binary PPM picture; `None` at the end.
+/// Reads one binary PPM picture. Returns `None` at the end.
 fn read_ppm(from: &mut impl BufRead) -> Result<Option<Picture>, String> {
     if from.fill_buf().map_err(|e| e.to_string())?.is_empty() {
         return Ok(None);

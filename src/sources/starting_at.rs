@@ -1,41 +1,40 @@
-//! Any source from some time on, for going to a place in a recording.
+//! Plays a source from some time on, for going to a place in a recording.
 
 use crate::error::Result;
 use crate::stream::{Poll, Source};
 use crate::units::MediaTime;
 
-use super::script::at;
-
-/// Inputs that are left out before the caller may look around: decoding them takes time.
+/// How many inputs are left out before the caller gets a chance to do other work: decoding them
+/// takes time.
 const SKIPPED_AT_ONCE: usize = 8;
 
-/// A freshly opened source without what stands before a time. Frames keep their numbers.
-pub struct From {
+/// A freshly opened source without the inputs before some time. Frames keep their numbers.
+pub struct StartingAt {
     source: Box<dyn Source>,
-    from: MediaTime,
+    start: MediaTime,
 }
 
-impl From {
-    /// `source` from the first input at or after `from`.
-    pub fn new(mut source: Box<dyn Source>, from: MediaTime) -> Self {
-        source.skip_to(from);
-        Self { source, from }
+impl StartingAt {
+    /// Plays `source` from its first input at or after `start`.
+    pub fn new(mut source: Box<dyn Source>, start: MediaTime) -> Self {
+        source.skip_to(start);
+        Self { source, start }
     }
 }
 
-impl Source for From {
+impl Source for StartingAt {
     fn next(&mut self) -> Result<Poll> {
         for _ in 0..SKIPPED_AT_ONCE {
             match self.source.next()? {
-                Poll::Ready(input) if at(&input) < self.from => {}
+                Poll::Ready(input) if input.at() < self.start => {}
                 other => return Ok(other),
             }
         }
         Ok(Poll::Pending)
     }
 
-    fn duration(&self) -> Option<MediaTime> {
-        self.source.duration()
+    fn inner(&mut self) -> Option<&mut dyn Source> {
+        Some(&mut *self.source)
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
                 text: "x".into(),
             },
         );
-        let mut source = From::new(
+        let mut source = StartingAt::new(
             Box::new(ScriptSource::new(inputs).lasting(MediaTime(3.0))),
             MediaTime(1.5),
         );
@@ -88,7 +87,7 @@ mod tests {
             at: MediaTime(k as f64),
             text: "x".into(),
         };
-        let mut source = From::new(
+        let mut source = StartingAt::new(
             Box::new(ScriptSource::new((0..100).map(word))),
             MediaTime(50.0),
         );

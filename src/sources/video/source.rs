@@ -1,20 +1,19 @@
-//! A video file as a source: H.264 in MP4, decoded in process, sampled by time stamps.
+//! A video file as a source: H.264 in MP4, decoded in this process and sampled by its time stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::decoder::Decoder;
-use super::h264::{Matrix, Sps};
-use super::mp4::{Fault, Track};
-use super::picture::{to_rgb, turned};
-use super::sampler::Sampler;
+use super::decode::Decoder;
+use super::demux::{Track, Unplayable};
+use super::sps::Sps;
 use crate::error::{Error, Result};
+use crate::sources::picture::{ColourMatrix, Planes, to_rgb, turned};
+use crate::sources::sampler::Sampler;
 use crate::stream::{Content, Frame, Input, Picture, Poll, Source};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Most pictures that wait for an earlier one. A file in which more do is out of order beyond
-/// H.264's own bound of 16 pictures.
+/// Most pictures that wait for an earlier one. H.264 itself reorders no more than 16 pictures.
 const WAITING_MAX: usize = 16;
 
 /// One picture that the sampler wants, in presentation order.
@@ -26,26 +25,26 @@ struct Wanted {
 
 /// An MP4 file with an H.264 track.
 ///
-/// Which samples are wanted is known from the headers alone; samples that nothing wanted depends on
-/// are not decoded. Where the data is corrupt, decoding goes on at the next IDR picture and what
-/// was lost in between is told as [`Input::Dropped`].
+/// The headers alone say which samples are wanted. A sample on which no wanted one depends is not
+/// decoded. Where the data are corrupt, decoding goes on at the next IDR picture, and the frames
+/// that were lost in between are reported as [`Input::Dropped`].
 pub struct VideoSource {
     track: Track,
     wanted: Vec<Wanted>,
-    /// Wanted samples in decoding order.
+    /// The wanted samples in decoding order.
     to_decode: Vec<usize>,
-    /// Samples where a decoder may start, in decoding order.
+    /// The samples at which a decoder may start, in decoding order.
     sync: Vec<usize>,
-    /// Next of `wanted` to hand out.
+    /// Which of `wanted` is handed out next.
     next_out: usize,
-    /// Next sample to decode.
+    /// Which sample is decoded next.
     next_sample: usize,
-    /// Frames handed out.
+    /// How many frames were handed out.
     frames: u64,
     ready: BTreeMap<usize, Arc<Picture>>,
     lost: BTreeSet<usize>,
     decoder: Option<Decoder>,
-    /// Skip until a sample with an IDR picture.
+    /// Samples are skipped until one has an IDR picture.
     needs_idr: bool,
     sps: Option<Sps>,
     sample_bytes: Vec<u8>,
@@ -67,19 +66,19 @@ impl VideoSource {
     /// Opens an MP4 file with H.264 without asking ffmpeg for what is not supported here.
     ///
     /// # Errors
-    /// A rate out of range, an unreadable or broken file, a kind of video that is not decoded in
-    /// process.
+    /// The rate is out of range, the file cannot be read or is broken, or it holds a kind of video
+    /// that is not decoded in process.
     pub fn in_process(path: &Path, fps: f64) -> Result<Self> {
         Self::open(path, fps)?.map_err(|fault| match fault {
-            Fault::Broken(why) => Error::format(path, format!("broken MP4: {why}")),
-            Fault::Unsupported(what) => {
+            Unplayable::Broken(why) => Error::format(path, format!("broken MP4: {why}")),
+            Unplayable::Unsupported(what) => {
                 Error::format(path, format!("{what} is not decoded in process"))
             }
         })
     }
 
     /// Opens a file; the inner error says what is wrong with its content.
-    pub(super) fn open(path: &Path, fps: f64) -> Result<Result<Self, Fault>> {
+    pub(in crate::sources) fn open(path: &Path, fps: f64) -> Result<Result<Self, Unplayable>> {
         let mut sampler = Sampler::new(fps)?;
         let track = match Track::open(path)? {
             Ok(track) => track,
@@ -127,14 +126,14 @@ impl VideoSource {
             stream: Vec::new(),
         };
         if source.starts_without_idr()? {
-            return Ok(Err(Fault::Unsupported(
+            return Ok(Err(Unplayable::Unsupported(
                 "H.264 that does not start with an IDR picture".into(),
             )));
         }
         Ok(Ok(source))
     }
 
-    /// The first sample is sound, and decoding cannot start at it.
+    /// Whether the first sample is sound and decoding still cannot start at it.
     fn starts_without_idr(&mut self) -> Result<bool> {
         let sound = self.track.read(0, &mut self.sample_bytes)?;
         let kind = self
@@ -145,9 +144,9 @@ impl VideoSource {
         Ok(sound && kind.is_ok_and(|kind| kind.picture && !kind.idr))
     }
 
-    /// Columns and rows of the upright picture, as far as the headers tell.
+    /// Columns and rows of the upright picture, as far as the headers say.
     pub fn size(&self) -> Option<(u32, u32)> {
-        use super::picture::Turn::{Half, Left, None, Right};
+        use crate::sources::picture::Turn::{Half, Left, None, Right};
         let sps = self.sps?;
         Some(match self.track.info.turn {
             None | Half => (sps.width, sps.height),
@@ -155,12 +154,18 @@ impl VideoSource {
         })
     }
 
-    /// How many frames are going to come if nothing is lost.
+    /// How many pictures lie whole in the file, whether or not they are sampled.
+    pub fn whole_pictures(&self) -> usize {
+        let samples = &self.track.info.samples;
+        samples.iter().filter(|s| self.track.holds(s)).count()
+    }
+
+    /// How many frames will come if none is lost.
     pub fn expected_frames(&self) -> usize {
         self.wanted.len()
     }
 
-    /// Wanted samples from `self.next_sample` on, up to but not including `end`, are lost.
+    /// Gives up the wanted samples from `self.next_sample` up to, but not including, `end`.
     fn lose_until(&mut self, end: usize) {
         let from = self.to_decode.partition_point(|s| *s < self.next_sample);
         let to = self.to_decode.partition_point(|s| *s < end);
@@ -168,8 +173,8 @@ impl VideoSource {
         self.next_sample = self.next_sample.max(end);
     }
 
-    /// Moves `next_sample` to the last start of decoding from which the next wanted sample can be
-    /// reached.
+    /// Moves `next_sample` to the last sample at which decoding can start and still reach the next
+    /// wanted one.
     fn skip_ahead(&mut self) -> Result<()> {
         let Some(target) = self
             .to_decode
@@ -181,7 +186,8 @@ impl VideoSource {
         let target = *target;
         let samples = &self.track.info.samples;
         let candidates = &self.sync[..self.sync.partition_point(|s| *s <= target)];
-        // A picture shown before the sync picture that it follows may need what stands before that.
+        // A picture that is shown before the sync picture in front of it may depend on samples
+        // before that sync picture.
         let start = candidates
             .iter()
             .rev()
@@ -217,7 +223,7 @@ impl VideoSource {
                 .info
                 .avc
                 .read_sample(&self.sample_bytes, &mut self.stream),
-            false => Err(Fault::Broken("it lies outside the file".into())),
+            false => Err(Unplayable::Broken("it lies outside the file".into())),
         };
         let Ok(kind) = kind else {
             self.give_up();
@@ -263,8 +269,8 @@ impl VideoSource {
         Ok(())
     }
 
-    /// Keeps a picture if it is wanted and has not been given up already.
-    fn keep(&mut self, sample: usize, planes: &super::picture::Planes<'_>) {
+    /// Keeps a picture if it is wanted and was not given up before.
+    fn keep(&mut self, sample: usize, planes: &Planes<'_>) {
         let Some(next) = self.wanted.get(self.next_out) else {
             return;
         };
@@ -280,8 +286,8 @@ impl VideoSource {
         }
     }
 
-    /// The stream's own word on colour, else the container's, else the defaults of H.273's readers.
-    fn colour(&self) -> (Matrix, bool) {
+    /// What the stream says about colour; else what the container says; else the usual default.
+    fn colour(&self) -> (ColourMatrix, bool) {
         let container = self.track.info.colour;
         let matrix = self
             .sps
@@ -296,7 +302,7 @@ impl VideoSource {
         (matrix, full)
     }
 
-    /// The current sample is corrupt: this decoder ends here, the next one starts at an IDR
+    /// Ends this decoder, because the current sample is corrupt. The next one starts at an IDR
     /// picture.
     fn give_up(&mut self) {
         self.retire_decoder();
@@ -304,7 +310,7 @@ impl VideoSource {
         self.lose_until(self.next_sample + 1);
     }
 
-    /// Everything is decoded: what is wanted and has not come is lost.
+    /// Ends after the last sample: what is wanted and has not come is lost.
     fn finish(&mut self) {
         self.retire_decoder();
         let missing = self.wanted[self.next_out..]
@@ -314,7 +320,7 @@ impl VideoSource {
         self.lost.extend(missing);
     }
 
-    /// Takes the decoder's held-back pictures and ends it. What it never gave is lost.
+    /// Takes the pictures that the decoder holds back, and ends it. What it did not give is lost.
     fn retire_decoder(&mut self) {
         if let Some(mut decoder) = self.decoder.take() {
             decoder.drain(&mut |sample, planes| self.keep(sample, planes));
@@ -324,7 +330,7 @@ impl VideoSource {
         self.lost.extend(missing);
     }
 
-    /// Wanted frames at the head of the line that are lost: one `Dropped` for all of them.
+    /// One `Dropped` for all lost frames that would come next.
     fn dropped(&mut self) -> Option<Input> {
         let first = self.wanted.get(self.next_out)?;
         let mut count = 0u64;
@@ -370,7 +376,7 @@ impl Source for VideoSource {
         }
     }
 
-    fn duration(&self) -> Option<MediaTime> {
+    fn duration(&mut self) -> Option<MediaTime> {
         Some(MediaTime(self.track.info.duration_s))
     }
 

@@ -1,9 +1,9 @@
-//! The sample table of a track: where each access unit lies and when it is shown.
+//! The sample table of a track: where each access unit lies, and when it is shown.
 
-use super::Fault;
+use super::Unplayable;
 use super::boxes::{Cursor, find, need};
 
-/// Most samples in one track: 19 hours at 60 pictures per second.
+/// Most samples in one track: 19 hours at 60 pictures a second.
 pub(super) const SAMPLES_MAX: usize = 1 << 22;
 
 /// One access unit, in decoding order.
@@ -19,8 +19,16 @@ pub(crate) struct Sample {
     pub sync: bool,
 }
 
-/// Reads `stbl` into samples in decoding order.
-pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, Fault> {
+impl Sample {
+    /// Whether it ends within the first `file_bytes` bytes of the file.
+    pub fn ends_within(&self, file_bytes: u64) -> bool {
+        let end = self.offset.checked_add(u64::from(self.size));
+        end.is_some_and(|end| end <= file_bytes)
+    }
+}
+
+/// Reads the box `stbl` into samples in decoding order.
+pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, Unplayable> {
     let sizes = sizes(stbl)?;
     let mut samples = Vec::with_capacity(sizes.len());
     let mut decode_time = 0i64;
@@ -35,7 +43,7 @@ pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, Fault> {
     for (i, size) in sizes.into_iter().enumerate() {
         let offset = places.next(size)?;
         let duration = durations.next("stts", i)?;
-        // Version 0 tables hold signed offsets too in practice; ffmpeg reads both as signed.
+        // In practice tables of version 0 hold signed offsets as well; ffmpeg reads both as signed.
         let shift = i64::from(offsets.next("ctts", i)?.cast_signed());
         let is_sync = sync.as_ref().is_none_or(|s| {
             while s.get(next_sync).is_some_and(|n| (*n as usize) < i + 1) {
@@ -49,23 +57,23 @@ pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, Fault> {
             composition: decode_time + shift,
             sync: is_sync,
         });
-        // At most 2^22 samples of at most 2^32 units each: fits.
+        // The sum fits: there are at most 2^22 samples of at most 2^32 units each.
         decode_time += i64::from(duration);
     }
     Ok(samples)
 }
 
-fn broken(table: &str) -> Fault {
-    Fault::Broken(format!("box `{table}` is shorter than it says"))
+fn broken(table: &str) -> Unplayable {
+    Unplayable::Broken(format!("box `{table}` is shorter than it says"))
 }
 
-fn sizes(stbl: &[u8]) -> Result<Vec<u32>, Fault> {
+fn sizes(stbl: &[u8]) -> Result<Vec<u32>, Unplayable> {
     let Some(stsz) = find(stbl, b"stsz")? else {
         return match find(stbl, b"stz2")? {
-            Some(_) => Err(Fault::Unsupported(
+            Some(_) => Err(Unplayable::Unsupported(
                 "compact sample sizes (box `stz2`)".into(),
             )),
-            None => Err(Fault::Broken("box `stsz` is missing".into())),
+            None => Err(Unplayable::Broken("box `stsz` is missing".into())),
         };
     };
     let mut cursor = Cursor(stsz);
@@ -78,7 +86,7 @@ fn sizes(stbl: &[u8]) -> Result<Vec<u32>, Fault> {
     };
     let count = count.ok_or_else(|| broken("stsz"))?;
     if count > SAMPLES_MAX {
-        return Err(Fault::Broken(format!(
+        return Err(Unplayable::Broken(format!(
             "box `stsz` lists {count} samples; at most {SAMPLES_MAX}"
         )));
     }
@@ -90,8 +98,9 @@ fn sizes(stbl: &[u8]) -> Result<Vec<u32>, Fault> {
         .collect()
 }
 
-/// Sample numbers (from 1) where decoding can start; `None` when that is everywhere.
-fn sync_samples(stbl: &[u8]) -> Result<Option<Vec<u32>>, Fault> {
+/// The numbers (from 1) of the samples at which decoding can start; `None` where it can start at
+/// every sample.
+fn sync_samples(stbl: &[u8]) -> Result<Option<Vec<u32>>, Unplayable> {
     let Some(stss) = find(stbl, b"stss")? else {
         return Ok(None);
     };
@@ -102,7 +111,7 @@ fn sync_samples(stbl: &[u8]) -> Result<Option<Vec<u32>>, Fault> {
     Ok(Some(numbers.ok_or_else(|| broken("stss"))?))
 }
 
-/// A run-length table: so many samples with this value.
+/// A run-length table: each entry holds a number of samples and their value.
 struct Runs {
     runs: Vec<(u32, u32)>,
     at: usize,
@@ -118,10 +127,10 @@ impl Runs {
         }
     }
 
-    fn next(&mut self, table: &str, sample: usize) -> Result<u32, Fault> {
+    fn next(&mut self, table: &str, sample: usize) -> Result<u32, Unplayable> {
         loop {
             let Some((count, value)) = self.runs.get(self.at) else {
-                return Err(Fault::Broken(format!(
+                return Err(Unplayable::Broken(format!(
                     "box `{table}` ends before sample {}",
                     sample + 1
                 )));
@@ -136,7 +145,7 @@ impl Runs {
     }
 }
 
-fn runs(payload: &[u8], table: &str) -> Result<Runs, Fault> {
+fn runs(payload: &[u8], table: &str) -> Result<Runs, Unplayable> {
     let mut cursor = Cursor(payload);
     cursor.version_flags().ok_or_else(|| broken(table))?;
     let count = cursor.table_len(8).ok_or_else(|| broken(table))?;
@@ -150,10 +159,10 @@ fn runs(payload: &[u8], table: &str) -> Result<Runs, Fault> {
     })
 }
 
-/// Walks chunks and gives each sample its offset.
+/// Walks the chunks and finds the offset of each sample.
 struct Places {
     chunks: Vec<u64>,
-    /// First chunk (from 0) and samples a chunk, by run.
+    /// For each run of chunks, the first one (from 0) and the number of samples in each.
     runs: Vec<(usize, u32)>,
     run: usize,
     chunk: usize,
@@ -162,7 +171,7 @@ struct Places {
 }
 
 impl Places {
-    fn new(stbl: &[u8]) -> Result<Self, Fault> {
+    fn new(stbl: &[u8]) -> Result<Self, Unplayable> {
         let chunks = chunk_offsets(stbl)?;
         let mut cursor = Cursor(need(stbl, b"stsc")?);
         cursor.version_flags().ok_or_else(|| broken("stsc"))?;
@@ -178,12 +187,12 @@ impl Places {
                 .last()
                 .map_or(first == 1, |(last, _)| first as usize > last + 1);
             if !after_last || samples == 0 {
-                return Err(Fault::Broken(format!(
+                return Err(Unplayable::Broken(format!(
                     "box `stsc`: a run of {samples} samples from chunk {first} is out of order"
                 )));
             }
             if description != 1 {
-                return Err(Fault::Unsupported(
+                return Err(Unplayable::Unsupported(
                     "several sample descriptions in one track".into(),
                 ));
             }
@@ -200,9 +209,9 @@ impl Places {
         })
     }
 
-    fn next(&mut self, size: u32) -> Result<u64, Fault> {
+    fn next(&mut self, size: u32) -> Result<u64, Unplayable> {
         let short =
-            || Fault::Broken("boxes `stsc` and `stco` hold fewer samples than `stsz`".into());
+            || Unplayable::Broken("boxes `stsc` and `stco` hold fewer samples than `stsz`".into());
         let (_, samples) = *self.runs.get(self.run).ok_or_else(short)?;
         if self.in_chunk == samples {
             self.chunk += 1;
@@ -223,17 +232,17 @@ impl Places {
         self.in_chunk += 1;
         self.offset = offset
             .checked_add(u64::from(size))
-            .ok_or_else(|| Fault::Broken("a chunk's offset overflows".into()))?;
+            .ok_or_else(|| Unplayable::Broken("a chunk's offset overflows".into()))?;
         Ok(offset)
     }
 }
 
-fn chunk_offsets(stbl: &[u8]) -> Result<Vec<u64>, Fault> {
+fn chunk_offsets(stbl: &[u8]) -> Result<Vec<u64>, Unplayable> {
     let (payload, wide) = match (find(stbl, b"stco")?, find(stbl, b"co64")?) {
         (Some(stco), _) => (stco, false),
         (None, Some(co64)) => (co64, true),
         (None, None) => {
-            return Err(Fault::Broken(
+            return Err(Unplayable::Broken(
                 "boxes `stco` and `co64` are both missing".into(),
             ));
         }

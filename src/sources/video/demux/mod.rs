@@ -1,8 +1,9 @@
-//! MP4 demuxer for one H.264 track: strict about sizes, tolerant of a file cut short.
+//! The MP4 demuxer, for one H.264 track. It is strict about sizes and tolerates a file that was cut
+//! short.
 //!
-//! Written here because the file is untrusted: every table is checked against the bytes that are
-//! there before anything is allocated for it. Times follow the edit list: an empty edit delays the
-//! start, one media edit cuts both ends.
+//! It is our own because files are untrusted: every table is checked against the bytes that are
+//! there before memory is allocated for it. Times follow the edit list: an empty edit delays the
+//! start, and one media edit cuts both ends.
 
 mod boxes;
 mod fragments;
@@ -14,26 +15,27 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use self::boxes::show;
+use self::table::Sample;
 pub(crate) use self::track::TrackInfo;
 use crate::error::{Error, Result};
 
-/// Most bytes of `moov` and `moof` boxes together.
+/// Most bytes that the `moov` and `moof` boxes have together.
 const HEADERS_BYTES_MAX: u64 = 256 << 20;
-/// Largest access unit that is read.
+/// Largest access unit that is read, in bytes.
 const SAMPLE_BYTES_MAX: u32 = 32 << 20;
-/// Most top-level boxes (a fragmented recording has two for every second or so).
+/// Most boxes at the top level. A fragmented recording has about two for each second.
 const BOXES_MAX: usize = 1 << 20;
 
 /// Why a file cannot be played here.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Fault {
-    /// Sound, but of a kind that this decoder does not do: ffmpeg may.
+pub(crate) enum Unplayable {
+    /// It is sound and of a kind that this decoder cannot decode; ffmpeg may be able to.
     Unsupported(String),
-    /// The file breaks its format.
+    /// It breaks the rules of its format.
     Broken(String),
 }
 
-impl From<String> for Fault {
+impl From<String> for Unplayable {
     fn from(why: String) -> Self {
         Self::Broken(why)
     }
@@ -43,7 +45,7 @@ impl From<String> for Fault {
 #[derive(Default)]
 struct Headers {
     moov: Option<Vec<u8>>,
-    /// Fragments: offset of the `moof` box in the file, and its payload.
+    /// The fragments: where each `moof` box begins in the file, and its payload.
     moofs: Vec<(u64, Vec<u8>)>,
 }
 
@@ -53,22 +55,20 @@ pub(crate) struct Track {
     path: PathBuf,
     file: File,
     file_bytes: u64,
-    /// What the headers say.
+    /// What the headers say about the track.
     pub info: TrackInfo,
 }
 
 impl Track {
-    /// Opens the first video track. The outer error is the system's; the inner one is about the
-    /// content.
-    pub fn open(path: &Path) -> Result<Result<Self, Fault>> {
+    /// Opens the first video track. The outer error comes from the system; the inner one is about
+    /// the content.
+    pub fn open(path: &Path) -> Result<Result<Self, Unplayable>> {
         let mut file = File::open(path).map_err(Error::io(path))?;
         let file_bytes = file.metadata().map_err(Error::io(path))?.len();
         let headers = read_headers(&mut file, file_bytes).map_err(Error::io(path))?;
         let info = headers.and_then(|h| track::parse(&h)).and_then(|info| {
-            let whole = |s: &&table::Sample| {
-                s.size > 0 && s.offset.saturating_add(u64::from(s.size)) <= file_bytes
-            };
-            // At most 2^22 samples of less than 2^32 bytes each: fits.
+            let whole = |s: &&Sample| s.size > 0 && s.ends_within(file_bytes);
+            // The sum fits: there are at most 2^22 samples of less than 2^32 bytes each.
             match info
                 .samples
                 .iter()
@@ -76,10 +76,10 @@ impl Track {
                 .map(|s| u64::from(s.size))
                 .sum::<u64>()
             {
-                0 => Err(Fault::Broken(
+                0 => Err(Unplayable::Broken(
                     "no picture lies inside the file; it was cut short".into(),
                 )),
-                bytes if bytes > file_bytes => Err(Fault::Broken(
+                bytes if bytes > file_bytes => Err(Unplayable::Broken(
                     "its samples are larger than the file: they overlap".into(),
                 )),
                 _ => Ok(info),
@@ -93,21 +93,22 @@ impl Track {
         }))
     }
 
-    /// Reads one sample's bytes into `into`. `false` when it lies outside the file or is absurdly
-    /// large.
+    /// Whether a sample lies whole in the file and is no larger than an access unit can be.
+    pub fn holds(&self, sample: &Sample) -> bool {
+        sample.ends_within(self.file_bytes) && sample.size <= SAMPLE_BYTES_MAX
+    }
+
+    /// Reads the bytes of one sample into `into`. Returns `false` where the file does not
+    /// [hold](Self::holds) it.
     ///
     /// # Errors
-    /// The system could not read.
+    /// The file cannot be read.
     pub fn read(&mut self, sample: usize, into: &mut Vec<u8>) -> Result<bool> {
         into.clear();
         let Some(s) = self.info.samples.get(sample) else {
             return Ok(false);
         };
-        let inside = s
-            .offset
-            .checked_add(u64::from(s.size))
-            .is_some_and(|end| end <= self.file_bytes);
-        if !inside || s.size > SAMPLE_BYTES_MAX {
+        if !self.holds(s) {
             return Ok(false);
         }
         into.resize(s.size as usize, 0);
@@ -123,8 +124,8 @@ impl Track {
     }
 }
 
-/// Walks the top level and reads `moov` and every `moof`. A last box that is cut short is left out.
-fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Headers, Fault>> {
+/// Reads the boxes `moov` and `moof` at the top level. A last box that was cut short is left out.
+fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Headers, Unplayable>> {
     let mut headers = Headers::default();
     let mut at = 0u64;
     let mut read_bytes = 0u64;
@@ -149,7 +150,7 @@ fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Head
             size => (8, u64::from(size)),
         };
         if size < header_bytes {
-            return Ok(Err(Fault::Broken(format!(
+            return Ok(Err(Unplayable::Broken(format!(
                 "box `{}` at byte {at} claims {size} bytes",
                 show(name)
             ))));
@@ -160,7 +161,7 @@ fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Head
             let payload_bytes = size - header_bytes;
             read_bytes = read_bytes.saturating_add(payload_bytes);
             if read_bytes > HEADERS_BYTES_MAX {
-                return Ok(Err(Fault::Broken(format!(
+                return Ok(Err(Unplayable::Broken(format!(
                     "headers are larger than {HEADERS_BYTES_MAX} bytes"
                 ))));
             }
@@ -177,5 +178,7 @@ fn read_headers(file: &mut File, file_bytes: u64) -> std::io::Result<Result<Head
             _ => return Ok(Ok(headers)),
         }
     }
-    Ok(Err(Fault::Broken(format!("more than {BOXES_MAX} boxes"))))
+    Ok(Err(Unplayable::Broken(format!(
+        "more than {BOXES_MAX} boxes"
+    ))))
 }

@@ -1,13 +1,14 @@
-//! What a player will see of a video that is being written: each access unit decoded as
+//! What a player will show of a video that is being written: each access unit is decoded as
 //! [`VideoSource`](super::VideoSource) will decode it.
 
-use super::decoder::Decoder;
-use super::h264::Sps;
-use super::picture::to_rgb;
+use super::decode::Decoder;
+use super::h264::unit;
+use super::sps::Sps;
 use crate::error::{Error, Result};
+use crate::sources::picture::to_rgb;
 use crate::stream::Picture;
 
-/// Decodes a stream without reordering, picture by picture.
+/// Decodes a stream that does not reorder its pictures, one picture at a time.
 pub struct ReadBack {
     decoder: Decoder,
     sps: Option<Sps>,
@@ -15,7 +16,7 @@ pub struct ReadBack {
 }
 
 impl ReadBack {
-    /// At the start of a stream.
+    /// Begins at the start of a stream.
     ///
     /// # Errors
     /// The decoder does not start.
@@ -29,20 +30,17 @@ impl ReadBack {
         })
     }
 
-    /// The picture of an access unit: `stream` is its byte stream, `nals` its units without start
-    /// codes.
+    /// Decodes the picture of an access unit. `stream` is its byte stream; `nals` are the same
+    /// units without start codes.
     ///
     /// # Errors
-    /// It gives none.
+    /// The access unit gives no picture.
     pub fn decode<'a>(
         &mut self,
         stream: &[u8],
         mut nals: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Picture> {
-        let found = nals.find(|nal| {
-            nal.first()
-                .is_some_and(|b| b & 0x1f == super::h264::unit::SPS)
-        });
+        let found = nals.find(|nal| nal.first().is_some_and(|b| b & 0x1f == unit::SPS));
         self.sps = found.and_then(|nal| Sps::parse(nal).ok()).or(self.sps);
         let matrix = self.sps.and_then(|s| s.matrix).unwrap_or_default();
         let full = self.sps.and_then(|s| s.full_range).unwrap_or_default();

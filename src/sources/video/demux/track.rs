@@ -1,44 +1,44 @@
-//! From `moov` to a playable track: codec, parameter sets, times after the edit list, rotation.
+//! Reads a track from the box `moov`: codec, parameter sets, times by the edit list, rotation.
 
 use super::boxes::{Cursor, Name, boxes, find, need, show};
 use super::table::{self, Sample};
-use super::{Fault, Headers, fragments};
-use crate::sources::h264::{AvcConfig, Matrix};
-use crate::sources::picture::Turn;
+use super::{Headers, Unplayable, fragments};
+use crate::sources::picture::{ColourMatrix, Turn};
+use crate::sources::video::h264::AvcConfig;
 
-/// Fixed part of a visual sample entry before its boxes, in bytes.
+/// Length of the fixed part of a visual sample entry, which stands before its boxes, in bytes.
 const VISUAL_ENTRY_BYTES: usize = 78;
-/// Longest recording: ten years in seconds.
+/// Longest recording, in seconds: ten years.
 const SECONDS_MAX: f64 = 315_360_000.0;
-/// Without an edit list, a first picture later than this (a cut-out of a live stream) is moved to
-/// 0.
+/// Where there is no edit list, a first picture that comes later than this (as in a piece of a live
+/// stream) is moved to time 0. In seconds.
 const START_MAX_S: f64 = 10.0;
 
-/// What the headers say of an H.264 track.
+/// What the headers say about an H.264 track.
 #[derive(Debug)]
 pub(crate) struct TrackInfo {
     /// Access units in decoding order.
     pub samples: Vec<Sample>,
-    /// Presentation time of each sample in seconds; `None` when the edit list cuts it away.
+    /// When each sample is shown, in seconds; `None` for one that the edit list cuts away.
     pub shown_at_s: Vec<Option<f64>>,
-    /// End of the last picture in seconds.
+    /// When the last picture ends, in seconds.
     pub duration_s: f64,
     /// Parameter sets.
     pub avc: AvcConfig,
     /// How a picture has to be turned to stand upright.
     pub turn: Turn,
-    /// Colour matrix and full range from the container (`colr`), used when the stream names none.
-    pub colour: Option<(Matrix, bool)>,
+    /// Colour matrix and full range by the container (`colr`), for a stream that names none.
+    pub colour: Option<(ColourMatrix, bool)>,
 }
 
-fn broken(name: &str) -> Fault {
-    Fault::Broken(format!("box `{name}` is shorter than it says"))
+fn broken(name: &str) -> Unplayable {
+    Unplayable::Broken(format!("box `{name}` is shorter than it says"))
 }
 
-/// Finds the first video track and reads everything that is needed to play it.
-pub(super) fn parse(headers: &Headers) -> Result<TrackInfo, Fault> {
+/// Finds the first video track and reads what is needed to play it.
+pub(super) fn parse(headers: &Headers) -> Result<TrackInfo, Unplayable> {
     let moov = headers.moov.as_deref().ok_or_else(|| {
-        Fault::Broken(
+        Unplayable::Broken(
             "box `moov` is missing: the recording was cut short or is still being written".into(),
         )
     })?;
@@ -55,7 +55,7 @@ pub(super) fn parse(headers: &Headers) -> Result<TrackInfo, Fault> {
             return video_track(headers, moov, trak, mdia, mvhd);
         }
     }
-    Err(Fault::Broken("there is no video track".into()))
+    Err(Unplayable::Broken("there is no video track".into()))
 }
 
 fn video_track(
@@ -64,7 +64,7 @@ fn video_track(
     trak: &[u8],
     mdia: &[u8],
     mvhd: (u32, [i32; 4]),
-) -> Result<TrackInfo, Fault> {
+) -> Result<TrackInfo, Unplayable> {
     let stbl = need(need(mdia, b"minf")?, b"stbl")?;
     let (avc, colour) = sample_entry(need(stbl, b"stsd")?)?;
     let (track_id, matrix) =
@@ -73,14 +73,16 @@ fn video_track(
     let (timescale, _) =
         header_scale_and_matrix(need(mdia, b"mdhd")?, true).ok_or_else(|| broken("mdhd"))?;
     if timescale == 0 || mvhd.0 == 0 {
-        return Err(Fault::Broken("a time scale of 0".into()));
+        return Err(Unplayable::Broken("a time scale of 0".into()));
     }
     let mut samples = table::samples(stbl)?;
     if let Some(mvex) = find(moov, b"mvex")? {
         fragments::append(&mut samples, mvex, &headers.moofs, track_id)?;
     }
     if samples.is_empty() {
-        return Err(Fault::Broken("the video track holds no pictures".into()));
+        return Err(Unplayable::Broken(
+            "the video track holds no pictures".into(),
+        ));
     }
     let edit = match find(trak, b"edts")?
         .map(|edts| find(edts, b"elst"))
@@ -101,7 +103,7 @@ fn video_track(
     })
 }
 
-/// Time scale of `mvhd` or `mdhd`, and `mvhd`'s matrix (of `mdhd`: zeros).
+/// The time scale of `mvhd` or `mdhd`, and the matrix of `mvhd` (zeros for `mdhd`, which has none).
 fn header_scale_and_matrix(payload: &[u8], media: bool) -> Option<(u32, [i32; 4])> {
     let mut cursor = Cursor(payload);
     let (version, _) = cursor.version_flags()?;
@@ -138,8 +140,8 @@ fn matrix(cursor: &mut Cursor<'_>) -> Option<[i32; 4]> {
 }
 
 /// The turn that a track's and the movie's matrix make together.
-fn turn_of(track: [i32; 4], movie: [i32; 4]) -> Result<Turn, Fault> {
-    // Some writers leave the matrix empty and mean "as it is".
+fn turn_of(track: [i32; 4], movie: [i32; 4]) -> Result<Turn, Unplayable> {
+    // Some writers leave the matrix empty and mean that the picture stands upright.
     let sign = |m: [i32; 4]| {
         if m == [0; 4] {
             [1, 0, 0, 1]
@@ -153,28 +155,28 @@ fn turn_of(track: [i32; 4], movie: [i32; 4]) -> Result<Turn, Fault> {
         [0, 1, -1, 0] => Ok(Turn::Right),
         [-1, 0, 0, -1] => Ok(Turn::Half),
         [0, -1, 1, 0] => Ok(Turn::Left),
-        _ => Err(Fault::Unsupported(format!(
+        _ => Err(Unplayable::Unsupported(format!(
             "a mirrored or slanted picture (matrix {track:?})"
         ))),
     }
 }
 
-/// Codec configuration and container colour of the first sample entry.
-fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(Matrix, bool)>), Fault> {
+/// Codec configuration and colour by the first sample entry.
+fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(ColourMatrix, bool)>), Unplayable> {
     let entries = stsd.get(8..).ok_or_else(|| broken("stsd"))?;
     let (name, entry): (Name, &[u8]) = boxes(entries)
         .next()
-        .ok_or_else(|| Fault::Broken("box `stsd` is empty".into()))??;
+        .ok_or_else(|| Unplayable::Broken("box `stsd` is empty".into()))??;
     match &name {
         b"avc1" | b"avc3" => {}
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => {
-            return Err(Fault::Unsupported("H.265 (HEVC) video".into()));
+            return Err(Unplayable::Unsupported("H.265 (HEVC) video".into()));
         }
-        b"av01" => return Err(Fault::Unsupported("AV1 video".into())),
-        b"vp08" | b"vp09" => return Err(Fault::Unsupported("VP8/VP9 video".into())),
-        b"encv" => return Err(Fault::Unsupported("encrypted video".into())),
+        b"av01" => return Err(Unplayable::Unsupported("AV1 video".into())),
+        b"vp08" | b"vp09" => return Err(Unplayable::Unsupported("VP8/VP9 video".into())),
+        b"encv" => return Err(Unplayable::Unsupported("encrypted video".into())),
         _ => {
-            return Err(Fault::Unsupported(format!(
+            return Err(Unplayable::Unsupported(format!(
                 "video of type `{}`",
                 show(name)
             )));
@@ -191,7 +193,7 @@ fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(Matrix, bool)>), Faul
         let matrix = cursor.u16()?;
         let full = kind == b"nclx" && cursor.u8()? & 0x80 != 0;
         matches!(kind, b"nclx" | b"nclc")
-            .then(|| Matrix::from_code(u32::from(matrix)).map(|m| (m, full)))?
+            .then(|| ColourMatrix::from_code(u32::from(matrix)).map(|m| (m, full)))?
     });
     Ok((avc, colour))
 }
@@ -201,11 +203,12 @@ fn sample_entry(stsd: &[u8]) -> Result<(AvcConfig, Option<(Matrix, bool)>), Faul
 struct Edit {
     /// Delay before the first picture, in the movie's time scale.
     delay: u64,
-    /// Composition time that is shown first, and for how long (movie's time scale; 0 = to the end).
+    /// The composition time that is shown first, and for how long, in the movie's time scale (0: to
+    /// the end).
     media: Option<(i64, u64)>,
 }
 
-fn edit(elst: &[u8]) -> Result<Edit, Fault> {
+fn edit(elst: &[u8]) -> Result<Edit, Unplayable> {
     let mut cursor = Cursor(elst);
     let (version, _) = cursor.version_flags().ok_or_else(|| broken("elst"))?;
     let count = cursor
@@ -223,18 +226,21 @@ fn edit(elst: &[u8]) -> Result<Edit, Fault> {
         };
         match (media_time, edit.media) {
             (-1, None) => edit.delay = edit.delay.saturating_add(duration),
-            (-1, Some(_)) => {} // Nothing follows that would be delayed.
+            // It delays nothing, as only one media edit is allowed.
+            (-1, Some(_)) => {}
             (start, None) if start >= 0 && rate == 0x1_0000 => edit.media = Some((start, duration)),
             (start, None) if start >= 0 => {
-                return Err(Fault::Unsupported(
+                return Err(Unplayable::Unsupported(
                     "an edit list that changes the speed".into(),
                 ));
             }
             (start, Some(_)) if start >= 0 => {
-                return Err(Fault::Unsupported("an edit list with several cuts".into()));
+                return Err(Unplayable::Unsupported(
+                    "an edit list with several cuts".into(),
+                ));
             }
             _ => {
-                return Err(Fault::Broken(format!(
+                return Err(Unplayable::Broken(format!(
                     "box `elst`: media time {media_time}"
                 )));
             }
@@ -244,15 +250,15 @@ fn edit(elst: &[u8]) -> Result<Edit, Fault> {
 }
 
 impl Edit {
-    /// Presentation time of each sample in seconds, and where the last picture ends.
+    /// When each sample is shown, in seconds, and when the last picture ends.
     fn apply(
         &self,
         samples: &[Sample],
         timescale: u32,
         movie_timescale: u32,
-    ) -> Result<(Vec<Option<f64>>, f64), Fault> {
+    ) -> Result<(Vec<Option<f64>>, f64), Unplayable> {
         let (scale, movie_scale) = (f64::from(timescale), f64::from(movie_timescale));
-        // Without an edit list composition times are the times, as players show them.
+        // Where there is no edit list, players show a picture at its composition time.
         let first = samples.iter().map(|s| s.composition).min().unwrap_or(0);
         let moved = !(0.0..=START_MAX_S).contains(&(first as f64 / scale));
         let (start, length) = self.media.unwrap_or((if moved { first } else { 0 }, 0));
@@ -262,7 +268,8 @@ impl Edit {
         } else {
             length as f64 / movie_scale
         };
-        // The movie's time scale is often coarse: half a unit of it either way is the same moment.
+        // The movie's time scale is often coarse: times that differ by half a unit are the same
+        // moment.
         let slack_s = 0.5 / movie_scale;
         let shown: Vec<Option<f64>> = samples
             .iter()
@@ -272,12 +279,14 @@ impl Edit {
         let mut times: Vec<f64> = shown.iter().flatten().copied().collect();
         times.sort_by(f64::total_cmp);
         let Some(last) = times.last() else {
-            return Err(Fault::Broken("box `elst` cuts every picture away".into()));
+            return Err(Unplayable::Broken(
+                "box `elst` cuts every picture away".into(),
+            ));
         };
         if *last > SECONDS_MAX {
-            return Err(Fault::Broken(format!("a picture at {last} s")));
+            return Err(Unplayable::Broken(format!("a picture at {last} s")));
         }
-        // The last picture is taken to last as long as the one before it.
+        // The last picture is assumed to last as long as the one before it.
         let step = times.len().checked_sub(2).map_or(0.0, |i| last - times[i]);
         Ok((shown, (last + step).min(delay_s + length_s)))
     }
@@ -345,11 +354,11 @@ mod tests {
         assert_eq!(turn_of([0, -ONE, ONE, 0], [0; 4]), Ok(Turn::Left));
         assert!(matches!(
             turn_of([-ONE, 0, 0, ONE], up),
-            Err(Fault::Unsupported(_))
+            Err(Unplayable::Unsupported(_))
         ));
         assert!(matches!(
             turn_of([ONE, ONE, 0, ONE], up),
-            Err(Fault::Unsupported(_))
+            Err(Unplayable::Unsupported(_))
         ));
     }
 }
