@@ -5,8 +5,10 @@
 //! pictures -> encode -> mux -> file                             (read_back: what a player shows)
 //! ```
 //!
-//! Decoder and encoder are OpenH264, which is compiled from source.
+//! Decoder and encoder are OpenH264, which is compiled from source. It is slow without its
+//! assembly: see [`has_assembly`].
 
+mod assembly;
 mod decode;
 mod demux;
 mod encode;
@@ -18,6 +20,7 @@ mod source;
 mod sps;
 mod write;
 
+pub use assembly::has_assembly;
 pub(super) use demux::Unplayable;
 pub use encode::{PictureEncoder, check_format};
 pub use ffmpeg::FfmpegSource;
