@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use proact::stream::Picture;
 use proact::tui::layout::draw;
-use proact::tui::{App, Status, ThemeName, View};
+use proact::tui::{App, ThemeName, View, Vitals};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui_image::picker::Picker;
@@ -26,10 +26,10 @@ fn main() {
     let mut app = App::default();
     log.lines()
         .for_each(|line| app.update(&serde_json::from_str(line).expect("an event a line")));
-    app.measure(Status {
+    app.measure(Vitals {
         memory_capacity: 1024,
         memory_tokens: 600,
-        ..Status::default()
+        ..Vitals::default()
     });
     println!("median of {DRAWINGS} drawings, milliseconds; picture 640x480");
     println!("{:>9} {:>12} {:>13}", "size", "new picture", "same picture");

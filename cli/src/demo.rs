@@ -7,7 +7,7 @@ use super::screen;
 use super::{locate, replay};
 use proact::run::engine::{Job, Origin};
 use proact::run::settings::Settings;
-use proact::tui::Mode;
+use proact::tui::SourceKind;
 
 /// Plays the clip that ships with the model that ships.
 ///
@@ -48,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let input = flags.input.clone();
     let clip = demo.clip;
     let job = Job {
-        mode: Mode::Demo,
+        source_kind: SourceKind::Demo,
         origin: Origin::Recording(clip.clone()),
         model: locate::assistant(&mut flags)?,
         open: Box::new(move |settings, loaded, _| {

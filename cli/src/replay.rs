@@ -11,7 +11,7 @@ use proact::run::load::Loaded;
 use proact::run::settings::Settings;
 use proact::sources::{self, Blind, Merged, OpenOptions, Paced};
 use proact::stream::Source;
-use proact::tui::Mode;
+use proact::tui::SourceKind;
 
 /// A frame this much too late is dropped with --realtime, in seconds: a camera would have it
 /// overwritten.
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let model = locate::assistant(&mut flags)?;
     let (input, source) = (flags.input.clone(), args.source);
     let job = Job {
-        mode: Mode::Replay,
+        source_kind: SourceKind::Replay,
         origin: Origin::Recording(source.clone()),
         model,
         open: Box::new(move |settings, loaded, _| {

@@ -19,7 +19,7 @@ use proact::sources::camera::{
 };
 use proact::sources::{self, Merged};
 use proact::stream::Source;
-use proact::tui::Mode;
+use proact::tui::SourceKind;
 
 /// Rest between two looks at a camera that is being opened.
 const NAP: Duration = Duration::from_millis(10);
@@ -200,7 +200,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let camera = find(&Native, &args.camera.wanted())?;
     let (input, video, name) = (flags.input.clone(), args.record_video, camera.name.clone());
     let job = Job {
-        mode: Mode::Live,
+        source_kind: SourceKind::Live,
         origin: Origin::Camera(name),
         model,
         open: Box::new(move |settings, _, behind| {

@@ -15,7 +15,7 @@ use crate::model::{Backbone, Perceiver};
 use crate::session::{Flow, Session, Work};
 use crate::sinks::Speaker;
 use crate::stream::{Content, Event, Input, Poll, Sink, Source};
-use crate::tui::{Board, Controls, Mode, Status};
+use crate::tui::{Board, Controls, SourceKind, Vitals};
 
 /// Rest before a live source is asked again.
 const PENDING_NAP: Duration = Duration::from_millis(2);
@@ -69,7 +69,7 @@ pub struct Drive<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     /// For the header.
-    pub mode: Mode,
+    pub source_kind: SourceKind,
     /// For the header.
     pub source_name: String,
     /// What computes.
@@ -308,8 +308,8 @@ impl Drive<'_> {
         let Some(board) = &self.board else { return };
         let status = session.status();
         let meter = self.meter.lock();
-        board.status(Status {
-            mode: self.labels.mode,
+        board.vitals(Vitals {
+            source_kind: self.labels.source_kind,
             source: self.labels.source_name.clone(),
             duration: source.duration(),
             frames_per_s: meter.frames_per_s(),
@@ -430,7 +430,7 @@ mod tests {
         let mut seen: Vec<String> = Vec::new();
         while run.work(&mut source, &mut session, &mut sink, 0.0).unwrap() {
             let app = board.snapshot();
-            if let Some(text) = app.status.partial.filter(|text| !text.is_empty()) {
+            if let Some(text) = app.vitals.partial.filter(|text| !text.is_empty()) {
                 assert!(app.dialogue.is_empty(), "what is not whole is no event");
                 seen.push(text);
             }
@@ -444,7 +444,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [SENTENCE]
         );
-        assert_eq!(app.status.partial, None);
+        assert_eq!(app.vitals.partial, None);
     }
 
     fn frame(k: u64) -> Input {

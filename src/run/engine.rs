@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::model::reuse::Reusing;
 use crate::session::{Session, SessionConfig, Status};
 use crate::stream::{Sink, Source};
-use crate::tui::{self, Board, Controls, Mode};
+use crate::tui::{self, Board, Controls, SourceKind};
 use crate::units::{FrameIdx, MediaTime};
 
 /// Opens the source once the model is known; again, when the person goes to another place in it. A
@@ -87,7 +87,7 @@ pub const GATE_LINES_EVERY_S: f64 = 15.0;
 /// What is to be run.
 pub struct Job {
     /// For the header.
-    pub mode: Mode,
+    pub source_kind: SourceKind,
     /// The recording or camera.
     pub origin: Origin,
     /// The assistant file.
@@ -122,10 +122,10 @@ pub fn drive<W: Write>(
     let begun = Instant::now();
     let source_name = job.origin.name();
     if let Some(board) = &board {
-        board.status(tui::Status {
-            mode: job.mode,
+        board.vitals(tui::Vitals {
+            source_kind: job.source_kind,
             source: source_name.clone(),
-            ..tui::Status::default()
+            ..tui::Vitals::default()
         });
     }
     let options = &job.options;
@@ -242,7 +242,7 @@ pub fn drive<W: Write>(
         meter: meter.clone(),
         memory: MemoryGauge::default(),
         labels: Labels {
-            mode: job.mode,
+            source_kind: job.source_kind,
             source_name,
             device: device(&job),
             quantization: loaded.quantization.clone(),

@@ -124,7 +124,7 @@ pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
             '_'
         }
     };
-    let source: String = app.status.source.chars().map(plain).collect();
+    let source: String = app.vitals.source.chars().map(plain).collect();
     let seconds = app.now.seconds().max(0.0) as u64;
     let stem = format!("proact-{source}-{}m{:02}s", seconds / 60, seconds % 60);
     for number in 1..=NUMBERS_MAX {

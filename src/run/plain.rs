@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::stream::{ContextPolicyName, Event, Sink};
 use crate::tui::app::{App, Who};
 use crate::tui::state_words;
-use crate::tui::{Controls, Stage};
+use crate::tui::{Controls, StageTime};
 use crate::units::{MediaTime, StepId};
 
 /// Prints events as they come.
@@ -295,7 +295,7 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
     let stages: Vec<String> = meter
         .mean_stages()
         .iter()
-        .map(|Stage { name, mean_ms }| format!("{name} {mean_ms:.1} ms"))
+        .map(|StageTime { name, mean_ms }| format!("{name} {mean_ms:.1} ms"))
         .collect();
     out.line(&format!("a frame {}", stages.join(", ")))?;
     let peak = ProcessMemory::read()

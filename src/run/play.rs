@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use super::timing::{Record, Shared};
 use crate::error::Result;
 use crate::stream::{Event, Sink};
-use crate::tui::{Board, Controls, Mode, Status, Wish};
+use crate::tui::{Board, Controls, SourceKind, Vitals, Wish};
 use crate::units::MediaTime;
 
 /// A recorded session on its way to a face.
@@ -211,8 +211,8 @@ impl<'a> Player<'a> {
             " (broken off)"
         };
         let meter = self.meter.lock();
-        board.status(Status {
-            mode: Mode::Recorded,
+        board.vitals(Vitals {
+            source_kind: SourceKind::Recorded,
             source: format!("{}{broken}", about.source.name),
             duration: about
                 .duration_s
@@ -231,7 +231,7 @@ impl<'a> Player<'a> {
             speed: self.pace.speed(&self.controls),
             paused: self.controls.paused(),
             muted: self.controls.muted(),
-            ..Status::default()
+            ..Vitals::default()
         });
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
 use crate::stream::log::AT_S_MAX;
-use crate::tui::Stage;
+use crate::tui::StageTime;
 use crate::units::{FrameIdx, MediaTime};
 
 /// Frames that the moving means look back on: five seconds at two frames a second.
@@ -205,14 +205,14 @@ impl Meter {
     }
 
     /// Mean milliseconds by stage over the recent frames.
-    pub fn recent_stages(&self) -> Vec<Stage> {
+    pub fn recent_stages(&self) -> Vec<StageTime> {
         let mut sum = Stages::default();
         self.recent.iter().for_each(|(_, s)| sum.add(s));
         means(&sum, self.recent.len() as u64)
     }
 
     /// Mean milliseconds by stage over all frames.
-    pub fn mean_stages(&self) -> Vec<Stage> {
+    pub fn mean_stages(&self) -> Vec<StageTime> {
         means(&self.all, self.frames)
     }
 }
@@ -230,7 +230,7 @@ fn ratio(amount: f64, time: Duration) -> f64 {
     }
 }
 
-fn means(sum: &Stages, frames: u64) -> Vec<Stage> {
+fn means(sum: &Stages, frames: u64) -> Vec<StageTime> {
     let mean = |time: Duration| {
         if frames == 0 {
             0.0
@@ -238,7 +238,7 @@ fn means(sum: &Stages, frames: u64) -> Vec<Stage> {
             time.as_secs_f64() * 1e3 / frames as f64
         }
     };
-    let stage = |name, time| Stage {
+    let stage = |name, time| StageTime {
         name,
         mean_ms: mean(time),
     };
@@ -393,7 +393,7 @@ mod tests {
         }
         assert_eq!(
             meter.recent_stages()[1],
-            Stage {
+            StageTime {
                 name: "encode",
                 mean_ms: 50.0
             }

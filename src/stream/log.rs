@@ -632,7 +632,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_a_log_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        fn any_bytes_are_a_log_or_an_error(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        ) {
             let text = [HEAD.as_bytes(), b"\n", &bytes].concat();
             let blank = bytes.iter().all(u8::is_ascii_whitespace);
             proptest::prop_assert_eq!(told(&text, Tail::Refuse).is_ok(), blank);

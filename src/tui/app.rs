@@ -1,4 +1,4 @@
-//! What the screen knows: a pure fold over [`Event`]s, plus a snapshot of the run's [`Status`].
+//! What the screen knows: a pure fold over [`Event`]s, plus a snapshot of the run's [`Vitals`].
 //!
 //! Nothing here draws, waits or reads a clock, so a recorded event log gives the same screen again.
 
@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::tell;
+use super::vitals::Vitals;
 use crate::dialogue::policy::{GateConfig, GateKind};
 use crate::dialogue::task::{StepState, Transition};
 use crate::stream::{Event, GateName, Picture, SourceState, StepInfo, WarningKind};
@@ -19,79 +20,6 @@ const LOG_KEPT: usize = 200;
 
 /// Frames of gate history kept: half an hour at two frames a second.
 const GATES_KEPT: usize = 3600;
-
-/// Where the frames come from, as the header says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// A camera.
-    Live,
-    /// A recording.
-    #[default]
-    Replay,
-    /// The clip that ships: a recording too.
-    Demo,
-    /// A recorded session; no model runs.
-    Recorded,
-}
-
-impl Mode {
-    /// The badge in the header.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Live => "LIVE",
-            Self::Replay | Self::Demo => "REPLAY",
-            Self::Recorded => "RECORDED",
-        }
-    }
-}
-
-/// Time that one stage of the pipeline takes a frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
-    /// `decode`, `encode`, `extend` or `generate`.
-    pub name: &'static str,
-    /// Mean of the last frames, in milliseconds.
-    pub mean_ms: f64,
-}
-
-/// What the run measures about itself; unlike events it depends on the machine.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Status {
-    /// Camera, recording or demo.
-    pub mode: Mode,
-    /// Name of the source, for people.
-    pub source: String,
-    /// Length of the recording where it is known.
-    pub duration: Option<MediaTime>,
-    /// Frames decided on per second of work; waiting for a frame is no work.
-    pub frames_per_s: f64,
-    /// Seconds of the recording per second of work; above 1 keeps up with a camera.
-    pub realtime_factor: f64,
-    /// How far the decisions are behind the source, in seconds of the clock.
-    pub lag_s: f64,
-    /// Tokens held in the model's memory.
-    pub memory_tokens: usize,
-    /// Tokens it can hold.
-    pub memory_capacity: usize,
-    /// When more than this is held, the context policy acts.
-    pub memory_reset: usize,
-    /// What computes: `CPU, 1 thread`.
-    pub device: String,
-    /// How the assistant's weights are stored: `Q4_0`.
-    pub quantization: String,
-    /// Resident memory of the process, where the system tells it.
-    pub process_bytes: Option<u64>,
-    /// Time by stage.
-    pub stages: Vec<Stage>,
-    /// The sentence being generated, as far as it has come.
-    pub partial: Option<String>,
-    /// Playing speed relative to the recording; `None` is as fast as it goes.
-    pub speed: Option<f64>,
-    /// No frames are taken in.
-    pub paused: bool,
-    /// Nothing is spoken aloud.
-    pub muted: bool,
-}
 
 /// A step as the screen lists it.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +146,7 @@ pub struct App {
     /// The session is over.
     pub ended: bool,
     /// The run's own measurements.
-    pub status: Status,
+    pub vitals: Vitals,
     /// The newest picture; `None` when features were given.
     pub picture: Option<Arc<Picture>>,
     /// What happened, diagnostics, and answers to what the person wished; the newest last.
@@ -243,15 +171,15 @@ impl App {
             Event::Session {
                 goal, steps, gates, ..
             } => {
-                let (status, mut log) = (
-                    std::mem::take(&mut self.status),
+                let (vitals, mut log) = (
+                    std::mem::take(&mut self.vitals),
                     std::mem::take(&mut self.log),
                 );
                 // A session that is shown again tells its events again.
                 log.retain(|line| line.at.is_none());
                 *self = Self {
                     goal: goal.clone(),
-                    status,
+                    vitals,
                     log,
                     notes: self.notes,
                     ..Self::default()
@@ -429,13 +357,13 @@ impl App {
     }
 
     /// Takes new measurements in.
-    pub fn measure(&mut self, status: Status) {
+    pub fn measure(&mut self, vitals: Vitals) {
         let from = self.memory_from.map_or(usize::MAX, |(_, tokens)| tokens);
-        if status.memory_tokens < from.min(self.status.memory_tokens) || self.memory_from.is_none()
+        if vitals.memory_tokens < from.min(self.vitals.memory_tokens) || self.memory_from.is_none()
         {
-            self.memory_from = Some((self.now, status.memory_tokens));
+            self.memory_from = Some((self.now, vitals.memory_tokens));
         }
-        self.status = status;
+        self.vitals = vitals;
     }
 
     /// Seconds of the recording until the context policy acts, if memory goes on to grow as it did
@@ -444,14 +372,14 @@ impl App {
         let (from, tokens) = self.memory_from?;
         let seconds = self.now.seconds() - from.seconds();
         let grown = self
-            .status
+            .vitals
             .memory_tokens
             .checked_sub(tokens)
             .filter(|grown| *grown > 0)? as f64;
         let left = self
-            .status
+            .vitals
             .memory_reset
-            .saturating_sub(self.status.memory_tokens) as f64;
+            .saturating_sub(self.vitals.memory_tokens) as f64;
         (seconds > 0.0).then(|| left * seconds / grown)
     }
 
@@ -779,11 +707,11 @@ mod tests {
     #[test]
     fn the_next_reset_is_foretold_from_how_memory_grows() {
         let mut app = App::default();
-        let status = |memory_tokens| Status {
+        let vitals = |memory_tokens| Vitals {
             memory_tokens,
             memory_capacity: 120,
             memory_reset: 100,
-            ..Status::default()
+            ..Vitals::default()
         };
         let frame = |t: f64| Event::Frame {
             frame: FrameIdx(t as u64),
@@ -791,22 +719,22 @@ mod tests {
             speak: Prob(0.0),
             dst_update: Prob(0.0),
         };
-        app.measure(status(40));
+        app.measure(vitals(40));
         assert_eq!(app.memory_reset_in_s(), None);
         app.update(&frame(10.0));
-        app.measure(status(60));
+        app.measure(vitals(60));
         assert_eq!(app.memory_reset_in_s(), Some(20.0));
         app.update(&frame(20.0));
-        app.measure(status(30));
+        app.measure(vitals(30));
         assert_eq!(app.memory_reset_in_s(), None, "begun anew");
     }
 
     #[test]
-    fn a_new_session_starts_afresh_but_keeps_the_status() {
+    fn a_new_session_starts_afresh_but_keeps_the_vitals() {
         let mut app = sample::app();
         app.update(&sample::session());
         assert!(app.dialogue.is_empty() && app.gates.is_empty() && !app.ended);
         assert!(app.log.is_empty(), "what happened is told again, not twice");
-        assert_eq!(app.status.source, "clip.mp4");
+        assert_eq!(app.vitals.source, "clip.mp4");
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::app::{App, Status};
+use super::app::App;
+use super::vitals::Vitals;
 use super::wish::Wishes;
 use crate::error::Result;
 use crate::stream::{Event, Picture, Sink};
@@ -31,8 +32,8 @@ impl Board {
     }
 
     /// Replaces the run's own measurements.
-    pub fn status(&self, status: Status) {
-        self.lock().measure(status);
+    pub fn vitals(&self, vitals: Vitals) {
+        self.lock().measure(vitals);
         self.revision.fetch_add(1, Ordering::Release);
     }
 

@@ -1,25 +1,25 @@
 //! Which panel stands where.
 //!
 //! ```text
-//!  REPLAY  running  clip.mp4              ━━━━━━━━──────────────  1:14 / 3:31     header: what, how far
-//!  Goal Make a pinwheel sandwich   Now S2 Spread nut butter   Next S3 Spread jelly
-//! ╭ Picture ───────────────────╮╭ Steps 1 of 12 done ───────────────────────────╮
-//! │                            ││ ✓ S1  Place the tortilla on …  0:02.0 – 0:14.5│ steps: where the person is
-//! │   what the model sees      ││ ▶ S2  Spread nut butter        0:15.0 – now   │
-//! │                            ││ › S3  Spread jelly                       next │
-//! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
-//! ╭ Gates ─────────────────────╮╭ Dialogue ─────────────────────────────────────╮
-//! │ speak  0.03 < 0.50         ││ 0:15.0 proact Great. Now spread …             │ dialogue: what was said
-//! │ ⢀⡀⡠⠔⠉⠢⣀ ⣀⣀⣀              ││               ↳ because S1 done: speak 0.91 ≥ │ and why
-//! │ update 0.91 ≥ 0.60         ││ 0:30.0 you    How thick?                      │
-//! ╰────────────────────────────╯╰───────────────────────────────────────────────╯
-//!  8.0 frames/s   4.0x real time   memory 301/2048 tokens   142 MiB   encode 21.0 ms     pipeline
-//!  q quit   space pause   ? help                                                         keys
+//!  REPLAY  running  clip.mp4           ━━━━━━━━──────────────  1:14 / 3:31      header
+//!  Goal Make a pinwheel sandwich   Now S2 Spread nut butter   Next S3 …
+//! ╭ Picture ────────────────╮╭ Steps 1 of 12 done ───────────────────────────╮
+//! │                         ││ ✓ S1  Place the tortilla on …  0:02.0 – 0:14.5│ where the
+//! │  what the model sees    ││ ▶ S2  Spread nut butter        0:15.0 – now   │ person is
+//! │                         ││ › S3  Spread jelly                       next │
+//! ╰─────────────────────────╯╰───────────────────────────────────────────────╯
+//! ╭ Gates ──────────────────╮╭ Dialogue ─────────────────────────────────────╮
+//! │ speak  0.03 < 0.50      ││ 0:15.0 proact Great. Now spread …             │ what was
+//! │ ⢀⡀⡠⠔⠉⠢⣀ ⣀⣀⣀             ││               ↳ because S1 done: speak 0.91 ≥ │ said, why
+//! │ update 0.91 ≥ 0.60      ││ 0:30.0 you    How thick?                      │
+//! ╰─────────────────────────╯╰───────────────────────────────────────────────╯
+//!  8.0 frames/s   4.0x real time   memory 301/2048 tokens   encode 21.0 ms      pipeline
+//!  q quit   space pause   ? help                                                keys
 //! ```
 //!
-//! A wide terminal has a third column with the pipeline and the log. Few steps leave their rows to
-//! the dialogue. One too small for the picture above shows the steps and the last sentence; a tiny
-//! one the step alone.
+//! A wide terminal has a third column with the pipeline and the log. The rows that the steps do not
+//! need go to the dialogue. A terminal too small for all of this shows the steps and the last
+//! sentence, a tiny one only the step.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Layout, Rect};

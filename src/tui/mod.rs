@@ -25,10 +25,11 @@ pub mod terminal;
 mod tests;
 pub mod theme;
 pub mod view;
+pub mod vitals;
 pub mod wish;
 mod wrap;
 
-pub use app::{App, Mode, Stage, Status};
+pub use app::App;
 pub use board::{Board, Controls, ScreenSink};
 pub use graphics::Hint;
 pub use print::as_text;
@@ -36,4 +37,5 @@ pub use screen::{Options, run};
 pub use tell::state_words;
 pub use theme::ThemeName;
 pub use view::View;
+pub use vitals::{SourceKind, StageTime, Vitals};
 pub use wish::Wish;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::app::{App, Mode, Stage, Status};
+use super::app::App;
+use super::vitals::{SourceKind, StageTime, Vitals};
 use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::dialogue::task::{StepState, Transition};
 use crate::stream::{ContextPolicyName, Event, Picture, StepInfo, WarningKind};
@@ -83,9 +84,21 @@ pub fn events() -> Vec<Event> {
         match i {
             4 => events.push(transition(t, 0, Transition::Start)),
             29 => events.push(transition(t, 0, Transition::Complete)),
-            30 => events.push(utterance(t, "Great, the tortilla is in place. Now spread nut butter over it, but leave half an inch free at the edges.")),
-            60 => events.push(Event::User { at: MediaTime(t), text: "How thick should the butter be?".into() }),
-            80 => events.push(Event::Rejected { frame: FrameIdx(i), at: MediaTime(t), text: "Now now now".into(), why: "it repeats itself".into() }),
+            30 => events.push(utterance(
+                t,
+                "Great, the tortilla is in place. Now spread nut butter over it, but leave half an \
+                 inch free at the edges.",
+            )),
+            60 => events.push(Event::User {
+                at: MediaTime(t),
+                text: "How thick should the butter be?".into(),
+            }),
+            80 => events.push(Event::Rejected {
+                frame: FrameIdx(i),
+                at: MediaTime(t),
+                text: "Now now now".into(),
+                why: "it repeats itself".into(),
+            }),
             100 => {
                 events.push(transition(t, 2, Transition::Start));
                 events.push(Event::Warning {
@@ -97,19 +110,28 @@ pub fn events() -> Vec<Event> {
                 });
             }
             104 => events.push(utterance(t, "Wait: the nut butter comes before the jelly.")),
-            120 => events.push(Event::Dropped { at: MediaTime(t), count: 3 }),
-            130 => events.push(Event::Context { at: MediaTime(t), policy: ContextPolicyName::Refresh, tokens_before: 3584, tokens_after: 212, summary: None }),
+            120 => events.push(Event::Dropped {
+                at: MediaTime(t),
+                count: 3,
+            }),
+            130 => events.push(Event::Context {
+                at: MediaTime(t),
+                policy: ContextPolicyName::Refresh,
+                tokens_before: 3584,
+                tokens_after: 212,
+                summary: None,
+            }),
             _ => {}
         }
     }
     events
 }
 
-/// A status as a run would publish it.
-pub fn status() -> Status {
-    let stage = |name, mean_ms| Stage { name, mean_ms };
-    Status {
-        mode: Mode::Demo,
+/// Vitals as a run would publish them.
+pub fn vitals() -> Vitals {
+    let stage = |name, mean_ms| StageTime { name, mean_ms };
+    Vitals {
+        source_kind: SourceKind::Demo,
         source: "clip.mp4".into(),
         duration: Some(MediaTime(211.0)),
         frames_per_s: 8.0,
@@ -140,7 +162,7 @@ pub fn app() -> App {
     for event in events() {
         app.update(&event);
     }
-    app.status = status();
+    app.vitals = vitals();
     app
 }
 

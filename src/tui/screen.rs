@@ -89,8 +89,8 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
             }
             let mut app = board.snapshot();
             // The keys act at once, even while the engine is busy with a frame.
-            app.status.paused = controls.paused() && !app.ended;
-            app.status.muted = controls.muted();
+            app.vitals.paused = controls.paused() && !app.ended;
+            app.vitals.muted = controls.muted();
             terminal.draw(|canvas| draw(canvas, &app, &mut view))?;
             (drawn, touched) = (Some(revision), Touched::Nothing);
         }

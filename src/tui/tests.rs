@@ -15,7 +15,7 @@ use ratatui::style::{Color, Modifier};
 use ratatui::{Frame as Canvas, Terminal};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Mode, Status};
+use super::app::App;
 use super::board::Controls;
 use super::keys::KEYS;
 use super::layout::draw;
@@ -23,6 +23,7 @@ use super::panels::{dialogue, footer, gates, header, help, log, picture, pipelin
 use super::print::text_of;
 use super::theme::ThemeName;
 use super::view::{Lower, Touched, View};
+use super::vitals::{SourceKind, Vitals};
 use super::wish::Wish;
 use super::{as_text, sample};
 use crate::dialogue::task::StepState;
@@ -172,12 +173,12 @@ fn every_panel_in_all_themes() {
             pipeline::draw(c, a, &recorded, &theme)
         });
         let live = |paused| App {
-            status: Status {
-                mode: Mode::Live,
+            vitals: Vitals {
+                source_kind: SourceKind::Live,
                 source: "camera 0".into(),
                 duration: None,
                 paused,
-                ..sample::status()
+                ..sample::vitals()
             },
             ..sample::app()
         };
@@ -215,8 +216,8 @@ fn small_and_tiny_terminals_get_the_steps_and_the_last_sentence() {
 #[test]
 fn help_scroll_pause_typing_and_an_unfinished_sentence() {
     let mut app = with_picture();
-    app.status.paused = true;
-    app.status.partial = Some("Now roll the".into());
+    app.vitals.paused = true;
+    app.vitals.partial = Some("Now roll the".into());
     assert_golden("80x24-paused", &shown(&app, 80, 24, |_| ()));
     assert_golden(
         "80x24-scrolled",
@@ -405,7 +406,7 @@ fn a_click_chooses_a_step_or_a_place() {
     assert_eq!(view.chosen, Some(StepId(3)));
     let bar = view.shown.bar;
     view.mouse(click(bar.x + bar.width / 2, bar.y), &controls);
-    let middle = app.status.duration.unwrap().seconds() / 2.0;
+    let middle = app.vitals.duration.unwrap().seconds() / 2.0;
     let [Wish::SeekTo(to)] = wishes(&controls)[..] else {
         panic!("one wish")
     };
@@ -448,7 +449,10 @@ proptest! {
 
     /// Whatever is pressed, clicked and resized while whatever happens: it draws.
     #[test]
-    fn no_sequence_of_keys_panics(inputs in prop::collection::vec(input(), 1..120), seed in any::<u16>()) {
+    fn no_sequence_of_keys_panics(
+        inputs in prop::collection::vec(input(), 1..120),
+        seed in any::<u16>(),
+    ) {
         let controls = Controls::default();
         let events = sample::events();
         let mut app = App { picture: Some(sample::picture()), ..App::default() };
@@ -456,14 +460,21 @@ proptest! {
         for (i, (key, column, row, kind)) in inputs.into_iter().enumerate() {
             app.update(&events[(usize::from(seed) + i * 3) % events.len()]);
             if kind % 16 == 0 {
-                app.update(&Event::Seek { at: app.now, to: MediaTime(f64::from(row)), steps: Vec::new() });
+                let (at, to) = (app.now, MediaTime(f64::from(row)));
+                app.update(&Event::Seek { at, to, steps: Vec::new() });
             }
             match key {
                 Some(key) => _ = view.press(key, &controls),
                 None => {
-                    let kinds = [MouseEventKind::ScrollUp, MouseEventKind::ScrollDown, MouseEventKind::Down(MouseButton::Left), MouseEventKind::Moved];
+                    let kinds = [
+                        MouseEventKind::ScrollUp,
+                        MouseEventKind::ScrollDown,
+                        MouseEventKind::Down(MouseButton::Left),
+                        MouseEventKind::Moved,
+                    ];
                     let kind = kinds[usize::from(kind) % kinds.len()];
-                    view.mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }, &controls);
+                    let modifiers = KeyModifiers::NONE;
+                    view.mouse(MouseEvent { kind, column, row, modifiers }, &controls);
                 }
             }
             drawn(column.max(1), row.max(1), |canvas| draw(canvas, &app, &mut view));

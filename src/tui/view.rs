@@ -7,12 +7,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::{Position, Rect};
 use ratatui_image::picker::Picker;
 
-use super::app::{App, Mode};
+use super::app::App;
 use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
 use super::panels::picture;
 use super::theme::{Theme, ThemeName};
+use super::vitals::SourceKind;
 use super::wish::Wish;
 use crate::dialogue::task::StepState;
 use crate::stream::{GateName, Hand};
@@ -129,8 +130,8 @@ impl View {
             steps: app.steps.iter().map(|row| row.id).collect(),
             current: app.current_step().map(|row| row.id),
             next: app.next_step().map(|row| row.id),
-            duration: app.status.duration,
-            recorded: app.status.mode == Mode::Recorded,
+            duration: app.vitals.duration,
+            recorded: app.vitals.source_kind == SourceKind::Recorded,
             ended: app.ended,
             previous_event: app.event_before(back),
             said: app.last_utterance().is_some(),

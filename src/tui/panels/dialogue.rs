@@ -20,7 +20,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, scroll: &mut usize, them
     let hidden = lines.len().saturating_sub(rows);
     *scroll = (*scroll).min(hidden);
     let mut title = "Dialogue".to_owned();
-    if app.status.muted {
+    if app.vitals.muted {
         title.push_str(" (muted)");
     }
     if *scroll > 0 {
@@ -44,7 +44,7 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     for line in &app.dialogue {
         lines.extend(entry(line, "", columns, theme));
     }
-    if let Some(partial) = app.status.partial.as_ref().filter(|p| !p.is_empty()) {
+    if let Some(partial) = app.vitals.partial.as_ref().filter(|p| !p.is_empty()) {
         let line = app::Line {
             at: app.now,
             who: Who::Assistant,

@@ -5,11 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use crate::tui::app::{App, Mode};
+use crate::tui::app::App;
 use crate::tui::entry::{Entry, Purpose};
 use crate::tui::panels::pipeline::fit;
 use crate::tui::theme::Theme;
 use crate::tui::view::View;
+use crate::tui::vitals::SourceKind;
 use crate::tui::wrap::{cut, tail, width};
 
 /// Columns that a typed line needs before its hint is shown.
@@ -33,7 +34,7 @@ fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
     let theme = &view.theme;
     let mut keys = vec![
         ("q", "quit"),
-        ("space", if app.status.paused { "go on" } else { "pause" }),
+        ("space", if app.vitals.paused { "go on" } else { "pause" }),
         ("?", "help"),
     ];
     if let Some(step) = view.chosen {
@@ -59,14 +60,14 @@ fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
             theme,
         );
     }
-    let recorded = app.status.mode == Mode::Recorded;
+    let recorded = app.vitals.source_kind == SourceKind::Recorded;
     if !recorded {
         keys.extend([("i", "message"), ("Tab", "choose step")]);
     }
-    if app.status.duration.is_some() {
+    if app.vitals.duration.is_some() {
         keys.push(("Left Right", "seek"));
     }
-    if app.status.speed.is_some() {
+    if app.vitals.speed.is_some() {
         keys.push(("+ -", "speed"));
     }
     if recorded {
@@ -75,7 +76,7 @@ fn keys(app: &App, view: &View, columns: usize) -> Line<'static> {
         keys.extend([
             ("< >", "speak threshold"),
             ("p", "panel"),
-            ("m", if app.status.muted { "speak" } else { "mute" }),
+            ("m", if app.vitals.muted { "speak" } else { "mute" }),
         ]);
     }
     let facts = keys.into_iter().map(|(key, word)| {

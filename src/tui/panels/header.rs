@@ -4,8 +4,9 @@ use ratatui::Frame as Canvas;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use crate::tui::app::{App, Mode, StepRow};
+use crate::tui::app::{App, StepRow};
 use crate::tui::theme::Theme;
+use crate::tui::vitals::SourceKind;
 use crate::tui::wrap::{cut, width};
 use crate::units::MediaTime;
 
@@ -21,10 +22,10 @@ const NEXT_COLUMNS_MIN: usize = 70;
 
 /// `LIVE`, `REPLAY`, or `PAUSED` when nothing is taken in.
 pub fn badge(app: &App) -> &'static str {
-    if app.status.paused {
+    if app.vitals.paused {
         "PAUSED"
     } else {
-        app.status.mode.word()
+        app.vitals.source_kind.word()
     }
 }
 
@@ -34,7 +35,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     let [top, goal] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
     let clock = clock(app);
     let clock_columns = width(&clock) as u16 + 1;
-    let bar_columns = if app.status.duration.is_some() {
+    let bar_columns = if app.vitals.duration.is_some() {
         BAR_COLUMNS_MAX.min(top.width / 4)
     } else {
         0
@@ -49,9 +50,9 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) -> Rect {
     let state = state(app);
     let badge = format!(" {} ", badge(app));
     let used = width(&badge) + width(state) + 4;
-    let source = match app.status.mode {
-        Mode::Demo => format!("demo: {}", app.status.source),
-        _ => app.status.source.clone(),
+    let source = match app.vitals.source_kind {
+        SourceKind::Demo => format!("demo: {}", app.vitals.source),
+        _ => app.vitals.source.clone(),
     };
     let source = cut(&source, usize::from(left.width).saturating_sub(used));
     let state_style = match state {
@@ -128,10 +129,10 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
 fn state(app: &App) -> &'static str {
     match app {
         App { ended: true, .. } => FINISHED,
-        App { status, .. } if status.paused && status.mode == Mode::Live => {
+        App { vitals, .. } if vitals.paused && vitals.source_kind == SourceKind::Live => {
             "camera closed - space opens it again"
         }
-        App { status, .. } if status.paused => "space goes on",
+        App { vitals, .. } if vitals.paused => "space goes on",
         App {
             source_lost: true, ..
         } => "NO FRAMES",
@@ -145,14 +146,14 @@ fn clock(app: &App) -> String {
         let s = t.seconds().max(0.0).round() as u64;
         format!("{}:{:02}", s / 60, s % 60)
     };
-    match app.status.duration {
+    match app.vitals.duration {
         Some(duration) => format!(" {} / {}", seconds(app.now), seconds(duration)),
         None => format!(" {}", seconds(app.now)),
     }
 }
 
 fn progress(app: &App, columns: u16, theme: &Theme) -> Line<'static> {
-    let Some(duration) = app.status.duration.filter(|d| d.seconds() > 0.0) else {
+    let Some(duration) = app.vitals.duration.filter(|d| d.seconds() > 0.0) else {
         return Line::default();
     };
     let share = if app.ended {

@@ -16,8 +16,9 @@ use ratatui_image::protocol::halfblocks::Halfblocks;
 use ratatui_image::{FilterType, Image, Resize};
 
 use crate::stream::Picture;
-use crate::tui::app::{App, Mode};
+use crate::tui::app::App;
 use crate::tui::theme::Theme;
+use crate::tui::vitals::SourceKind;
 
 /// From dark to bright, for terminals without colour.
 const RAMP: &[u8] = b" .:-=+*#%@";
@@ -119,9 +120,9 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, encoder: &mut Encoder, t
     let inner = block.inner(area);
     canvas.render_widget(block, area);
     let Some(picture) = app.picture.as_ref().filter(|p| p.width > 0 && p.height > 0) else {
-        let words = match app.status.mode {
+        let words = match app.vitals.source_kind {
             _ if app.frames == 0 => "no frame yet",
-            Mode::Recorded => "no picture: no frame was kept (--save-frames)",
+            SourceKind::Recorded => "no picture: no frame was kept (--save-frames)",
             _ => "no picture: the source gives features",
         };
         let middle = inner.centered_vertically(Constraint::Length(1));

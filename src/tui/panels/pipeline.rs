@@ -7,8 +7,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::app::{App, Stage};
+use crate::tui::app::App;
 use crate::tui::theme::Theme;
+use crate::tui::vitals::StageTime;
 use crate::tui::wrap::{cut, width};
 
 /// Lag from which it is a worry, in seconds.
@@ -47,7 +48,7 @@ pub fn rows_wanted(app: &App, theme: &Theme) -> u16 {
 
 fn rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let mut rows = stage_rows(app, columns, theme);
-    let s = &app.status;
+    let s = &app.vitals;
     let row = |name: &str, value: String, style: Style| {
         let room = columns.saturating_sub(NAME_COLUMNS);
         Line::from(vec![
@@ -150,7 +151,7 @@ pub(super) fn fit(facts: Vec<Fact>, columns: usize, theme: &Theme) -> Line<'stat
 
 /// Time by stage, with a bar for each one's share of the frame.
 fn stage_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let total: f64 = app.status.stages.iter().map(|s| s.mean_ms).sum();
+    let total: f64 = app.vitals.stages.iter().map(|s| s.mean_ms).sum();
     let room = columns
         .saturating_sub(NAME_COLUMNS + TIME_COLUMNS + 1)
         .min(BAR_COLUMNS_MAX);
@@ -175,7 +176,7 @@ fn stage_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         }
     };
     let mut rows: Vec<Line> = app
-        .status
+        .vitals
         .stages
         .iter()
         .map(|s| row(s.name, s.mean_ms, share(s.mean_ms)))
@@ -188,7 +189,7 @@ fn stage_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
 
 /// How full the model's memory is, and when it begins anew.
 fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
-    let s = &app.status;
+    let s = &app.vitals;
     if s.memory_capacity == 0 {
         return Vec::new();
     }
@@ -221,7 +222,7 @@ fn memory_rows(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
 }
 
 fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
-    let s = &app.status;
+    let s = &app.vitals;
     let value = |text: String| (text, theme.text);
     let unit = |text: &str| (text.to_owned(), theme.dim);
     let mut facts = vec![
@@ -262,14 +263,14 @@ fn facts(app: &App, theme: &Theme) -> Vec<Fact> {
 
 /// Mean time a frame by stage, in the order of the pipeline.
 fn stages(app: &App, theme: &Theme) -> Vec<Fact> {
-    let fact = |stage: &Stage| {
+    let fact = |stage: &StageTime| {
         vec![
             (format!("{} ", stage.name), theme.dim),
             (format!("{:.1}", stage.mean_ms), theme.text),
             (" ms".to_owned(), theme.dim),
         ]
     };
-    let s = &app.status;
+    let s = &app.vitals;
     let more = [&s.device, &s.quantization]
         .into_iter()
         .filter(|text| !text.is_empty());
