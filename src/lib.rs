@@ -13,6 +13,7 @@ pub mod run;
 pub mod session;
 pub mod sinks;
 pub mod sources;
+pub mod stop;
 pub mod stream;
 pub mod tui;
 pub mod units;

@@ -51,7 +51,7 @@ const PACKAGES: [Package; 3] = [
 ];
 
 /// Rooms that anyone may use.
-const EVERYONE: &[&str] = &["units", "error", "rng", "files", "parallel"];
+const EVERYONE: &[&str] = &["units", "error", "rng", "files", "parallel", "stop"];
 /// Lines of a file without its tests: each, and half of them.
 const LINES_MAX: usize = 600;
 const LINES_MEDIAN: usize = 200;

@@ -52,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let screen = !args.headless && screen::has_screen();
     let held = log::start("warn", screen)?;
     let controls = Controls::new();
-    signals::watch(&controls)?;
+    signals::watch(&controls.stop)?;
     let speed = args.speed.or(screen.then_some(1.0));
     let show = |board: Option<Arc<Board>>, face: &mut Face<_>| {
         Player::new(&recorded, speed, controls.clone(), board).play(face)

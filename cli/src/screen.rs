@@ -13,6 +13,7 @@ use proact::run::outputs::Face;
 use proact::run::plain::{self, Figures, Plain};
 use proact::run::stop::Interrupted;
 use proact::run::timing::Shared;
+use proact::stop::Stop;
 use proact::tui::{self, App, Board, Controls, ScreenSink, ThemeName};
 
 use super::{log, signals};
@@ -26,7 +27,7 @@ pub fn run(job: Job, headless: bool) -> anyhow::Result<()> {
     load::set_threads(load::threads_for(job.settings.threads, &job.model));
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
-    signals::watch(&controls)?;
+    signals::watch(&controls.stop)?;
     let meter = Shared::default();
     let result = if screen {
         let options = options(job.settings.theme, job.settings.mouse);
@@ -84,22 +85,22 @@ pub fn with_screen<T: Send>(
         let engine = thread::Builder::new()
             .name("engine".into())
             .spawn_scoped(scope, || {
-                let _bell = QuitOnFailure(controls);
+                let _bell = StopOnPanic(&controls.stop);
                 let mut face: Face<Stdout> = Face::Screen(ScreenSink(board.clone()));
                 let done = work(Some(board.clone()), &mut face);
                 if done.is_err() {
-                    controls.quit();
+                    controls.stop.ask();
                 }
                 done
             })?;
         let shown = tui::run(&board, controls, options)
             .context("the terminal cannot be used; try --headless");
-        controls.quit();
+        controls.stop.ask();
         let done = engine
             .join()
             .map_err(|_| anyhow::anyhow!("the engine panicked; its words stand above"))?;
         // A terminal that is gone after a signal is no news.
-        if !controls.interrupted() {
+        if !controls.stop.interrupted() {
             shown?;
         }
         done
@@ -127,7 +128,7 @@ pub fn sum_up<T>(
     if let Some(done) = result?.into() {
         print(&done, stdout())?;
     }
-    if controls.interrupted() {
+    if controls.stop.interrupted() {
         Err(Interrupted.into())
     } else {
         Ok(())
@@ -135,12 +136,12 @@ pub fn sum_up<T>(
 }
 
 /// A panicking engine must not leave a screen that waits for it.
-struct QuitOnFailure<'a>(&'a Controls);
+struct StopOnPanic<'a>(&'a Stop);
 
-impl Drop for QuitOnFailure<'_> {
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.quit();
+            self.0.ask();
         }
     }
 }

@@ -4,26 +4,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::exit;
-use proact::tui::{Controls, terminal};
+use proact::stop::Stop;
+use proact::tui::terminal;
 
 /// Signals this close are one: a terminal that goes away sends SIGHUP through the shell, and again
 /// through the system.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// From now on SIGINT, SIGTERM and SIGHUP ask the run to end. It then flushes and leaves with 130.
-/// A second one leaves at once; the terminal is given back in any case.
+/// From now on SIGINT, SIGTERM and SIGHUP ask the run to end; it then flushes and exits with 130.
+/// A second signal ends the process at once. The terminal is restored in either case.
 ///
 /// # Errors
 /// A handler is already installed, or the system refused one.
-pub fn watch(controls: &Arc<Controls>) -> anyhow::Result<()> {
-    let controls = controls.clone();
+pub fn watch(stop: &Arc<Stop>) -> anyhow::Result<()> {
+    let stop = stop.clone();
     let mut first: Option<Instant> = None;
     ctrlc::set_handler(move || {
         if first.get_or_insert_with(Instant::now).elapsed() > ONE_SIGNAL {
             terminal::restore();
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
-        controls.interrupt();
+        stop.interrupt();
     })?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 
 use super::signals;
-use proact::tui::Controls;
+use proact::stop::Stop;
 use proact_lab::train::all;
 use proact_lab::train::config::TrainConfig;
 use proact_lab::train::progress::Progress;
@@ -54,9 +54,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let device = device(&args.device)?;
     let config = TrainConfig::read(&args.config)?;
-    let controls = Controls::new();
-    signals::watch(&controls)?;
-    let mut progress = Progress::new(&config.work, controls)?;
+    let stop = Stop::new();
+    signals::watch(&stop)?;
+    let mut progress = Progress::new(&config.work, stop)?;
     let job = Job {
         config: &config,
         threads,

@@ -149,7 +149,7 @@ impl Drive<'_> {
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<bool> {
-        while !self.controls.quitting() {
+        while !self.controls.stop.asked() {
             match self.controls.wishes.take() {
                 Some(wish) => {
                     if self.grant(wish, source, session, sink)? {
@@ -178,7 +178,7 @@ impl Drive<'_> {
                 self.pace
                     .pause(&self.controls, || pause_source(&mut **source, true));
             }
-            if self.controls.quitting() {
+            if self.controls.stop.asked() {
                 return Ok(Ended::Quit);
             }
             if let Some(wish) = self.controls.wishes.take() {

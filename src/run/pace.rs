@@ -68,7 +68,7 @@ impl Pace {
                 );
                 now = Instant::now();
                 let gone = now - last_time;
-                if controls.paused() || controls.quitting() || !controls.wishes.is_empty() {
+                if controls.paused() || controls.stop.asked() || !controls.wishes.is_empty() {
                     return None;
                 }
                 if gone >= due {
@@ -86,7 +86,7 @@ impl Pace {
     /// `true` when there was a pause.
     pub fn pause(&mut self, controls: &Controls, mut meanwhile: impl FnMut()) -> bool {
         let mut paused = false;
-        while controls.paused() && !controls.quitting() && controls.wishes.is_empty() {
+        while controls.paused() && !controls.stop.asked() && controls.wishes.is_empty() {
             paused = true;
             meanwhile();
             sleep(NAP);
@@ -124,7 +124,7 @@ mod tests {
         pace.wait(MediaTime(1e6), &controls);
         let mut pace = Pace::new(Some(1.0));
         pace.wait(MediaTime(0.0), &controls);
-        controls.quit();
+        controls.stop.ask();
         pace.wait(MediaTime(1e6), &controls);
         assert!(start.elapsed() < Duration::from_secs(1));
     }

@@ -340,7 +340,7 @@ impl<W: Write> Out<W> {
         match result {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {
                 self.closed = true;
-                self.controls.quit();
+                self.controls.stop.ask();
                 Ok(())
             }
             other => other.map_err(|e| Error::Sink(format!("standard output: {e}"))),
@@ -501,6 +501,6 @@ gates speak off, update >= 0.50 (head)   context drop_all   2 frames/s
             plain.emit(&event).unwrap();
         }
         plain.close().unwrap();
-        assert!(controls.quitting() && !controls.interrupted());
+        assert!(controls.stop.asked() && !controls.stop.interrupted());
     }
 }

@@ -69,7 +69,7 @@ impl<'a> Player<'a> {
         self.publish(None);
         loop {
             self.pace.pause(&self.controls, || {});
-            if self.controls.quitting() {
+            if self.controls.stop.asked() {
                 break;
             }
             if let Some(wish) = self.controls.wishes.take() {

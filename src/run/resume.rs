@@ -106,7 +106,7 @@ impl Rest {
         let mut seen = VecDeque::new();
         let held = loop {
             // Decoding hours of video takes minutes.
-            if controls.quitting() {
+            if controls.stop.asked() {
                 return Err(Interrupted.into());
             }
             match source.next()? {
@@ -157,7 +157,7 @@ mod tests {
         fn next(&mut self) -> Result<Poll> {
             self.0 += 1;
             if self.0 == 100 {
-                self.1.interrupt();
+                self.1.stop.interrupt();
             }
             Ok(Poll::Ready(Input::Frame(Frame {
                 idx: FrameIdx(self.0),

@@ -139,7 +139,7 @@ impl Drive<'_> {
             match self.ask(&mut **source)? {
                 Poll::Ready(input) => break Some(input),
                 // A long way through a recording must not hold up who wants to leave.
-                Poll::Pending if !self.controls.quitting() => {}
+                Poll::Pending if !self.controls.stop.asked() => {}
                 Poll::Pending | Poll::End => break None,
             }
         };

@@ -7,6 +7,7 @@ use super::app::App;
 use super::vitals::Vitals;
 use super::wish::Wishes;
 use crate::error::Result;
+use crate::stop::Stop;
 use crate::stream::{Event, Picture, Sink};
 
 /// Playing speed is doubled or halved at most this often.
@@ -68,8 +69,8 @@ impl Board {
 /// What the person wants, for the engine to look at between two pieces of work.
 #[derive(Debug, Default)]
 pub struct Controls {
-    quit: AtomicBool,
-    interrupted: AtomicBool,
+    /// Asks everyone to stop.
+    pub stop: Arc<Stop>,
     suspend: AtomicBool,
     paused: AtomicBool,
     muted: AtomicBool,
@@ -82,27 +83,6 @@ impl Controls {
     /// Nothing wanted yet.
     pub fn new() -> Arc<Self> {
         Arc::default()
-    }
-
-    /// Asks everyone to stop.
-    pub fn quit(&self) {
-        self.quit.store(true, Ordering::Release);
-    }
-
-    /// Asks everyone to stop, because a signal said so.
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Ordering::Release);
-        self.quit();
-    }
-
-    /// Whether a signal, or the key that stands for it, ended the run.
-    pub fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Acquire)
-    }
-
-    /// Whether to stop.
-    pub fn quitting(&self) -> bool {
-        self.quit.load(Ordering::Acquire)
     }
 
     /// Asks the screen to give the terminal back, and the whole job to stop until the shell says to

@@ -51,7 +51,7 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     // NO_COLOR is set, also when the person has asked for a theme.
     force_color_output(true);
     let picker = match options.ask_graphics {
-        Some(hint) => graphics::ask(hint, || controls.interrupt()),
+        Some(hint) => graphics::ask(hint, || controls.stop.interrupt()),
         None => Picker::halfblocks(),
     };
     let keyboard = Keyboard::listen()?;
@@ -59,9 +59,9 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
     let mut terminal = blank()?;
     let mut drawn = None;
     let mut touched = Touched::Nothing;
-    while !controls.quitting() && terminal::is_taken() {
+    while !controls.stop.asked() && terminal::is_taken() {
         let Ok(keys) = obey_keys(&keyboard, &mut view, controls) else {
-            controls.interrupt();
+            controls.stop.interrupt();
             break;
         };
         touched = touched.max(keys);

@@ -248,7 +248,10 @@ fn help_scroll_pause_typing_and_an_unfinished_sentence() {
         }
     });
     assert_golden("80x24-typing", &typing);
-    assert!(!controls.quitting(), "a letter that is typed is no command");
+    assert!(
+        !controls.stop.asked(),
+        "a letter that is typed is no command"
+    );
 }
 
 #[test]
@@ -326,10 +329,10 @@ fn keys_reach_the_engine_and_escape_closes_what_is_open_first() {
     press(KeyCode::Esc);
     press(KeyCode::Char('i'));
     press(KeyCode::Esc);
-    assert!(controls.paused() && controls.muted() && !controls.quitting());
+    assert!(controls.paused() && controls.muted() && !controls.stop.asked());
     assert_eq!(controls.speed_factor(), 2.0);
     press(KeyCode::Esc);
-    assert!(controls.quitting() && !controls.interrupted());
+    assert!(controls.stop.asked() && !controls.stop.interrupted());
 }
 
 #[test]

@@ -243,8 +243,8 @@ impl View {
             return Touched::Parts;
         }
         match command {
-            Command::Quit => controls.quit(),
-            Command::Interrupt => controls.interrupt(),
+            Command::Quit => controls.stop.ask(),
+            Command::Interrupt => controls.stop.interrupt(),
             Command::Pause if self.shown.ended => {
                 self.flash = Some("it is over: Home plays it again, q leaves".into())
             }

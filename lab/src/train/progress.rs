@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 
 use crate::train::run::Observer;
 use proact::error::{Error, Result};
-use proact::tui::Controls;
+use proact::stop::Stop;
 
 /// Shows and keeps what happens.
 pub struct Progress {
     log: File,
     path: std::path::PathBuf,
     bar: Option<(String, ProgressBar)>,
-    controls: Arc<Controls>,
+    stop: Arc<Stop>,
     started: Instant,
 }
 
@@ -31,7 +31,7 @@ impl Progress {
     ///
     /// # Errors
     /// The folder or the log cannot be made.
-    pub fn new(work: &Path, controls: Arc<Controls>) -> anyhow::Result<Self> {
+    pub fn new(work: &Path, stop: Arc<Stop>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(work).with_context(|| work.display().to_string())?;
         let path = work.join(LOG);
         let log = File::options()
@@ -43,7 +43,7 @@ impl Progress {
             log,
             path,
             bar: None,
-            controls,
+            stop,
             started: Instant::now(),
         })
     }
@@ -84,7 +84,7 @@ impl Progress {
 
     /// `true` when the person wants to stop.
     pub fn stopped(&self) -> bool {
-        self.controls.quitting()
+        self.stop.asked()
     }
 
     /// Keeps a record.
@@ -152,6 +152,6 @@ impl Observer for Progress {
     }
 
     fn stopped(&self) -> bool {
-        self.controls.quitting()
+        self.stop.asked()
     }
 }
