@@ -150,9 +150,9 @@ impl Drive<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool> {
         while !self.controls.stop.asked() {
-            match self.controls.wishes.take() {
-                Some(wish) => {
-                    if self.grant(wish, source, session, sink)? {
+            match self.controls.requests.take() {
+                Some(request) => {
+                    if self.grant(request, source, session, sink)? {
                         return Ok(true);
                     }
                 }
@@ -181,8 +181,8 @@ impl Drive<'_> {
             if self.controls.stop.asked() {
                 return Ok(Ended::Quit);
             }
-            if let Some(wish) = self.controls.wishes.take() {
-                self.grant(wish, source, session, sink)?;
+            if let Some(request) = self.controls.requests.take() {
+                self.grant(request, source, session, sink)?;
                 continue;
             }
             let input = match self.held.take() {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::sinks::{Output, SubtitleFormat, SubtitleSink};
 use crate::stream::{Event, Sink};
 use crate::tui::app::{App, Who};
-use crate::tui::{Board, Wish, as_text};
+use crate::tui::{Board, Request, as_text};
 use crate::units::{FrameIdx, MediaTime, Prob};
 
 /// Size of a snapshot's screen: all panels, and a line still fits on a printed page.
@@ -24,11 +24,11 @@ const ROWS: u16 = 48;
 /// Files of one name at most.
 const NUMBERS_MAX: u32 = 1000;
 
-/// Keeps what the person wishes for of what a board shows, and says there what became of it.
-pub fn keep(board: Option<&Board>, wish: &Wish) {
+/// Keeps what the person asked for of what a board shows, and says there what became of it.
+pub fn keep(board: Option<&Board>, request: &Request) {
     let Some(board) = board else { return };
     let app = board.snapshot();
-    let kept = if *wish == Wish::Snapshot {
+    let kept = if *request == Request::Snapshot {
         snapshot(&app)
     } else {
         subtitles(&app)
@@ -152,12 +152,12 @@ pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::app::Line;
+    use crate::tui::app::DialogueLine;
 
     #[test]
     fn what_was_said_of_a_time_seen_again_is_told_once() {
         let mut app = App::default();
-        let say = |at: f64, who, text: &str| Line {
+        let say = |at: f64, who, text: &str| DialogueLine {
             at: MediaTime(at),
             who,
             text: text.into(),

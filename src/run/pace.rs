@@ -68,7 +68,7 @@ impl Pace {
                 );
                 now = Instant::now();
                 let gone = now - last_time;
-                if controls.paused() || controls.stop.asked() || !controls.wishes.is_empty() {
+                if controls.paused() || controls.stop.asked() || !controls.requests.is_empty() {
                     return None;
                 }
                 if gone >= due {
@@ -82,11 +82,11 @@ impl Pace {
         Some(late_s)
     }
 
-    /// Waits while the person pauses and wishes for nothing, calling `meanwhile` now and then.
+    /// Waits while the person pauses and asks for nothing, calling `meanwhile` now and then.
     /// `true` when there was a pause.
     pub fn pause(&mut self, controls: &Controls, mut meanwhile: impl FnMut()) -> bool {
         let mut paused = false;
-        while controls.paused() && !controls.stop.asked() && controls.wishes.is_empty() {
+        while controls.paused() && !controls.stop.asked() && controls.requests.is_empty() {
             paused = true;
             meanwhile();
             sleep(NAP);

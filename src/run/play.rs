@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use super::timing::{Record, Shared};
 use crate::error::Result;
 use crate::stream::{Event, Sink};
-use crate::tui::{Board, Controls, SourceKind, Vitals, Wish};
+use crate::tui::{Board, Controls, Request, SourceKind, Vitals};
 use crate::units::MediaTime;
 
 /// A recorded session on its way to a face.
@@ -72,8 +72,8 @@ impl<'a> Player<'a> {
             if self.controls.stop.asked() {
                 break;
             }
-            if let Some(wish) = self.controls.wishes.take() {
-                self.grant(wish, face)?;
+            if let Some(request) = self.controls.requests.take() {
+                self.grant(request, face)?;
                 continue;
             }
             match self.recorded.events.get(self.next) {
@@ -129,11 +129,11 @@ impl<'a> Player<'a> {
     }
 
     /// Moves in the session, or keeps something of it; nothing in it can be changed.
-    fn grant<W: Write>(&mut self, wish: Wish, face: &mut Face<W>) -> Result<()> {
-        match wish {
-            Wish::SeekBy(seconds) => self.seek(MediaTime(self.at.seconds() + seconds), face)?,
-            Wish::SeekTo(to) => self.seek(to, face)?,
-            Wish::NextEvent => {
+    fn grant<W: Write>(&mut self, request: Request, face: &mut Face<W>) -> Result<()> {
+        match request {
+            Request::SeekBy(seconds) => self.seek(MediaTime(self.at.seconds() + seconds), face)?,
+            Request::SeekTo(to) => self.seek(to, face)?,
+            Request::NextEvent => {
                 while self
                     .recorded
                     .events
@@ -144,7 +144,7 @@ impl<'a> Player<'a> {
                 }
                 self.look(face)?;
             }
-            Wish::Repeat => {
+            Request::Repeat => {
                 let said = |board: &Arc<Board>| {
                     board
                         .snapshot()
@@ -155,7 +155,9 @@ impl<'a> Player<'a> {
                     .iter()
                     .for_each(|board| said(board).into_iter().for_each(|words| board.note(words)));
             }
-            Wish::Snapshot | Wish::Subtitles => keepsake::keep(self.board.as_deref(), &wish),
+            Request::Snapshot | Request::Subtitles => {
+                keepsake::keep(self.board.as_deref(), &request)
+            }
             _ => self
                 .board
                 .iter()

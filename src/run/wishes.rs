@@ -1,4 +1,4 @@
-//! Grants what the person wishes at the screen, between two frames. What cannot be done is told on
+//! Grants what the person asks for at the screen, between two frames. What cannot be done is told on
 //! the log panel and changes nothing; only a sink that fails ends the run.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::model::{Backbone, Perceiver};
 use crate::session::Session;
 use crate::sources::StartingAt;
 use crate::stream::{GateName, Input, Poll, Sink, Source};
-use crate::tui::Wish;
+use crate::tui::Request;
 use crate::units::{MediaTime, Threshold};
 
 /// A key moves a threshold to the next multiple of this.
@@ -24,38 +24,38 @@ impl Drive<'_> {
     /// A sink or the arithmetic failed.
     pub(super) fn grant<P: Perceiver, B: Backbone>(
         &mut self,
-        wish: Wish,
+        request: Request,
         source: &mut Box<dyn Source>,
         session: &mut Session<P, B>,
         sink: &mut dyn Sink,
     ) -> Result<bool> {
         let mut moved = false;
-        let granted = match wish {
-            Wish::Say(text) => self.say(text, session),
-            Wish::Hand(hand) => session.feed(Input::Hand {
+        let granted = match request {
+            Request::Say(text) => self.say(text, session),
+            Request::Hand(hand) => session.feed(Input::Hand {
                 at: session.now(),
                 hand,
             }),
-            Wish::Threshold(gate, steps) => move_threshold(gate, steps, session, sink),
-            Wish::SeekBy(seconds) => {
+            Request::Threshold(gate, steps) => move_threshold(gate, steps, session, sink),
+            Request::SeekBy(seconds) => {
                 let to = session.now().seconds() + seconds;
                 self.seek(to, source, session, sink).map(|()| moved = true)
             }
-            Wish::SeekTo(to) => self
+            Request::SeekTo(to) => self
                 .seek(to.seconds(), source, session, sink)
                 .map(|()| moved = true),
-            Wish::NextEvent => {
+            Request::NextEvent => {
                 let paused = self.controls.paused();
                 self.run_on.get_or_insert(paused);
                 self.controls.set_paused(false);
                 Ok(())
             }
-            Wish::Repeat => self.repeat(),
-            Wish::Task(path) => self.change_task(&path, session, sink),
-            Wish::Snapshot | Wish::Subtitles => {
-                keepsake::keep(self.board.as_deref(), &wish);
-                if let (Wish::Snapshot, Some(board), Some(seen)) = (
-                    &wish,
+            Request::Repeat => self.repeat(),
+            Request::Task(path) => self.change_task(&path, session, sink),
+            Request::Snapshot | Request::Subtitles => {
+                keepsake::keep(self.board.as_deref(), &request);
+                if let (Request::Snapshot, Some(board), Some(seen)) = (
+                    &request,
                     &self.board,
                     source.live().and_then(|l| l.look_back()),
                 ) {

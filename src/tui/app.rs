@@ -65,7 +65,7 @@ impl Who {
 
 /// One line of the dialogue.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct DialogueLine {
     /// When.
     pub at: MediaTime,
     /// Who.
@@ -126,7 +126,7 @@ pub struct App {
     /// The steps in order.
     pub steps: Vec<StepRow>,
     /// The dialogue, the newest last.
-    pub dialogue: VecDeque<Line>,
+    pub dialogue: VecDeque<DialogueLine>,
     /// Gate history, the newest last.
     pub gates: VecDeque<GatePoint>,
     /// The speak gate.
@@ -149,7 +149,7 @@ pub struct App {
     pub vitals: Vitals,
     /// The newest picture; `None` when features were given.
     pub picture: Option<Arc<Picture>>,
-    /// What happened, diagnostics, and answers to what the person wished; the newest last.
+    /// Events, diagnostics and answers to the person's requests; the newest last.
     pub log: VecDeque<LogLine>,
     /// Lines among them that are no events, counted: the newest is shown at once.
     pub(crate) notes: u64,
@@ -244,7 +244,7 @@ impl App {
             Event::Utterance { at, text, prob, .. } => {
                 self.sentences += 1;
                 let why = self.reason(*at, *prob);
-                self.push_line(Line {
+                self.push_line(DialogueLine {
                     at: *at,
                     who: Who::Assistant,
                     text: text.clone(),
@@ -338,7 +338,7 @@ impl App {
     }
 
     /// What the assistant said last.
-    pub fn last_utterance(&self) -> Option<&Line> {
+    pub fn last_utterance(&self) -> Option<&DialogueLine> {
         self.dialogue.iter().rev().find(|l| l.who == Who::Assistant)
     }
 
@@ -419,7 +419,7 @@ impl App {
     }
 
     fn say(&mut self, at: MediaTime, who: Who, text: String) {
-        self.push_line(Line {
+        self.push_line(DialogueLine {
             at,
             who,
             text,
@@ -427,7 +427,7 @@ impl App {
         });
     }
 
-    fn push_line(&mut self, line: Line) {
+    fn push_line(&mut self, line: DialogueLine) {
         push_bounded(&mut self.dialogue, line, DIALOGUE_KEPT);
     }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::app::App;
+use super::request::Requests;
 use super::vitals::Vitals;
-use super::wish::Wishes;
 use crate::error::Result;
 use crate::stop::Stop;
 use crate::stream::{Event, Picture, Sink};
@@ -76,7 +76,7 @@ pub struct Controls {
     muted: AtomicBool,
     speed_steps: AtomicI32,
     /// What is wanted of the session; a pause ends for as long as it takes to grant it.
-    pub wishes: Wishes,
+    pub requests: Requests,
 }
 
 impl Controls {

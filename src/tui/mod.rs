@@ -15,6 +15,7 @@ pub mod layout;
 mod outlet;
 mod panels;
 mod print;
+pub mod request;
 #[cfg(test)]
 mod sample;
 pub mod screen;
@@ -26,16 +27,15 @@ mod tests;
 pub mod theme;
 pub mod view;
 pub mod vitals;
-pub mod wish;
 mod wrap;
 
 pub use app::App;
 pub use board::{Board, Controls, ScreenSink};
 pub use graphics::Hint;
 pub use print::as_text;
+pub use request::Request;
 pub use screen::{Options, run};
 pub use tell::state_words;
 pub use theme::ThemeName;
 pub use view::View;
 pub use vitals::{SourceKind, StageTime, Vitals};
-pub use wish::Wish;

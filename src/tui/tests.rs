@@ -21,10 +21,10 @@ use super::keys::KEYS;
 use super::layout::draw;
 use super::panels::{dialogue, footer, gates, header, help, log, picture, pipeline, steps};
 use super::print::text_of;
+use super::request::Request;
 use super::theme::ThemeName;
 use super::view::{Lower, Touched, View};
 use super::vitals::{SourceKind, Vitals};
-use super::wish::Wish;
 use super::{as_text, sample};
 use crate::dialogue::task::StepState;
 use crate::stream::{Event, GateName, Hand};
@@ -310,8 +310,8 @@ fn drawn_view(app: &App) -> View {
     view
 }
 
-fn wishes(controls: &Controls) -> Vec<Wish> {
-    std::iter::from_fn(|| controls.wishes.take()).collect()
+fn requests(controls: &Controls) -> Vec<Request> {
+    std::iter::from_fn(|| controls.requests.take()).collect()
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn keys_reach_the_engine_and_escape_closes_what_is_open_first() {
 }
 
 #[test]
-fn keys_become_wishes() {
+fn keys_become_requests() {
     let controls = Controls::default();
     let mut view = drawn_view(&with_picture());
     let mut press = |codes: &[KeyCode]| {
@@ -368,25 +368,25 @@ fn keys_become_wishes() {
         Char('t'),
         Enter,
     ]);
-    let hand = Wish::Hand;
+    let hand = Request::Hand;
     let wanted = [
         hand(Hand::Mark(StepId(2), StepState::Completed)),
         hand(Hand::Jump(StepId(3))),
         hand(Hand::Mark(StepId(3), StepState::NotStarted)),
         hand(Hand::Undo),
-        Wish::SeekBy(-10.0),
+        Request::SeekBy(-10.0),
         // Going to the beginning and then to the event before is one going.
-        Wish::SeekTo(MediaTime(51.5)),
-        Wish::NextEvent,
-        Wish::Threshold(GateName::Speak, 1),
-        Wish::Threshold(GateName::DstUpdate, -1),
-        Wish::Repeat,
-        Wish::Snapshot,
-        Wish::Subtitles,
-        Wish::Say("hi".into()),
-        Wish::Task("t".into()),
+        Request::SeekTo(MediaTime(51.5)),
+        Request::NextEvent,
+        Request::Threshold(GateName::Speak, 1),
+        Request::Threshold(GateName::DstUpdate, -1),
+        Request::Repeat,
+        Request::Snapshot,
+        Request::Subtitles,
+        Request::Say("hi".into()),
+        Request::Task("t".into()),
     ];
-    assert_eq!(wishes(&controls), wanted);
+    assert_eq!(requests(&controls), wanted);
 }
 
 #[test]
@@ -410,8 +410,8 @@ fn a_click_chooses_a_step_or_a_place() {
     let bar = view.shown.bar;
     view.mouse(click(bar.x + bar.width / 2, bar.y), &controls);
     let middle = app.vitals.duration.unwrap().seconds() / 2.0;
-    let [Wish::SeekTo(to)] = wishes(&controls)[..] else {
-        panic!("one wish")
+    let [Request::SeekTo(to)] = requests(&controls)[..] else {
+        panic!("one request")
     };
     assert!((to.seconds() - middle).abs() < 4.0, "{to}");
 }

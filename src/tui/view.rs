@@ -12,9 +12,9 @@ use super::board::Controls;
 use super::entry::{Entry, Purpose, Typed};
 use super::keys::{self, Command};
 use super::panels::picture;
+use super::request::Request;
 use super::theme::{Theme, ThemeName};
 use super::vitals::SourceKind;
-use super::wish::Wish;
 use crate::dialogue::task::StepState;
 use crate::stream::{GateName, Hand};
 use crate::units::{MediaTime, StepId};
@@ -216,8 +216,8 @@ impl View {
             let share =
                 f64::from(place.x - self.shown.bar.x) / f64::from(self.shown.bar.width.max(1));
             controls
-                .wishes
-                .push(Wish::SeekTo(MediaTime(share * duration.seconds())));
+                .requests
+                .push(Request::SeekTo(MediaTime(share * duration.seconds())));
             return Touched::Parts;
         }
         Touched::Nothing
@@ -280,49 +280,49 @@ impl View {
             Command::Done => self.hand(controls, |step| Hand::Mark(step, StepState::Completed)),
             Command::NotDone => self.hand(controls, |step| Hand::Mark(step, StepState::NotStarted)),
             Command::Jump => self.hand(controls, Hand::Jump),
-            other => self.wish(other, controls),
+            other => self.request(other, controls),
         }
         Touched::Parts
     }
 
     /// Commands that are the engine's to carry out as they are.
-    fn wish(&mut self, command: Command, controls: &Controls) {
-        let threshold = Wish::Threshold;
-        let wish = match command {
-            Command::Undo => Wish::Hand(Hand::Undo),
+    fn request(&mut self, command: Command, controls: &Controls) {
+        let threshold = Request::Threshold;
+        let request = match command {
+            Command::Undo => Request::Hand(Hand::Undo),
             Command::SpeakUp => threshold(GateName::Speak, 1),
             Command::SpeakDown => threshold(GateName::Speak, -1),
             Command::UpdateUp => threshold(GateName::DstUpdate, 1),
             Command::UpdateDown => threshold(GateName::DstUpdate, -1),
-            Command::Back => Wish::SeekBy(-NEAR_S),
-            Command::On => Wish::SeekBy(NEAR_S),
-            Command::FarBack => Wish::SeekBy(-FAR_S),
-            Command::FarOn => Wish::SeekBy(FAR_S),
-            Command::Start => Wish::SeekTo(MediaTime(0.0)),
-            Command::NextEvent => Wish::NextEvent,
+            Command::Back => Request::SeekBy(-NEAR_S),
+            Command::On => Request::SeekBy(NEAR_S),
+            Command::FarBack => Request::SeekBy(-FAR_S),
+            Command::FarOn => Request::SeekBy(FAR_S),
+            Command::Start => Request::SeekTo(MediaTime(0.0)),
+            Command::NextEvent => Request::NextEvent,
             Command::PreviousEvent => match self.shown.previous_event {
-                Some(at) => Wish::SeekTo(MediaTime((at.seconds() - LEAD_S).max(0.0))),
+                Some(at) => Request::SeekTo(MediaTime((at.seconds() - LEAD_S).max(0.0))),
                 None => {
                     self.flash = Some("nothing has happened before this".into());
                     return;
                 }
             },
-            Command::Repeat if self.shown.said => Wish::Repeat,
+            Command::Repeat if self.shown.said => Request::Repeat,
             Command::Repeat => {
                 self.flash = Some("nothing has been said yet".into());
                 return;
             }
-            Command::Snapshot => Wish::Snapshot,
-            Command::Subtitles => Wish::Subtitles,
+            Command::Snapshot => Request::Snapshot,
+            Command::Subtitles => Request::Subtitles,
             _ => return,
         };
-        controls.wishes.push(wish);
+        controls.requests.push(request);
     }
 
     /// Acts on the chosen step, or on the one being done.
     fn hand(&mut self, controls: &Controls, hand: impl FnOnce(StepId) -> Hand) {
         match self.chosen.or(self.shown.current) {
-            Some(step) => controls.wishes.push(Wish::Hand(hand(step))),
+            Some(step) => controls.requests.push(Request::Hand(hand(step))),
             None => self.flash = Some("choose a step first: Tab".into()),
         }
     }
@@ -349,9 +349,9 @@ impl View {
         let Some(entry) = self.entry.take() else {
             return;
         };
-        controls.wishes.push(match entry.purpose {
-            Purpose::Message => Wish::Say(text.to_owned()),
-            Purpose::Task => Wish::Task(text.into()),
+        controls.requests.push(match entry.purpose {
+            Purpose::Message => Request::Say(text.to_owned()),
+            Purpose::Task => Request::Task(text.into()),
         });
         self.scroll = 0;
     }

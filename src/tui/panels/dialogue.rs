@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::app::{self, App, Who};
+use crate::tui::app::{App, DialogueLine, Who};
 use crate::tui::theme::Theme;
 use crate::tui::wrap::{width, wrap};
 
@@ -45,7 +45,7 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         lines.extend(entry(line, "", columns, theme));
     }
     if let Some(partial) = app.vitals.partial.as_ref().filter(|p| !p.is_empty()) {
-        let line = app::Line {
+        let line = DialogueLine {
             at: app.now,
             who: Who::Assistant,
             text: partial.clone(),
@@ -56,7 +56,7 @@ fn lines(app: &App, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn entry(line: &app::Line, cursor: &str, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+fn entry(line: &DialogueLine, cursor: &str, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let (who_style, text_style) = match line.who {
         Who::Assistant => (theme.speak, theme.text),
         Who::User => (theme.user, theme.text),

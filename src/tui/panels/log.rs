@@ -1,4 +1,4 @@
-//! The log: what happened and when, diagnostics, and answers to what the person wished; the newest
+//! The log: what happened and when, diagnostics, and answers to the person's requests; the newest
 //! at the bottom.
 
 use ratatui::Frame as Canvas;
