@@ -37,7 +37,7 @@ pub enum Error {
     /// A sink could not take an event.
     #[error("sink: {0}")]
     Sink(String),
-    /// Memory is full and the context policy does not allow to drop anything.
+    /// Memory is full and the context policy does not allow anything to be dropped.
     #[error(
         "memory is full: {tokens} tokens held, {needed} more needed, {capacity} at most; choose another context policy than `none`"
     )]

@@ -95,7 +95,7 @@ fn kind_of(path: &Path) -> anyhow::Result<Kind> {
     if head.starts_with(GGUF_MAGIC) {
         return Ok(Kind::Model);
     }
-    if features::kind(&head).is_some() {
+    if features::file_format(&head).is_some() {
         return Ok(Kind::Features);
     }
     if head.first() == Some(&b'{') {

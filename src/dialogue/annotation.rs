@@ -24,15 +24,15 @@ use crate::units::{MediaTime, StepId};
 /// `dataset` of recordings that nobody has recorded: `proact synth` invents them.
 pub const INVENTED_DATASET: &str = "invented";
 
-/// Longest recording that is taken for one, in seconds: a week.
+/// Longest recording that is accepted, in seconds: a week.
 const TIME_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
-/// Highest frame rate that is taken for one, in frames a second.
+/// Highest frame rate that is accepted, in frames a second.
 const FPS_MAX: f64 = 1000.0;
 /// A time this far below a frame's boundary still counts as the boundary, in frames.
 const FRAME_SLACK: f64 = 1e-6;
-/// Frame rate of ProAssist's data where a file does not say.
+/// Frame rate of ProAssist's data where a file names none.
 const FPS_PROASSIST: f64 = 2.0;
-/// How the request for a summary at the end of a training clip begins; it and the answer are no
+/// How the request for a summary at the end of a training clip begins. Neither it nor its answer is
 /// part of the dialogue.
 const SUMMARY_REQUEST: &str = "Please summarize";
 /// Turns at most in one recording: the file is untrusted.

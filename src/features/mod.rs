@@ -22,7 +22,7 @@ pub const DIM_MAX: usize = 1 << 14;
 /// Most bytes of one file, and most bytes of features held in memory.
 pub const BYTES_MAX: u64 = 16 << 30;
 
-/// What is said of an Arrow stream: another program of this project reads it.
+/// What the error says about an Arrow stream, which only `proact-lab` reads.
 const ARROW: &str =
     "an Arrow stream, as ProAssist writes it: `proact export` makes safetensors of it";
 
@@ -129,9 +129,9 @@ impl FeatureFile {
         }
         file.read_exact(&mut head)
             .map_err(|_| Error::format(path, "too short for a feature file"))?;
-        match kind(&head) {
-            Some(Kind::Arrow) => Err(Error::format(path, ARROW)),
-            Some(Kind::Safetensors) => safetensors_file::read(path),
+        match file_format(&head) {
+            Some(FileFormat::Arrow) => Err(Error::format(path, ARROW)),
+            Some(FileFormat::Safetensors) => safetensors_file::read(path),
             None => Err(Error::format(
                 path,
                 "expected a feature file: safetensors, or an Arrow stream as ProAssist writes it",
@@ -260,7 +260,7 @@ impl FeatureFile {
 
 /// Which of the formats a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileFormat {
     /// Safetensors.
     Safetensors,
     /// Arrow IPC stream.
@@ -268,14 +268,14 @@ pub enum Kind {
 }
 
 /// Tells a feature file by its first 8 bytes or more.
-pub fn kind(head: &[u8]) -> Option<Kind> {
+pub fn file_format(head: &[u8]) -> Option<FileFormat> {
     // Safetensors: length of the header, little-endian; it is JSON and small. Arrow: 0xFFFFFFFF,
     // then a length.
     const HEADER_BYTES_MAX: u64 = 100_000_000;
     let length = u64::from_le_bytes(head.get(..8)?.try_into().ok()?);
     if head.starts_with(&[0xff; 4]) {
-        return Some(Kind::Arrow);
+        return Some(FileFormat::Arrow);
     }
     let json = head.get(8).is_none_or(|b| *b == b'{');
-    (json && length > 1 && length <= HEADER_BYTES_MAX).then_some(Kind::Safetensors)
+    (json && length > 1 && length <= HEADER_BYTES_MAX).then_some(FileFormat::Safetensors)
 }

@@ -17,11 +17,11 @@ const SHOWN_MAX_S: f64 = 10.0;
 const SHARED_WITHIN_S: f64 = 0.2;
 /// Longest line, in characters; words are wrapped to it.
 const LINE_CHARACTERS: usize = 42;
-/// Keeps a player from reading a tag where SRT has no escapes: it has no width and joins what it
-/// stands between.
+/// Breaks up what a player would read as a tag, since SRT has no escapes. The character has no
+/// width and joins what it stands between.
 const WORD_JOINER: char = '\u{2060}';
 
-/// Which of the two formats.
+/// The two formats of subtitles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubtitleFormat {
     /// WebVTT.
@@ -148,7 +148,7 @@ impl SubtitleSink {
     }
 }
 
-/// Breaks a text into lines between words; a longer word has a line of its own.
+/// Breaks a text into lines between words; a word longer than a line has one of its own.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

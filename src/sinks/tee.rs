@@ -1,10 +1,9 @@
-//! One event to several sinks, in order.
+//! Hands one event to several sinks, in order.
 
 use crate::error::Result;
 use crate::stream::{Event, Sink};
 
-/// Hands every event to each of its sinks, also when one of them fails; the first error is
-/// returned.
+/// Hands every event to each of its sinks, even when one of them fails; returns the first error.
 #[derive(Default)]
 pub struct Tee<'a> {
     sinks: Vec<Box<dyn Sink + 'a>>,

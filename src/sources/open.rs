@@ -8,7 +8,7 @@ use super::features::FeatureSource;
 use super::images::ImageSource;
 use super::video::{FfmpegSource, Unplayable, VideoSource, ffmpeg};
 use crate::error::{Error, Result};
-use crate::features::{TokenLayout, kind};
+use crate::features::{TokenLayout, file_format};
 use crate::stream::Source;
 
 /// How many bytes at the start of a file show what it is.
@@ -122,7 +122,7 @@ fn kind_of_head(head: &[u8]) -> PathKind {
             PathKind::Mp4
         }
         [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => PathKind::Picture,
-        _ if kind(head).is_some() => PathKind::Features,
+        _ if file_format(head).is_some() => PathKind::Features,
         _ => PathKind::Other,
     }
 }

@@ -32,11 +32,11 @@ pub enum ContextPolicyName {
     DropAll,
     /// The oldest part of the stream; positions re-rotated.
     DropMiddle,
-    /// Everything; what the model says of it stands in the new prompt.
+    /// Everything; the model's summary of it stands in the new prompt.
     SummarizeAndDrop,
-    /// The same, and the model is asked with the steps' states at hand.
+    /// The same, but the model is told the steps' states when it is asked for the summary.
     SummarizeWithDst,
-    /// Nothing: stops with an error.
+    /// Nothing: the session stops with an error.
     None,
 }
 
@@ -46,8 +46,8 @@ pub enum ContextPolicyName {
 pub enum WarningKind {
     /// A step began although a prerequisite is not completed; `missing` names it.
     OutOfOrder,
-    /// A step was never begun and the task is over; `step` and `missing` both name it. (In
-    /// older logs `missing` names what was never begun, and `step` a completed step that needs it.)
+    /// A step was never begun and the task is over; `step` and `missing` both name it. (In older
+    /// logs, `missing` names what was never begun, and `step` a completed step that needs it.)
     Missed,
 }
 
@@ -55,7 +55,7 @@ pub enum WarningKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
-    /// No frames any more.
+    /// Frames no longer come.
     Lost,
     /// They come again.
     Restored,
@@ -73,7 +73,7 @@ pub enum GateName {
 
 /// Something that happened in a session. Keys are written in the order of the fields.
 ///
-/// `remote = "Self"` makes the derived code inherent, so that reading can go through `Plain`.
+/// `remote = "Self"` makes the derived code inherent, so that reading can go through `PlainNumbers`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", remote = "Self")]
 pub enum Event {
@@ -255,8 +255,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it is what a person looks for in a session: a step changed, a sentence, something
-    /// amiss.
+    /// Whether a person would look for this event in a session: a changed step, a sentence,
+    /// something amiss.
     pub fn is_news(&self) -> bool {
         matches!(
             self,
@@ -278,7 +278,7 @@ impl Serialize for Event {
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        Event::deserialize(Plain(value)).map_err(D::Error::custom)
+        Event::deserialize(PlainNumbers(value)).map_err(D::Error::custom)
     }
 }
 
@@ -286,9 +286,9 @@ impl<'de> Deserialize<'de> for Event {
 ///
 /// With serde_json's `arbitrary_precision`, serde hands each number of an internally tagged enum on
 /// as a map, which nothing reads back as a number.
-struct Plain(Value);
+struct PlainNumbers(Value);
 
-impl<'de> Deserializer<'de> for Plain {
+impl<'de> Deserializer<'de> for PlainNumbers {
     type Error = serde::de::value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -297,10 +297,11 @@ impl<'de> Deserializer<'de> for Plain {
             Value::Bool(b) => visitor.visit_bool(b),
             Value::String(s) => visitor.visit_string(s),
             Value::Array(items) => {
-                visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Plain)))
+                visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(PlainNumbers)))
             }
             Value::Object(map) => visitor.visit_map(MapDeserializer::new(
-                map.into_iter().map(|(key, value)| (key, Plain(value))),
+                map.into_iter()
+                    .map(|(key, value)| (key, PlainNumbers(value))),
             )),
             Value::Number(n) => {
                 if let Some(whole) = n.as_u64() {
@@ -323,7 +324,7 @@ impl<'de> Deserializer<'de> for Plain {
     }
 }
 
-impl IntoDeserializer<'_, serde::de::value::Error> for Plain {
+impl IntoDeserializer<'_, serde::de::value::Error> for PlainNumbers {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -24,8 +24,8 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 /// player wait.
 pub const AT_S_MAX: f64 = 366.0 * 86_400.0;
 
-/// What to do with a last line that is no event and has no end: a process was stopped while it
-/// wrote.
+/// What to do with a last line that is no event and has no line end, as a process leaves it that
+/// was stopped while it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tail {
     /// An error, like any other line that is no event.
@@ -41,7 +41,7 @@ pub struct Extent {
     pub bytes: u64,
     /// The last whole event has its line end.
     pub line_ended: bool,
-    /// Behind it stands part of a line.
+    /// Part of a line stands behind it.
     pub cut: bool,
 }
 
@@ -109,7 +109,7 @@ impl Check {
     /// Checks the next event against those before it.
     ///
     /// # Errors
-    /// What is wrong with it, in words; the log is then no log, and this is of no more use.
+    /// What is wrong with it, in words. The log is then refused, and this checks no further event.
     pub fn push(&mut self, event: &Event) -> Result<(), String> {
         if let Event::Session {
             schema,
@@ -308,7 +308,7 @@ impl Check {
         Ok(())
     }
 
-    /// The states at another place of the recording; which they are is the session's to know.
+    /// Takes over the states at another place of the recording; only the session knows them.
     fn go_to(&mut self, steps: &[StepInfo]) -> Result<(), String> {
         if steps.len() != self.states.len() {
             return Err(format!(
@@ -347,7 +347,7 @@ impl Check {
         }
     }
 
-    /// The states that an event names are those that the log leads to.
+    /// Checks that the states that an event names are those that the log leads to.
     fn agree(&self, name: &str, steps: &[StepInfo]) -> Result<(), String> {
         for info in steps {
             let (said, now) = (info.state, self.state_of(info.id)?);

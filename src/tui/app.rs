@@ -72,14 +72,14 @@ pub struct DialogueLine {
     pub who: Who,
     /// What.
     pub text: String,
-    /// Why it was said: the gate, and what it follows. Empty for what needs no reason.
+    /// Why it was said: what happened before it, and the gate. Empty where no reason is needed.
     pub why: String,
 }
 
 /// One line of the run's own log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLine {
-    /// Time of the event that it tells; `None` for what is no event of the session.
+    /// Time of the event that it tells; `None` when it tells no event of the session.
     pub at: Option<MediaTime>,
     /// What.
     pub text: String,
@@ -151,13 +151,13 @@ pub struct App {
     pub picture: Option<Arc<Picture>>,
     /// Events, diagnostics and answers to the person's requests; the newest last.
     pub log: VecDeque<LogLine>,
-    /// Lines among them that are no events, counted: the newest is shown at once.
+    /// How many lines of the log are no events; the newest of those is shown at once.
     pub(crate) notes: u64,
     /// What happened at the newest frame, as reasons for a sentence.
     pub(crate) reasons: Vec<String>,
     /// The person said something that no frame has followed yet.
     pub(crate) asked: bool,
-    /// Time and tokens where the memory last began to grow.
+    /// When the memory last began to grow, and the tokens it held then.
     pub(crate) memory_from: Option<(MediaTime, usize)>,
 }
 
@@ -306,11 +306,7 @@ impl App {
                 (self.ended, self.source_lost) = (false, false);
                 self.speak.threshold = Some(gates.speak.threshold);
                 self.dst_update.threshold = Some(gates.dst_update.threshold);
-                self.say(
-                    *at,
-                    Who::Notice,
-                    format!("goes on after a break, {frames} frames so far"),
-                );
+                self.say(*at, Who::Notice, tell::resume(*frames));
             }
             Event::End { .. } => self.ended = true,
         }
@@ -342,8 +338,8 @@ impl App {
         self.dialogue.iter().rev().find(|l| l.who == Who::Assistant)
     }
 
-    /// The step that comes next: the first one not begun behind the one being done, else the first
-    /// not begun.
+    /// The step that comes next: the first one after the step being done that has not begun, else
+    /// the first one of all that has not begun.
     pub fn next_step(&self) -> Option<&StepRow> {
         let after = self
             .current_step()
@@ -383,7 +379,7 @@ impl App {
         (seconds > 0.0).then(|| left * seconds / grown)
     }
 
-    /// Adds a line to the run's own log that is no event.
+    /// Adds a line that is no event to the run's own log.
     pub fn note(&mut self, text: String) {
         let worry = ["WARN", "ERROR", "!"]
             .iter()
@@ -442,8 +438,8 @@ impl App {
         tell::reason(&std::mem::take(&mut self.reasons), prob.0, threshold)
     }
 
-    /// Another place of the recording: what is known of later times is forgotten, the dialogue
-    /// stays.
+    /// Goes to another place of the recording: what is known of later times is forgotten, the
+    /// dialogue stays.
     fn seek(&mut self, at: MediaTime, to: MediaTime, steps: &[StepInfo]) {
         self.ended = false;
         self.now = to;

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::stop::Stop;
 use crate::stream::{Event, Picture, Sink};
 
-/// Playing speed is doubled or halved at most this often.
+/// The playing speed is doubled or halved at most this many times.
 const SPEED_STEPS_MAX: i32 = 6;
 
 /// The state on show. Writers hold the lock for the time of one fold; nobody draws under it.
@@ -50,7 +50,7 @@ impl Board {
         self.revision.fetch_add(1, Ordering::Release);
     }
 
-    /// Changes with every change of the board.
+    /// A number that grows with every change of the board.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
@@ -75,12 +75,12 @@ pub struct Controls {
     paused: AtomicBool,
     muted: AtomicBool,
     speed_steps: AtomicI32,
-    /// What is wanted of the session; a pause ends for as long as it takes to grant it.
+    /// Requests to the session; a pause is interrupted for as long as it takes to grant them.
     pub requests: Requests,
 }
 
 impl Controls {
-    /// Nothing wanted yet.
+    /// Controls that nobody has touched yet.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -91,7 +91,7 @@ impl Controls {
         self.suspend.store(true, Ordering::Release);
     }
 
-    /// Whether that was asked for since the last look.
+    /// Whether [`Self::suspend`] was called since the last look.
     pub fn take_suspend(&self) -> bool {
         self.suspend.swap(false, Ordering::AcqRel)
     }
@@ -106,7 +106,7 @@ impl Controls {
         self.paused.store(paused, Ordering::Release);
     }
 
-    /// Pauses or goes on.
+    /// Pauses where the run goes on, goes on where it pauses.
     pub fn toggle_pause(&self) {
         self.paused.fetch_xor(true, Ordering::AcqRel);
     }

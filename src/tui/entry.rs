@@ -27,7 +27,7 @@ pub struct Entry {
 /// What a key has made of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// It is being typed still.
+    /// It is still being typed.
     Open,
     /// The person gave it up.
     Dropped,

@@ -1,20 +1,20 @@
 //! Asks the terminal whether it can draw pixels, and how large its letters are.
 //!
 //! ratatui-image can ask by itself, but where no answer comes it leaves a thread behind that
-//! swallows the next keys and changes the terminal's mode when it wakes up. Here nobody reads any
-//! more once the time is over.
+//! swallows the next keys and changes the terminal's mode when it wakes up. Here reading ends
+//! when the time is over.
 
 use ratatui_image::FontSize;
 use ratatui_image::picker::{Picker, ProtocolType};
 
-/// What a terminal was found to be able to.
+/// What is known about a terminal's pictures before it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hint {
-    /// Nothing is known but what it answers.
+    /// Nothing.
     #[default]
     None,
-    /// It says in the environment that it draws iTerm2's pictures; what it answers of the others is
-    /// worse.
+    /// The environment says that it draws iTerm2's pictures; the other protocols that it may offer
+    /// work less well.
     Iterm2,
 }
 

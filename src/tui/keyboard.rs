@@ -15,7 +15,7 @@ use crossterm::event::{self, Event, KeyCode, KeyModifiers};
 
 /// Keys that may wait; further ones wait in the terminal.
 const WAITING_MAX: usize = 256;
-/// An answer comes in one piece: no hand is that fast.
+/// Time in which the keys of one answer arrive; no hand types that fast.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
 /// For one look at what is there; at zero crossterm does not look at all, and below a millisecond
 /// it does not rest.
@@ -40,7 +40,7 @@ impl Keyboard {
         let (tell, events) = sync_channel(WAITING_MAX);
         let listening = Arc::new(());
         let heard = Arc::downgrade(&listening);
-        // When it can read no more, its end of the channel goes away: that is what is told.
+        // When the thread can read no more, its end of the channel closes, and `next` says so.
         thread::Builder::new()
             .name("keys".into())
             .spawn(move || drop(read(&tell, &heard)))?;
@@ -66,8 +66,8 @@ impl Keyboard {
 }
 
 impl Keyboard {
-    /// Whether a key belongs to an answer about pictures that comes after its time: `ESC _ G … ESC
-    /// \\`, which crossterm takes for keys with Alt at both ends. Other answers are none to it.
+    /// Whether a key belongs to a late answer about pictures, `ESC _ G … ESC \\`, which crossterm
+    /// takes for keys, those at both ends with Alt. It makes no keys of other answers.
     fn is_answer(&self, event: &Event) -> bool {
         let Event::Key(key) = event else { return false };
         let alt = key.modifiers.contains(KeyModifiers::ALT);

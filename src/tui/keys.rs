@@ -1,5 +1,5 @@
 //! One table of keys: what each does, and the words that the help shows. Nothing else reads keys,
-//! but for a line of text being typed (`entry.rs`).
+//! except a line of text being typed (`entry.rs`).
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -36,13 +36,13 @@ pub enum Command {
     Back,
     /// A little on in the recording.
     On,
-    /// Far back.
+    /// Far back in the recording.
     FarBack,
-    /// Far on.
+    /// Far on in the recording.
     FarOn,
-    /// Its beginning.
+    /// Go to the beginning of the recording.
     Start,
-    /// Where something happened last.
+    /// Go back to where something happened last.
     PreviousEvent,
     /// Run on until something happens.
     NextEvent,

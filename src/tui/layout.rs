@@ -39,7 +39,7 @@ const FULL_ROWS_MIN: u16 = 20;
 /// From this height on, the times by stage have a line of their own.
 const ROOMY_ROWS_MIN: u16 = 30;
 
-/// Smallest terminal with a third column, and the columns of that.
+/// Columns of the narrowest terminal with a third column, and of that column.
 const WIDE_COLUMNS_MIN: u16 = 140;
 const THIRD_COLUMNS: u16 = 46;
 
@@ -108,7 +108,7 @@ fn draw_full(canvas: &mut Canvas, area: Rect, app: &App, view: &mut View) {
             .max(PICTURE_ROWS_MIN),
     );
     let [picture_area, gates_area] = split(left, picture_rows);
-    // What a short list of steps does not need, the dialogue gets.
+    // The dialogue gets the rows that a short list of steps does not need.
     let [steps_area, dialogue_area] = split(right, upper_rows.min(steps::rows_wanted(app)));
     view.shown.bar = header::draw(canvas, top, app, &view.theme);
     picture::draw(canvas, picture_area, app, &mut view.encoder, &view.theme);

@@ -54,7 +54,7 @@ impl Outlet {
         self.send(bytes, Some(true));
     }
 
-    /// Sends `bytes` behind what waits, and no drawing any more.
+    /// Sends `bytes` behind what waits, and drops drawings from now on.
     pub fn close(&self, bytes: &[u8]) {
         self.send(bytes, Some(false));
     }
@@ -97,7 +97,7 @@ impl Outlet {
         }
     }
 
-    /// Sends `bytes`; drawings are let through from now on, not any more, or as before.
+    /// Sends `bytes`; from now on drawings are let through, dropped, or treated as before.
     pub fn send(&self, bytes: &[u8], open: Option<bool>) {
         let mut state = self.0.lock();
         state.waiting.extend_from_slice(bytes);

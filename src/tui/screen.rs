@@ -34,8 +34,8 @@ pub struct Options {
     pub theme: ThemeName,
     /// Take clicks and the wheel; the terminal's own selection then needs Shift.
     pub mouse: bool,
-    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. What it says of
-    /// itself in the environment helps.
+    /// Ask the terminal whether it can draw pixels; otherwise half blocks are used. The hint
+    /// says what is known from the environment.
     pub ask_graphics: Option<graphics::Hint>,
 }
 
@@ -69,7 +69,7 @@ pub fn run(board: &Arc<Board>, controls: &Arc<Controls>, options: Options) -> io
             Suspend::ask();
         }
         // The handler of the signal to go on may run, on another thread, later than this one does:
-        // whoever has stopped here knows by itself.
+        // this loop knows by itself that it has stopped here.
         let stopped = suspend.is_asked();
         if stopped {
             terminal::restore();

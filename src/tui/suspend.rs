@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the system said about stopping since the last look.
+/// The signals to stop and to go on that have come since the last look.
 #[derive(Debug, Default)]
 pub struct Suspend {
     stop: Arc<AtomicBool>,

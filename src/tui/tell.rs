@@ -53,11 +53,7 @@ pub(super) fn log_line(event: &Event, now: MediaTime) -> Option<LogLine> {
             ..
         } => (*at, context(*policy, *tokens_before, *tokens_after), false),
         Event::Source { at, state } => (*at, source(*state).into(), *state == SourceState::Lost),
-        Event::Resume { at, frames, .. } => (
-            *at,
-            format!("goes on after a break, {frames} frames so far"),
-            false,
-        ),
+        Event::Resume { at, frames, .. } => (*at, resume(*frames), false),
         Event::End { frames, .. } => (now, format!("end, {frames} frames"), false),
     };
     Some(LogLine {
@@ -119,6 +115,10 @@ pub(super) fn warning(kind: WarningKind, step: StepId, missing: &str) -> String 
         WarningKind::OutOfOrder => format!("{step} began before {missing} was done"),
         WarningKind::Missed => format!("{missing} was left out"),
     }
+}
+
+pub(super) fn resume(frames: u64) -> String {
+    format!("the session goes on after a break, {frames} frames so far")
 }
 
 pub(super) fn steps(steps: &[StepId]) -> String {

@@ -25,9 +25,9 @@ const RESTORE_MAX: Duration = Duration::from_secs(1);
 
 /// The terminal is ours at the moment. The one that flips it back is the one that restores.
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// The terminal did not take what was to give it back.
+/// The terminal did not take the bytes that give it back.
 static STUCK: AtomicBool = AtomicBool::new(false);
-/// The way to it; one for the whole process.
+/// The way to the terminal; one for the whole process.
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
 
 /// Gives the terminal back when it goes out of scope.
@@ -81,7 +81,7 @@ pub fn pen() -> io::Result<Pen> {
     Ok(outlet()?.pen())
 }
 
-/// Whether the terminal has taken everything so far: only then is it worth to draw.
+/// Whether the terminal has taken everything so far; only then does a drawing make sense.
 pub fn is_idle() -> bool {
     OUTLET.get().is_none_or(Outlet::is_idle)
 }

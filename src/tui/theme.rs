@@ -31,7 +31,7 @@ pub enum ThemeName {
 }
 
 impl ThemeName {
-    /// All of them, in the order of the key that changes it.
+    /// All of them, in the order in which the key goes through them.
     pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::None];
 
     /// The word in flags and files.

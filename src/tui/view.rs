@@ -19,18 +19,18 @@ use crate::dialogue::task::StepState;
 use crate::stream::{GateName, Hand};
 use crate::units::{MediaTime, StepId};
 
-/// How long a note that nobody has asked for covers the keys.
+/// How long a note that nobody has asked for covers the keys in the footer.
 const NOTE_FOR: Duration = Duration::from_secs(8);
 /// Lines a page key moves.
 const PAGE_LINES: usize = 8;
 /// Lines a turn of the wheel moves.
 const WHEEL_LINES: usize = 3;
-/// Seconds of the recording that the arrows go, and those for far.
+/// Seconds of the recording that an arrow key skips, and that a brace skips.
 const NEAR_S: f64 = 5.0;
 const FAR_S: f64 = 30.0;
-/// An event this close is the one that the person has just gone to, in seconds.
+/// An event at most this many seconds back is the one that the person has just gone to.
 const SAME_EVENT_S: f64 = 1.0;
-/// Going back to an event, so much is seen of what led to it, in seconds.
+/// Seconds shown of what led to an event when the person goes back to it.
 const LEAD_S: f64 = 0.5;
 
 /// What stands in the lower left where there is no room for all.
@@ -45,7 +45,7 @@ pub enum Lower {
     Log,
 }
 
-/// What keys have made of the screen.
+/// How much of the screen a key has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Touched {
     /// It looks as before.
@@ -85,8 +85,8 @@ pub struct View {
     pub(super) entry: Option<Entry>,
     /// An answer to the last key, until the next one.
     pub(super) flash: Option<String>,
-    /// Lines of the log that are no events and have been shown here; and until when the last one
-    /// is.
+    /// How many lines of the log that are no events have been shown here, and until when the last
+    /// one of them is.
     notes_shown: u64,
     note_until: Option<Instant>,
     pub(super) shown: Shown,
@@ -94,7 +94,7 @@ pub struct View {
 }
 
 impl View {
-    /// Follows the newest dialogue, no help.
+    /// A view that follows the newest dialogue and shows no help.
     pub fn new(theme: ThemeName, picker: Picker) -> Self {
         Self {
             theme_name: theme,
@@ -113,12 +113,12 @@ impl View {
         }
     }
 
-    /// For a screen that is drawn on memory: colours and half blocks.
+    /// A view for a screen that is drawn to memory: colours and half blocks.
     pub fn in_colour() -> Self {
         Self::new(ThemeName::Dark, Picker::halfblocks())
     }
 
-    /// What was drawn is on the terminal no more.
+    /// Forgets what was drawn: it is no longer on the terminal.
     pub(super) fn forget_drawn(&mut self) {
         self.encoder.forget();
     }
@@ -246,7 +246,7 @@ impl View {
             Command::Quit => controls.stop.ask(),
             Command::Interrupt => controls.stop.interrupt(),
             Command::Pause if self.shown.ended => {
-                self.flash = Some("it is over: Home plays it again, q leaves".into())
+                self.flash = Some("the recording is over: Home plays it again, q leaves".into())
             }
             Command::Pause => controls.toggle_pause(),
             Command::Mute => controls.toggle_mute(),
@@ -285,7 +285,7 @@ impl View {
         Touched::Parts
     }
 
-    /// Commands that are the engine's to carry out as they are.
+    /// Asks the engine for what a command means.
     fn request(&mut self, command: Command, controls: &Controls) {
         let threshold = Request::Threshold;
         let request = match command {

@@ -2,7 +2,7 @@
 
 use ratatui::text::Span;
 
-/// Sign of what was cut off.
+/// The sign that something was cut off.
 const ELLIPSIS: &str = "…";
 
 /// Columns that a text takes on the screen.

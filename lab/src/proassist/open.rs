@@ -7,7 +7,7 @@ use std::path::Path;
 use super::arrow;
 use super::frame_file::{COLUMN, FrameFileSource};
 use proact::error::{Error, Result};
-use proact::features::{FeatureFile, Kind, TokenLayout, kind};
+use proact::features::{FeatureFile, FileFormat, TokenLayout, file_format};
 use proact::sources::{self, FeatureSource, OpenOptions};
 use proact::stream::Source;
 
@@ -53,5 +53,5 @@ pub fn read_features(path: &Path, default_fps: f64) -> Result<FeatureFile> {
 fn is_arrow(path: &Path) -> bool {
     let mut head = [0u8; 8];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && kind(&head) == Some(Kind::Arrow)
+    read.is_ok() && file_format(&head) == Some(FileFormat::Arrow)
 }

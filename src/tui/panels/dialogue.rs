@@ -1,4 +1,5 @@
-//! The dialogue: when, who, what and why; wrapped, the newest at the bottom, with a way back.
+//! The dialogue: when, who, what and why; wrapped, the newest at the bottom, the older ones a
+//! scroll away.
 
 use ratatui::Frame as Canvas;
 use ratatui::layout::Rect;

@@ -100,7 +100,7 @@ fn typing(entry: &Entry, columns: usize, theme: &Theme) -> Line<'static> {
     };
     let room = columns.saturating_sub(width(prompt) + width(hint) + 1);
     let (before, behind) = entry.parts();
-    // The cursor stays in sight: what stands in front of it loses its beginning.
+    // The cursor stays in sight: the text in front of it is cut at its beginning.
     let before = tail(&before, room);
     let behind = cut(&behind, room.saturating_sub(width(&before)));
     let (under, rest) = match behind.chars().next() {

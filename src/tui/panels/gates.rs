@@ -142,7 +142,7 @@ impl Strip<'_> {
             .x_bounds([from, to])
             .y_bounds([0.0, TOP])
             .paint(|ctx| {
-                // Short dashes: told from the line by shape, not by colour.
+                // Short dashes: shape, not colour, tells them from the line.
                 let column_s = WINDOW_S / f64::from(area.width.max(1));
                 for i in (0..area.width).step_by(DASH_EVERY_COLUMNS) {
                     let x = from + f64::from(i) * column_s;

@@ -106,7 +106,7 @@ fn second_line(app: &App, columns: usize, theme: &Theme) -> Line<'static> {
     }
     let names: usize = facts.iter().map(|(name, ..)| width(name)).sum();
     let mut room = columns.saturating_sub(names);
-    // The shortest first: what one does not need, the others get.
+    // The shortest first: the others share the columns that it does not need.
     let mut order: Vec<usize> = (0..facts.len()).collect();
     order.sort_by_key(|i| width(&facts[*i].1));
     let mut shares = vec![0; facts.len()];

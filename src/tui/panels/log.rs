@@ -35,7 +35,7 @@ pub fn draw(canvas: &mut Canvas, area: Rect, app: &App, theme: &Theme) {
             .at
             .map(|at| format!("{:>6} ", at.to_string()))
             .unwrap_or_default();
-        // A worry is told without colour too.
+        // A warning must be seen without colour too.
         let sign = if entry.worry && entry.at.is_some() {
             "! "
         } else {

@@ -30,12 +30,12 @@ const CELL_ASPECT: f64 = 2.0;
 pub struct Encoder {
     picker: Picker,
     last: Option<(Arc<Picture>, Size, Protocol)>,
-    /// Number of the picture that a terminal by kitty's protocol holds.
+    /// Number of the picture that a terminal with kitty's protocol holds.
     held: Option<String>,
 }
 
 impl Encoder {
-    /// Encodes for what the terminal was found to be able to.
+    /// Encodes pictures for what the terminal was found able to draw.
     pub fn new(picker: Picker) -> Self {
         Self {
             picker,
@@ -44,12 +44,12 @@ impl Encoder {
         }
     }
 
-    /// The terminal shows nothing any more.
+    /// Forgets the last picture: the terminal no longer shows it.
     pub fn forget(&mut self) {
         self.last = None;
     }
 
-    /// By kitty's protocol a terminal keeps each picture until it is told not to; without that a
+    /// With kitty's protocol a terminal keeps each picture until it is told not to; without that a
     /// long run fills it.
     fn drop_held(&mut self, symbol: &str) -> Option<String> {
         let (_, rest) = symbol.strip_prefix("\u{1b}_G")?.split_once("i=")?;

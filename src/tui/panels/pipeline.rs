@@ -12,7 +12,7 @@ use crate::tui::theme::Theme;
 use crate::tui::vitals::StageTime;
 use crate::tui::wrap::{cut, width};
 
-/// Lag from which it is a worry, in seconds.
+/// A lag above this is shown as a warning, in seconds.
 const LAG_WORRY_S: f64 = 2.0;
 
 /// Between two facts on the line.
@@ -126,7 +126,7 @@ fn figure(value: f64) -> String {
     }
 }
 
-/// Words in a style each, kept together.
+/// Words, each with its style, that stay together.
 pub(super) type Fact = Vec<(String, Style)>;
 
 /// As many facts as fit on one line.

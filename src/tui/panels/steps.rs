@@ -12,7 +12,8 @@ use crate::tui::theme::Theme;
 use crate::tui::wrap::{cut, width, wrap};
 use crate::units::{MediaTime, StepId};
 
-/// Columns of `m:ss`, right-aligned; a recording of over an hour takes one more. Tenths take two.
+/// Columns of `m:ss`, right-aligned; a recording of over an hour takes one more. Tenths of a second
+/// take two more.
 const TIME_COLUMNS: usize = 4;
 const TENTHS_COLUMNS: usize = 2;
 
@@ -25,18 +26,18 @@ const TENTHS_FROM: usize = 56;
 /// Lines that the name of the step being done may take.
 const CURRENT_LINES_MAX: usize = 2;
 
-/// Frame of the panel; and how low it gets, whatever it has to show.
+/// Rows of the panel's frame, and the fewest rows of the panel.
 const EDGE_ROWS: usize = 2;
 const ROWS_MIN: usize = 8;
 
 /// Columns of the bar in the title.
 const PROGRESS_COLUMNS: usize = 10;
 
-/// Between mark and id of the step that the person has chosen.
+/// The sign between the mark and the id of the step that the person has chosen.
 const CHOSEN: &str = "»";
 /// The mark of the step that comes next.
 const NEXT: &str = "›";
-/// In the place of the next step's times.
+/// The word in the place of the next step's times.
 const NEXT_WORD: &str = "next";
 
 /// The mark in front of a step.
@@ -48,10 +49,10 @@ pub fn mark(state: StepState) -> &'static str {
     }
 }
 
-/// Where the list stands, and the step on each of its lines.
+/// Where the list stands on the screen, and the step on each of its lines.
 pub type Rows = (Rect, Vec<Option<StepId>>);
 
-/// Rows of the panel that show every step, whichever of them is being done and takes a line more.
+/// Rows that the panel needs to show every step; the one being done may take more than one line.
 pub fn rows_wanted(app: &App) -> u32 {
     let warnings: usize = app.steps.iter().map(|row| row.warnings.len()).sum();
     (EDGE_ROWS + app.steps.len().max(1) + CURRENT_LINES_MAX - 1 + warnings).max(ROWS_MIN) as u32
