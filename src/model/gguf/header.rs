@@ -16,7 +16,7 @@
 //!   tensor;
 //! - nothing but padding stands behind the last tensor.
 //!
-//! Nothing of candle or gguf-rs runs before this pass. Sources: the GGUF specification (ggml
+//! Nothing of candle runs before this pass. Sources: the GGUF specification (ggml
 //! `docs/gguf.md`) and the published failures of other readers (CVE-2024-23605, CVE-2025-53630,
 //! CVE-2026-27940, CVE-2026-33298).
 

@@ -8,8 +8,8 @@ use candle_core::quantized::GgmlDType;
 
 /// A block format, by ggml's name for it.
 ///
-/// All formats that ggml 2025 defines and gguf-rs knows are listed, so that a foreign file can be
-/// inspected; [`GgmlType::storage`] tells which of them can be loaded.
+/// All formats that ggml 2025 defines are listed, so that a foreign file can be inspected;
+/// [`GgmlType::storage`] tells which of them can be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GgmlType(&'static Row);
 
