@@ -26,7 +26,6 @@ steps always in the recipe's order|s/^shuffled_share = .*/shuffled_share = 0.0/
 no time before an event in which neither answer counts|s/^ambiguous_before_s = .*/ambiguous_before_s = 0.0/
 heads of two layers|s/^heads = .*/heads = \"mlp\"/
 a quarter of the negatives|s/^negative_share = .*/negative_share = 0.25/
-patience with an unsure update|s/^update_prob_min = .*/update_prob_min = 0.8/
 no faint words|s/^faint_share = .*/faint_share = 0.0/
 no frames kept at a refresh|s/^frames_kept = .*/frames_kept = 0/
 "

@@ -41,18 +41,6 @@ impl Candidate {
     }
 }
 
-/// What a grammar lets follow.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pick {
-    /// The likeliest token among the allowed, by score and weight.
-    pub token: TokenId,
-    /// How much of the model's own probability lies on the allowed tokens together; 1 where only
-    /// one is allowed.
-    pub mass: Prob,
-    /// The token's probability among the allowed, by score and weight.
-    pub prob: Prob,
-}
-
 impl Grammar {
     /// A grammar of updates with their tokens, each `text<eot>`.
     ///
@@ -170,40 +158,18 @@ impl Grammar {
     ///
     /// # Errors
     /// Nothing may follow the prefix; scores that are NaN or +infinite, or too few of them.
-    pub fn pick(&self, prefix: &[TokenId], logits: &[f32]) -> Result<Pick> {
-        let allowed = self.allowed_next(prefix);
-        let top = check_logits(logits)?;
+    pub fn pick(&self, prefix: &[TokenId], logits: &[f32]) -> Result<TokenId> {
+        check_logits(logits)?;
         let mut best: Option<(TokenId, f32)> = None;
-        let (mut mass, mut weighed) = (0.0f32, 0.0f32);
-        for token in &allowed {
-            let score = score(logits, *token)?;
+        for token in self.allowed_next(prefix) {
             // In logarithms, so that the least likely are still told apart.
-            let counts = score + self.weight(prefix, *token).ln();
+            let counts = score(logits, token)? + self.weight(prefix, token).ln();
             if best.is_none_or(|(_, most)| counts > most) {
-                best = Some((*token, counts));
+                best = Some((token, counts));
             }
-            mass += (score - top).exp();
-            weighed += (counts - top).exp();
         }
-        let (token, most) =
-            best.ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))?;
-        let all: f32 = if allowed.len() == 1 {
-            mass
-        } else {
-            logits.iter().map(|l| (l - top).exp()).sum()
-        };
-        let prob = if allowed.len() == 1 {
-            1.0
-        } else {
-            (most - top).exp() / weighed
-        };
-        let mass = if allowed.len() == 1 { 1.0 } else { mass / all };
-        // All that is allowed may be so unlikely that it counts as nothing: then nothing is sure.
-        Ok(Pick {
-            token,
-            mass: Prob(mass),
-            prob: Prob(if prob.is_finite() { prob } else { 0.0 }),
-        })
+        best.map(|(token, _)| token)
+            .ok_or_else(|| Error::Invalid("grammar: nothing may follow".into()))
     }
 
     /// Candidates that begin with a prefix.
@@ -422,16 +388,9 @@ mod tests {
         let pick = g
             .pick(&prefix, &liking(&[TokenId(7), TokenId(two)]))
             .unwrap();
-        assert_eq!(pick.token, TokenId(two));
-        assert!(
-            pick.mass.0 < 0.5,
-            "most of the probability lies on the banned token 7: {pick:?}"
-        );
+        assert_eq!(pick, TokenId(two));
         let tie = g.pick(&prefix, &vec![1.0; VOCAB]).unwrap();
-        assert_eq!(tie.token, TokenId(u32::from(b'1')));
-        assert!((tie.mass.0 - 2.0 / VOCAB as f32).abs() < 1e-6);
-        assert!((tie.prob.0 - 0.5).abs() < 1e-6, "two are allowed: {tie:?}");
-        assert_eq!(g.pick(&[], &liking(&[EOT])).unwrap().mass, Prob(1.0));
+        assert_eq!(tie, TokenId(u32::from(b'1')));
     }
 
     #[test]
@@ -453,22 +412,17 @@ mod tests {
                 .unwrap()
         };
         let (one, two) = (TokenId(u32::from(b'1')), TokenId(u32::from(b'2')));
-        // S2 needs S1. Three times as likely, it has 3/4; counting half, 1.5 / 2.5; counting a
-        // quarter, 0.75 / 1.75.
-        for (weight, token, prob) in [(1.0, two, 0.75), (0.5, two, 0.6), (0.25, one, 1.0 / 1.75)] {
-            let found = pick(weight, f32::NEG_INFINITY);
-            assert_eq!(found.token, token, "{weight}");
-            assert!(
-                (found.prob.0 - prob).abs() < 1e-6 && (found.mass.0 - 1.0).abs() < 1e-6,
-                "{weight}: {found:?}"
-            );
+        // S2 needs S1 and is three times as likely: it is picked unless it counts less than a
+        // third.
+        for (weight, token) in [(1.0, two), (0.5, two), (0.25, one)] {
+            assert_eq!(pick(weight, f32::NEG_INFINITY), token, "{weight}");
         }
         assert_eq!(
-            pick(0.5, 300.0).token,
+            pick(0.5, 300.0),
             two,
             "however unlikely they are, they are told apart"
         );
-        assert_eq!(pick(0.25, 300.0).token, one);
+        assert_eq!(pick(0.25, 300.0), one);
         let mut begun = state.clone();
         begun.set(StepId(0), StepState::Completed);
         let ready = Grammar::of_state(&layout, &begun)
@@ -529,7 +483,7 @@ mod tests {
                 prop_assert!(tokens.len() < "S99->complete".len() + 1);
                 let turn = tokens.len() % VOCAB;
                 let logits = [&seed[turn..], &seed[..turn]].concat();
-                tokens.push(g.pick(&tokens, &logits).unwrap().token);
+                tokens.push(g.pick(&tokens, &logits).unwrap());
             }
             prop_assert!(state.apply(g.finished(&tokens).unwrap()).is_ok());
         }

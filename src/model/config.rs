@@ -531,19 +531,22 @@ pub struct AssistantConfig {
     /// ([`crate::dialogue::note`]). Upstream's models have nothing of the kind.
     #[serde(default)]
     pub speech_note: bool,
-    /// An update whose text has less than this probability among those that the state allows waits
-    /// for a frame that makes the model surer.
-    #[serde(default)]
-    pub update_prob_min: f32,
-    /// But not longer than this, in seconds of the stream, while the gate stays open: then the
-    /// likeliest is written. Absent: for as long as it takes.
-    #[serde(default)]
-    pub update_patience_s: Option<f32>,
     /// How the gates' settings were found, if they were.
     #[serde(default)]
     pub calibration: Option<Calibration>,
     /// The vision file; absent in a checkpoint that has none yet.
     pub vision: Option<VisionRef>,
+}
+
+/// Refuses a model that asks for a rule of earlier versions, by which an update that the model was
+/// less sure of than `update_prob_min` waited for another frame. 0 asked for nothing.
+pub(super) fn expect_no_waiting(least: Option<f64>, found: &dyn Display) -> Result<()> {
+    if least == Some(0.0) {
+        return Ok(());
+    }
+    Err(Error::Model(format!(
+        "dstproact.update_prob_min: found {found}, expected 0: unsure updates no longer wait"
+    )))
 }
 
 impl AssistantConfig {
@@ -567,8 +570,6 @@ impl AssistantConfig {
             update_output: false,
             step_evidence: false,
             speech_note: false,
-            update_prob_min: 0.0,
-            update_patience_s: None,
             calibration: None,
             vision: None,
         }
@@ -608,20 +609,6 @@ impl AssistantConfig {
         ] {
             validate_gate(name, &gate, self.heads)?;
         }
-        if !(0.0..=1.0).contains(&self.update_prob_min) {
-            return Err(Error::Model(format!(
-                "dstproact.update_prob_min: found {}, expected 0 to 1",
-                self.update_prob_min
-            )));
-        }
-        if let Some(patience_s) = self
-            .update_patience_s
-            .filter(|s| !(s.is_finite() && *s >= 0.0))
-        {
-            return Err(Error::Model(format!(
-                "dstproact.update_patience_s: found {patience_s}, expected seconds, not below 0"
-            )));
-        }
         self.validate_tokens()?;
         self.calibration
             .as_ref()
@@ -658,8 +645,16 @@ impl AssistantConfig {
     /// # Errors
     /// Not JSON, an unknown or missing key, a value out of its range.
     pub fn from_json(text: &str) -> Result<Self> {
-        let config: Self =
-            serde_json::from_str(text).map_err(|e| Error::Model(format!("config.json: {e}")))?;
+        let wrong = |e: serde_json::Error| Error::Model(format!("config.json: {e}"));
+        let mut json: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+        if let Some(keys) = json.as_object_mut() {
+            // Older checkpoints name the rule that is gone.
+            keys.remove("update_patience_s");
+            if let Some(least) = keys.remove("update_prob_min") {
+                expect_no_waiting(least.as_f64(), &least)?;
+            }
+        }
+        let config: Self = serde_json::from_value(json).map_err(wrong)?;
         config.validate()?;
         Ok(config)
     }

@@ -37,6 +37,20 @@ pub struct Recorded {
     pub timing: HashMap<FrameIdx, (Record, Stages)>,
 }
 
+/// Settings of earlier versions that a recording may still name. What they decided stands in its
+/// events, and a resumed session decides by the settings of the new run.
+const GONE: [&str; 3] = ["update_mass_min", "update_prob_min", "update_patience_s"];
+
+fn read_about(path: &Path) -> Result<About> {
+    let wrong = |e: serde_json::Error| Error::format(path, e.to_string());
+    let mut json: serde_json::Value = serde_json::from_str(&read_text(path)?).map_err(wrong)?;
+    let session = json.get_mut("session").and_then(|s| s.as_object_mut());
+    if let Some(session) = session {
+        session.retain(|key, _| !GONE.contains(&key.as_str()));
+    }
+    serde_json::from_value(json).map_err(wrong)
+}
+
 impl Recorded {
     /// Reads the folder. A last line that was cut off is left out.
     ///
@@ -51,8 +65,7 @@ impl Recorded {
                 format!("no recorded session: it has no {ABOUT}"),
             ));
         }
-        let about: About = serde_json::from_str(&read_text(&path)?)
-            .map_err(|e| Error::format(&path, e.to_string()))?;
+        let about = read_about(&path)?;
         if about.schema != SCHEMA {
             return Err(Error::format(
                 &path,

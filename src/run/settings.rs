@@ -15,7 +15,7 @@ use crate::session::SessionConfig;
 use crate::sources::camera::CameraLimits;
 use crate::stream::ContextPolicyName;
 use crate::tui::ThemeName;
-use crate::units::{Prob, Threshold};
+use crate::units::Threshold;
 
 /// How a run behaves, complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,9 +76,6 @@ pub struct Limits {
     /// Frames seen again behind a new prompt.
     pub frames_kept: usize,
     updates_per_frame_max: usize,
-    update_mass_min: Prob,
-    update_prob_min: Option<Prob>,
-    update_patience_s: Option<f64>,
     out_of_order_weight: f32,
     missing_seen_s_max: f64,
     same_picture_cosine_min: f32,
@@ -97,9 +94,6 @@ impl Default for Limits {
         Self {
             frames_kept: session.frames_kept,
             updates_per_frame_max: session.updates_per_frame_max,
-            update_mass_min: session.update_mass_min,
-            update_prob_min: None,
-            update_patience_s: None,
             out_of_order_weight: session.out_of_order_weight,
             missing_seen_s_max: session.missing_seen_s_max,
             same_picture_cosine_min: session.same_picture_cosine_min,
@@ -278,9 +272,6 @@ impl Settings {
             },
             frames_kept: limits.frames_kept,
             updates_per_frame_max: limits.updates_per_frame_max,
-            update_mass_min: limits.update_mass_min,
-            update_prob_min: limits.update_prob_min.unwrap_or(base.update_prob_min),
-            update_patience_s: limits.update_patience_s.or(base.update_patience_s),
             out_of_order_weight: limits.out_of_order_weight,
             missing_seen_s_max: limits.missing_seen_s_max,
             same_picture_cosine_min: limits.same_picture_cosine_min,

@@ -8,7 +8,6 @@ use crate::dialogue::policy::Gates;
 use crate::error::{Error, Result};
 use crate::model::config::AssistantConfig;
 use crate::stream::ContextPolicyName;
-use crate::units::Prob;
 
 /// Choices of a session. The last six fields come from the model's files, not from a
 /// configuration.
@@ -30,15 +29,6 @@ pub struct SessionConfig {
     pub frames_kept: usize,
     /// Updates of the task state in one frame at most.
     pub updates_per_frame_max: usize,
-    /// An update is refused when the model gives less than this probability to all the allowed
-    /// tokens together, at a place where more than one is allowed; 0 takes what the grammar leaves.
-    pub update_mass_min: Prob,
-    /// An update whose text has less than this probability among those that the state allows is
-    /// refused: the frames that follow may make the model surer.
-    pub update_prob_min: Prob,
-    /// But not for longer than this, in seconds, while the gate stays open: then the likeliest is
-    /// written. `None`: for as long as it takes.
-    pub update_patience_s: Option<f64>,
     /// What a start that the task's order (`after`) does not allow yet counts when updates are
     /// ranked, beside 1 for all other updates: how seldom people begin such a step. Above 0; 1
     /// leaves the choice to the model alone.
@@ -98,9 +88,6 @@ impl Default for SessionConfig {
             frames_kept: 8,
             // A step change is two; parallel steps that end together are a few more.
             updates_per_frame_max: 8,
-            update_mass_min: Prob(0.0),
-            update_prob_min: Prob(0.0),
-            update_patience_s: None,
             // In the middle of 0.3 to 0.7, which are the best of 1, 0.9, 0.7, 0.5, 0.3 and 0.1 on
             // the suite's validation recordings.
             out_of_order_weight: 0.5,
@@ -153,8 +140,6 @@ impl SessionConfig {
     pub fn of_model(model: &AssistantConfig) -> Self {
         Self {
             gates: model.gates,
-            update_prob_min: Prob(model.update_prob_min),
-            update_patience_s: model.update_patience_s.map(f64::from),
             tokens_per_frame: model.tokens_per_frame,
             step_evidence: model.step_evidence,
             speech_note: model.speech_note,
@@ -171,20 +156,6 @@ impl SessionConfig {
             return Err(Error::Invalid(format!(
                 "session: fps = {}, expected more than 0",
                 self.fps
-            )));
-        }
-        let Prob(sure) = self.update_prob_min;
-        if !(0.0..=1.0).contains(&sure) {
-            return Err(Error::Invalid(format!(
-                "session: update_prob_min = {sure}, expected 0 to 1"
-            )));
-        }
-        if let Some(patience_s) = self
-            .update_patience_s
-            .filter(|s| !(s.is_finite() && *s >= 0.0))
-        {
-            return Err(Error::Invalid(format!(
-                "session: update_patience_s = {patience_s}, expected seconds, not below 0"
             )));
         }
         let weight = self.out_of_order_weight;
@@ -209,12 +180,6 @@ impl SessionConfig {
         if gap.is_nan() || gap < 0.0 {
             return Err(Error::Invalid(format!(
                 "session: start_cosine_gap_max = {gap}, expected a difference of cosines, not below 0, or inf"
-            )));
-        }
-        let Prob(mass) = self.update_mass_min;
-        if !(0.0..=1.0).contains(&mass) {
-            return Err(Error::Invalid(format!(
-                "session: update_mass_min = {mass}, expected 0 to 1"
             )));
         }
         let at_least_one = [
@@ -254,8 +219,6 @@ mod tests {
         for (text, key) in [
             ("fps = 0.0", "fps"),
             ("fps = nan", "fps"),
-            ("update_mass_min = 1.5", "update_mass_min"),
-            ("update_prob_min = -0.5", "update_prob_min"),
             ("out_of_order_weight = 0.0", "out_of_order_weight"),
             ("missing_seen_s_max = -1.0", "missing_seen_s_max"),
             ("missing_seen_s_max = nan", "missing_seen_s_max"),

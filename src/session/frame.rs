@@ -152,9 +152,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             } else {
                 self.dst_gate.decide_again(reading.dst_update)
             };
-        if first && !fires {
-            self.unsure_since = None;
-        }
         let insisted = if first {
             self.tracker.insisted(moment.at, reading.dst_update)
         } else {
@@ -327,30 +324,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         sink: &mut dyn Sink,
     ) -> Result<Flow> {
         let logits = self.tape.backbone().update_logits(&draft.hidden)?;
-        let pick = draft.grammar.pick(&draft.tokens, &logits)?;
-        if pick.mass < self.config.update_mass_min {
-            let why = format!(
-                "the model gives {} to all that the state allows",
-                logged(pick.mass).0
-            );
-            self.refuse_update(draft, why, sink)?;
-            return Ok(Flow::Working(Work::Update));
-        }
-        let at = draft.moment.at;
-        let patient = |limit_s: f64| at.0 - self.unsure_since.unwrap_or(at).0 < limit_s;
-        if pick.prob < self.config.update_prob_min
-            && self.config.update_patience_s.is_none_or(patient)
-        {
-            self.unsure_since.get_or_insert(at);
-            let why = format!(
-                "the model is unsure which: the likeliest has {}",
-                logged(pick.prob).0
-            );
-            self.refuse_update(draft, why, sink)?;
-            return Ok(Flow::Working(Work::Update));
-        }
+        let token = draft.grammar.pick(&draft.tokens, &logits)?;
         let old = draft.tokens.len();
-        draft.tokens.push(pick.token);
+        draft.tokens.push(token);
         let rest = forced(&draft.grammar, &draft.tokens);
         draft.tokens.extend(rest);
         let items = self.update_items(&draft.grammar, &draft.tokens, old);
@@ -382,7 +358,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         let Moment { frame, at, .. } = moment;
         let Update { step, transition } = update;
         moment.updates += 1;
-        self.unsure_since = None;
         moment.held.push(Event::Transition {
             frame,
             at,

@@ -159,8 +159,6 @@ pub struct Session<P: Perceiver, B: Backbone> {
     dst_gate: Gate,
     /// How the update gate decides when there is a task.
     dst_kind: GateKind,
-    /// Since when the update gate has been open without an update that is sure enough.
-    unsure_since: Option<MediaTime>,
     /// The next frame is answered, whatever the speak gate says.
     answer_owed: bool,
     /// Positions that the updates and the sentence of one frame can take at most.
@@ -244,7 +242,6 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             speak_gate: Gate::new("speak", config.gates.speak)?,
             dst_gate: Gate::new("dst_update", config.gates.dst_update)?,
             dst_kind,
-            unsure_since: None,
             answer_owed: false,
             tracker: Tracker::new(task, &config),
             perceiver,

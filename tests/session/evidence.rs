@@ -255,6 +255,35 @@ fn drunk(meant: &[f32], start_cosine_gap_max: f32) -> (Vec<u64>, usize) {
 }
 
 #[test]
+fn a_refused_update_leaves_no_trace_and_the_speak_gate_is_still_asked() {
+    let task =
+        Task::parse("goal = \"Tea\"\n[[step]]\nname = \"Boil\"\n[[step]]\nname = \"Drink\"\n")
+            .unwrap();
+    let scene = Scene {
+        dst: vec![0.9],
+        speak: Some(0.7),
+        ..Scene::new(&["S2->start"], "Hm.")
+    };
+    let config = SessionConfig {
+        start_cosine_gap_max: 0.2,
+        ..wanted()
+    };
+    let mut bench = Bench::new(Fake::new(ROOMY, vec![scene]), Some(task), config);
+    let mut features = vec![0.0; 2 * WIDTH];
+    features["Boil".len() % WIDTH] = 1e3;
+    bench.feed([Input::Frame(Frame {
+        idx: FrameIdx(0),
+        at: MediaTime(0.0),
+        content: Content::Features(features.into()),
+    })]);
+    let told = bench.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains(r#""type":"rejected""#), "{told:?}");
+    assert!(told[1].contains(r#""type":"utterance""#), "{told:?}");
+    assert_eq!(bench.stream(), "<0.0><0.1>[ASST]Hm.<eot>");
+}
+
+#[test]
 fn a_step_that_nothing_looks_like_begins_only_if_the_model_insists() {
     assert_eq!(drunk(&[], 0.2), (vec![], 1));
     assert_eq!(drunk(&[0.1; 9], f32::INFINITY), (vec![0], 0));

@@ -377,8 +377,7 @@ proptest! {
         talk in proptest::collection::vec(proptest::bool::ANY, 40),
     ) {
         let frames = script.len() as u64;
-        let mut config = small(policy);
-        config.update_mass_min = proact::units::Prob(0.01);
+        let config = small(policy);
         let model = |capacity| Fake::new(capacity, script.clone());
         let least = (0..).map(|n| prompt_tokens() + n).find(|c| Bench::open(model(*c), Some(tea()), config.clone()).is_ok());
         let capacity = least.unwrap() + extra;

@@ -64,7 +64,6 @@ fn run(model: &Arc<Assistant>, context: ContextPolicyName, threshold: f32) -> Ve
         utterance_tokens_max: 12,
         user_tokens_max: 20,
         updates_per_frame_max: 2,
-        update_mass_min: Prob(0.0),
         ..SessionConfig::default()
     };
     let mut session: Session<NoPerceiver, Assistant> =

@@ -4,7 +4,7 @@ use proact::dialogue::policy::{GateConfig, GateKind, Gates};
 use proact::dialogue::task::{StepState, Task};
 use proact::session::{Flow, SessionConfig, Work};
 use proact::stream::{Event, Hand, Input, SourceState};
-use proact::units::{MediaTime, Prob, StepId, TokenId};
+use proact::units::{MediaTime, StepId, TokenId};
 
 use super::fake::{Fake, Scene};
 use super::{Bench, ROOMY, config, frame, frame_at, hand, tea, user};
@@ -114,128 +114,6 @@ fn a_refused_sentence_leaves_no_trace_in_memory() {
         ]
     );
     assert_eq!(bench.stream(), "<0.0><0.1><1.0><1.1><2.0><2.1><3.0><3.1>");
-}
-
-#[test]
-fn a_refused_update_leaves_no_trace_and_the_speak_gate_is_still_asked() {
-    // The gate fires, but what the model then wants to write is none of the updates.
-    let lost = Scene {
-        dst: vec![0.9, 0.9],
-        speak: Some(0.7),
-        ..Scene::new(&[], "Hm.")
-    };
-    let strict = SessionConfig {
-        update_mass_min: Prob(0.2),
-        ..config()
-    };
-    let mut bench = Bench::new(Fake::new(ROOMY, vec![lost]), Some(tea()), strict);
-    bench.frames(0..1);
-    assert_eq!(
-        bench.told(),
-        [
-            r#"{"type":"rejected","frame":0,"at":0.0,"text":"S","why":"the model gives 0 to all that the state allows"}"#,
-            r#"{"type":"utterance","frame":0,"at":0.0,"text":"Hm.","prob":0.7}"#,
-        ]
-    );
-    assert_eq!(bench.stream(), "<0.0><0.1>[ASST]Hm.<eot>");
-}
-
-#[test]
-fn an_update_that_the_model_is_unsure_of_waits_for_a_frame_that_makes_it_sure() {
-    // The fake that is lost likes no token: all that is allowed has the same probability.
-    let lost = Scene {
-        dst: vec![0.9, 0.9],
-        ..Scene::default()
-    };
-    let sure = Scene::new(&["S2->start"], "");
-    let careful = SessionConfig {
-        update_prob_min: Prob(0.5),
-        ..config()
-    };
-    let mut bench = Bench::new(Fake::new(ROOMY, vec![lost, sure]), Some(tea()), careful);
-    bench.frames(0..2);
-    let told = bench.told();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(
-        told[0].contains("rejected") && told[0].contains("unsure which"),
-        "{}",
-        told[0]
-    );
-    assert!(
-        told[1].contains(r#""step":"S2","transition":"start""#),
-        "{}",
-        told[1]
-    );
-    assert!(told[2].contains("out_of_order"), "{}", told[2]);
-    assert!(!bench.stream().contains("[DST]S1"), "{}", bench.stream());
-}
-
-#[test]
-fn of_steps_that_the_model_cannot_tell_apart_the_one_in_order_is_begun() {
-    let lost = Scene {
-        dst: vec![0.9, 0.1],
-        ..Scene::default()
-    };
-    for (weight, told) in [
-        (1.0, "unsure which: the likeliest has 0.3333"),
-        (0.3, r#""step":"S1","transition":"start""#),
-    ] {
-        let wanted = SessionConfig {
-            update_prob_min: Prob(0.5),
-            out_of_order_weight: weight,
-            ..config()
-        };
-        let mut bench = Bench::new(Fake::new(ROOMY, vec![lost.clone()]), Some(tea()), wanted);
-        bench.frames(0..1);
-        // S1 has 1 / (1 + 0.3 + 0.3) of the whole when S2 and S3, which need others, count 0.3
-        // each.
-        assert!(
-            bench.told()[0].contains(told),
-            "{weight}: {:?}",
-            bench.told()
-        );
-    }
-}
-
-#[test]
-fn patience_with_an_unsure_update_has_an_end_and_begins_anew_when_the_gate_closes() {
-    let lost = Scene {
-        dst: vec![0.9, 0.1],
-        ..Scene::default()
-    };
-    let shut = Scene {
-        dst: vec![0.1],
-        ..Scene::default()
-    };
-    let patient = SessionConfig {
-        update_prob_min: Prob(0.5),
-        update_patience_s: Some(1.0),
-        ..config()
-    };
-    let scenes = vec![
-        lost.clone(),
-        lost.clone(),
-        shut,
-        lost.clone(),
-        lost.clone(),
-        lost,
-    ];
-    let mut bench = Bench::new(Fake::new(ROOMY, scenes), Some(tea()), patient);
-    bench.frames(0..5);
-    let told = bench.told();
-    assert!(
-        told.iter().all(|line| line.contains("rejected")),
-        "half a second each time: {told:?}"
-    );
-    bench.frames(5..6);
-    assert!(
-        bench
-            .told()
-            .iter()
-            .any(|line| line.contains(r#""type":"transition""#)),
-        "{:?}",
-        bench.told()
-    );
 }
 
 #[test]

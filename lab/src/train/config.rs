@@ -146,11 +146,6 @@ pub struct GateSettings {
     pub dst_update_thresholds: Vec<f32>,
     /// Thresholds that are tried for the speak gate.
     pub speak_thresholds: Vec<f32>,
-    /// An update whose text has less than this probability waits; in the model file, but not in the
-    /// free runs that training learns from.
-    pub update_prob_min: f32,
-    /// But not for longer than this, in seconds; absent: for as long as it takes.
-    pub update_patience_s: Option<f32>,
     /// Once fired, a gate must fall this far below its threshold before it can fire again.
     pub hysteresis: f32,
     /// Rest of the update gate after firing, in seconds.
@@ -435,8 +430,6 @@ impl TrainConfig {
             heads: m.heads,
             step_evidence: m.step_evidence,
             speech_note: m.speech_note,
-            update_prob_min: self.gates.update_prob_min,
-            update_patience_s: self.gates.update_patience_s,
             ..AssistantConfig::plain(backbone, vision_length, gates, tokens)
         }
     }

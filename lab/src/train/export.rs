@@ -42,8 +42,6 @@ pub fn assistant(job: &Job<'_>, found: Option<Found>) -> anyhow::Result<()> {
     if let Some(found) = found {
         (config.gates, config.calibration) = (found.gates, Some(found.calibration));
     }
-    config.update_prob_min = job.config.gates.update_prob_min;
-    config.update_patience_s = job.config.gates.update_patience_s;
     write_atomic(&path, config.to_json()?.as_bytes())?;
     let source = Source::open(&folder, &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;

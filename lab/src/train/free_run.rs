@@ -135,11 +135,7 @@ impl Histories<'_> {
                             .unwrap_or(0.5),
                     )
                 };
-                let mut careless = AssistantConfig {
-                    update_prob_min: 0.0,
-                    update_patience_s: None,
-                    ..self.config.clone()
-                };
+                let mut careless = self.config.clone();
                 careless.gates.dst_update.threshold =
                     pick(&settings.own_history_dst_update_thresholds);
                 careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);

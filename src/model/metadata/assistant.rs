@@ -5,7 +5,9 @@ use crate::dialogue::layout::{LayoutName, SpecialTokens};
 use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::{Error, Result};
 use crate::model::calibration::{Calibration, CurvePoint};
-use crate::model::config::{AssistantConfig, BackboneConfig, GATE_KINDS, HeadKind, VisionRef};
+use crate::model::config::{
+    AssistantConfig, BackboneConfig, GATE_KINDS, HeadKind, VisionRef, expect_no_waiting,
+};
 use crate::units::Threshold;
 
 impl BackboneConfig {
@@ -209,6 +211,10 @@ impl AssistantConfig {
                 sha256: r.text("vision.sha256")?,
             }),
         };
+        if look_up("dstproact.update_prob_min").is_some() {
+            let least = r.float("update_prob_min")?;
+            expect_no_waiting(Some(least), &least)?;
+        }
         let config = Self {
             backbone: BackboneConfig::read(&r)?,
             vision_length: r.size("vision.embedding_length")?,
@@ -239,14 +245,6 @@ impl AssistantConfig {
             speech_note: match look_up("dstproact.speech_note") {
                 None => false,
                 Some(_) => r.flag("speech_note")?,
-            },
-            update_prob_min: match look_up("dstproact.update_prob_min") {
-                None => 0.0,
-                Some(_) => r.float("update_prob_min")? as f32,
-            },
-            update_patience_s: match look_up("dstproact.update_patience_s") {
-                None => None,
-                Some(_) => Some(r.float("update_patience_s")? as f32),
             },
             calibration: Calibration::read(&r)?,
             vision,
@@ -331,20 +329,8 @@ impl AssistantConfig {
             "speech_note",
             MetaValue::Bool(self.speech_note),
         );
-        push(
-            &mut pairs,
-            prefix,
-            "update_prob_min",
-            MetaValue::F32(self.update_prob_min),
-        );
-        if let Some(patience_s) = self.update_patience_s {
-            push(
-                &mut pairs,
-                prefix,
-                "update_patience_s",
-                MetaValue::F32(patience_s),
-            );
-        }
+        // Says nothing any more; without it, the same weights would be another file.
+        push(&mut pairs, prefix, "update_prob_min", MetaValue::F32(0.0));
         if let Some(vision) = &self.vision {
             push(
                 &mut pairs,

@@ -68,8 +68,6 @@ fn assistant() -> AssistantConfig {
         update_output: true,
         step_evidence: true,
         speech_note: true,
-        update_patience_s: Some(2.0),
-        update_prob_min: 0.5,
         calibration: Some(Calibration {
             metric: "mean".into(),
             recordings: 24,
@@ -180,8 +178,7 @@ fn json_and_metadata_give_back_what_was_written() -> Result<()> {
 #[test]
 fn each_key_is_needed_and_has_a_type() -> Result<()> {
     // Absent, these mean "no start token", "no vision file yet" (both keys), "no grids", "no text
-    // tower", "one output for all", "no evidence of steps", "no update is too unsure" and "not
-    // calibrated".
+    // tower", "one output for all", "no evidence of steps" and "not calibrated".
     let optional = [
         "tokenizer.ggml.bos_token_id",
         "clip.vision.patch_grids",
@@ -190,7 +187,6 @@ fn each_key_is_needed_and_has_a_type() -> Result<()> {
         "dstproact.step_evidence",
         "dstproact.speech_note",
         "dstproact.update_prob_min",
-        "dstproact.update_patience_s",
         "dstproact.calibration.metric",
     ];
     let check = |pairs: Vec<(String, MetaValue)>, read: &dyn Fn(&Map) -> Option<String>| {
@@ -328,5 +324,27 @@ fn unknown_json_keys_are_refused() -> Result<()> {
         .to_json()?
         .replacen("\"layout\"", "\"speed\": 3, \"layout\"", 1);
     assert!(said(AssistantConfig::from_json(&text)).contains("speed"));
+    Ok(())
+}
+
+#[test]
+fn a_model_that_asks_for_a_rule_that_is_gone_is_refused_by_its_key() -> Result<()> {
+    let json = |keys: &str| {
+        let text = assistant().to_json().unwrap();
+        let text = text.replacen("\"layout\"", &format!("{keys}, \"layout\""), 1);
+        AssistantConfig::from_json(&text)
+    };
+    let off = json("\"update_prob_min\": 0.0, \"update_patience_s\": 2.0")?;
+    assert_eq!(off, assistant());
+    assert!(said(json("\"update_prob_min\": 0.5")).contains("update_prob_min"));
+    assert!(said(json("\"update_prob_min\": \"x\"")).contains("update_prob_min"));
+
+    let mut map: Map = assistant().to_metadata()?.into_iter().collect();
+    map.insert("dstproact.update_prob_min".into(), MetaValue::F32(0.5));
+    let said = said(read_assistant(&map));
+    assert!(
+        said.contains("update_prob_min") && said.contains("0.5"),
+        "{said}"
+    );
     Ok(())
 }
