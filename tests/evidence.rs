@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use common::{assistant_config, figures};
@@ -11,7 +12,7 @@ use proact::dialogue::task::StepState;
 use proact::error::{Error, Result};
 use proact::model::assistant::Assistant;
 use proact::model::config::AssistantConfig;
-use proact::model::evidence::{Frames, IDLE_WORDS, StepWords, Steps};
+use proact::model::evidence::{EvidenceBatch, IDLE_WORDS, StepWords, Steps};
 use proact::model::weights::Weights;
 use proact::model::{Backbone, Evidence, Perceiver, Piece};
 use proact::units::{StepId, TokenId};
@@ -69,6 +70,33 @@ fn frames() -> (Vec<f32>, Vec<StepState>) {
             .map(|code: usize| STATES[code])
             .to_vec(),
     )
+}
+
+/// What comes with one of the three frames.
+fn told(frame: usize) -> Evidence {
+    let (cosines, states) = frames();
+    Evidence {
+        steps: Arc::new(steps()),
+        cosines: cosines[4 * frame..][..4].into(),
+        states: states[3 * frame..][..3].into(),
+    }
+}
+
+/// A row for each of these frames.
+fn batch(frames: impl IntoIterator<Item = usize>) -> EvidenceBatch {
+    let mut batch = EvidenceBatch::default();
+    frames
+        .into_iter()
+        .for_each(|frame| batch.push(&told(frame)).unwrap());
+    batch
+}
+
+fn seen(features: &[f32], evidence: Evidence) -> Piece {
+    Piece::Frame {
+        number: 0,
+        features: features.into(),
+        evidence,
+    }
 }
 
 fn refused<T>(result: Result<T>, words: &[&str]) {
@@ -201,15 +229,9 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     let model = Assistant::new(&config, &weights)?;
     let features = Tensor::randn(0f32, 1.0, (3, config.vision_length), &CPU)?;
     let (cosines, states) = frames();
-    let cosines_tensor = Tensor::from_slice(&cosines, (3, STEPS + 1), &CPU)?;
-    let steps = steps();
-    let evidence = Frames {
-        cosines: &cosines_tensor,
-        states: &states,
-        steps: &steps,
-    };
-    let with = model.see(&features, Some(evidence))?;
-    let added: Vec<f32> = (&with - model.see(&features, None)?)?
+    let (evidence, none) = (batch(0..3), EvidenceBatch::default());
+    let with = model.frame_embeds(&features, &evidence)?;
+    let added: Vec<f32> = (&with - model.frame_embeds(&features, &none)?)?
         .flatten_all()?
         .to_vec1()?;
     let mut tensors = HashMap::new();
@@ -229,8 +251,8 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
     );
 
     // A marker takes the same, on its token.
-    let told = model.tell(&[40, 41, 42], Some(evidence))?;
-    let told: Vec<f32> = (told - model.tell(&[40, 41, 42], None)?)?
+    let told = model.marker_embeds(&[40, 41, 42], &evidence)?;
+    let told: Vec<f32> = (told - model.marker_embeds(&[40, 41, 42], &none)?)?
         .flatten_all()?
         .to_vec1()?;
     assert!(figures(&told, &expected).max_abs < 1e-4);
@@ -239,7 +261,7 @@ fn the_layer_is_its_formula_and_each_of_its_tensors_gets_a_gradient() -> Result<
         &config,
         &Weights::new(weights.taken().into_iter().collect::<HashMap<_, _>>(), &CPU),
     )?;
-    let fused = fused.see(&features, Some(evidence))?;
+    let fused = fused.frame_embeds(&features, &evidence)?;
     let difference: f32 = (fused - &with)?.abs()?.max_all()?.to_scalar()?;
     assert!(difference < 2e-5, "{difference}");
 
@@ -265,12 +287,6 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
     let config = config();
     let weights = Weights::trainable(3, &CPU);
     let model = Assistant::new(&config, &weights)?;
-    let (steps, (cosines, states)) = (steps(), frames());
-    let told = |i: usize| Evidence {
-        steps: &steps,
-        cosines: &cosines[4 * i..][..4],
-        states: &states[3 * i..][..3],
-    };
     let features: Vec<Vec<f32>> = (0..2)
         .map(|f| {
             (0..config.vision_length)
@@ -280,11 +296,11 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
         .collect();
     let pieces = [
         Piece::Token(TokenId(5)),
-        Piece::Features(&features[0], told(0)),
+        seen(&features[0], told(0)),
         Piece::Marker(TokenId(40), told(0)),
         Piece::Token(TokenId(6)),
         Piece::Marker(TokenId(41), told(1)),
-        Piece::Features(&features[1], told(1)),
+        seen(&features[1], told(1)),
         Piece::Marker(TokenId(42), told(1)),
     ];
     let whole = model.extend(&pieces, &mut model.new_memory()?)?;
@@ -295,43 +311,20 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
             last = Some(model.extend(chunk, &mut memory)?);
         }
         assert!(
-            figures(&last.unwrap().0, &whole.0).max_abs < 2e-5,
+            figures(&last.unwrap().to_vec()?, &whole.to_vec()?).max_abs < 2e-5,
             "chunks of {size}"
         );
     }
     // As training puts it together: kind by kind, then in order.
-    let rows = |i: &[usize]| -> Result<(Tensor, Vec<StepState>)> {
-        let cosines: Vec<f32> = i.iter().flat_map(|i| told(*i).cosines.to_vec()).collect();
-        Ok((
-            Tensor::from_vec(cosines, (i.len(), STEPS + 1), &CPU)?,
-            i.iter().flat_map(|i| told(*i).states.to_vec()).collect(),
-        ))
-    };
-    let ((of_markers, marker_states), (of_frames, frame_states)) =
-        (rows(&[0, 1, 1])?, rows(&[0, 1])?);
     let tokens = model.embed(&[5, 6])?;
-    let markers = model.tell(
-        &[40, 41, 42],
-        Some(Frames {
-            cosines: &of_markers,
-            states: &marker_states,
-            steps: &steps,
-        }),
-    )?;
+    let markers = model.marker_embeds(&[40, 41, 42], &batch([0, 1, 1]))?;
     let flat = Tensor::from_vec(features.concat(), (2, config.vision_length), &CPU)?;
-    let images = model.see(
-        &flat,
-        Some(Frames {
-            cosines: &of_frames,
-            states: &frame_states,
-            steps: &steps,
-        }),
-    )?;
+    let images = model.frame_embeds(&flat, &batch(0..2))?;
     let all = Tensor::cat(&[tokens, markers, images], 0)?
         .index_select(&Tensor::new(&[0u32, 5, 2, 1, 3, 6, 4], &CPU)?, 0)?;
     let hidden = model.forward(&all.unsqueeze(0)?)?.squeeze(0)?;
     let expected: Vec<f32> = hidden.get(pieces.len() - 1)?.to_vec1()?;
-    assert!(figures(&whole.0, &expected).max_abs < 2e-5);
+    assert!(figures(&whole.to_vec()?, &expected).max_abs < 2e-5);
     Ok(())
 }
 
@@ -339,12 +332,7 @@ fn pieces_with_evidence_read_in_chunks_equal_the_whole_and_the_training_forward(
 fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<()> {
     let model = Assistant::new(&config(), &Weights::trainable(3, &CPU))?;
     let frame = vec![0.5f32; config().vision_length];
-    let (steps, (cosines, states)) = (steps(), frames());
-    let good = Evidence {
-        steps: &steps,
-        cosines: &cosines[..4],
-        states: &states[..3],
-    };
+    let (steps, good) = (steps(), told(0));
     let nan = [0.1, f32::NAN, 0.0, 0.0];
     let wordless = named([vec![], vec![TokenId(1)], vec![TokenId(2)]]);
     let unknown = named([vec![TokenId(96)], vec![TokenId(1)], vec![TokenId(2)]]);
@@ -362,91 +350,91 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
     };
     let none = Steps::default();
     let mut memory = model.new_memory()?;
-    let mut read = |evidence| model.extend(&[Piece::Features(&frame, evidence)], &mut memory);
-    read(good)?;
+    let mut read = |evidence| model.extend(&[seen(&frame, evidence)], &mut memory);
+    read(good.clone())?;
     refused(
         read(Evidence {
-            cosines: &cosines[..3],
-            ..good
+            cosines: good.cosines[..3].into(),
+            ..good.clone()
         }),
         &["3 cosines", "3 steps", "4"],
     );
     refused(
         read(Evidence {
-            cosines: &nan,
-            ..good
+            cosines: nan.into(),
+            ..good.clone()
         }),
         &["finite"],
     );
     refused(
         read(Evidence {
-            steps: &none,
-            ..good
+            steps: Arc::new(none),
+            ..good.clone()
         }),
         &["0 steps"],
     );
     refused(
         read(Evidence {
-            states: &states[..2],
-            ..good
+            states: good.states[..2].into(),
+            ..good.clone()
         }),
         &["states"],
     );
     refused(
         read(Evidence {
-            steps: &wordless,
-            ..good
+            steps: Arc::new(wordless),
+            ..good.clone()
         }),
         &["without tokens"],
     );
     refused(
         read(Evidence {
-            steps: &unknown,
-            ..good
+            steps: Arc::new(unknown),
+            ..good.clone()
         }),
         &["96"],
     );
     refused(
         read(Evidence {
-            steps: &unlike,
-            ..good
+            steps: Arc::new(unlike),
+            ..good.clone()
         }),
         &["3 steps", "4 cosines"],
     );
     refused(
         read(Evidence {
-            steps: &needy,
-            ..good
+            steps: Arc::new(needy),
+            ..good.clone()
         }),
         &["3 steps", "need", "StepId(3)"],
     );
     refused(
         read(Evidence {
-            steps: &free,
-            ..good
+            steps: Arc::new(free),
+            ..good.clone()
         }),
         &["a list for each"],
     );
     read(Evidence::default())?;
     let other = named([vec![TokenId(20)], vec![TokenId(21)], vec![TokenId(22)]]);
     let two = [
-        Piece::Features(&frame, good),
-        Piece::Features(
+        seen(&frame, good.clone()),
+        seen(
             &frame,
             Evidence {
-                steps: &other,
-                ..good
+                steps: Arc::new(other.clone()),
+                ..good.clone()
             },
         ),
     ];
     refused(model.extend(&two, &mut memory), &["other steps"]);
     let two = [
-        Piece::Marker(TokenId(40), good),
+        Piece::Marker(TokenId(40), good.clone()),
         Piece::Marker(
             TokenId(40),
             Evidence {
-                steps: &other,
-                ..good
+                steps: Arc::new(other.clone()),
+                ..good.clone()
             },
         ),
     ];
@@ -456,8 +444,8 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
             &[Piece::Marker(
                 TokenId(40),
                 Evidence {
-                    states: &states[..2],
-                    ..good
+                    states: good.states[..2].into(),
+                    ..good.clone()
                 },
             )],
             &mut memory,
@@ -468,7 +456,7 @@ fn evidence_that_is_not_whole_is_refused_and_memory_stays_as_it_was() -> Result<
 
     let without = Assistant::new(&assistant_config(), &Weights::trainable(3, &CPU))?;
     refused(
-        without.extend(&[Piece::Features(&frame, good)], &mut without.new_memory()?),
+        without.extend(&[seen(&frame, good.clone())], &mut without.new_memory()?),
         &["step_evidence"],
     );
     Ok(())

@@ -42,15 +42,23 @@ fn features(frames: usize, length: usize) -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn token(id: u32) -> Piece<'static> {
+fn token(id: u32) -> Piece {
     Piece::Token(TokenId(id))
 }
 
+fn seen(features: &[f32]) -> Piece {
+    Piece::Frame {
+        number: 0,
+        features: features.into(),
+        evidence: Evidence::default(),
+    }
+}
+
 /// Tokens and frames in turn.
-fn pieces(frames: &[Vec<f32>]) -> Vec<Piece<'_>> {
+fn pieces(frames: &[Vec<f32>]) -> Vec<Piece> {
     let mut all = vec![token(1), token(9)];
     for (n, frame) in frames.iter().enumerate() {
-        all.push(Piece::Features(frame, Evidence::default()));
+        all.push(seen(frame));
         if n % 4 == 1 {
             all.push(Piece::Marker(
                 TokenId(20 + n as u32 % 60),
@@ -65,15 +73,15 @@ fn pieces(frames: &[Vec<f32>]) -> Vec<Piece<'_>> {
 /// Reads the pieces in chunks and gives the last hidden state.
 fn read(
     model: &Assistant,
-    pieces: &[Piece<'_>],
+    pieces: &[Piece],
     chunk: usize,
     memory: &mut KvMemory,
 ) -> Result<Hidden> {
-    let mut last = Hidden(Vec::new());
+    let mut last = None;
     for part in pieces.chunks(chunk) {
-        last = model.extend(part, memory)?;
+        last = Some(model.extend(part, memory)?);
     }
-    Ok(last)
+    Ok(last.expect("some pieces"))
 }
 
 /// The error says every one of these words.
@@ -111,7 +119,7 @@ fn chunks_equal_the_whole() -> Result<()> {
             let mut memory = model.new_memory()?;
             let last = read(&model, &pieces, chunk, &mut memory)?;
             assert_eq!(memory.len(), at_once.len());
-            let worst = figures(&last.0, &whole.0).max_abs;
+            let worst = figures(&last.to_vec()?, &whole.to_vec()?).max_abs;
             assert!(worst < 2e-5, "chunks of {chunk}: {worst}");
         }
     }
@@ -134,9 +142,11 @@ fn extending_equals_the_training_forward() -> Result<()> {
         .iter()
         .map(|piece| match piece {
             Piece::Token(id) | Piece::Marker(id, _) => trained.embed(&[id.0]),
-            Piece::Features(f, _) => {
-                trained.project(&Tensor::from_slice(f, (1, config.vision_length), &CPU)?)
-            }
+            Piece::Frame { features, .. } => trained.project(&Tensor::from_slice(
+                features,
+                (1, config.vision_length),
+                &CPU,
+            )?),
         })
         .collect::<Result<Vec<_>>>()?;
     let hidden = trained
@@ -144,7 +154,7 @@ fn extending_equals_the_training_forward() -> Result<()> {
         .squeeze(0)?;
     assert_eq!(hidden.dim(0)?, memory.len());
     let expected = hidden.narrow(0, memory.len() - 1, 1)?;
-    let f = figures(&last.0, &list(&expected)?);
+    let f = figures(&last.to_vec()?, &list(&expected)?);
     assert!(f.max_abs < 2e-5, "{f:?}");
     let (speak, dst_update) = trained.head_logits_tensor(&expected)?;
     let heads = model.heads(&last)?;
@@ -179,7 +189,8 @@ fn what_was_rewound_has_never_been_read() -> Result<()> {
     )?;
     memory.rewind(mark)?;
     assert_eq!(memory.mark(), mark);
-    assert_eq!(read(&model, &end, 5, &mut memory)?, expected, "to the bit");
+    let again = read(&model, &end, 5, &mut memory)?;
+    assert_eq!(again.to_vec()?, expected.to_vec()?, "to the bit");
     refused(memory.rewind(Mark(memory.len() + 1)), &["mark"]);
     Ok(())
 }
@@ -208,8 +219,8 @@ fn evicting_equals_never_having_read_in_a_model_of_one_block() -> Result<()> {
             }
         }
         let after = figures(
-            &model.extend(&[token(77)], &mut memory)?.0,
-            &model.extend(&[token(77)], &mut fresh)?.0,
+            &model.extend(&[token(77)], &mut memory)?.to_vec()?,
+            &model.extend(&[token(77)], &mut fresh)?.to_vec()?,
         );
         assert!(
             after.max_abs < 1e-5,
@@ -269,8 +280,8 @@ fn a_full_memory_is_told_and_left_alone() -> Result<()> {
     )?;
     let next = [token(30), token(31)];
     assert_eq!(
-        model.extend(&next, &mut memory)?,
-        model.extend(&next, &mut plain)?
+        model.extend(&next, &mut memory)?.to_vec()?,
+        model.extend(&next, &mut plain)?.to_vec()?
     );
     assert_eq!(memory.len(), 10);
     refused(
@@ -584,7 +595,7 @@ fn quantized_and_half_precision_weights_come_close() -> Result<()> {
     let pieces = pieces(&frames);
     let run = |weights: Weights, chunk| -> Result<Vec<f32>> {
         let model = Assistant::new(&config, &weights)?;
-        Ok(read(&model, &pieces, chunk, &mut model.new_memory()?)?.0)
+        Ok(read(&model, &pieces, chunk, &mut model.new_memory()?)?.to_vec()?)
     };
     let exact = run(Weights::new(tensors.clone(), &CPU), 100)?;
     let q8 = run(
@@ -741,10 +752,7 @@ fn bad_pieces_are_refused() -> Result<()> {
     );
     for length in [0, 1, 31, 33, 64] {
         refused(
-            model.extend(
-                &[Piece::Features(&vec![0.0; length], Evidence::default())],
-                &mut memory,
-            ),
+            model.extend(&[seen(&vec![0.0; length])], &mut memory),
             &["features", "32"],
         );
     }
@@ -755,8 +763,9 @@ fn bad_pieces_are_refused() -> Result<()> {
         model.extend(&[token(1)], &mut assistant(&small)?.new_memory()?),
         &["memory"],
     );
-    refused(model.heads(&Hidden(vec![0.0; 63])), &["63", "64"]);
-    refused(model.lm_logits(&Hidden(vec![])), &["0", "64"]);
+    let hidden = |width| Ok::<_, Error>(Hidden(Tensor::zeros((1, width), DType::F32, &CPU)?));
+    refused(model.heads(&hidden(63)?), &["63", "64"]);
+    refused(model.lm_logits(&hidden(0)?), &["0", "64"]);
     let mut headless = AssistantConfig {
         heads: HeadKind::None,
         ..config
@@ -789,7 +798,7 @@ fn fingerprint() -> Result<()> {
             let hidden = read(&model, &pieces[..count], chunk, &mut model.new_memory()?)?;
             bits.extend(
                 hidden
-                    .0
+                    .to_vec()?
                     .iter()
                     .chain(&model.lm_logits(&hidden)?)
                     .map(|v| v.to_bits()),

@@ -1178,7 +1178,7 @@ fn an_output_for_updates_of_its_own_writes_them_and_a_copy_of_the_other_is_left_
     let (_keep, out, _) = convert(hf.path(), &exact(hf.path()));
     let (config, model) = load(&out);
     assert!(!config.update_output && GgufFile::open(&out).unwrap().tensor(NAME).is_none());
-    let hidden = Hidden(flat(&normal("hidden", &[1, D])));
+    let hidden = Hidden(normal("hidden", &[1, D]));
     assert_eq!(
         model.update_logits(&hidden).unwrap(),
         model.lm_logits(&hidden).unwrap()
@@ -1193,7 +1193,7 @@ fn an_output_for_updates_of_its_own_writes_them_and_a_copy_of_the_other_is_left_
         values(&GgufFile::open(&out).unwrap(), NAME),
         flat(&tensors[NAME])
     );
-    let row = Tensor::from_slice(&hidden.0, (D, 1), &DEVICE).unwrap();
+    let row = hidden.0.t().unwrap();
     for (name, logits) in [
         (NAME, model.update_logits(&hidden)),
         ("lm_head.weight", model.lm_logits(&hidden)),

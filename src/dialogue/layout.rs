@@ -8,7 +8,7 @@
 //! With notes ([`Layout::with_notes`]) `[ASST]` is followed by a line that names a step: see
 //! [`Note`].
 //!
-//! The session asks [`Layout`] for its prompt, turns and notes and generates the rest;
+//! The session asks [`Layout`] for its prompt, turns, notes and markers and generates the rest;
 //! training asks it for whole [`Episode`]s. A golden test holds that both give the same slots.
 
 mod bytes;
@@ -89,6 +89,9 @@ pub trait TextCodec {
 pub enum Slot {
     /// A text token.
     Token(TokenId),
+    /// A token at which the model begins or ends what it writes, or decides again: `[DST]`,
+    /// `[ASST]`, and the `<eot>` of an update. It is told there how far the steps are by then.
+    Marker(TokenId),
     /// One of the V feature rows of a frame.
     Image {
         /// Number of the frame, from 0, in the clip or session.
@@ -96,6 +99,16 @@ pub enum Slot {
         /// Row of its features, `0..V`.
         part: usize,
     },
+}
+
+impl Slot {
+    /// The token; `None` for a frame.
+    pub fn token(self) -> Option<TokenId> {
+        match self {
+            Self::Token(token) | Self::Marker(token) => Some(token),
+            Self::Image { .. } => None,
+        }
+    }
 }
 
 /// Builds the sequence for one codec and one number of tokens a frame. Cheap to make.
@@ -166,20 +179,46 @@ impl<'a> Layout<'a> {
         self.words(&update.to_string())
     }
 
+    /// `[DST]`, which opens an update.
+    pub fn update_opening(&self) -> Slot {
+        Slot::Marker(self.special.dst)
+    }
+
+    /// A part of an update behind its `[DST]`; `closed` when its last token is the `<eot>`.
+    pub fn update_part(&self, tokens: &[TokenId], closed: bool) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = tokens.iter().map(|token| Slot::Token(*token)).collect();
+        if let (true, Some(last)) = (closed, slots.last_mut()) {
+            *last = Slot::Marker(self.special.eot);
+        }
+        slots
+    }
+
     /// `[DST]S3->start<eot>`.
     ///
     /// # Errors
     /// The codec refused the text.
-    pub fn update(&self, update: Update) -> Result<Vec<TokenId>> {
-        Ok(self.enclosed(self.special.dst, self.update_text(update)?))
+    pub fn update(&self, update: Update) -> Result<Vec<Slot>> {
+        let mut text = self.update_text(update)?;
+        text.push(self.special.eot);
+        let mut slots = vec![self.update_opening()];
+        slots.extend(self.update_part(&text, true));
+        Ok(slots)
+    }
+
+    /// `[ASST]`, which opens a sentence.
+    pub fn utterance_opening(&self) -> Slot {
+        Slot::Marker(self.special.asst)
     }
 
     /// `[ASST]First, boil the water.<eot>`, without the note that stands behind `[ASST]`.
     ///
     /// # Errors
     /// The codec refused the text, or it contains a special token.
-    pub fn utterance(&self, text: &str) -> Result<Vec<TokenId>> {
-        Ok(self.enclosed(self.special.asst, self.words(text)?))
+    pub fn utterance(&self, text: &str) -> Result<Vec<Slot>> {
+        let mut slots = vec![self.utterance_opening()];
+        slots.extend(self.words(text)?.into_iter().map(Slot::Token));
+        slots.push(Slot::Token(self.special.eot));
+        Ok(slots)
     }
 
     /// The note that stands between `[ASST]` and the sentence, for the states before a frame's
@@ -255,14 +294,6 @@ impl<'a> Layout<'a> {
             }
         }
         Ok(most)
-    }
-
-    fn enclosed(&self, open: TokenId, text: Vec<TokenId>) -> Vec<TokenId> {
-        let mut tokens = Vec::with_capacity(text.len() + 2);
-        tokens.push(open);
-        tokens.extend(text);
-        tokens.push(self.special.eot);
-        tokens
     }
 
     /// Plain words; the codec must not have made special tokens of them.
@@ -349,11 +380,11 @@ mod tests {
         let layout = Layout::new(&Bytes, 1);
         let update = Update::parse("S2->complete").unwrap();
         assert_eq!(
-            text(&layout.update(update).unwrap()),
+            Bytes.render(&layout.update(update).unwrap()),
             "[DST]S2->complete<eot>"
         );
         assert_eq!(
-            text(&layout.utterance("Pour.").unwrap()),
+            Bytes.render(&layout.utterance("Pour.").unwrap()),
             "[ASST]Pour.<eot>"
         );
         assert_eq!(text(&layout.user_turn("How?").unwrap()), "{user}How?<eot>");

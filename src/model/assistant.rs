@@ -4,14 +4,14 @@ use candle_core::Tensor;
 
 use super::backbone::Llama;
 use super::config::AssistantConfig;
-use super::evidence::{EvidenceLayer, Frames, NO_STEPS, Steps};
+use super::evidence::{EvidenceBatch, EvidenceLayer};
 use super::heads::Heads;
 use super::memory::KvMemory;
 use super::nn::{Linear, Rows};
 use super::projector::Projector;
+use super::sequence::Sequence;
 use super::weights::Weights;
-use super::{Backbone, Evidence, HeadLogits, Hidden, Piece};
-use crate::dialogue::task::StepState;
+use super::{Backbone, HeadLogits, Hidden, Piece};
 use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
@@ -128,17 +128,17 @@ impl Assistant {
         Ok(Tensor::from_vec(mean, (ids.len(), flat.len()), rows.device())?.matmul(&rows)?)
     }
 
-    /// Tokens of frames: features `[F*V,Dv] -> [F*V,D]`; with the evidence of the steps where there
-    /// is any.
+    /// Embeds of frames: features `[F*V,Dv] -> [F*V,D]`, with the evidence of the steps, a row for
+    /// each frame, where there is any.
     ///
     /// # Errors
     /// The shapes do not fit, or the model reads no evidence.
-    pub fn see(&self, features: &Tensor, evidence: Option<Frames<'_>>) -> Result<Tensor> {
+    pub fn frame_embeds(&self, features: &Tensor, evidence: &EvidenceBatch) -> Result<Tensor> {
         let tokens = self.project(features)?;
-        let Some(evidence) = evidence else {
+        if evidence.is_none() {
             return Ok(tokens);
-        };
-        let added = self.weigh(evidence)?; // [F,D]
+        }
+        let added = self.evidence_embeds(evidence)?; // [F,D]
         let (frames, width) = added.dims2()?;
         let all = tokens
             .reshape((frames, self.config.tokens_per_frame, width))?
@@ -146,25 +146,65 @@ impl Assistant {
         Ok(all.reshape((frames * self.config.tokens_per_frame, width))?)
     }
 
-    /// Markers: ids `[N] -> [N,D]`; with the evidence of the steps, a row for each, where there is
-    /// any.
+    /// Embeds of markers: ids `[N] -> [N,D]`, with the evidence of the steps, a row for each, where
+    /// there is any.
     ///
     /// # Errors
     /// An id has no row, the shapes do not fit, or the model reads no evidence.
-    pub fn tell(&self, ids: &[u32], evidence: Option<Frames<'_>>) -> Result<Tensor> {
+    pub fn marker_embeds(&self, ids: &[u32], evidence: &EvidenceBatch) -> Result<Tensor> {
         let tokens = self.embed(ids)?;
-        Ok(match evidence {
-            Some(evidence) => (tokens + self.weigh(evidence)?)?,
-            None => tokens,
-        })
+        if evidence.is_none() {
+            return Ok(tokens);
+        }
+        Ok((tokens + self.evidence_embeds(evidence)?)?)
     }
 
-    /// What evidence adds to the tokens that carry it, `[F,D]`.
-    fn weigh(&self, frames: Frames<'_>) -> Result<Tensor> {
+    /// What evidence adds to the embeds that carry it, `[N,D]`.
+    fn evidence_embeds(&self, evidence: &EvidenceBatch) -> Result<Tensor> {
         let layer = self.evidence.as_ref().ok_or_else(|| {
             Error::Invalid("evidence of steps, but dstproact.step_evidence is false".into())
         })?;
-        layer.forward(frames, &self.embed_ids(&frames.steps.ids)?)
+        layer.forward(evidence, &self.embed_ids(&evidence.steps().ids)?)
+    }
+
+    /// Embeds `[1,T,D]` of a sequence.
+    ///
+    /// # Errors
+    /// It is empty, or holds the image token; an id has no row; the model reads no evidence.
+    pub fn embeds(&self, sequence: &Sequence) -> Result<Tensor> {
+        let image = self.config.tokens.image.0;
+        let (tokens, markers) = (sequence.tokens(), sequence.markers());
+        if tokens.iter().chain(markers).any(|id| *id == image) {
+            return Err(Error::Invalid(format!(
+                "token {image}: the image token stands for features and has no embedding"
+            )));
+        }
+        let (features, device) = (sequence.features(), self.backbone.device());
+        let mut parts = Vec::with_capacity(3);
+        if !tokens.is_empty() {
+            parts.push(self.embed(tokens)?);
+        }
+        if !markers.is_empty() {
+            parts.push(self.marker_embeds(markers, sequence.marker_evidence())?);
+        }
+        if !features.is_empty() {
+            let shape = (
+                features.len() / self.config.vision_length,
+                self.config.vision_length,
+            );
+            let features = Tensor::from_slice(features, shape, device)?;
+            parts.push(self.frame_embeds(&features, sequence.frame_evidence())?);
+        }
+        let embeds = match &parts[..] {
+            [] => return Err(Error::Invalid("nothing to read: no pieces".into())),
+            // All of one kind stand in their order.
+            [only] => only.clone(),
+            _ => {
+                let order = Tensor::new(sequence.order(), device)?;
+                Tensor::cat(&parts, 0)?.index_select(&order, 0)?
+            }
+        };
+        Ok(embeds.unsqueeze(0)?)
     }
 
     /// The whole sequence at once: embeds `[B,T,D]` -> hidden `[B,T,D]` after the final norm.
@@ -202,173 +242,16 @@ impl Assistant {
         self.heads.forward(hidden)
     }
 
-    /// Embeds `[1,T,D]` of mixed pieces: one look-up for all tokens, one pass of the projector for
-    /// all features.
-    fn embeds(&self, pieces: &[Piece<'_>]) -> Result<Tensor> {
-        let v = self.config.tokens_per_frame;
-        let sorted = Sorted::new(pieces, &self.config)?;
-        let device = self.backbone.device();
-        let mut parts = Vec::with_capacity(3);
-        if !sorted.tokens.is_empty() {
-            parts.push(self.embed(&sorted.tokens)?);
-        }
-        let frames = |pile: &Pile<'_>, rows: usize| -> Result<Option<Tensor>> {
-            let columns = pile.steps.ids.len() + 1;
-            Ok(if pile.steps.ids.is_empty() {
-                None
-            } else {
-                Some(Tensor::from_slice(&pile.cosines, (rows, columns), device)?)
-            })
-        };
-        fn of<'a>(pile: &'a Pile<'_>, cosines: Option<&'a Tensor>) -> Option<Frames<'a>> {
-            cosines.map(|cosines| Frames {
-                cosines,
-                states: &pile.states,
-                steps: pile.steps,
-            })
-        }
-        if !sorted.markers.is_empty() {
-            let cosines = frames(&sorted.told, sorted.markers.len())?;
-            parts.push(self.tell(&sorted.markers, of(&sorted.told, cosines.as_ref()))?);
-        }
-        if !sorted.features.is_empty() {
-            let rows = sorted.features.len() / self.config.vision_length;
-            let features =
-                Tensor::from_slice(&sorted.features, (rows, self.config.vision_length), device)?;
-            let cosines = frames(&sorted.seen, rows / v)?;
-            parts.push(self.see(&features, of(&sorted.seen, cosines.as_ref()))?);
-        }
-        let embeds = match &parts[..] {
-            [] => return Err(Error::Invalid("nothing to read: no pieces".into())),
-            // All of one kind stand in their order.
-            [only] => only.clone(),
-            _ => Tensor::cat(&parts, 0)?.index_select(&Tensor::new(sorted.order(v), device)?, 0)?,
-        };
-        Ok(embeds.unsqueeze(0)?)
-    }
-
-    /// A hidden state as a row `[1,D]`.
-    fn row(&self, hidden: &Hidden) -> Result<Tensor> {
+    /// A hidden state as a row `[1,D]`, checked.
+    fn row<'a>(&self, Hidden(hidden): &'a Hidden) -> Result<&'a Tensor> {
         let width = self.config.backbone.embedding_length;
-        if hidden.0.len() != width {
+        if hidden.dims() != [1, width] {
             return Err(Error::Invalid(format!(
-                "hidden state of {} numbers: expected {width}",
-                hidden.0.len()
+                "hidden state of shape {:?}: expected [1, {width}]",
+                hidden.dims()
             )));
         }
-        Ok(Tensor::from_slice(
-            &hidden.0,
-            (1, width),
-            self.backbone.device(),
-        )?)
-    }
-}
-
-/// Evidence of several frames or markers, of one task.
-struct Pile<'a> {
-    steps: &'a Steps,
-    cosines: Vec<f32>,
-    states: Vec<StepState>,
-    /// Anything is in it, if only "none".
-    begun: bool,
-}
-
-impl Default for Pile<'_> {
-    fn default() -> Self {
-        Self {
-            steps: &NO_STEPS,
-            cosines: Vec::new(),
-            states: Vec::new(),
-            begun: false,
-        }
-    }
-}
-
-impl<'a> Pile<'a> {
-    fn add(&mut self, evidence: &Evidence<'a>) -> Result<()> {
-        evidence.check()?;
-        if self.begun && evidence.steps != self.steps {
-            return Err(Error::Invalid(
-                "frames with evidence of other steps cannot be read at once".into(),
-            ));
-        }
-        (self.steps, self.begun) = (evidence.steps, true);
-        self.cosines.extend_from_slice(evidence.cosines);
-        self.states.extend_from_slice(evidence.states);
-        Ok(())
-    }
-}
-
-/// Pieces sorted by kind, each kind in its order.
-#[derive(Default)]
-struct Sorted<'a> {
-    tokens: Vec<u32>,
-    markers: Vec<u32>,
-    told: Pile<'a>,
-    features: Vec<f32>,
-    seen: Pile<'a>,
-    kinds: Vec<Kind>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Token,
-    Marker,
-    Frame,
-}
-
-impl<'a> Sorted<'a> {
-    fn new(pieces: &[Piece<'a>], config: &AssistantConfig) -> Result<Self> {
-        let (v, dv) = (config.tokens_per_frame, config.vision_length);
-        let mut sorted = Self::default();
-        for piece in pieces {
-            sorted.kinds.push(match piece {
-                Piece::Token(id) | Piece::Marker(id, _) if *id == config.tokens.image => {
-                    return Err(Error::Invalid(format!(
-                        "token {}: the image token stands for features and has no embedding",
-                        id.0
-                    )));
-                }
-                Piece::Token(id) => {
-                    sorted.tokens.push(id.0);
-                    Kind::Token
-                }
-                Piece::Marker(id, evidence) => {
-                    sorted.told.add(evidence)?;
-                    sorted.markers.push(id.0);
-                    Kind::Marker
-                }
-                Piece::Features(values, evidence) if values.len() == v * dv => {
-                    sorted.seen.add(evidence)?;
-                    sorted.features.extend_from_slice(values);
-                    Kind::Frame
-                }
-                Piece::Features(values, _) => {
-                    return Err(Error::Invalid(format!(
-                        "features of {} numbers: expected {v} tokens of width {dv}",
-                        values.len()
-                    )));
-                }
-            });
-        }
-        Ok(sorted)
-    }
-
-    /// For each position its row in `[tokens; markers; v rows a frame]`.
-    fn order(&self, v: usize) -> Vec<u32> {
-        let (mut token, mut marker) = (0, self.tokens.len());
-        let mut row = marker + self.markers.len();
-        let mut order = Vec::with_capacity(self.kinds.len());
-        for kind in &self.kinds {
-            let (next, rows) = match kind {
-                Kind::Token => (&mut token, 1),
-                Kind::Marker => (&mut marker, 1),
-                Kind::Frame => (&mut row, v),
-            };
-            order.extend((*next..*next + rows).map(|r| r as u32));
-            *next += rows;
-        }
-        order
+        Ok(hidden)
     }
 }
 
@@ -379,13 +262,14 @@ impl Backbone for Assistant {
         self.backbone.memory(self.memory_tokens)
     }
 
-    fn extend(&self, pieces: &[Piece<'_>], memory: &mut KvMemory) -> Result<Hidden> {
-        let hidden = self.backbone.extend_embeds(&self.embeds(pieces)?, memory)?;
-        Ok(Hidden(hidden.flatten_all()?.to_vec1()?))
+    fn extend(&self, pieces: &[Piece], memory: &mut KvMemory) -> Result<Hidden> {
+        let (v, width) = (self.config.tokens_per_frame, self.config.vision_length);
+        let embeds = self.embeds(&Sequence::of(pieces, v, width)?)?;
+        Ok(Hidden(self.backbone.extend_embeds(&embeds, memory)?))
     }
 
     fn heads(&self, hidden: &Hidden) -> Result<HeadLogits> {
-        let (speak, dst_update) = self.head_logits_tensor(&self.row(hidden)?)?;
+        let (speak, dst_update) = self.head_logits_tensor(self.row(hidden)?)?;
         let first = |logits: Tensor| -> Result<Logit> { Ok(Logit(logits.get(0)?.to_scalar()?)) };
         Ok(HeadLogits {
             speak: first(speak)?,
@@ -395,14 +279,14 @@ impl Backbone for Assistant {
 
     fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
         Ok(self
-            .lm_logits_tensor(&self.row(hidden)?)?
+            .lm_logits_tensor(self.row(hidden)?)?
             .flatten_all()?
             .to_vec1()?)
     }
 
     fn update_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
         Ok(self
-            .update_logits_tensor(&self.row(hidden)?)?
+            .update_logits_tensor(self.row(hidden)?)?
             .flatten_all()?
             .to_vec1()?)
     }

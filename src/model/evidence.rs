@@ -22,6 +22,8 @@
 //! update's `<eot>`, where the heads are read again and a sentence begins, get the same sum with
 //! the states reached by then, on their own row.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::config::AssistantConfig;
@@ -56,17 +58,10 @@ pub struct Steps {
     pub after: Vec<Vec<StepId>>,
 }
 
-/// No steps: those of a session without a task.
-pub(super) static NO_STEPS: Steps = Steps {
-    ids: Vec::new(),
-    likeness: Vec::new(),
-    after: Vec::new(),
-};
-
 /// The words that frames are compared with: each step's, then those for no step.
 #[derive(Clone, Debug, Default)]
 pub struct StepWords {
-    steps: Steps,
+    steps: Arc<Steps>,
     /// A unit vector `[Dv]` for each step, and one for no step.
     features: Vec<Vec<f32>>,
 }
@@ -108,17 +103,17 @@ impl StepWords {
             .flat_map(|a| words.iter().map(|b| dot(a, b)))
             .collect();
         Ok(Self {
-            steps: Steps {
+            steps: Arc::new(Steps {
                 ids,
                 likeness,
                 after,
-            },
+            }),
             features,
         })
     }
 
     /// The steps.
-    pub fn steps(&self) -> &Steps {
+    pub fn steps(&self) -> &Arc<Steps> {
         &self.steps
     }
 
@@ -160,15 +155,55 @@ const STATES: [StepState; 3] = [
     StepState::Completed,
 ];
 
-/// Evidence of F frames of one task.
-#[derive(Clone, Copy, Debug)]
-pub struct Frames<'a> {
-    /// Cosines `[F,S+1]`.
-    pub cosines: &'a Tensor,
-    /// States `[F*S]`, as [`Evidence::states`] has them.
-    pub states: &'a [StepState],
+/// Evidence of N frames or markers, of one task; of no steps where the model reads none.
+#[derive(Clone, Debug, Default)]
+pub struct EvidenceBatch {
+    steps: Arc<Steps>,
+    /// `[N, S+1]`, row-major.
+    cosines: Vec<f32>,
+    /// `[N, S]`, row-major.
+    states: Vec<StepState>,
+    rows: usize,
+}
+
+impl EvidenceBatch {
+    /// Appends a row; that it is whole was checked.
+    ///
+    /// # Errors
+    /// It is of other steps than the rows before it.
+    pub fn push(&mut self, evidence: &Evidence) -> Result<()> {
+        let same = Arc::ptr_eq(&evidence.steps, &self.steps) || evidence.steps == self.steps;
+        if self.rows > 0 && !same {
+            return Err(Error::Invalid(
+                "frames with evidence of other steps cannot be read at once".into(),
+            ));
+        }
+        self.steps = Arc::clone(&evidence.steps);
+        self.rows += 1;
+        self.cosines.extend_from_slice(&evidence.cosines);
+        self.states.extend_from_slice(&evidence.states);
+        Ok(())
+    }
+
+    /// `true` when no row says anything.
+    pub fn is_none(&self) -> bool {
+        self.cosines.is_empty()
+    }
+
     /// The steps.
-    pub steps: &'a Steps,
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// Cosines `[N, S+1]`, as [`Evidence::cosines`] has them.
+    pub fn cosines(&self) -> &[f32] {
+        &self.cosines
+    }
+
+    /// States `[N, S]`, as [`Evidence::states`] has them.
+    pub fn states(&self) -> &[StepState] {
+        &self.states
+    }
 }
 
 /// What is said of p and q besides the steps' ids: both by state, of the first step not started and
@@ -215,21 +250,20 @@ impl EvidenceLayer {
         })
     }
 
-    /// Evidence of F frames and the steps' ids' rows of the token table `[S,D]` -> what is added to
-    /// each frame's tokens, `[F,D]`.
+    /// Evidence of F frames or markers and the steps' ids' rows of the token table `[S,D]` -> what
+    /// is added to the tokens of each, `[F,D]`.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn forward(
-        &self,
-        Frames {
-            cosines,
+    pub fn forward(&self, batch: &EvidenceBatch, ids: &Tensor) -> Result<Tensor> {
+        let EvidenceBatch {
             states,
             steps: known,
-        }: Frames<'_>,
-        ids: &Tensor,
-    ) -> Result<Tensor> {
-        let (steps, frames, device) = (ids.dim(0)?, cosines.dim(0)?, cosines.device());
+            rows: frames,
+            ..
+        } = batch;
+        let (steps, frames, device) = (ids.dim(0)?, *frames, ids.device());
+        let cosines = Tensor::from_slice(&batch.cosines, (frames, steps + 1), device)?;
         let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
         let p = probs.narrow(1, 0, steps)?.contiguous()?;
         let apart = (Tensor::from_slice(&known.likeness, (steps, steps), device)? - 1.0)?;
@@ -313,17 +347,12 @@ fn ready(states: &[StepState], after: &[Vec<StepId>]) -> impl Iterator<Item = bo
         })
 }
 
-impl Default for Evidence<'_> {
-    fn default() -> Self {
-        Self {
-            steps: &NO_STEPS,
-            cosines: &[],
-            states: &[],
-        }
+impl Evidence {
+    /// `true` when it says nothing.
+    pub fn is_none(&self) -> bool {
+        self.cosines.is_empty()
     }
-}
 
-impl Evidence<'_> {
     /// Refuses evidence that is not whole.
     ///
     /// # Errors

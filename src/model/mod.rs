@@ -22,6 +22,7 @@ pub mod open;
 pub mod preprocess;
 pub mod projector;
 pub mod reuse;
+pub mod sequence;
 pub mod siglip;
 pub mod text;
 pub mod tokenizer;
@@ -29,7 +30,9 @@ mod tower;
 pub mod weights;
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use candle_core::Tensor;
 use evidence::Steps;
 
 use crate::dialogue::task::StepState;
@@ -43,34 +46,50 @@ impl From<candle_core::Error> for Error {
 }
 
 /// One piece of what the backbone reads.
-#[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
+#[derive(Clone, Debug)]
+pub enum Piece {
     /// A text token: one position.
     Token(TokenId),
-    /// A token between the parts of a turn: one position, with the evidence of the frame that it
-    /// follows where the model reads it. The states are those that hold there: behind an update
-    /// that frame's own are old.
-    Marker(TokenId, Evidence<'a>),
-    /// A frame's features `[V, Dv]`, row-major: V positions, through the projector; with the
-    /// evidence for the steps where the model reads it.
-    Features(&'a [f32], Evidence<'a>),
+    /// A marker ([`Slot::Marker`](crate::dialogue::layout::Slot)): one position, with the evidence
+    /// of the frame that it follows where the model reads it. The states are those that hold there:
+    /// behind an update that frame's own are old.
+    Marker(TokenId, Evidence),
+    /// A frame: V positions, through the projector.
+    Frame {
+        /// Its number in the clip or session; the backbone does not look at it.
+        number: usize,
+        /// Its features `[V, Dv]`, row-major.
+        features: Arc<[f32]>,
+        /// The evidence for the steps where the model reads it.
+        evidence: Evidence,
+    },
 }
 
 /// How like each step's words a frame looks, and how far each step is there. Empty without a task,
 /// and for a model that does without.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
     /// The steps; the same for all that is read at once.
-    pub steps: &'a Steps,
+    pub steps: Arc<Steps>,
     /// Cosines `[S+1]` with each step's words, and with those for no step.
-    pub cosines: &'a [f32],
+    pub cosines: Arc<[f32]>,
     /// How far each step is: `[S]`.
-    pub states: &'a [StepState],
+    pub states: Arc<[StepState]>,
 }
 
-/// Output of the backbone at its last position, after the final norm: `[D]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hidden(pub Vec<f32>);
+/// Output of the backbone at its last position, after the final norm: `[1,D]`.
+#[derive(Clone, Debug)]
+pub struct Hidden(pub Tensor);
+
+impl Hidden {
+    /// Its numbers.
+    ///
+    /// # Errors
+    /// The device did not give them.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        Ok(self.0.flatten_all()?.to_vec1()?)
+    }
+}
 
 /// What the two decision heads say; positive means act.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,7 +135,7 @@ pub trait Backbone {
     /// # Errors
     /// No pieces; a token outside of the vocabulary; features of another size;
     /// [`Error::MemoryFull`] (memory is then unchanged).
-    fn extend(&self, pieces: &[Piece<'_>], memory: &mut Self::Memory) -> Result<Hidden>;
+    fn extend(&self, pieces: &[Piece], memory: &mut Self::Memory) -> Result<Hidden>;
 
     /// Both decision heads on a hidden state.
     ///

@@ -342,6 +342,7 @@ mod tests {
     use crate::stream::Frame;
     use crate::stream::fake::FakeLive;
     use crate::units::{FrameIdx, Logit, MediaTime, TokenId};
+    use candle_core::{Device, Tensor};
 
     /// What the backbone says to its first frame.
     const SENTENCE: &str = "Stir";
@@ -376,18 +377,17 @@ mod tests {
         fn new_memory(&self) -> Result<Positions> {
             Ok(Positions(Vec::new(), self.0))
         }
-        fn extend(&self, pieces: &[Piece<'_>], memory: &mut Positions) -> Result<Hidden> {
+        fn extend(&self, pieces: &[Piece], memory: &mut Positions) -> Result<Hidden> {
             memory.0.extend(pieces.iter().map(|piece| match piece {
                 Piece::Token(token) | Piece::Marker(token, _) => Some(*token),
-                Piece::Features(..) => None,
+                Piece::Frame { .. } => None,
             }));
             let opened = memory
                 .0
                 .iter()
                 .rposition(|held| *held == Some(Bytes.special().asst));
-            Ok(Hidden(vec![
-                opened.map_or(0, |at| memory.0.len() - at - 1) as f32
-            ]))
+            let written = opened.map_or(0, |at| memory.0.len() - at - 1);
+            Ok(Hidden(Tensor::new(&[[written as f32]], &Device::Cpu)?))
         }
         fn heads(&self, _: &Hidden) -> Result<HeadLogits> {
             Ok(HeadLogits {
@@ -398,7 +398,7 @@ mod tests {
         fn lm_logits(&self, hidden: &Hidden) -> Result<Vec<f32>> {
             let next = Bytes
                 .encode(SENTENCE, false)?
-                .get(hidden.0[0] as usize)
+                .get(hidden.to_vec()?[0] as usize)
                 .copied()
                 .unwrap_or(Bytes.special().eot);
             let mut logits = vec![0.0; Bytes::VOCAB];

@@ -294,7 +294,7 @@ impl<B: Backbone> Backbone for Timed<B> {
         self.model.new_memory()
     }
 
-    fn extend(&self, pieces: &[Piece<'_>], memory: &mut Self::Memory) -> Result<Hidden> {
+    fn extend(&self, pieces: &[Piece], memory: &mut Self::Memory) -> Result<Hidden> {
         let start = Instant::now();
         let hidden = self.model.extend(pieces, memory);
         let took = start.elapsed();

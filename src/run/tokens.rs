@@ -55,7 +55,7 @@ fn line(fed: &Fed<'_>) -> Value {
     match fed {
         Fed::Read(slots) => {
             let slot = |slot: &Slot| match slot {
-                Slot::Token(token) => json!(token),
+                Slot::Token(token) | Slot::Marker(token) => json!(token),
                 Slot::Image { .. } => json!("image"),
             };
             json!({"read": slots.iter().map(slot).collect::<Vec<_>>()})

@@ -1,13 +1,15 @@
 //! One frame: look at it, ask the gates, write updates, write a sentence.
 
-use super::tape::{Item, Seen};
+use std::sync::Arc;
+
+use super::tape::Seen;
 use super::{Flow, Session, Stage, Work, warning};
 use crate::dialogue::grammar::{Grammar, Next, Sentence, TextRules, token_prob};
-use crate::dialogue::layout::LayoutName;
+use crate::dialogue::layout::{LayoutName, Slot};
 use crate::dialogue::policy::GateKind;
-use crate::dialogue::task::{TaskState, Update};
+use crate::dialogue::task::{StepState, TaskState, Update};
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Hidden, Mark, Perceiver};
+use crate::model::{Backbone, Hidden, Mark, Perceiver, Piece};
 use crate::stream::{Event, Sink};
 use crate::units::{FrameIdx, MediaTime, Prob, TokenId};
 
@@ -118,9 +120,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         }
         self.tape.begin_frame();
         self.tracker.see(moment.at, &seen.features, &seen.cosines);
-        let mut items: Vec<Item> = words.into_iter().map(Item::Token).collect();
-        items.push(Item::Frame(seen.clone(), self.tracker.states()));
-        let hidden = self.tape.read(&items)?;
+        let mut pieces: Vec<Piece> = words.into_iter().map(Piece::Token).collect();
+        pieces.push(self.tape.frame(&seen, &self.tracker.states()));
+        let hidden = self.tape.read(&pieces)?;
         self.words_are_read();
         self.tracker.tell_all();
         self.recent.push_back(seen);
@@ -194,19 +196,18 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.end_frame();
             return Ok(());
         }
-        let special = self.layout().special();
+        let layout = self.layout();
         let rules = TextRules {
-            eot: special.eot,
+            eot: layout.special().eot,
             banned: self.banned.clone(),
             tokens_max: self.config.utterance_tokens_max,
         };
         let mark = self.tape.mark();
-        let note = self
-            .layout()
-            .note(self.tracker.task(), &moment.before, self.tracker.state())?;
-        let mut items = vec![Item::Marker(special.asst, self.tracker.states())];
-        items.extend(note.into_iter().map(Item::Token));
-        let hidden = self.tape.read(&items)?;
+        let note = layout.note(self.tracker.task(), &moment.before, self.tracker.state())?;
+        let mut slots = vec![layout.utterance_opening()];
+        slots.extend(note.into_iter().map(Slot::Token));
+        let pieces = self.pieces(&slots, &self.tracker.states());
+        let hidden = self.tape.read(&pieces)?;
         let sentence = Sentence::new(rules);
         self.stage = Stage::Speech(SpeechDraft {
             moment,
@@ -284,12 +285,11 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         if let Some(task) = self.tracker.task() {
             grammar = grammar.in_order(task, self.tracker.state(), self.config.out_of_order_weight);
         }
-        let open = layout.special().dst;
         let tokens = forced(&grammar, &[]);
         let mark = self.tape.mark();
-        let mut items = vec![Item::Marker(open, self.tracker.states())];
-        items.extend(self.update_items(&grammar, &tokens, 0));
-        let hidden = self.tape.read(&items)?;
+        let mut pieces = self.pieces(&[layout.update_opening()], &self.tracker.states());
+        pieces.extend(self.update_pieces(&grammar, &tokens, 0));
+        let hidden = self.tape.read(&pieces)?;
         self.settle_update(
             UpdateDraft {
                 moment,
@@ -303,18 +303,21 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         )
     }
 
+    /// The pieces of slots without features.
+    pub(super) fn pieces(&self, slots: &[Slot], states: &Arc<[StepState]>) -> Vec<Piece> {
+        let piece = |slot: &Slot| self.tape.token(*slot, states);
+        slots.iter().filter_map(piece).collect()
+    }
+
     /// An update's tokens from a place on; its `<eot>` tells how far the steps are behind it.
-    fn update_items(&self, grammar: &Grammar, tokens: &[TokenId], from: usize) -> Vec<Item> {
-        let mut items: Vec<Item> = tokens[from..]
-            .iter()
-            .map(|token| Item::Token(*token))
-            .collect();
-        if let (Some(update), Some(Item::Token(eot))) = (grammar.finished(tokens), items.last()) {
-            let marker = Item::Marker(*eot, self.tracker.states_behind(update));
-            items.pop();
-            items.push(marker);
-        }
-        items
+    fn update_pieces(&self, grammar: &Grammar, tokens: &[TokenId], from: usize) -> Vec<Piece> {
+        let update = grammar.finished(tokens);
+        let states = match update {
+            Some(update) => self.tracker.states_behind(update),
+            None => self.tracker.states(),
+        };
+        let slots = self.layout().update_part(&tokens[from..], update.is_some());
+        self.pieces(&slots, &states)
     }
 
     /// Feeds one chosen token of an update, and those that must follow it.
@@ -329,8 +332,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
         draft.tokens.push(token);
         let rest = forced(&draft.grammar, &draft.tokens);
         draft.tokens.extend(rest);
-        let items = self.update_items(&draft.grammar, &draft.tokens, old);
-        draft.hidden = self.tape.read(&items)?;
+        let pieces = self.update_pieces(&draft.grammar, &draft.tokens, old);
+        draft.hidden = self.tape.read(&pieces)?;
         self.settle_update(draft, sink)?;
         Ok(Flow::Working(Work::Update))
     }

@@ -7,12 +7,12 @@
 
 use super::chat::Draft;
 use super::frame::Moment;
-use super::tape::{Item, Seen};
+use super::tape::Seen;
 use super::{Flow, Session, SessionConfig, Stage, Work};
 use crate::dialogue::layout::{Layout, LayoutName};
 use crate::dialogue::task::{StepState, Task, TaskState};
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Perceiver};
+use crate::model::{Backbone, Perceiver, Piece};
 use crate::stream::{ContextPolicyName, Event, Sink};
 use crate::units::TokenId;
 
@@ -107,21 +107,19 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             .map(|task| (task, self.tracker.state()));
         let request = layout.summary_request(guide)?;
         let tokens_before = self.tape.len();
-        let mut items: Vec<Item> = request.into_iter().map(Item::Token).collect();
+        let mut pieces: Vec<Piece> = request.into_iter().map(Piece::Token).collect();
         let states = self.tracker.states();
-        items.extend(
-            self.last_seen
-                .clone()
-                .map(|last| Item::Frame(last, states.clone())),
-        );
+        if let Some(last) = &self.last_seen {
+            pieces.push(self.tape.frame(last, &states));
+        }
         // A model of layout `dstproact` has its own opening; one of ProAssist writes the header
         // itself.
         let mut banned = vec![special.image];
         if self.config.layout == LayoutName::Dstproact {
-            items.push(Item::Marker(special.asst, states));
+            pieces.extend(self.pieces(&[self.layout().utterance_opening()], &states));
             banned = self.banned.clone();
         }
-        let hidden = self.tape.read(&items)?;
+        let hidden = self.tape.read(&pieces)?;
         let logits = self.tape.backbone().lm_logits(&hidden)?;
         let draft = Draft::new(logits, special.eot, banned, self.config.summary_tokens_max);
         self.stage = Stage::Summary(Summary {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::dialogue::layout::Slot;
 use crate::dialogue::task::StepState;
 use crate::error::Result;
-use crate::model::evidence::{StepWords, Steps};
+use crate::model::evidence::StepWords;
 use crate::model::{Backbone, Evidence, Hidden, Mark, Memory, Piece};
 use crate::units::TokenId;
 
@@ -36,16 +36,6 @@ pub(super) struct Seen {
     pub(super) cosines: Arc<[f32]>,
 }
 
-/// One thing to read.
-#[derive(Clone, Debug)]
-pub(super) enum Item {
-    Token(TokenId),
-    /// A token between the parts of a turn, and how far each step is there.
-    Marker(TokenId, Arc<[StepState]>),
-    /// A frame, and how far each step is when it is read.
-    Frame(Seen, Arc<[StepState]>),
-}
-
 /// Memory, its backbone, and what lies where in it.
 pub(super) struct Tape<B: Backbone> {
     backbone: Arc<B>,
@@ -53,11 +43,11 @@ pub(super) struct Tape<B: Backbone> {
     tokens_per_frame: usize,
     /// What frames are compared with.
     words: Arc<StepWords>,
-    /// Cosines of the last frame read; what markers carry.
+    /// Cosines of the last frame that was made a piece; what markers carry.
     last_cosines: Arc<[f32]>,
     tap: Option<Tap>,
     /// Read before anything else; in chunks.
-    waiting: VecDeque<Item>,
+    waiting: VecDeque<Piece>,
     /// Positions of the prompt.
     prompt_tokens: usize,
     /// Where each frame with its turns begins, ascending: places where the stream may be cut.
@@ -132,15 +122,15 @@ impl<B: Backbone> Tape<B> {
             self.rewind(Mark(0))?;
         }
         self.prompt_tokens = prompt.len();
-        self.waiting = prompt.iter().map(|token| Item::Token(*token)).collect();
+        self.waiting = prompt.iter().map(|token| Piece::Token(*token)).collect();
         self.frame_starts.clear();
         self.last_cosines = Arc::from([]);
         let mut end = prompt.len();
         for frame in frames {
             self.frame_starts.push_back(end);
             end += self.tokens_per_frame;
-            self.waiting
-                .push_back(Item::Frame(frame, Arc::clone(states)));
+            let piece = self.frame(&frame, states);
+            self.waiting.push_back(piece);
         }
         Ok(end)
     }
@@ -151,61 +141,65 @@ impl<B: Backbone> Tape<B> {
             return Ok(false);
         }
         let (mut taken, mut tokens) = (0, 0);
-        for item in &self.waiting {
-            tokens += match item {
-                Item::Token(_) | Item::Marker(..) => 1,
-                Item::Frame(..) => self.tokens_per_frame,
+        for piece in &self.waiting {
+            tokens += match piece {
+                Piece::Token(_) | Piece::Marker(..) => 1,
+                Piece::Frame { .. } => self.tokens_per_frame,
             };
             if taken > 0 && tokens > tokens_max {
                 break;
             }
             taken += 1;
         }
-        let chunk: Vec<Item> = self.waiting.drain(..taken).collect();
+        let chunk: Vec<Piece> = self.waiting.drain(..taken).collect();
         self.read(&chunk)?;
         Ok(true)
     }
 
-    /// Reads items behind what memory holds; the hidden state of the last position.
-    pub(super) fn read(&mut self, items: &[Item]) -> Result<Hidden> {
-        let steps = self.words.steps();
-        fn evidence<'a>(
-            steps: &'a Steps,
-            cosines: &'a [f32],
-            states: &'a [StepState],
-        ) -> Evidence<'a> {
-            if cosines.is_empty() {
-                Evidence::default()
-            } else {
-                Evidence {
-                    steps,
-                    cosines,
-                    states,
-                }
-            }
+    /// The piece of a frame, with how far each step is when it is read.
+    pub(super) fn frame(&mut self, seen: &Seen, states: &Arc<[StepState]>) -> Piece {
+        self.last_cosines = Arc::clone(&seen.cosines);
+        Piece::Frame {
+            number: seen.ordinal,
+            features: Arc::clone(&seen.features),
+            evidence: self.evidence(states),
         }
-        let mut last = &self.last_cosines;
-        let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(items.len());
-        for item in items {
-            pieces.push(match item {
-                Item::Token(token) => Piece::Token(*token),
-                Item::Marker(token, states) => Piece::Marker(*token, evidence(steps, last, states)),
-                Item::Frame(seen, states) => {
-                    last = &seen.cosines;
-                    Piece::Features(&seen.features, evidence(steps, last, states))
-                }
-            });
+    }
+
+    /// The piece of a slot without features: a marker comes with the evidence of the last frame and
+    /// how far each step is by then.
+    pub(super) fn token(&self, slot: Slot, states: &Arc<[StepState]>) -> Option<Piece> {
+        match slot {
+            Slot::Token(token) => Some(Piece::Token(token)),
+            Slot::Marker(token) => Some(Piece::Marker(token, self.evidence(states))),
+            Slot::Image { .. } => None,
         }
-        let hidden = self.backbone.extend(&pieces, &mut self.memory)?;
-        self.last_cosines = Arc::clone(last);
+    }
+
+    /// The last frame's evidence; none for a model that does without.
+    fn evidence(&self, states: &Arc<[StepState]>) -> Evidence {
+        if self.last_cosines.is_empty() {
+            return Evidence::default();
+        }
+        Evidence {
+            steps: Arc::clone(self.words.steps()),
+            cosines: Arc::clone(&self.last_cosines),
+            states: Arc::clone(states),
+        }
+    }
+
+    /// Reads pieces behind what memory holds; the hidden state of the last position.
+    pub(super) fn read(&mut self, pieces: &[Piece]) -> Result<Hidden> {
+        let hidden = self.backbone.extend(pieces, &mut self.memory)?;
         if let Some(tap) = &mut self.tap {
-            let mut slots = Vec::with_capacity(items.len());
-            for item in items {
-                match item {
-                    Item::Token(token) | Item::Marker(token, _) => slots.push(Slot::Token(*token)),
-                    Item::Frame(seen, _) => {
+            let mut slots = Vec::with_capacity(pieces.len());
+            for piece in pieces {
+                match piece {
+                    Piece::Token(token) => slots.push(Slot::Token(*token)),
+                    Piece::Marker(token, _) => slots.push(Slot::Marker(*token)),
+                    Piece::Frame { number, .. } => {
                         slots.extend((0..self.tokens_per_frame).map(|part| Slot::Image {
-                            frame: seen.ordinal,
+                            frame: *number,
                             part,
                         }));
                     }
@@ -218,8 +212,8 @@ impl<B: Backbone> Tape<B> {
 
     /// Reads tokens.
     pub(super) fn read_tokens(&mut self, tokens: &[TokenId]) -> Result<Hidden> {
-        let items: Vec<Item> = tokens.iter().map(|token| Item::Token(*token)).collect();
-        self.read(&items)
+        let pieces: Vec<Piece> = tokens.iter().map(|token| Piece::Token(*token)).collect();
+        self.read(&pieces)
     }
 
     /// From here on a frame with its turns is read.

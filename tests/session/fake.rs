@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use candle_core::{Device, Tensor};
 use proact::dialogue::layout::{Bytes, TextCodec};
 use proact::dialogue::task::StepState;
 use proact::error::{Error, Result};
@@ -174,11 +175,13 @@ impl Place {
             self.open as usize,
             self.written,
         ];
-        Hidden(numbers.iter().map(|n| *n as f32).collect())
+        let numbers = numbers.map(|n| n as f32);
+        Hidden(Tensor::new(&[numbers], &Device::Cpu).unwrap())
     }
 
     fn from_hidden(hidden: &Hidden) -> Self {
-        let n = |i: usize| hidden.0[i] as usize;
+        let numbers = hidden.to_vec().unwrap();
+        let n = |i: usize| numbers[i] as usize;
         Self {
             position: n(0),
             frame: n(1),
@@ -199,7 +202,7 @@ impl Backbone for Fake {
         })
     }
 
-    fn extend(&self, pieces: &[Piece<'_>], memory: &mut FakeMemory) -> Result<Hidden> {
+    fn extend(&self, pieces: &[Piece], memory: &mut FakeMemory) -> Result<Hidden> {
         self.extend_calls.fetch_add(1, Ordering::Relaxed);
         assert!(!pieces.is_empty());
         let mut new = Vec::new();
@@ -211,7 +214,11 @@ impl Backbone for Fake {
                     self.told.lock().unwrap().push(told);
                     new.push(Held::Token(*token));
                 }
-                Piece::Features(values, evidence) => {
+                Piece::Frame {
+                    features: values,
+                    evidence,
+                    ..
+                } => {
                     let told = (
                         values[0] as usize,
                         evidence.cosines.len(),

@@ -8,7 +8,7 @@ use proact::dialogue::task::{TaskState, Update};
 use proact::rng::Rng;
 use proact::session::SessionConfig;
 use proact::stream::Event;
-use proact::units::{FrameIdx, MediaTime, TokenId};
+use proact::units::{FrameIdx, MediaTime};
 use proact_lab::train::examples::{ExampleOptions, Source, examples};
 
 use super::fake::{Fake, Scene};
@@ -208,50 +208,35 @@ fn frames_and_markers_carry_what_training_gives_them() {
         panic!("{} examples, expected one", examples.len())
     };
 
+    let sequence = &example.sequence;
     let (told, seen) = (
         bench.model.told.lock().unwrap(),
         bench.model.evidence.lock().unwrap(),
     );
     assert_eq!(
-        example.markers,
+        sequence.markers(),
         told.iter().map(|t| t.0).collect::<Vec<_>>()
     );
     assert_eq!(
-        example.told.states,
+        sequence.marker_evidence().states(),
         told.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>()
     );
     assert_eq!(
-        example.told.cosines.len(),
+        sequence.marker_evidence().cosines().len(),
         told.iter().map(|t| t.1).sum::<usize>()
     );
     assert_eq!(
-        example.seen.states,
+        sequence.frame_evidence().states(),
         seen.iter().flat_map(|t| t.2.clone()).collect::<Vec<_>>()
     );
     assert_eq!(
-        example.seen.cosines.len(),
+        sequence.frame_evidence().cosines().len(),
         seen.iter().map(|t| t.1).sum::<usize>()
     );
 
     // Put together again by its order, an example is the stream that memory holds.
-    let of_row = |row: &u32| match example
-        .tokens
-        .iter()
-        .chain(&example.markers)
-        .nth(*row as usize)
-    {
-        Some(token) => Slot::Token(TokenId(*token)),
-        None => {
-            let image = *row as usize - example.tokens.len() - example.markers.len();
-            Slot::Image {
-                frame: image / 2,
-                part: image % 2,
-            }
-        }
-    };
     let stream = bench.stream.lock().unwrap();
-    let built: Vec<Slot> = example.order.iter().map(of_row).collect();
-    assert_eq!(Bytes.render(&built), Bytes.render(&stream));
+    assert_eq!(sequence.slots(), *stream);
 }
 
 #[test]

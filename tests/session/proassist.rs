@@ -252,7 +252,7 @@ fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
             .rposition(|slot| matches!(slot, Slot::Image { .. }))
             .unwrap();
         let wrote = held[image + 1..].iter().map(|slot| match slot {
-            Slot::Token(token) => *token,
+            Slot::Token(token) | Slot::Marker(token) => *token,
             Slot::Image { .. } => unreachable!(),
         });
         let mut step = Step {
@@ -270,7 +270,7 @@ fn found(fixture: &Fixture, context: ContextPolicyName) -> Vec<Step> {
                     ..
                 } => {
                     let prompt = held[..tokens_after].iter().map(|slot| match slot {
-                        Slot::Token(token) => *token,
+                        Slot::Token(token) | Slot::Marker(token) => *token,
                         Slot::Image { .. } => panic!("an image in the prompt"),
                     });
                     steps.last_mut().unwrap().reset =

@@ -7,14 +7,13 @@ use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::train::examples::{Example, Told};
+use crate::train::examples::Example;
 use crate::train::loss;
 use crate::train::optimizer::OptimizerConfig;
 use crate::train::parallel::{Scored, gradients};
 use crate::train::run::{StepResult, number};
 use proact::error::Result;
 use proact::model::assistant::Assistant;
-use proact::model::evidence::Frames;
 use proact::model::nn::{Linear, RmsNorm, Rows};
 use proact::model::weights::Weights;
 use proact::rng::Rng;
@@ -322,41 +321,7 @@ impl AssistantTrainer<'_> {
     /// # Errors
     /// The example does not fit the model.
     pub fn states(&self, example: &Example) -> Result<Seen> {
-        let width = self.assistant.config().vision_length;
-        let features = Tensor::from_slice(
-            &example.features,
-            (example.features.len() / width, width),
-            self.device,
-        )?;
-        let columns = example.steps.ids.len() + 1;
-        let cosines = |told: &Told| -> Result<Option<Tensor>> {
-            Ok(match told.cosines.len() / columns {
-                0 => None,
-                n => Some(Tensor::from_slice(
-                    &told.cosines,
-                    (n, columns),
-                    self.device,
-                )?),
-            })
-        };
-        let mut parts = vec![self.assistant.embed(&example.tokens)?];
-        if let Some(cosines) = cosines(&example.told)? {
-            let evidence = Frames {
-                cosines: &cosines,
-                states: &example.told.states,
-                steps: &example.steps,
-            };
-            parts.push(self.assistant.tell(&example.markers, Some(evidence))?);
-        }
-        let cosines = cosines(&example.seen)?;
-        let evidence = cosines.as_ref().map(|cosines| Frames {
-            cosines,
-            states: &example.seen.states,
-            steps: &example.steps,
-        });
-        parts.push(self.assistant.see(&features, evidence)?);
-        let all = Tensor::cat(&parts, 0)?;
-        let embeds = rows(&all, &example.order)?.unsqueeze(0)?;
+        let embeds = self.assistant.embeds(&example.sequence)?;
         let mut midway = None;
         let hidden = self
             .assistant
@@ -416,7 +381,7 @@ impl AssistantTrainer<'_> {
             // would have a model that is in two minds whether another update follows say yes.
             let (at_frames, at_ends): (Vec<_>, Vec<_>) = kept
                 .into_iter()
-                .partition(|(place, _)| example.is_frame(*place));
+                .partition(|(place, _)| example.sequence.is_frame(*place as usize));
             let mut groups = Vec::new();
             for group in [at_frames, at_ends]
                 .into_iter()

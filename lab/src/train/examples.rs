@@ -10,7 +10,9 @@ use proact::dialogue::layout::{Clip, ClipOptions, Layout, Script, Slot, Target};
 use proact::dialogue::note::Note;
 use proact::dialogue::task::{StepState, Task, TaskState, Transition, Update};
 use proact::error::{Error, Result};
+use proact::model::Evidence;
 use proact::model::evidence::Steps;
+use proact::model::sequence::Sequence;
 use proact::rng::Rng;
 use proact::units::{MediaTime, StepId, TokenId};
 
@@ -112,30 +114,10 @@ pub struct ExampleOptions {
     pub patience_s_max: f64,
 }
 
-/// The evidence of frames or markers; empty for a model that does without.
-#[derive(Default)]
-pub struct Told {
-    /// Cosines `[N, S+1]` of the frame, or of the last one, with the steps' words.
-    pub cosines: Vec<f32>,
-    /// States of the steps there, `[N*S]`.
-    pub states: Vec<StepState>,
-}
-
 /// One sequence to learn from.
 pub struct Example {
-    /// Token ids in the order of the token slots, without the markers.
-    pub tokens: Vec<u32>,
-    /// Token ids of the markers ([`Piece::Marker`](proact::model::Piece)): `[M]`; none for a model
-    /// that does without evidence.
-    pub markers: Vec<u32>,
-    /// What they carry.
-    pub told: Told,
-    /// Features `[F, V*Dv]` of the frames in the clip.
-    pub features: Vec<f32>,
-    /// What they carry.
-    pub seen: Told,
-    /// For each slot its row in `[tokens; markers; V rows a frame]`.
-    pub order: Vec<u32>,
+    /// What the backbone reads.
+    pub sequence: Sequence,
     /// Positions that predict update text, and the tokens they predict.
     pub dst_text: (Vec<u32>, Vec<u32>),
     /// Positions that predict spoken text, and the tokens they predict.
@@ -148,18 +130,9 @@ pub struct Example {
     /// Positions where the speak head is read, and the answers.
     pub speak_reads: Vec<(u32, bool)>,
     /// The steps of the task.
-    pub steps: Steps,
+    pub steps: Arc<Steps>,
     /// Last image slot of each new frame with the step in view: 0 none, i + 1 step i.
     pub in_view: Vec<(u32, u32)>,
-}
-
-impl Example {
-    /// Is this a position of a frame, and not of a token?
-    pub fn is_frame(&self, place: u32) -> bool {
-        self.order
-            .get(place as usize)
-            .is_some_and(|row| *row as usize >= self.tokens.len() + self.markers.len())
-    }
 }
 
 /// The examples of a recording, in the dialogue that the annotation has. `draw` decides which
@@ -454,27 +427,19 @@ fn example(
     script: &Script,
     answers: &Answers,
 ) -> Result<Example> {
-    let per_frame = layout.tokens_per_frame();
     let ids = source
         .task
         .iter()
         .map(|(id, _)| layout.id_tokens(id))
         .collect::<Result<Vec<_>>>()?;
-    let rows = Rows::of(source, layout, clip, script, ids.len() + 1);
-    let width = source.frame_width;
-    let features = source
-        .features
-        .get(clip.frames.start * width..clip.frames.end * width)
-        .ok_or_else(|| {
-            Error::Invalid(format!(
-                "recording {}: {} frames, but fewer features",
-                source.recording.id,
-                source.frames.len()
-            ))
-        })?;
+    let after = source.task.steps.iter().map(|step| step.after.clone());
+    let steps = Arc::new(Steps {
+        ids,
+        likeness: source.likeness.to_vec(),
+        after: after.collect(),
+    });
     Ok(Example {
-        features: features.to_vec(),
-        order: rows.order(per_frame),
+        sequence: sequence(source, layout, clip, script, &steps)?,
         dst_text: texts(
             clip,
             Target::Dst,
@@ -491,126 +456,73 @@ fn example(
         temptations: answers.temptations.clone(),
         speak_reads: answers.speak_reads.clone(),
         in_view: in_view(source, clip),
-        steps: Steps {
-            ids,
-            likeness: source.likeness.to_vec(),
-            after: source
-                .task
-                .steps
-                .iter()
-                .map(|step| step.after.clone())
-                .collect(),
-        },
-        tokens: rows.tokens,
-        markers: rows.markers,
-        told: rows.told,
-        seen: rows.seen,
+        steps,
     })
 }
 
-/// A clip's slots by kind, each kind in its order.
-#[derive(Default)]
-struct Rows {
-    tokens: Vec<u32>,
-    markers: Vec<u32>,
-    told: Told,
-    seen: Told,
-    kinds: Vec<Kind>,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Token(usize),
-    Marker(usize),
-    Image { frame: usize, part: usize },
-}
-
-impl Rows {
-    /// Follows the task's state through a clip as the session does: a frame comes with the states
-    /// before its own updates, `[DST]` and `[ASST]` with those reached by then, an update's `<eot>`
-    /// with those behind it.
-    fn of(
-        source: &Source,
-        layout: &Layout<'_>,
-        clip: &Clip,
-        script: &Script,
-        columns: usize,
-    ) -> Self {
-        let special = layout.special();
-        let mut rows = Self::default();
-        let mut state = clip.start.clone();
-        let row = |frame: usize| {
-            let at = (clip.frames.start + frame) * columns;
-            source.cosines.get(at..at + columns).unwrap_or_default()
+/// A clip's slots with their features and evidence. Follows the task's state through the clip as
+/// the session does: a frame comes with the states before its own updates, `[DST]` and `[ASST]`
+/// with those reached by then, an update's `<eot>` with those behind it.
+fn sequence(
+    source: &Source,
+    layout: &Layout<'_>,
+    clip: &Clip,
+    script: &Script,
+    steps: &Arc<Steps>,
+) -> Result<Sequence> {
+    let (width, columns) = (source.frame_width, steps.ids.len() + 1);
+    let per_frame = layout.tokens_per_frame();
+    let eot = layout.special().eot;
+    let mut sequence = Sequence::new(per_frame, width / per_frame.max(1));
+    let mut state = clip.start.clone();
+    let evidence =
+        |at: usize, state: &TaskState| match source.cosines.get(at * columns..(at + 1) * columns) {
+            None => Evidence::default(),
+            Some(cosines) => Evidence {
+                steps: Arc::clone(steps),
+                cosines: cosines.into(),
+                states: state.states().into(),
+            },
         };
-        let (mut now, mut updates): (Option<usize>, &[Update]) = (None, &[]);
-        let mut in_update = false;
-        for slot in &clip.episode.slots {
-            match slot {
-                Slot::Image { frame, part } => {
-                    if *part == 0 {
-                        now = Some(*frame);
-                        let at = clip.frames.start + frame;
-                        // Frames kept from before have no turns.
-                        updates = if at >= clip.first_new {
-                            &script.frames[at].updates
-                        } else {
-                            &[]
-                        };
-                        rows.seen.add(row(*frame), &state);
-                    }
-                    rows.kinds.push(Kind::Image {
-                        frame: *frame,
-                        part: *part,
-                    });
+    let (mut now, mut updates): (Option<usize>, &[Update]) = (None, &[]);
+    for slot in &clip.episode.slots {
+        match *slot {
+            Slot::Token(token) => sequence.push_token(token),
+            Slot::Marker(token) => {
+                if token == eot
+                    && let [update, rest @ ..] = updates
+                {
+                    // The layout has applied it before: it fits.
+                    let _ = state.apply(*update);
+                    updates = rest;
                 }
-                Slot::Token(token) => {
-                    let closes = in_update && *token == special.eot;
-                    if closes && let [update, rest @ ..] = updates {
-                        // The layout has applied it before: it fits.
-                        let _ = state.apply(*update);
-                        updates = rest;
-                    }
-                    in_update = *token == special.dst || in_update && !closes;
-                    match now.map(row).filter(|cosines| !cosines.is_empty()) {
-                        Some(cosines)
-                            if closes || *token == special.dst || *token == special.asst =>
-                        {
-                            rows.kinds.push(Kind::Marker(rows.markers.len()));
-                            rows.markers.push(token.0);
-                            rows.told.add(cosines, &state);
-                        }
-                        _ => {
-                            rows.kinds.push(Kind::Token(rows.tokens.len()));
-                            rows.tokens.push(token.0);
-                        }
-                    }
-                }
+                let evidence = now.map_or_else(Evidence::default, |at| evidence(at, &state));
+                sequence.push_marker(token, &evidence)?;
             }
+            Slot::Image { frame, part: 0 } => {
+                let at = clip.frames.start + frame;
+                now = Some(at);
+                // Frames kept from before have no turns.
+                updates = if at >= clip.first_new {
+                    &script.frames[at].updates
+                } else {
+                    &[]
+                };
+                let features = source.features.get(at * width..(at + 1) * width);
+                let features = features.ok_or_else(|| {
+                    Error::Invalid(format!(
+                        "recording {}: {} frames, but fewer features",
+                        source.recording.id,
+                        source.frames.len()
+                    ))
+                })?;
+                sequence.push_frame(features, &evidence(at, &state))?;
+            }
+            // The frame's first slot stands for all of them.
+            Slot::Image { .. } => {}
         }
-        rows
     }
-
-    /// For each slot its row in `[tokens; markers; V rows a frame]`.
-    fn order(&self, per_frame: usize) -> Vec<u32> {
-        let markers = self.tokens.len();
-        let frames = markers + self.markers.len();
-        let row = |kind: &Kind| match kind {
-            Kind::Token(n) => *n,
-            Kind::Marker(n) => markers + n,
-            Kind::Image { frame, part } => frames + frame * per_frame + part,
-        };
-        self.kinds.iter().map(|kind| row(kind) as u32).collect()
-    }
-}
-
-impl Told {
-    fn add(&mut self, cosines: &[f32], state: &TaskState) {
-        if !cosines.is_empty() {
-            self.cosines.extend(cosines);
-            self.states.extend(state.states());
-        }
-    }
+    Ok(sequence)
 }
 
 /// Positions that predict text of a kind, and its tokens; `wanted` is asked with the frame and the
@@ -632,7 +544,7 @@ fn texts(
     {
         match slot {
             Slot::Image { frame: at, .. } => (frame, begun) = (Some(*at), 0),
-            Slot::Token(t) => {
+            Slot::Token(t) | Slot::Marker(t) => {
                 begun += usize::from(*t == dst);
                 if *target == kind
                     && p > 0

@@ -39,10 +39,12 @@ impl Bytes {
                 Slot::Image { frame, part } => {
                     bytes.extend(format!("<{frame}.{part}>").into_bytes())
                 }
-                Slot::Token(id) => match NAMES.iter().find(|(special, _)| special == id) {
-                    Some((_, name)) => bytes.extend(name.bytes()),
-                    None => bytes.push(u8::try_from(id.0).unwrap_or(b'?')),
-                },
+                Slot::Token(id) | Slot::Marker(id) => {
+                    match NAMES.iter().find(|(special, _)| special == id) {
+                        Some((_, name)) => bytes.extend(name.bytes()),
+                        None => bytes.push(u8::try_from(id.0).unwrap_or(b'?')),
+                    }
+                }
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()

@@ -253,17 +253,22 @@ impl Layout<'_> {
 }
 
 impl Episode {
+    fn push_slots(&mut self, slots: &[Slot]) {
+        self.slots.extend_from_slice(slots);
+        self.targets.resize(self.slots.len(), Target::None);
+    }
+
     fn push_tokens(&mut self, tokens: &[TokenId]) {
         self.slots.extend(tokens.iter().map(|t| Slot::Token(*t)));
         self.targets.resize(self.slots.len(), Target::None);
     }
 
     /// A turn with a note behind its opening. Both are given: a gate opens the turn.
-    fn push_turn(&mut self, turn: &[TokenId], note: &[TokenId], target: Target) {
+    fn push_turn(&mut self, turn: &[Slot], note: &[TokenId], target: Target) {
         let (open, words) = turn.split_at(turn.len().min(1));
-        self.push_tokens(open);
+        self.push_slots(open);
         self.push_tokens(note);
-        self.push_tokens(words);
+        self.push_slots(words);
         let first = self.targets.len() - words.len();
         self.targets[first..].fill(target);
     }

@@ -63,7 +63,7 @@ impl TextCodec for TokenizerCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialogue::layout::Layout;
+    use crate::dialogue::layout::{Layout, Slot};
     use crate::dialogue::task::{Task, TaskState, Update};
 
     const TEMPLATE: &str =
@@ -118,6 +118,7 @@ mod tests {
         let layout = Layout::new(&codec, 1);
         let special = codec.special();
         let update = layout.update(Update::parse("S1->start").unwrap()).unwrap();
+        let update: Vec<TokenId> = update.into_iter().filter_map(Slot::token).collect();
         assert_eq!(
             (update[0], *update.last().unwrap()),
             (special.dst, special.eot)
