@@ -101,7 +101,7 @@ def load(folder):
 
 
 def pooled(evaluator, results):
-    """Upstream's metrics over all matches, without BLEU, CIDEr and METEOR (wording.json has those)."""
+    """Upstream's metrics over all matches, without BLEU, CIDEr and METEOR."""
     with tempfile.TemporaryDirectory() as folder:
         stand_in = types.SimpleNamespace(
             load_all_predictions=lambda number_check: {i: {"match_result": r.to_json()} for i, r in enumerate(results)},

@@ -35,7 +35,6 @@ pub mod systems;
 pub mod table;
 pub mod transitions;
 pub mod warnings;
-pub mod wording;
 
 pub use log::Log;
 pub use reference::Reference;

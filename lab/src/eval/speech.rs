@@ -21,7 +21,6 @@ use serde::Serialize;
 use super::assignment::{Row, assign};
 use super::log::Log;
 use super::reference::Reference;
-use super::wording::{WordingScores, WordingTally};
 use super::{mean, share};
 use proact::error::{Error, Result};
 use proact::units::MediaTime;
@@ -127,7 +126,7 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 /// Words that say little about which step is meant, without apostrophes.
-pub const FUNCTION_WORDS: [&str; 68] = [
+const FUNCTION_WORDS: [&str; 68] = [
     "a", "all", "an", "and", "are", "as", "at", "be", "by", "can", "do", "done", "first", "for",
     "from", "go", "good", "great", "have", "i", "if", "in", "into", "is", "it", "its", "job",
     "just", "lets", "ll", "move", "need", "next", "nice", "now", "of", "off", "ok", "okay", "on",
@@ -245,8 +244,6 @@ pub struct SpeechTally {
     correct_apart_s: Vec<f64>,
     missed: usize,
     redundant: usize,
-    /// Of correct matches.
-    wording: WordingTally,
 }
 
 impl SpeechTally {
@@ -256,7 +253,6 @@ impl SpeechTally {
         self.correct_apart_s.extend(&other.correct_apart_s);
         self.missed += other.missed;
         self.redundant += other.redundant;
-        self.wording.add(&other.wording);
     }
 
     /// The rates of what was pooled.
@@ -284,7 +280,6 @@ impl SpeechTally {
             mismatched: before_filter - correct,
             missed: self.missed,
             redundant: self.redundant,
-            wording: self.wording.scores(),
         }
     }
 }
@@ -316,8 +311,6 @@ pub struct SpeechScores {
     pub missed: usize,
     /// Predictions that got a silent frame.
     pub redundant: usize,
-    /// BLEU and METEOR of correct matches.
-    pub wording: WordingScores,
 }
 
 /// Counts what [`match_log`] gives.
@@ -338,15 +331,6 @@ pub fn tally(
         .filter(|(at, text)| *at < reference.start && !text.trim().is_empty())
         .count();
     let correct = || matched.matched.iter().filter(|p| p.score > CORRECT_ABOVE);
-    let mut wording = WordingTally::default();
-    for pair in correct() {
-        let text =
-            |of: &BTreeMap<usize, String>, frame| of.get(&frame).cloned().unwrap_or_default();
-        wording.take(
-            &text(&grid.generated, pair.generated),
-            &text(&grid.expected, pair.reference),
-        );
-    }
     Ok(SpeechTally {
         correct_apart_s: correct()
             .map(|p| p.generated.abs_diff(p.reference) as f64 / reference.fps)
@@ -354,7 +338,6 @@ pub fn tally(
         scores: matched.matched.iter().map(|p| p.score).collect(),
         missed: matched.missed.len(),
         redundant: matched.redundant.len() + early,
-        wording,
     })
 }
 
@@ -682,7 +665,6 @@ mod tests {
                 scores: got.matched.iter().map(|p| p.score).collect(),
                 missed: got.missed.len(),
                 redundant: got.redundant.len(),
-                wording: WordingTally::default(),
             });
         }
         let ours = serde_json::to_value(pooled.scores()).unwrap();

@@ -24,7 +24,7 @@ const STATE: [Column; 15] = [
     ("wrong w./h", |s| rate(s.warnings.wrong_per_hour)),
 ];
 
-const SPEECH: [Column; 12] = [
+const SPEECH: [Column; 9] = [
     ("speech F1", |s| share(s.speech.rates.f1)),
     ("P", |s| share(s.speech.rates.precision)),
     ("R", |s| share(s.speech.rates.recall)),
@@ -37,15 +37,6 @@ const SPEECH: [Column; 12] = [
             .rates
             .time_diff_s
             .map_or("-".into(), |v| format!("{v:.2}"))
-    }),
-    ("BLEU-1", |s| {
-        share(s.speech.rates.wording.bleu.map(|b| b[0]))
-    }),
-    ("BLEU-4", |s| {
-        share(s.speech.rates.wording.bleu.map(|b| b[3]))
-    }),
-    ("METEOR-es", |s| {
-        share(s.speech.rates.wording.meteor_exact_stem)
     }),
     ("fit", |s| share(s.speech.fit)),
 ];
@@ -167,9 +158,9 @@ mod tests {
 model   0.500  0.500  1.000   1.000  1.000  1.000  0.960     0.960  1.000    +2.0   +2.8      0.0           0       -         0.0
 silent  0.000  0.000  0.000   0.000      -  0.000  0.100     0.100  0.000       -      -      0.0           0       -         0.0
 
-        speech F1      P      R  jaccard  redund.  missing  alike  apart s  BLEU-1  BLEU-4  METEOR-es    fit
-model       1.000  1.000  1.000    1.000    0.000    0.000  1.000     1.00   1.000   0.001      1.000  1.000
-silent      0.000      -  0.000    0.000        -    1.000      -        -       -       -          -      -
+        speech F1      P      R  jaccard  redund.  missing  alike  apart s    fit
+model       1.000  1.000  1.000    1.000    0.000    0.000  1.000     1.00  1.000
+silent      0.000      -  0.000    0.000        -    1.000      -        -      -
 
         speak AUPRC  bal. acc  ECE  update AUPRC  bal. acc  ECE
 model             -         -    -             -         -    -
