@@ -39,6 +39,7 @@ const PACKAGES: [Package; 3] = [
             ("synth", &[]),
             ("proassist", &[]),
             ("quant", &[]),
+            ("encode", &["proassist"]),
             ("eval", &["proassist"]),
             ("calibrate", &["eval", "quant", "proassist"]),
             ("train", &["calibrate", "eval", "quant", "proassist"]),
