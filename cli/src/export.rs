@@ -9,6 +9,7 @@ use super::quantize::write;
 use proact::features;
 use proact::model::gguf::GgufFile;
 use proact::run::stop::Usage;
+use proact_lab::eval::prediction_files;
 use proact_lab::proassist::open::read_features;
 use proact_lab::quant::{Recipe, Source, backbone_alone};
 
@@ -75,7 +76,14 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
         )
         .into()),
         (Kind::Logs, inputs, Some(reference)) => {
-            proact_lab::eval::prediction_files::export(inputs, reference, &args.out)
+            let exported = prediction_files::export(inputs, reference, &args.out)?;
+            println!(
+                "{}: predictions for {} of {} recordings",
+                args.out.display(),
+                exported.written,
+                exported.recordings
+            );
+            Ok(())
         }
         (Kind::Logs, _, None) => Err(Usage(
             "logs are exported beside their annotation; name it with --reference ANN".into(),

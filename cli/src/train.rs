@@ -25,13 +25,13 @@ use proact_lab::train::stages::Job;
 /// What to train, and where.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Train the model that ships, from nothing (see README for the episodes):
+Train the model that ships, from nothing (docs/training.md shows how to render the episodes):
   proact train configs/train-demo.toml
 
 Interrupt it with Ctrl-C; the same command goes on where it stopped. To begin again, remove the
 folder that `work` names. Every record of the log (WORK/train.jsonl) is one step.")]
 pub struct Args {
-    /// Training file (TOML); configs/train-demo.toml explains the keys
+    /// Training file (TOML); docs/training.md explains the keys
     config: PathBuf,
     /// Where to compute: cpu, cuda:N or metal
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]

@@ -1,4 +1,4 @@
-//! Event logs as ProAssist's predictions.
+//! Event logs as the prediction files that ProAssist's own scores are computed from.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,21 @@ use crate::eval::systems::{log_id, logs_in};
 use crate::eval::{Log, Reference};
 use proact::dialogue::annotation;
 
+/// Recordings with predictions, and all that the annotation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Files written, one a recording.
+    pub written: usize,
+    /// Recordings in the annotation.
+    pub recordings: usize,
+}
+
 /// Writes `OUT/N.json` for each log, N the number of its recording in the annotation.
 ///
 /// # Errors
 /// Unreadable files; a log of a recording that the annotation does not have; an output that cannot
 /// be written.
-pub fn export(inputs: &[PathBuf], annotation: &Path, output: &Path) -> anyhow::Result<()> {
+pub fn export(inputs: &[PathBuf], annotation: &Path, output: &Path) -> anyhow::Result<Exported> {
     let file = match annotation.join(crate::eval::reference::ANNOTATION_FILE) {
         own if own.is_file() => own,
         _ if annotation.is_file() => annotation.to_path_buf(),
@@ -74,13 +83,10 @@ pub fn export(inputs: &[PathBuf], annotation: &Path, output: &Path) -> anyhow::R
         std::fs::write(&to, serde_json::to_string_pretty(&json)?)
             .with_context(|| to.display().to_string())?;
     }
-    println!(
-        "{}: predictions for {} of {} recordings",
-        output.display(),
-        written.len(),
-        references.len()
-    );
-    Ok(())
+    Ok(Exported {
+        written: written.len(),
+        recordings: references.len(),
+    })
 }
 
 #[cfg(test)]

@@ -252,7 +252,8 @@ mod tests {
                 step_s += x.iter().zip(&y).filter(|(x, y)| x == y).count() as f64;
                 joint_s += f64::from(u8::from(x == y));
             }
-            prop_assert_eq!(agreement(start.clone(), &a, start.clone(), &b, 3.0, 20.0), (joint_s, step_s));
+            let got = agreement(start.clone(), &a, start.clone(), &b, 3.0, 20.0);
+            prop_assert_eq!(got, (joint_s, step_s));
         }
     }
 }

@@ -70,8 +70,8 @@ pub struct Wanted {
 /// Reads or makes the logs of every system.
 ///
 /// # Errors
-/// A file cannot be read, or does not belong to a recording; nothing is wanted; two systems have one
-/// name.
+/// A file cannot be read, or does not belong to a recording; nothing is wanted; two systems have
+/// one name.
 pub fn systems(wanted: &Wanted, references: &[Reference]) -> anyhow::Result<Vec<System>> {
     let mut systems = Vec::new();
     if !wanted.logs.is_empty() {

@@ -351,7 +351,11 @@ mod tests {
             r in prop::collection::vec(0u32..40, 0..6),
             tolerance in 0u32..12,
         ) {
-            let sorted = |v: Vec<u32>| { let mut v: Vec<f64> = v.into_iter().map(f64::from).collect(); v.sort_by(f64::total_cmp); v };
+            let sorted = |v: Vec<u32>| {
+                let mut v: Vec<f64> = v.into_iter().map(f64::from).collect();
+                v.sort_by(f64::total_cmp);
+                v
+            };
             let (p, mut r, tolerance_s) = (sorted(p), sorted(r), f64::from(tolerance));
             let got = pairs(&p, &r, tolerance_s);
             let total: f64 = got.iter().map(|&(i, j)| (p[i] - r[j]).abs()).sum();

@@ -29,8 +29,8 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>> {
     Ok(Box::new(FeatureSource::new(file, options.fps, layout)?))
 }
 
-/// Reads a feature file, safetensors or Arrow stream. `default_fps` stands in for Arrow files, which
-/// do not name their rate (ProAssist's is 2).
+/// Reads a feature file, safetensors or Arrow stream. `default_fps` stands in for Arrow files,
+/// which do not name their rate (ProAssist's is 2).
 ///
 /// # Errors
 /// Unreadable; not one of the formats; sizes, types or values that do not fit; named by key.

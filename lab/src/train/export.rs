@@ -45,7 +45,7 @@ pub fn assistant(job: &Job<'_>, found: Option<Found>) -> anyhow::Result<()> {
     write_atomic(&path, config.to_json()?.as_bytes())?;
     let source = Source::open(&folder, &Inputs::default())?;
     let recipe = Recipe::open(&job.config.quantize.assistant)?;
-    // Whoever encoded the frames of dialogues is not known; `proact quantize --vision` puts it in.
+    // The encoder of dialogues' features is unknown; `proact quantize --vision` names it later.
     let vision = job.config.dialogues.is_none().then(|| job.vision_gguf());
     let options = Options {
         metadata: card(job, "assistant"),
