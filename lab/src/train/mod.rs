@@ -9,6 +9,7 @@ mod dialogues;
 pub mod examples;
 mod export;
 mod free_run;
+mod harder;
 pub mod history;
 pub mod loss;
 pub mod optimizer;
