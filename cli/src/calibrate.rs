@@ -7,6 +7,7 @@ use anyhow::ensure;
 use proact::run::settings::{Flags as SettingFlags, Settings};
 use proact_lab::calibrate::recordings::{Scoring, calibrate, store};
 use proact_lab::calibrate::search::{Metric, Search};
+use proact_lab::eval::Reference;
 
 use super::inspect;
 
@@ -98,6 +99,7 @@ impl From<MetricWord> for Metric {
 pub fn run(
     model: &Path,
     features: &Path,
+    references: &[Reference],
     scoring: &Scoring<'_>,
     flags: &Flags,
 ) -> anyhow::Result<()> {
@@ -106,9 +108,10 @@ pub fn run(
         ..SettingFlags::default()
     })?;
     let search = flags.search()?;
-    let config = calibrate(model, features, scoring, search, &settings, &mut |line| {
-        println!("{line}");
-    })?;
+    let mut tell = |line: &str| println!("{line}");
+    let config = calibrate(
+        model, features, references, scoring, search, &settings, &mut tell,
+    )?;
     print!("{}", inspect::gates(&config));
     if !flags.dry_run {
         store(&config, model)?;

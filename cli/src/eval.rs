@@ -157,11 +157,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let similarity = similarity(&args)?;
     if let (Some(model), Some(features)) = (&args.calibration.calibrate, &args.features) {
         let scoring = Scoring {
-            references: &references,
             options: &options,
             similarity: &*similarity,
         };
-        return calibrate::run(model, features, &scoring, &args.calibration);
+        return calibrate::run(model, features, &references, &scoring, &args.calibration);
     }
     let systems = systems(&wanted(&args)?, &references)?;
     let mut reports = Vec::new();

@@ -1,7 +1,5 @@
 //! Calibration on recordings whose features are there, as `proact eval --calibrate` does it.
 
-use crate::proassist::open::open;
-use crate::proassist::open::read_features;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -12,9 +10,10 @@ use crate::eval::speech::Similarity;
 use crate::eval::systems::{plain_name, workers};
 use crate::eval::{Log, Options, Reference, Scores, Tally};
 use crate::parallel::each;
+use crate::proassist::open::{open, read_features};
 use crate::quant::set_metadata;
-
 use proact::dialogue::policy::Gates;
+use proact::dialogue::task::{Task, TaskState};
 use proact::model::config::AssistantConfig;
 use proact::run::load::{self, Loaded};
 use proact::run::settings::Settings;
@@ -22,11 +21,21 @@ use proact::run::timing::Shared;
 use proact::sources::OpenOptions;
 use proact::stream::{Frame, Input, Poll};
 
+/// A recording that free runs are made over, with its frames in memory.
+pub struct HeldOut {
+    /// What the runs are scored against.
+    pub reference: Reference,
+    /// The task that a session is told; none for a session without a task.
+    pub task: Option<Task>,
+    /// States of the task's steps when the recording begins.
+    pub start: TaskState,
+    /// Its frames.
+    pub frames: Vec<Frame>,
+}
+
 /// What the runs are scored by.
 pub struct Scoring<'a> {
-    /// The validation set.
-    pub references: &'a [Reference],
-    /// How.
+    /// Tolerances and window.
     pub options: &'a Options,
     /// How sentences are compared.
     pub similarity: &'a dyn Similarity,
@@ -41,6 +50,7 @@ pub struct Scoring<'a> {
 pub fn calibrate(
     model: &Path,
     features: &Path,
+    references: &[Reference],
     scoring: &Scoring<'_>,
     mut search: Search,
     settings: &Settings,
@@ -49,9 +59,16 @@ pub fn calibrate(
     // One recording a thread; a product inside it stays on its thread.
     load::set_threads(1);
     let loaded = load::open(model, None, &Shared::default())?;
-    let footage = each(workers(), scoring.references, |reference| {
-        frames(features, reference, settings, &loaded)
+    let held_out = each(workers(), references, |reference| -> anyhow::Result<_> {
+        let has_steps = !reference.task.steps.is_empty();
+        Ok(HeldOut {
+            reference: reference.clone(),
+            task: has_steps.then(|| reference.task.clone()),
+            start: reference.start_state(),
+            frames: frames(features, reference, settings, &loaded)?,
+        })
     })?;
+    let run = |gates| score(&loaded, gates, settings, &held_out, scoring, workers());
     let mut start = loaded.config.gates;
     for gate in [&mut start.speak, &mut start.dst_update] {
         (gate.hysteresis, gate.refractory_s) = (0.0, 0.0);
@@ -59,14 +76,14 @@ pub fn calibrate(
     // "Besides none": what the gates begin with.
     search.hysteresis.retain(|hysteresis| *hysteresis > 0.0);
     search.refractory_s.retain(|rest_s| *rest_s > 0.0);
-    let before = score(&loaded, loaded.config.gates, settings, &footage, scoring)?;
+    let before = run(loaded.config.gates)?;
     tell(&format!(
         "as stored: {}",
         line(&loaded.config.gates, &before)
     ));
     let (mut done, all) = (0, search.runs_max());
-    let found = search::search(start, &search, scoring.references.len(), &mut |gates| {
-        let scores = score(&loaded, *gates, settings, &footage, scoring)?;
+    let found = search::search(start, &search, held_out.len(), &mut |gates| {
+        let scores = run(*gates)?;
         done += 1;
         eprintln!("{done} of {all} at most: {}", line(gates, &scores));
         Ok(Some(scores))
@@ -130,13 +147,17 @@ fn frames(
     }
 }
 
-/// Pooled scores of free runs with these gates.
-fn score(
+/// Pooled scores of free runs of a model with these gates, `threads` recordings at once.
+///
+/// # Errors
+/// A run failed, or there is no recording.
+pub fn score(
     loaded: &Loaded,
     gates: Gates,
     settings: &Settings,
-    footage: &[Vec<Frame>],
+    held_out: &[HeldOut],
     by: &Scoring<'_>,
+    threads: usize,
 ) -> anyhow::Result<Scores> {
     let parts = Parts {
         eyes: loaded.vision.as_ref(),
@@ -148,27 +169,18 @@ fn score(
         gates,
         ..loaded.config.clone()
     });
-    let pairs: Vec<_> = by.references.iter().zip(footage).collect();
-    let tallies = each(
-        workers(),
-        pairs,
-        |(reference, frames)| -> anyhow::Result<Tally> {
-            let task = (!reference.task.steps.is_empty()).then_some(&reference.task);
-            let events = events(
-                &parts,
-                task,
-                &reference.start_state(),
-                frames.iter().cloned(),
-                config.clone(),
-            )?;
-            Ok(Tally::of(
-                &Log::from_events(&events)?,
-                reference,
-                by.options,
-                by.similarity,
-            )?)
-        },
-    )?;
+    let tallies = each(threads, held_out, |one| -> anyhow::Result<Tally> {
+        let frames = one.frames.iter().cloned();
+        let events = events(
+            &parts,
+            one.task.as_ref(),
+            &one.start,
+            frames,
+            config.clone(),
+        )?;
+        let log = Log::from_events(&events)?;
+        Ok(Tally::of(&log, &one.reference, by.options, by.similarity)?)
+    })?;
     Ok(Tally::pool(tallies)
         .context("no recording to score")?
         .scores())

@@ -43,14 +43,14 @@ pub fn frames(source: &Source) -> impl Iterator<Item = Frame> + '_ {
         })
 }
 
-/// What a free run in training is told; the model's own gates are in `model`.
-pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
+/// The settings of a session that runs freely in training.
+pub fn free_run_settings(job: &Job<'_>) -> Settings {
     let mut settings = Settings {
         fps: job.config.fps,
         ..Settings::default()
     };
     settings.session.frames_kept = job.config.assistant_training.frames_kept;
-    settings.session_config(model)
+    settings
 }
 
 /// What the model writes over the training recordings as it stands after `step` steps, by
@@ -140,7 +140,7 @@ impl Histories<'_> {
                     pick(&settings.own_history_dst_update_thresholds);
                 careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
                 // Nor does the task's order keep it from errors that it is to learn from.
-                let careless = session_config(self.job, &careless);
+                let careless = free_run_settings(self.job).session_config(&careless);
                 let never = f32::INFINITY;
                 let session = SessionConfig {
                     out_of_order_weight: 1.0,

@@ -4,17 +4,17 @@
 use serde_json::{Map, Value};
 
 use super::data::{Episodes, Part};
-use super::free_run::{frames, session_config, sources};
+use super::free_run::{frames, free_run_settings, sources};
 use super::progress::Progress;
 use super::stages::Job;
-use crate::calibrate::free_run::{Parts, events};
+use crate::calibrate::recordings::{HeldOut, Scoring, score};
 use crate::calibrate::search::{self, Found, Metric, Search, TOLERANCE_S};
 use crate::eval::speech::Lexical;
-use crate::eval::{Log, Options, Reference, Scores, Tally};
-use crate::parallel::each;
+use crate::eval::{Options, Reference, Scores};
+use crate::train::examples::Source;
 use crate::train::run::number;
 use proact::dialogue::policy::Gates;
-use proact::model::config::AssistantConfig;
+use proact::error::Result;
 use proact::run::load;
 use proact::run::timing::Shared;
 
@@ -29,10 +29,10 @@ pub fn gates(
 ) -> anyhow::Result<Option<Found>> {
     super::export::assistant(job, None)?;
     let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
-    let held_out = sources(job, episodes, Part::Validation, job.eyes()?.as_ref())?;
+    let sources = sources(job, episodes, Part::Validation, job.eyes()?.as_ref())?;
     let list = &job.config.gates;
     // Without steps the update gate is off, and all of its thresholds are one.
-    let updates = if held_out.iter().any(|source| !source.task.steps.is_empty()) {
+    let updates = if sources.iter().any(|source| !source.task.steps.is_empty()) {
         usize::MAX
     } else {
         1
@@ -49,47 +49,33 @@ pub fn gates(
         refractory_s: list.refractory_s_tried.clone(),
         metric: Metric::default(),
     };
-    let parts = Parts {
-        eyes: model.vision.as_ref(),
-        backbone: &model.assistant,
-        codec: &model.codec,
+    let held_out = sources.into_iter().map(held).collect::<Result<Vec<_>>>()?;
+    let scoring = Scoring {
+        options: &Options::default(),
+        similarity: &Lexical,
     };
+    let settings = free_run_settings(job);
     let mut done = 0;
     search::search(model.config.gates, &search, held_out.len(), &mut |gates| {
         if progress.stopped() {
             return Ok(None);
         }
-        let config = session_config(
-            job,
-            &AssistantConfig {
-                gates: *gates,
-                ..model.config.clone()
-            },
-        );
-        let tallies = each(job.threads, &held_out, |source| -> anyhow::Result<Tally> {
-            let events = events(
-                &parts,
-                Some(&source.task),
-                &source.start,
-                frames(source),
-                config.clone(),
-            )?;
-            let reference = Reference::new(&source.from_the_start(), Some(source.task.clone()))?;
-            Ok(Tally::of(
-                &Log::from_events(&events)?,
-                &reference,
-                &Options::default(),
-                &Lexical,
-            )?)
-        })?;
-        let scores = Tally::pool(tallies)
-            .ok_or_else(|| anyhow::anyhow!("no recording to score"))?
-            .scores();
+        let scores = score(&model, *gates, &settings, &held_out, &scoring, job.threads)?;
         progress.keep(&record(gates, &scores))?;
         progress.say(&search::line(gates, &scores));
         done += 1;
         progress.at("thresholds", done, search.runs_max(), "");
         Ok(Some(scores))
+    })
+}
+
+/// A validation recording as the search runs over it.
+fn held(source: Source) -> Result<HeldOut> {
+    Ok(HeldOut {
+        reference: Reference::new(&source.from_the_start(), Some(source.task.clone()))?,
+        frames: frames(&source).collect(),
+        task: Some(source.task),
+        start: source.start,
     })
 }
 
