@@ -8,7 +8,7 @@ use proact::dialogue::task::Task;
 use proact_lab::eval::change::Detector;
 use proact_lab::eval::pictures;
 use proact_lab::eval::speech::{Lexical, Similarity};
-use proact_lab::eval::systems::{Baseline, Wanted, read_references, report, systems};
+use proact_lab::eval::systems::{Baseline, SystemInputs, read_references, report, systems};
 use proact_lab::eval::{EXPLAIN, Options, Report, table};
 
 use proact_lab::calibrate::recordings::Scoring;
@@ -114,14 +114,14 @@ impl From<BaselineWord> for Baseline {
     }
 }
 
-fn wanted(args: &Args) -> anyhow::Result<Wanted> {
+fn system_inputs(args: &Args) -> anyhow::Result<SystemInputs> {
     let named = |given: &String| {
         let (name, path) = given
             .split_once('=')
             .with_context(|| format!("--system {given}: expected NAME=DIR"))?;
         Ok((name.to_owned(), PathBuf::from(path)))
     };
-    Ok(Wanted {
+    Ok(SystemInputs {
         logs: args.logs.clone(),
         named: args
             .system
@@ -162,7 +162,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         };
         return calibrate::run(model, features, &references, &scoring, &args.calibration);
     }
-    let systems = systems(&wanted(&args)?, &references)?;
+    let systems = systems(&system_inputs(&args)?, &references)?;
     let mut reports = Vec::new();
     for system in &systems {
         let report = report(system, &references, &options, &*similarity, args.partial)?;

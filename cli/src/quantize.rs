@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use super::locate;
 use proact::files::write_atomic;
 use proact::model::gguf::{GgufFile, MetaValue};
-use proact_lab::quant::{Eye, Inputs, Options, Recipe, Report, Source, plan, quantize};
+use proact_lab::quant::{Inputs, Options, Recipe, Report, Source, VisionTokens, plan, quantize};
 
 /// Turn weights that you have into a small GGUF file
 ///
@@ -61,17 +61,17 @@ pub struct Args {
 /// The source is not whole, the recipe does not fit it, or a file cannot be read or written.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let recipe = Recipe::open(&args.recipe)?;
-    let eye = match (&args.vision, args.plain) {
+    let vision_tokens = match (&args.vision, args.plain) {
         (_, true) => None,
-        (Some(vision), false) => Some(Eye::of(&GgufFile::open(vision)?)?),
-        (None, false) => Some(Eye::SO400M),
+        (Some(vision), false) => Some(VisionTokens::of(&GgufFile::open(vision)?)?),
+        (None, false) => Some(VisionTokens::SO400M),
     };
     let path = locate::named(args.source)?.model;
     let source = Source::open(
         &path,
         &Inputs {
             base: args.base.as_deref(),
-            eye,
+            vision_tokens,
         },
     )?;
     if args.dry_run {

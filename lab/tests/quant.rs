@@ -14,7 +14,7 @@ use proact::model::nn::Llama3Scaling;
 use proact::model::tokenizer::Tokenizer;
 use proact::model::weights::{Stored, Weights, hf_permute};
 use proact::model::{Backbone, Hidden};
-use proact_lab::quant::{Eye, Inputs, Options, Recipe, Report, Source, quantize};
+use proact_lab::quant::{Inputs, Options, Recipe, Report, Source, VisionTokens, quantize};
 use serde_json::{Value, json};
 
 #[path = "../../tests/common/unchanged.rs"]
@@ -704,7 +704,7 @@ fn an_adapter_is_merged_into_its_base() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap();
@@ -738,7 +738,7 @@ fn an_adapter_is_merged_into_its_base() {
             adapter.path(),
             &Inputs {
                 base: Some(base.path()),
-                eye: None
+                vision_tokens: None
             }
         )
         .unwrap_err()
@@ -755,7 +755,7 @@ fn an_adapter_is_merged_into_its_base() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap_err()
@@ -940,9 +940,9 @@ fn shards_are_found_by_their_index() {
 
 #[test]
 fn a_llama_becomes_a_backbone_and_comes_out_again() {
-    let eye = Inputs {
+    let inputs = Inputs {
         base: None,
-        eye: Some(Eye {
+        vision_tokens: Some(VisionTokens {
             width: DV,
             tokens_per_frame: 2,
         }),
@@ -965,7 +965,7 @@ fn a_llama_becomes_a_backbone_and_comes_out_again() {
     let same = Recipe::open("same").unwrap();
     let q8 = Recipe::open("q8_0").unwrap();
     quantize(
-        &Source::open(hf.path(), &eye).unwrap(),
+        &Source::open(hf.path(), &inputs).unwrap(),
         &q8,
         &assistant,
         &Options::default(),
@@ -1000,7 +1000,7 @@ fn a_llama_becomes_a_backbone_and_comes_out_again() {
     quantize(&source, &same, &plain, &Options::default()).unwrap();
     let again = path("again.gguf");
     quantize(
-        &Source::open(&plain, &eye).unwrap(),
+        &Source::open(&plain, &inputs).unwrap(),
         &same,
         &again,
         &Options::default(),
@@ -1039,7 +1039,7 @@ fn a_llama_becomes_a_backbone_and_comes_out_again() {
     .unwrap();
     let grown = path("grown.gguf");
     quantize(
-        &Source::open(&bare, &eye).unwrap(),
+        &Source::open(&bare, &inputs).unwrap(),
         &same,
         &grown,
         &Options::default(),
@@ -1239,7 +1239,7 @@ fn lora_on_a_tied_output_unties_it() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap();
@@ -1276,7 +1276,7 @@ fn lora_on_a_tied_output_unties_it() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap();
@@ -1346,7 +1346,7 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap();
@@ -1389,7 +1389,7 @@ fn a_proassist_adapter_keeps_its_vocabulary_and_gets_its_layout() {
         adapter.path(),
         &Inputs {
             base: Some(base.path()),
-            eye: None,
+            vision_tokens: None,
         },
     )
     .unwrap();
@@ -1539,12 +1539,19 @@ fn a_file_that_shrinks_after_it_was_looked_at_is_an_error_and_leaves_nothing() {
 fn the_end_of_a_turn_is_llama_3s_where_the_vocabulary_has_it() {
     let hf = hf_folder(&hf_llama_tensors());
     let eot = |hf: &Path| {
-        let eye = Some(Eye {
+        let vision_tokens = Some(VisionTokens {
             width: DV,
             tokens_per_frame: 1,
         });
         let out = hf.join("out.gguf");
-        let source = Source::open(hf, &Inputs { base: None, eye }).unwrap();
+        let source = Source::open(
+            hf,
+            &Inputs {
+                base: None,
+                vision_tokens,
+            },
+        )
+        .unwrap();
         quantize(
             &source,
             &Recipe::open("q8_0").unwrap(),

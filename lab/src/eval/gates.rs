@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::log::{Log, Reading};
+use super::log::{GateReading, Log};
 use super::reference::Reference;
 use super::{mean, share};
 use proact::units::{MediaTime, Threshold};
@@ -82,7 +82,7 @@ pub struct GateScores {
 
 /// Answers of a log's gates: speak, update. A gate that was off has none.
 pub fn tally(log: &Log, reference: &Reference) -> [GateTally; 2] {
-    let inside: Vec<&Reading> = log
+    let inside: Vec<&GateReading> = log
         .frames
         .iter()
         .filter(|r| r.at >= reference.start && r.at <= reference.end)
@@ -90,7 +90,7 @@ pub fn tally(log: &Log, reference: &Reference) -> [GateTally; 2] {
     let said = moments(reference.utterances.iter().map(|(at, _)| *at));
     let changed = moments(reference.transitions.iter().map(|(at, _)| *at));
     let [speak, update] = log.thresholds;
-    let gate = |threshold: Option<Threshold>, events: &[f64], of: fn(&Reading) -> f32| {
+    let gate = |threshold: Option<Threshold>, events: &[f64], of: fn(&GateReading) -> f32| {
         threshold
             .map(|threshold| answers(&inside, events, of, threshold.0))
             .unwrap_or_default()
@@ -110,13 +110,13 @@ fn moments(times: impl Iterator<Item = MediaTime>) -> Vec<f64> {
 }
 
 fn answers(
-    frames: &[&Reading],
+    frames: &[&GateReading],
     events: &[f64],
-    of: fn(&Reading) -> f32,
+    of: fn(&GateReading) -> f32,
     threshold: f32,
 ) -> GateTally {
     let mut out = GateTally::default();
-    let near = |r: &Reading, at_s: f64| (r.at.seconds() - at_s).abs() <= WINDOW_S;
+    let near = |r: &GateReading, at_s: f64| (r.at.seconds() - at_s).abs() <= WINDOW_S;
     for at_s in events {
         let best = frames
             .iter()
@@ -234,7 +234,7 @@ mod tests {
         // Frames at 0, 1, … 9 s; the update gate is early by one at 3 s and stays low at 8 s.
         let update = [0.1, 0.2, 0.9, 0.3, 0.3, 0.7, 0.1, 0.1, 0.2, 0.1];
         log.frames = (0..10)
-            .map(|i| Reading {
+            .map(|i| GateReading {
                 at: MediaTime(f64::from(i)),
                 speak: Prob(0.0),
                 dst_update: Prob(update[i as usize]),

@@ -28,7 +28,7 @@ pub struct Log {
     /// Warnings about the order of steps.
     pub warnings: Vec<Warning>,
     /// What the gates read at each frame decided on.
-    pub frames: Vec<Reading>,
+    pub frames: Vec<GateReading>,
     /// Thresholds that the session began with: speak, update. None for a gate that was off, which
     /// has no probabilities.
     pub thresholds: [Option<Threshold>; 2],
@@ -55,7 +55,7 @@ pub struct Warning {
 
 /// Probabilities of both gates at a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct GateReading {
     /// When.
     pub at: MediaTime,
     /// Speak now?
@@ -122,7 +122,7 @@ impl Log {
                 speak,
                 dst_update,
                 ..
-            } => self.frames.push(Reading {
+            } => self.frames.push(GateReading {
                 at,
                 speak,
                 dst_update,

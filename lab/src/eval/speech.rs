@@ -148,7 +148,7 @@ pub struct Pair {
     pub cost: f64,
 }
 
-/// Who matched whom in one recording. Frames count from the start of the clip.
+/// Which sentences matched in one recording. Frames count from the start of the clip.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpeechMatch {
     /// Predictions on a frame where the reference speaks.

@@ -50,7 +50,7 @@ pub struct System {
 
 /// Which systems are to be scored, and what the baselines among them need.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct SystemInputs {
     /// Event logs, or folders of them.
     pub logs: Vec<PathBuf>,
     /// Other systems: a name for the table and a folder of logs.
@@ -70,18 +70,18 @@ pub struct Wanted {
 /// Reads or makes the logs of every system.
 ///
 /// # Errors
-/// A file cannot be read, or does not belong to a recording; nothing is wanted; two systems have
+/// A file cannot be read, or does not belong to a recording; there are no systems; two systems have
 /// one name.
-pub fn systems(wanted: &Wanted, references: &[Reference]) -> anyhow::Result<Vec<System>> {
+pub fn systems(inputs: &SystemInputs, references: &[Reference]) -> anyhow::Result<Vec<System>> {
     let mut systems = Vec::new();
-    if !wanted.logs.is_empty() {
-        systems.push(read_system("log", &wanted.logs, references)?);
+    if !inputs.logs.is_empty() {
+        systems.push(read_system("log", &inputs.logs, references)?);
     }
-    for (name, path) in &wanted.named {
+    for (name, path) in &inputs.named {
         systems.push(read_system(name, std::slice::from_ref(path), references)?);
     }
-    for kind in &wanted.baselines {
-        systems.push(run_baseline(*kind, wanted, references)?);
+    for kind in &inputs.baselines {
+        systems.push(run_baseline(*kind, inputs, references)?);
     }
     ensure!(
         !systems.is_empty(),
@@ -257,11 +257,11 @@ pub fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn run_baseline(
     kind: Baseline,
-    wanted: &Wanted,
+    inputs: &SystemInputs,
     references: &[Reference],
 ) -> anyhow::Result<System> {
     let averages = match kind {
-        Baseline::Clock => Some(averages(wanted, references)?),
+        Baseline::Clock => Some(averages(inputs, references)?),
         Baseline::Silent | Baseline::Change | Baseline::Reference => None,
     };
     let mut logs = BTreeMap::new();
@@ -269,11 +269,11 @@ fn run_baseline(
         let clip = Clip::from(reference);
         let events = match (kind, &averages) {
             (Baseline::Clock, Some(averages)) => baseline::clock(&clip, averages)?,
-            (Baseline::Change, _) => baseline::change(&clip, &moments(wanted, reference)?)?,
+            (Baseline::Change, _) => baseline::change(&clip, &moments(inputs, reference)?)?,
             (Baseline::Reference, _) => baseline::reference(reference)?,
             _ => baseline::silent(&clip)?,
         };
-        if let Some(folder) = &wanted.write_logs {
+        if let Some(folder) = &inputs.write_logs {
             write_log(&folder.join(kind.name()), &reference.id, &events)?;
         }
         logs.insert(i, Log::from_events(&events)?);
@@ -284,12 +284,12 @@ fn run_baseline(
     })
 }
 
-fn averages(wanted: &Wanted, references: &[Reference]) -> anyhow::Result<Averages> {
+fn averages(inputs: &SystemInputs, references: &[Reference]) -> anyhow::Result<Averages> {
     ensure!(
-        !wanted.train_reference.is_empty(),
+        !inputs.train_reference.is_empty(),
         "--baseline clock: --train-reference must name what it learns its times from"
     );
-    let training = read_references(&wanted.train_reference, None)?;
+    let training = read_references(&inputs.train_reference, None)?;
     for reference in &training {
         let seen = references.iter().any(|r| r.id == reference.id);
         ensure!(
@@ -301,14 +301,14 @@ fn averages(wanted: &Wanted, references: &[Reference]) -> anyhow::Result<Average
     Ok(Averages::learn(&training)?)
 }
 
-fn moments(wanted: &Wanted, reference: &Reference) -> anyhow::Result<Vec<MediaTime>> {
-    let folder = wanted
+fn moments(inputs: &SystemInputs, reference: &Reference) -> anyhow::Result<Vec<MediaTime>> {
+    let folder = inputs
         .features
         .as_ref()
         .context("--baseline change: --features must name the folder of the feature files")?;
     let path = folder.join(format!("{}.safetensors", plain_name(&reference.id)?));
     let signal = change_of_file(&path, reference)?;
-    Ok(change::peaks(&signal, &wanted.detector))
+    Ok(change::peaks(&signal, &inputs.detector))
 }
 
 /// Change between the frames of a feature file, at their times.

@@ -16,20 +16,20 @@ const HOUR_S: f64 = 3600.0;
 /// What is pooled over recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WarningTally {
-    out_of_order: Told,
-    skipped: Told,
+    out_of_order: LabelCount,
+    skipped: LabelCount,
     warnings: usize,
     wrong: usize,
 }
 
 /// Labels of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Told {
+struct LabelCount {
     labelled: usize,
     warned: usize,
 }
 
-impl Told {
+impl LabelCount {
     fn add(&mut self, other: Self) {
         self.labelled += other.labelled;
         self.warned += other.warned;
@@ -84,7 +84,7 @@ impl WarningTally {
 
     /// The scores of what was pooled over `duration_s` seconds of video.
     pub fn scores(&self, duration_s: f64) -> WarningScores {
-        let all = Told {
+        let all = LabelCount {
             labelled: self.out_of_order.labelled + self.skipped.labelled,
             warned: self.out_of_order.warned + self.skipped.warned,
         };
@@ -110,7 +110,7 @@ pub fn tally(log: &Log, reference: &Reference) -> WarningTally {
             .filter(move |issue| issue.kind == kind)
             .map(|issue| issue.step)
     };
-    let count = |kind, warned: &dyn Fn(StepId) -> bool| Told {
+    let count = |kind, warned: &dyn Fn(StepId) -> bool| LabelCount {
         labelled: labelled(kind).count(),
         warned: labelled(kind).filter(|step| warned(*step)).count(),
     };

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::folder::refuse_left;
-use super::names::Slot;
+use super::names::TensorSpec;
 use super::shards::Shards;
 use super::source::{Lora, Origin};
 use proact::error::{Error, Result};
@@ -111,18 +111,23 @@ impl Adapter {
             .any(|name| self.names.contains_key(name))
     }
 
-    /// Where a slot's values come from, which the base model has under the name `stored`; notes in
+    /// Where a tensor's values come from, which the base model has under the name `stored`; notes in
     /// `used` what of the adapter it takes.
-    pub fn origin(&self, slot: &Slot, stored: &str, used: &mut Vec<String>) -> Result<Origin> {
-        let change = slot.change;
-        if let Some(name) = self.names.get(&slot.hf) {
-            used.push(slot.hf.clone());
+    pub fn origin(
+        &self,
+        spec: &TensorSpec,
+        stored: &str,
+        used: &mut Vec<String>,
+    ) -> Result<Origin> {
+        let change = spec.change;
+        if let Some(name) = self.names.get(&spec.hf) {
+            used.push(spec.hf.clone());
             return Ok(Origin::Adapter {
                 name: name.clone(),
                 change,
             });
         }
-        let layer = slot.hf.strip_suffix(".weight").unwrap_or(&slot.hf);
+        let layer = spec.hf.strip_suffix(".weight").unwrap_or(&spec.hf);
         let (a, b) = (
             format!("{layer}.lora_A.weight"),
             format!("{layer}.lora_B.weight"),

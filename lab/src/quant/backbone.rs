@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use super::llama::PLAIN_ARCHITECTURE;
-use super::names::{self, Slot};
+use super::names::{self, TensorSpec};
 use super::shards::Shard;
 use super::source::{Entry, Origin, Source, Store};
 use super::{folder, put};
@@ -25,23 +25,23 @@ pub(super) const TURN_END: &str = "<|eot_id|>";
 /// Untrained heads say 0.5; the gates open above it.
 const THRESHOLD: f32 = 0.5;
 
-/// What an assistant sees with.
+/// The tokens that a vision model gives for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Eye {
+pub struct VisionTokens {
     /// Width of a vision token: Dv.
     pub width: usize,
     /// Vision tokens a frame.
     pub tokens_per_frame: usize,
 }
 
-impl Eye {
+impl VisionTokens {
     /// SigLIP so400m: one token of 1152 values a frame.
     pub const SO400M: Self = Self {
         width: 1152,
         tokens_per_frame: 1,
     };
 
-    /// The eye that a vision file gives.
+    /// The tokens that a vision file gives.
     ///
     /// # Errors
     /// The file is no vision file.
@@ -68,7 +68,7 @@ pub(super) fn furnish(
     entries: &mut Vec<Entry>,
     mut backbone: BackboneConfig,
     tokens: &Tokens,
-    eye: Eye,
+    vision_tokens: VisionTokens,
 ) -> Result<AssistantConfig> {
     let stored = backbone.vocab_size;
     let last = tokens.layout.iter().copied().max().unwrap_or(0) as usize;
@@ -107,17 +107,17 @@ pub(super) fn furnish(
         asst,
     };
     let config = AssistantConfig {
-        tokens_per_frame: eye.tokens_per_frame,
-        ..AssistantConfig::plain(backbone, eye.width, gates, tokens)
+        tokens_per_frame: vision_tokens.tokens_per_frame,
+        ..AssistantConfig::plain(backbone, vision_tokens.width, gates, tokens)
     };
     config.validate()?;
-    let fresh = |slot: Slot| {
-        let init = if slot.shape.len() > 1 {
+    let fresh = |spec: TensorSpec| {
+        let init = if spec.shape.len() > 1 {
             Init::FanIn(1.0)
         } else {
             Init::Constant(0.0)
         };
-        Entry::fresh(slot.gguf, slot.shape, init)
+        Entry::fresh(spec.gguf, spec.shape, init)
     };
     entries.extend(names::decisions(&config).into_iter().map(fresh));
     Ok(config)
@@ -127,21 +127,21 @@ pub(super) fn furnish(
 ///
 /// # Errors
 /// A key is missing; a tensor is missing, left over or of another shape.
-pub(super) fn of_llama(file: GgufFile, eye: Eye) -> Result<Source> {
+pub(super) fn of_llama(file: GgufFile, vision_tokens: VisionTokens) -> Result<Source> {
     let backbone = backbone_of(&file)?;
-    let mut slots = names::backbone(&backbone);
-    slots.extend(backbone.rope_factors.then(|| names::rope_freqs(&backbone)));
-    let mut entries = picked(&file, &slots)?;
+    let mut specs = names::backbone(&backbone);
+    specs.extend(backbone.rope_factors.then(|| names::rope_freqs(&backbone)));
+    let mut entries = picked(&file, &specs)?;
     let left: Vec<&str> = file
         .tensors()
         .iter()
         .map(|t| t.name.as_str())
-        .filter(|n| !slots.iter().any(|s| s.gguf == *n))
+        .filter(|n| !specs.iter().any(|s| s.gguf == *n))
         .collect();
     folder::refuse_left(file.path(), &left, "a Llama")?;
     let mut metadata: Vec<_> = file.header().metadata.clone();
     let tokens = tokens_of(&file, &mut metadata, backbone.vocab_size)?;
-    let config = furnish(&mut entries, backbone, &tokens, eye)?;
+    let config = furnish(&mut entries, backbone, &tokens, vision_tokens)?;
     let mut all = config.to_metadata()?;
     metadata.retain(|(key, _)| !key.starts_with("llama.") && key != "general.architecture");
     for (key, value) in metadata {
@@ -169,14 +169,14 @@ pub fn backbone_alone(file: GgufFile) -> Result<Source> {
     let wrong = |e: Error| Error::format(file.path(), e.to_string());
     let config =
         AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).map_err(wrong)?;
-    let mut slots = names::backbone(&config.backbone);
-    slots.extend(
+    let mut specs = names::backbone(&config.backbone);
+    specs.extend(
         config
             .backbone
             .rope_factors
             .then(|| names::rope_freqs(&config.backbone)),
     );
-    let entries = picked(&file, &slots)?;
+    let entries = picked(&file, &specs)?;
     let own = format!("{ASSISTANT_ARCHITECTURE}.");
     let mut metadata = vec![(
         "general.architecture".to_owned(),
@@ -200,25 +200,25 @@ pub fn backbone_alone(file: GgufFile) -> Result<Source> {
     })
 }
 
-fn picked(file: &GgufFile, slots: &[Slot]) -> Result<Vec<Entry>> {
-    let entry = |slot: &Slot| {
-        let info = file.tensor(&slot.gguf);
+fn picked(file: &GgufFile, specs: &[TensorSpec]) -> Result<Vec<Entry>> {
+    let entry = |spec: &TensorSpec| {
+        let info = file.tensor(&spec.gguf);
         let info = info.ok_or_else(|| {
             Error::format(
                 file.path(),
-                format!("tensor `{}`: found none, expected one", slot.gguf),
+                format!("tensor `{}`: found none, expected one", spec.gguf),
             )
         })?;
-        if info.shape != slot.shape {
+        if info.shape != spec.shape {
             let why = format!(
                 "tensor `{}`: found shape {:?}, expected {:?}",
-                slot.gguf, info.shape, slot.shape
+                spec.gguf, info.shape, spec.shape
             );
             return Err(Error::format(file.path(), why));
         }
         Ok(Entry::of_gguf(info))
     };
-    slots.iter().map(entry).collect()
+    specs.iter().map(entry).collect()
 }
 
 /// llama.cpp's hyper-parameters, with its defaults for what may be left out.

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::adapter::Adapter;
-use super::backbone::{self, Eye};
+use super::backbone::{self, VisionTokens};
 use super::llama::Model;
-use super::names::{self, Slot};
+use super::names::{self, TensorSpec};
 use super::shards::Shards;
 use super::source::{Change, Entry, Origin, Source, Store};
 use super::vocabulary::{Vocabulary, read_json};
@@ -24,7 +24,7 @@ pub struct Inputs<'a> {
     pub base: Option<&'a Path>,
     /// Makes a Llama alone the backbone of an assistant that sees with this; without it, it stays a
     /// Llama.
-    pub eye: Option<Eye>,
+    pub vision_tokens: Option<VisionTokens>,
 }
 
 type Pairs = Vec<(String, MetaValue)>;
@@ -55,10 +55,10 @@ impl Source {
             let file = GgufFile::open(path)?;
             let llama = MetaValue::String(llama::PLAIN_ARCHITECTURE.into());
             return match inputs
-                .eye
+                .vision_tokens
                 .filter(|_| file.metadata("general.architecture") == Some(&llama))
             {
-                Some(eye) => backbone::of_llama(file, eye),
+                Some(vision_tokens) => backbone::of_llama(file, vision_tokens),
                 None => Self::of_gguf(file),
             };
         }
@@ -84,7 +84,7 @@ impl Source {
             }
             "siglip" | "siglip_vision_model" => hf_vision(path, &config),
             _ if config.get("num_key_value_heads").is_some() || model_type == "llama" => {
-                hf_llama(path, &config, inputs.eye)
+                hf_llama(path, &config, inputs.vision_tokens)
             }
             _ => Err(Error::format(
                 &config_path,
@@ -99,11 +99,11 @@ impl Source {
 fn assistant_checkpoint(path: &Path, config: &str) -> Result<Source> {
     let config = AssistantConfig::from_json(config)?;
     let shards = Shards::open(path, "model")?;
-    let mut slots = names::assistant(&config);
+    let mut specs = names::assistant(&config);
     if config.backbone.rope_factors {
-        slots.push(names::rope_freqs(&config.backbone));
+        specs.push(names::rope_freqs(&config.backbone));
     }
-    let entries = entries(&shards, slots, |slot| slot.gguf.clone(), false, &[])?;
+    let entries = entries(&shards, specs, |spec| spec.gguf.clone(), false, &[])?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "model");
     metadata.extend(Vocabulary::open(path)?.metadata(config.backbone.vocab_size)?);
@@ -130,14 +130,14 @@ fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Resul
     let shards = Shards::open(path, "model")?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
-    let mut slots = names::vision(&config);
+    let mut specs = names::vision(&config);
     if let Some(text) = &text {
-        slots.extend(names::text(text));
+        specs.extend(names::text(text));
         metadata.extend(text.to_metadata()?);
         metadata.push(Vocabulary::open(path)?.whole());
     }
     let unused = if text.is_some() { &[] } else { TRAINING_ONLY };
-    let entries = entries(&shards, slots, |slot| slot.gguf.clone(), false, unused)?;
+    let entries = entries(&shards, specs, |spec| spec.gguf.clone(), false, unused)?;
     Ok(Source {
         path: path.to_path_buf(),
         metadata,
@@ -155,7 +155,7 @@ fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
     } else {
         ""
     };
-    let hf = |slot: &Slot| format!("{part}{}", slot.hf);
+    let hf = |spec: &TensorSpec| format!("{part}{}", spec.hf);
     let entries = entries(&shards, names::vision(&config), hf, true, NOT_NEEDED)?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
@@ -167,7 +167,7 @@ fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
     })
 }
 
-fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
+fn hf_llama(path: &Path, config: &Value, vision_tokens: Option<VisionTokens>) -> Result<Source> {
     let shards = Shards::open(path, "model")?;
     let mut vocabulary = Vocabulary::open(path)?;
     let tied = config["tie_word_embeddings"].as_bool() == Some(true);
@@ -186,18 +186,18 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
     let model = llama::read(path, config, &shape, &vocabulary)?;
     let mut entries = entries(
         &shards,
-        model.slots(),
-        |slot| slot.hf.clone(),
+        model.specs(),
+        |spec| spec.hf.clone(),
         true,
         &unused,
     )?;
     entries.extend(model.rope_entry());
-    let (mut metadata, rows) = match (&model, eye) {
+    let (mut metadata, rows) = match (&model, vision_tokens) {
         (
             Model::Plain {
                 backbone, bos, eos, ..
             },
-            Some(eye),
+            Some(vision_tokens),
         ) => {
             let layout = backbone::LAYOUT_TOKENS.map(|text| vocabulary.id_or_new(text));
             let bos = bos.filter(|&id| vocabulary.begins_with(id));
@@ -205,7 +205,7 @@ fn hf_llama(path: &Path, config: &Value, eye: Option<Eye>) -> Result<Source> {
             // lists both.
             let eot = vocabulary.id(backbone::TURN_END).unwrap_or(*eos);
             let tokens = backbone::Tokens { bos, eot, layout };
-            let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, eye)?;
+            let config = backbone::furnish(&mut entries, backbone.clone(), &tokens, vision_tokens)?;
             let mut metadata = config.to_metadata()?;
             metadata.push(("tokenizer.ggml.eos_token_id".into(), MetaValue::U32(*eos)));
             (metadata, config.backbone.vocab_size)
@@ -259,17 +259,17 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
     let model = llama::read(path, &config, &shape, &vocabulary)?;
     let mut entries = Vec::new();
     let mut used = Vec::new();
-    for slot in model.slots() {
-        let origin = adapter.origin(&slot, &stored(&slot.hf), &mut used)?;
-        let found = shape(&slot.hf);
-        let found = found.ok_or_else(|| missing(base, &slot.hf))?;
-        check_shape(path, &slot.hf, &found, &slot)?;
+    for spec in model.specs() {
+        let origin = adapter.origin(&spec, &stored(&spec.hf), &mut used)?;
+        let found = shape(&spec.hf);
+        let found = found.ok_or_else(|| missing(base, &spec.hf))?;
+        check_shape(path, &spec.hf, &found, &spec)?;
         let stored_as = shards
-            .info(&stored(&slot.hf))
+            .info(&stored(&spec.hf))
             .map_or("F32".to_owned(), |(_, dtype)| format!("{dtype:?}"));
         entries.push(Entry {
-            name: slot.gguf,
-            shape: slot.shape,
+            name: spec.gguf,
+            shape: spec.shape,
             stored_as,
             origin,
         });
@@ -305,33 +305,33 @@ fn missing(path: &Path, name: &str) -> Error {
     Error::format(path, format!("tensor `{name}`: found none, expected one"))
 }
 
-/// Finds each slot's tensor, checks its shape, and refuses tensors that nobody asked for.
+/// Finds each tensor, checks its shape, and refuses tensors that nobody asked for.
 fn entries(
     shards: &Shards,
-    slots: Vec<Slot>,
-    name_of: impl Fn(&Slot) -> String,
+    specs: Vec<TensorSpec>,
+    name_of: impl Fn(&TensorSpec) -> String,
     changed: bool,
     unused: &[&str],
 ) -> Result<Vec<Entry>> {
     let mut taken = std::collections::HashSet::new();
-    let mut entries = Vec::with_capacity(slots.len());
-    for mut slot in slots {
-        let name = name_of(&slot);
+    let mut entries = Vec::with_capacity(specs.len());
+    for mut spec in specs {
+        let name = name_of(&spec);
         if !changed {
-            slot.change = Change::Keep;
+            spec.change = Change::Keep;
         }
         let (found, dtype) = shards
             .info(&name)
             .ok_or_else(|| missing(shards.path(), &name))?;
-        check_shape(shards.path(), &name, found, &slot)?;
+        check_shape(shards.path(), &name, found, &spec)?;
         taken.insert(name.clone());
         let origin = Origin::Read {
             name,
-            change: slot.change,
+            change: spec.change,
         };
         entries.push(Entry {
-            name: slot.gguf,
-            shape: slot.shape,
+            name: spec.gguf,
+            shape: spec.shape,
             stored_as: format!("{dtype:?}"),
             origin,
         });
@@ -369,11 +369,11 @@ pub(super) fn refuse_left(path: &Path, left: &[&str], of: &str) -> Result<()> {
     ))
 }
 
-/// The stored shape is the slot's before its change; dimensions of 1 do not count (SigLIP's probe
+/// The stored shape is the tensor's before its change; dimensions of 1 do not count (SigLIP's probe
 /// is `[1, 1, Dv]`).
-fn check_shape(path: &Path, name: &str, found: &[usize], slot: &Slot) -> Result<()> {
-    let mut expected = slot.shape.clone();
-    if let (Change::Part { parts, .. }, Some(first)) = (slot.change, expected.first_mut()) {
+fn check_shape(path: &Path, name: &str, found: &[usize], spec: &TensorSpec) -> Result<()> {
+    let mut expected = spec.shape.clone();
+    if let (Change::Part { parts, .. }, Some(first)) = (spec.change, expected.first_mut()) {
         *first *= parts;
     }
     let bare = |shape: &[usize]| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::names::{self, ROPE_FREQS, Slot};
+use super::names::{self, ROPE_FREQS, TensorSpec};
 use super::source::{Entry, Origin};
 use super::vocabulary::Vocabulary;
 use proact::dialogue::layout::{LayoutName, SpecialTokens};
@@ -334,7 +334,7 @@ impl Model {
     }
 
     /// Its tensors, without the rotary factors.
-    pub fn slots(&self) -> Vec<Slot> {
+    pub fn specs(&self) -> Vec<TensorSpec> {
         match self {
             Self::Plain { backbone, .. } => names::backbone(backbone),
             Self::Assistant { config, .. } => names::assistant(config),

@@ -27,7 +27,7 @@ pub mod source;
 mod vocabulary;
 pub mod write;
 
-pub use backbone::{Eye, backbone_alone};
+pub use backbone::{VisionTokens, backbone_alone};
 pub use folder::Inputs;
 pub use recipe::Recipe;
 pub use report::{Report, TensorReport};

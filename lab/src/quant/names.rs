@@ -18,7 +18,7 @@ const CHANNELS: usize = 3;
 
 /// One tensor of a model.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Slot {
+pub(super) struct TensorSpec {
     /// Name in the GGUF file and in this project's checkpoints.
     pub gguf: String,
     /// Name at Hugging Face, without the prefix of the model around it.
@@ -29,8 +29,8 @@ pub(super) struct Slot {
     pub change: Change,
 }
 
-fn slot(gguf: impl Into<String>, hf: impl Into<String>, shape: &[usize]) -> Slot {
-    Slot {
+fn spec(gguf: impl Into<String>, hf: impl Into<String>, shape: &[usize]) -> TensorSpec {
+    TensorSpec {
         gguf: gguf.into(),
         hf: hf.into(),
         shape: shape.to_vec(),
@@ -39,39 +39,39 @@ fn slot(gguf: impl Into<String>, hf: impl Into<String>, shape: &[usize]) -> Slot
 }
 
 /// `{name}.weight` and `{name}.bias` of a linear layer or, without `inputs`, of a norm.
-fn with_bias(gguf: &str, hf: &str, outputs: usize, inputs: Option<usize>) -> [Slot; 2] {
+fn with_bias(gguf: &str, hf: &str, outputs: usize, inputs: Option<usize>) -> [TensorSpec; 2] {
     let shape: Vec<usize> = std::iter::once(outputs).chain(inputs).collect();
     [
-        slot(format!("{gguf}.weight"), format!("{hf}.weight"), &shape),
-        slot(format!("{gguf}.bias"), format!("{hf}.bias"), &[outputs]),
+        spec(format!("{gguf}.weight"), format!("{hf}.weight"), &shape),
+        spec(format!("{gguf}.bias"), format!("{hf}.bias"), &[outputs]),
     ]
 }
 
 /// The Llama, without `rope_freqs.weight`, which Hugging Face computes.
-pub(super) fn backbone(config: &BackboneConfig) -> Vec<Slot> {
+pub(super) fn backbone(config: &BackboneConfig) -> Vec<TensorSpec> {
     let (d, ff) = (config.embedding_length, config.feed_forward_length);
     let (q, kv) = (
         config.head_count * config.key_length,
         config.head_count_kv * config.key_length,
     );
-    let mut slots = vec![slot(
+    let mut specs = vec![spec(
         "token_embd.weight",
         "model.embed_tokens.weight",
         &[config.vocab_size, d],
     )];
     for n in 0..config.block_count {
         let one = |gguf: &str, hf: &str, shape: &[usize]| {
-            slot(
+            spec(
                 format!("blk.{n}.{gguf}.weight"),
                 format!("model.layers.{n}.{hf}.weight"),
                 shape,
             )
         };
-        let permuted = |heads: usize, slot: Slot| Slot {
+        let permuted = |heads: usize, spec: TensorSpec| TensorSpec {
             change: Change::Permute { heads },
-            ..slot
+            ..spec
         };
-        slots.extend([
+        specs.extend([
             one("attn_norm", "input_layernorm", &[d]),
             permuted(
                 config.head_count,
@@ -89,38 +89,38 @@ pub(super) fn backbone(config: &BackboneConfig) -> Vec<Slot> {
             one("ffn_down", "mlp.down_proj", &[d, ff]),
         ]);
     }
-    slots.push(slot("output_norm.weight", "model.norm.weight", &[d]));
+    specs.push(spec("output_norm.weight", "model.norm.weight", &[d]));
     if !config.tied_output {
-        slots.push(slot(
+        specs.push(spec(
             "output.weight",
             "lm_head.weight",
             &[config.vocab_size, d],
         ));
     }
-    slots
+    specs
 }
 
 /// What divides the rotary frequencies; only a checkpoint stores it.
-pub(super) fn rope_freqs(config: &BackboneConfig) -> Slot {
-    slot(ROPE_FREQS, ROPE_FREQS, &[config.key_length / 2])
+pub(super) fn rope_freqs(config: &BackboneConfig) -> TensorSpec {
+    spec(ROPE_FREQS, ROPE_FREQS, &[config.key_length / 2])
 }
 
 /// Projector and heads.
-pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
+pub(super) fn decisions(config: &AssistantConfig) -> Vec<TensorSpec> {
     let (d, hidden) = (config.backbone.embedding_length, config.projector_length);
-    let mut slots = Vec::new();
-    slots.extend(with_bias(
+    let mut specs = Vec::new();
+    specs.extend(with_bias(
         "mm.0",
         "mm_projector.0",
         hidden,
         Some(config.vision_length),
     ));
-    slots.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
+    specs.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
     if config.step_evidence {
         for name in ["mm.step.scale", "mm.step.strict"] {
-            slots.push(slot(name, name, &[1]));
+            specs.push(spec(name, name, &[1]));
         }
-        slots.push(slot("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
+        specs.push(spec("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
         for (name, inputs) in [
             ("seen", d),
             ("open", d),
@@ -130,43 +130,43 @@ pub(super) fn decisions(config: &AssistantConfig) -> Vec<Slot> {
             ("states", SHARES),
         ] {
             let name = format!("mm.step.{name}.weight");
-            slots.push(slot(name.clone(), name, &[d, inputs]));
+            specs.push(spec(name.clone(), name, &[d, inputs]));
         }
     }
     for head in ["speaking_decision_head", "dst_update_head"] {
         match config.heads {
             HeadKind::None => {}
-            HeadKind::Linear => slots.extend(with_bias(head, head, 1, Some(d))),
+            HeadKind::Linear => specs.extend(with_bias(head, head, 1, Some(d))),
             HeadKind::Mlp => {
                 let (up, down) = (format!("{head}.0"), format!("{head}.2"));
-                slots.extend(with_bias(&up, &up, d / 2, Some(d)));
-                slots.extend(with_bias(&down, &down, 1, Some(d / 2)));
+                specs.extend(with_bias(&up, &up, d / 2, Some(d)));
+                specs.extend(with_bias(&down, &down, 1, Some(d / 2)));
             }
         }
     }
     if config.update_output {
-        slots.push(slot(
+        specs.push(spec(
             UPDATE_OUTPUT,
             UPDATE_OUTPUT,
             &[config.backbone.vocab_size, d],
         ));
     }
-    slots
+    specs
 }
 
 /// The whole assistant, without `rope_freqs.weight`.
-pub(super) fn assistant(config: &AssistantConfig) -> Vec<Slot> {
-    let mut slots = backbone(&config.backbone);
-    slots.extend(decisions(config));
-    slots
+pub(super) fn assistant(config: &AssistantConfig) -> Vec<TensorSpec> {
+    let mut specs = backbone(&config.backbone);
+    specs.extend(decisions(config));
+    specs
 }
 
 /// The blocks of one of SigLIP's towers.
-fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<Slot> {
-    let mut slots = Vec::new();
+fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<TensorSpec> {
+    let mut specs = Vec::new();
     for n in 0..count {
         let mut both = |gguf: &str, hf: &str, outputs, inputs| {
-            slots.extend(with_bias(
+            specs.extend(with_bias(
                 &format!("{tower}.blk.{n}.{gguf}"),
                 &format!("encoder.layers.{n}.{hf}"),
                 outputs,
@@ -182,86 +182,86 @@ fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<Slot> {
         both("ffn_up", "mlp.fc1", ff, Some(d));
         both("ffn_down", "mlp.fc2", d, Some(ff));
     }
-    slots
+    specs
 }
 
 /// SigLIP's text tower, with the scale and bias of its loss.
-pub(super) fn text(config: &TextConfig) -> Vec<Slot> {
+pub(super) fn text(config: &TextConfig) -> Vec<TensorSpec> {
     let (d, ff) = (config.embedding_length, config.feed_forward_length);
-    let mut slots = vec![
-        slot(
+    let mut specs = vec![
+        spec(
             "t.token_embd.weight",
             "embeddings.token_embedding.weight",
             &[config.vocab_size, d],
         ),
-        slot(
+        spec(
             "t.position_embd.weight",
             "embeddings.position_embedding.weight",
             &[config.context_length, d],
         ),
     ];
-    slots.extend(blocks("t", config.block_count, d, ff));
-    slots.extend(with_bias("t.post_ln", "final_layer_norm", d, None));
-    slots.extend(with_bias(
+    specs.extend(blocks("t", config.block_count, d, ff));
+    specs.extend(with_bias("t.post_ln", "final_layer_norm", d, None));
+    specs.extend(with_bias(
         "t.head",
         "head",
         config.projection_length,
         Some(d),
     ));
-    slots.push(slot("logit_scale", "logit_scale", &[1]));
-    slots.push(slot("logit_bias", "logit_bias", &[1]));
-    slots
+    specs.push(spec("logit_scale", "logit_scale", &[1]));
+    specs.push(spec("logit_bias", "logit_bias", &[1]));
+    specs
 }
 
 /// SigLIP's picture tower.
-pub(super) fn vision(config: &VisionConfig) -> Vec<Slot> {
+pub(super) fn vision(config: &VisionConfig) -> Vec<TensorSpec> {
     let (d, ff, p) = (
         config.embedding_length,
         config.feed_forward_length,
         config.patch_size,
     );
-    let mut slots = vec![
-        slot(
+    let mut specs = vec![
+        spec(
             "v.patch_embd.weight",
             "embeddings.patch_embedding.weight",
             &[d, CHANNELS, p, p],
         ),
-        slot("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
-        slot(
+        spec("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
+        spec(
             "v.position_embd.weight",
             "embeddings.position_embedding.weight",
             &[config.patches(), d],
         ),
     ];
-    slots.extend(blocks("v", config.block_count, d, ff));
-    slots.extend(with_bias("v.post_ln", "post_layernorm", d, None));
+    specs.extend(blocks("v", config.block_count, d, ff));
+    specs.extend(with_bias("v.post_ln", "post_layernorm", d, None));
     if config.pool_head {
-        slots.push(slot("v.head.probe.weight", "head.probe", &[d]));
+        specs.push(spec("v.head.probe.weight", "head.probe", &[d]));
         for (index, name) in ["attn_q", "attn_k", "attn_v"].into_iter().enumerate() {
-            let part = |slot| Slot {
+            let part = |spec| TensorSpec {
                 change: Change::Part { index, parts: 3 },
-                ..slot
+                ..spec
             };
-            slots.push(part(slot(
+            specs.push(part(spec(
                 format!("v.head.{name}.weight"),
                 "head.attention.in_proj_weight",
                 &[d, d],
             )));
-            slots.push(part(slot(
+            specs.push(part(spec(
                 format!("v.head.{name}.bias"),
                 "head.attention.in_proj_bias",
                 &[d],
             )));
         }
-        slots.extend(with_bias(
+        specs.extend(with_bias(
             "v.head.attn_out",
             "head.attention.out_proj",
             d,
             Some(d),
         ));
-        slots.extend(with_bias("v.head.ln", "head.layernorm", d, None));
-        slots.extend(with_bias("v.head.ffn_up", "head.mlp.fc1", ff, Some(d)));
-        slots.extend(with_bias("v.head.ffn_down", "head.mlp.fc2", d, Some(ff)));
+        specs.extend(with_bias("v.head.ln", "head.layernorm", d, None));
+        specs.extend(with_bias("v.head.ffn_up", "head.mlp.fc1", ff, Some(d)));
+        specs.extend(with_bias("v.head.ffn_down", "head.mlp.fc2", d, Some(ff)));
     }
-    slots
+    specs
 }

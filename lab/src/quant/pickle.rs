@@ -39,7 +39,7 @@ enum Item {
     List(usize),
     Dict(Rc<RefCell<Vec<(Item, Item)>>>),
     Storage(Rc<Storage>),
-    Tensor(Rc<Found>),
+    Tensor(Rc<StoredTensor>),
     Mark,
 }
 
@@ -49,7 +49,7 @@ struct Storage {
     values: usize,
 }
 
-struct Found {
+struct StoredTensor {
     storage: Rc<Storage>,
     offset: usize,
     shape: Vec<usize>,
@@ -117,7 +117,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Place>> {
     }
     .run()
     .map_err(&fail)?;
-    let place = |(name, found): (String, Rc<Found>)| {
+    let place = |(name, found): (String, Rc<StoredTensor>)| {
         let key = format!("{folder}data/{}", found.storage.key);
         let &(start, length) = entries
             .get(&key)
@@ -138,7 +138,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Place>> {
 }
 
 /// Bytes of a tensor within its storage.
-fn locate(found: &Found, start: u64, length: u64) -> Option<Place> {
+fn locate(found: &StoredTensor, start: u64, length: u64) -> Option<Place> {
     let size = found.storage.dtype.bitsize() as u64 / 8;
     let values = found
         .shape
@@ -170,7 +170,7 @@ struct Machine<'a> {
 type Step<T> = std::result::Result<T, String>;
 
 impl Machine<'_> {
-    fn run(mut self) -> Step<BTreeMap<String, Rc<Found>>> {
+    fn run(mut self) -> Step<BTreeMap<String, Rc<StoredTensor>>> {
         loop {
             let at = self.at;
             let code = self.take(1)?[0];
@@ -483,7 +483,7 @@ fn call(function: &Item, arguments: &Item) -> Step<Item> {
             if shape.len() != strides.len() {
                 return Err("a tensor with more sizes than strides, or fewer".into());
             }
-            Ok(Item::Tensor(Rc::new(Found {
+            Ok(Item::Tensor(Rc::new(StoredTensor {
                 storage: storage.clone(),
                 offset,
                 shape,
@@ -511,7 +511,7 @@ fn sizes(item: &Item) -> Step<Vec<usize>> {
 }
 
 /// The tensors of the dict, or of the one dict in it that holds them.
-fn tensors_of(top: Item) -> Step<BTreeMap<String, Rc<Found>>> {
+fn tensors_of(top: Item) -> Step<BTreeMap<String, Rc<StoredTensor>>> {
     let Item::Dict(dict) = top else {
         return Err("data.pkl: found no dict, expected a state dict".into());
     };

@@ -1,4 +1,4 @@
-//! An episode: a timeline on the clock of its video, and who is before the camera.
+//! An episode: a timeline on the clock of its video, and the person before the camera.
 
 use super::conditions::Hardships;
 use super::timeline::{Span, TIME_MAX_S, Timeline};

@@ -18,7 +18,7 @@ const SLEEVES: [u32; 9] = [
     0x2E4A7D, 0x7D2E3A, 0x3B3B3F, 0xC9C5BC, 0x2F6B4F, 0x8A5FA8, 0xD98E2B, 0x4FA3B5, 0x93745A,
 ];
 
-/// Who is before the camera.
+/// The person before the camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Person {
     /// Colour of the skin.

@@ -3,7 +3,8 @@
 //! ```text
 //! captaincook4d | timeline -> Timeline -> episode (times of the video) -> script (the dialogue)
 //!                             stage (who is in front) + words, lexicon (what that looks like)
-//!                             -> scene (the picture at a time) -> folder (video.mp4, annotation, task)
+//!                             -> scene (the picture at a time)
+//!                             -> folder (video.mp4, annotation, task)
 //! ```
 //!
 //! What a step looks like follows from its words, when it happens from the timeline, all else from

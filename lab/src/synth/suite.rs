@@ -1,8 +1,8 @@
 //! The benchmark: which recordings are learnt from, which find thresholds, and the parts that a
 //! model is tested on.
 //!
-//! Whoever is tested on is in no training part: a person for recipes that are known, recipes for
-//! people who are known.
+//! No test person or test recipe appears in a training part: the part `person` has a new person and
+//! known recipes, the part `recipe` has new recipes and known people.
 
 use super::conditions::Condition;
 use super::invent::invent;
@@ -12,11 +12,11 @@ use proact::rng::Rng;
 
 /// Raised whenever the same recordings make another suite.
 pub const SUITE_VERSION: u32 = 4;
-/// The person (of CaptainCook4D) who is tested on.
+/// The person (of CaptainCook4D) of the test recordings.
 const TEST_PERSON: u64 = 8;
-/// The person who finds thresholds.
+/// The person of the validation recordings, which thresholds are found on.
 const VALIDATION_PERSON: u64 = 2;
-/// Recipes that are tested on alone.
+/// Recipes that only test recordings have.
 const TEST_RECIPES: [&str; 3] = ["Caprese Bruschetta", "Scrambled Eggs", "Pan Fried Tofu"];
 /// Invented recordings to learn from, and further ones to find thresholds.
 const INVENTED: usize = 1200;

@@ -175,12 +175,12 @@ fn singular(word: &str) -> String {
 }
 
 /// A noun in the text: where it stands and what it is.
-struct Found {
+struct PlacedNoun {
     at: usize,
     noun: Noun,
 }
 
-impl Found {
+impl PlacedNoun {
     fn thing(&self) -> Option<Thing> {
         match self.noun {
             Noun::Thing(thing) => Some(thing),
@@ -203,7 +203,7 @@ impl Found {
     }
 }
 
-fn nouns(words: &[String]) -> Vec<Found> {
+fn nouns(words: &[String]) -> Vec<PlacedNoun> {
     let single: Vec<String> = words.iter().map(|w| singular(w)).collect();
     let mut found = Vec::new();
     let mut at = 0;
@@ -233,7 +233,7 @@ fn nouns(words: &[String]) -> Vec<Found> {
                 at += 1
             }
             Some((count, noun)) => {
-                found.push(Found { at, noun });
+                found.push(PlacedNoun { at, noun });
                 at += count;
             }
             None => at += 1,
@@ -318,7 +318,7 @@ pub fn look(name: &str) -> Look {
         tool: nouns
             .iter()
             .filter(|f| f.at != verb_at)
-            .find_map(Found::tool)
+            .find_map(PlacedNoun::tool)
             .unwrap_or_else(|| usual_tool(action, name)),
         flame: if has("low") {
             0.35

@@ -95,7 +95,7 @@ pub struct LossWeights {
 }
 
 /// What a pass through the backbone gives.
-pub struct Seen {
+pub struct HiddenStates {
     /// Hidden states `[T,D]` after the final norm: what heads and lm_head read.
     pub hidden: Tensor,
     /// Hidden states `[T,D]` behind the block at which the pointer reads.
@@ -320,7 +320,7 @@ impl AssistantTrainer<'_> {
     ///
     /// # Errors
     /// The example does not fit the model.
-    pub fn states(&self, example: &Example) -> Result<Seen> {
+    pub fn states(&self, example: &Example) -> Result<HiddenStates> {
         let embeds = self.assistant.embeds(&example.sequence)?;
         let mut midway = None;
         let hidden = self
@@ -331,7 +331,7 @@ impl AssistantTrainer<'_> {
                     midway = Some(states.clone());
                 }
             })?;
-        Ok(Seen {
+        Ok(HiddenStates {
             midway: midway.unwrap_or_else(|| hidden.clone()).squeeze(0)?,
             hidden: hidden.squeeze(0)?,
         })
@@ -343,7 +343,7 @@ impl AssistantTrainer<'_> {
         example: &Example,
         mut draw: Option<&mut Rng>,
     ) -> Result<(Option<Tensor>, Stats)> {
-        let Seen { hidden, midway } = self.states(example)?;
+        let HiddenStates { hidden, midway } = self.states(example)?;
         let mut stats = Stats::default();
         let w = &self.settings.weights;
         let mut parts: [Option<Tensor>; LOSSES.len()] = Default::default();

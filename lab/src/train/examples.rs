@@ -291,8 +291,8 @@ fn answers(
     answers
 }
 
-/// Whether words are about a step, but not about the one that the state reached calls for: such
-/// words belong to another state, and who learns them learns to disregard the note.
+/// Whether words are about a step, but not about the one that the state reached calls for. Such
+/// words belong to another state, and a model that learns them learns to disregard the note.
 fn names_another_step(task: &Task, words: &[String], note: Note) -> bool {
     let words = words.join(" ");
     let called_for = note

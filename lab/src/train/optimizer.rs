@@ -71,7 +71,7 @@ const NEWTON_SCHULZ: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
 const NEWTON_SCHULZ_ROUNDS: usize = 5;
 
 /// One variable with its moments.
-struct Slot {
+struct TrainedVariable {
     name: String,
     var: Var,
     first: Tensor,
@@ -82,7 +82,7 @@ struct Slot {
 /// The optimizer over named variables.
 pub struct Optimizer {
     config: OptimizerConfig,
-    slots: Vec<Slot>,
+    variables: Vec<TrainedVariable>,
     threads: usize,
 }
 
@@ -94,7 +94,7 @@ struct Move {
     rate: f64,
 }
 
-impl Slot {
+impl TrainedVariable {
     fn advance(&mut self, gradient: &Tensor, config: &OptimizerConfig, now: &Move) -> Result<()> {
         let g = (gradient.detach() * now.scale)?;
         let move_ = if self.muon {
@@ -166,12 +166,12 @@ impl Optimizer {
     /// # Errors
     /// The device has no room for the moments.
     pub fn new(config: OptimizerConfig, vars: &[(String, Var)], threads: usize) -> Result<Self> {
-        let slots = vars
+        let variables = vars
             .iter()
             .map(|(name, var)| {
                 let zeros = Tensor::zeros(var.shape(), DType::F32, var.device())?;
                 let muon = config.muon && between_hidden_states(name, var);
-                Ok(Slot {
+                Ok(TrainedVariable {
                     name: name.clone(),
                     var: var.clone(),
                     first: zeros.clone(),
@@ -182,14 +182,14 @@ impl Optimizer {
             .collect::<Result<_>>()?;
         Ok(Self {
             config,
-            slots,
+            variables,
             threads,
         })
     }
 
     /// The variables, in their order.
     pub fn vars(&self) -> Vec<Var> {
-        self.slots.iter().map(|s| s.var.clone()).collect()
+        self.variables.iter().map(|s| s.var.clone()).collect()
     }
 
     /// One update from gradients in the order of [`Optimizer::vars`]; `None` stands for "no
@@ -219,21 +219,21 @@ impl Optimizer {
             rate: self.config.rate(step, steps),
         };
         let config = &self.config;
-        let work: Vec<(&mut Slot, &Tensor)> = self
-            .slots
+        let work: Vec<(&mut TrainedVariable, &Tensor)> = self
+            .variables
             .iter_mut()
             .zip(gradients)
-            .filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?)))
+            .filter_map(|(variable, gradient)| Some((variable, gradient.as_ref()?)))
             .collect();
-        each(self.threads, work, |(slot, gradient)| {
-            slot.advance(gradient, config, &now)
+        each(self.threads, work, |(variable, gradient)| {
+            variable.advance(gradient, config, &now)
         })?;
         Ok(norm)
     }
 
     /// Weights and moments by name, for a checkpoint.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        self.slots
+        self.variables
             .iter()
             .flat_map(|s| {
                 [
@@ -250,19 +250,19 @@ impl Optimizer {
     /// # Errors
     /// A tensor is missing or has another shape; names the tensor.
     pub fn restore(&mut self, get: &dyn Fn(&str) -> Option<Tensor>) -> Result<()> {
-        for slot in &mut self.slots {
+        for variable in &mut self.variables {
             let named = |name: String| {
-                let tensor = get(&name).filter(|t| t.shape() == slot.var.shape());
+                let tensor = get(&name).filter(|t| t.shape() == variable.var.shape());
                 tensor.ok_or_else(|| {
                     proact::error::Error::Model(format!(
                         "checkpoint: {name} is missing or has another shape"
                     ))
                 })
             };
-            let first = named(format!("optimizer.first.{}", slot.name))?;
-            let second = named(format!("optimizer.second.{}", slot.name))?;
-            slot.var.set(&named(slot.name.clone())?)?;
-            (slot.first, slot.second) = (first, second);
+            let first = named(format!("optimizer.first.{}", variable.name))?;
+            let second = named(format!("optimizer.second.{}", variable.name))?;
+            variable.var.set(&named(variable.name.clone())?)?;
+            (variable.first, variable.second) = (first, second);
         }
         Ok(())
     }
@@ -305,7 +305,7 @@ mod tests {
         let mut opt = Optimizer::new(OptimizerConfig::default(), &[("w".into(), var)], 1).unwrap();
         let g = |v: f32| [Some(Tensor::from_slice(&[v], 1, &Device::Cpu).unwrap())];
         assert!((opt.step(&g(30.0), 0, 10).unwrap() - 30.0).abs() < 1e-4);
-        let first = opt.slots[0].first.to_vec1::<f32>().unwrap()[0];
+        let first = opt.variables[0].first.to_vec1::<f32>().unwrap()[0];
         assert!((first - 0.1).abs() < 1e-6, "{first}"); // (1 - beta1) * the clipped gradient 1
         assert!(opt.step(&g(f32::INFINITY), 1, 10).is_err());
     }

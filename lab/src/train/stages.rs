@@ -387,9 +387,9 @@ fn album<'a>(
     })
 }
 
-/// Whether nothing of the step before lies about, of which a short break has as much as of bringing
-/// the next things. That, too, is idle: who takes things that are only half in view for a step
-/// begins the wrong one.
+/// Whether no event is so near that things of a step can lie about. A short break shows the things
+/// of the step before and of the next one; it, too, is idle: a model that takes things half in view
+/// for a step begins the wrong one.
 fn is_idle(events: &[f64], at_s: f64) -> bool {
     let before_s = events
         .iter()

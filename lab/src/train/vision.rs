@@ -117,7 +117,7 @@ struct Drawn {
 }
 
 /// A part of a batch: pictures with their captions' places among the step's captions.
-struct Part {
+struct SubBatch {
     pictures: Vec<(u32, u32)>,
     draws: Vec<[f32; 4]>,
     captions: Vec<Vec<usize>>,
@@ -153,7 +153,7 @@ impl Album {
         config: &TextConfig,
         parts: usize,
         rng: &mut Rng,
-    ) -> Result<Vec<Part>> {
+    ) -> Result<Vec<SubBatch>> {
         if self
             .captions
             .iter()
@@ -192,7 +192,7 @@ impl Album {
                 .filter(|place| fit.contains(&own[*place]))
                 .collect()
         };
-        let part = |chosen: &[Drawn], rng: &mut Rng| Part {
+        let part = |chosen: &[Drawn], rng: &mut Rng| SubBatch {
             pictures: chosen.iter().map(|drawn| drawn.picture).collect(),
             draws: chosen
                 .iter()
@@ -275,9 +275,9 @@ impl Album {
     }
 }
 
-/// A caption's tokens `[L]` as one reads it who does not know every word: of each token, with a
-/// chance of `share`, it is left out, or stands behind or instead of it a piece of one to
-/// [`STRANGE_MAX`] tokens drawn from all but the special ones.
+/// A caption's tokens `[L]` as a reader sees them that does not know every word. Each token is
+/// changed with a chance of `share`: it is left out, or a piece of one to [`STRANGE_MAX`] tokens,
+/// drawn from all but the special ones, stands behind it or in its place.
 fn misread(tokens: &[u32], share: f32, config: &TextConfig, rng: &mut Rng) -> Vec<u32> {
     if share <= 0.0 {
         return tokens.to_vec();
@@ -349,7 +349,7 @@ impl VisionTrainer<'_> {
         Ok(StepResult { gradients, numbers })
     }
 
-    fn loss(&self, part: &Part) -> Result<Tensor> {
+    fn loss(&self, part: &SubBatch) -> Result<Tensor> {
         let jitter = Jitter {
             shift_px: self.settings.shift_px,
             light: self.settings.light,
