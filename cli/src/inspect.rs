@@ -17,6 +17,7 @@ use proact::model::calibration::{Calibration, CurvePoint};
 use proact::model::config::{AssistantConfig, VisionConfig};
 use proact::model::gguf::{self, GgufFile, MetaValue};
 use proact::model::metadata::{ASSISTANT_ARCHITECTURE, VISION_ARCHITECTURE};
+use proact_lab::quant::sides;
 
 /// Characters of a metadata value that are shown.
 const SHOWN_CHARS: usize = 72;
@@ -138,12 +139,7 @@ fn describe_tensors(out: &mut String, file: &GgufFile, all: bool) -> anyhow::Res
             .max()
             .unwrap_or(0);
         for t in file.tensors() {
-            let shape = t
-                .shape
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("x");
+            let shape = sides(&t.shape);
             let hash = files::sha256_of_bytes(file.bytes(&t.name)?.1);
             writeln!(
                 out,

@@ -30,7 +30,7 @@ pub mod write;
 pub use backbone::{VisionTokens, backbone_alone};
 pub use folder::Inputs;
 pub use recipe::Recipe;
-pub use report::{Report, TensorReport};
+pub use report::{Report, TensorReport, sides};
 pub use source::{Entry, Source};
 pub use write::set_metadata;
 

@@ -35,6 +35,12 @@ pub struct Report {
     pub sha256: String,
 }
 
+/// A tensor's shape for the person, `576x576`.
+pub fn sides(shape: &[usize]) -> String {
+    let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    sides.join("x")
+}
+
 impl Report {
     /// Bytes of all tensors.
     pub fn bytes(&self) -> u64 {
@@ -57,12 +63,7 @@ impl Report {
     /// The same as a plan, in which nothing is known of errors.
     pub fn as_plan(&self) -> String {
         let lines = self.tensors.iter().map(|t| {
-            let shape = t
-                .shape
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("x");
+            let shape = sides(&t.shape);
             format!(
                 "{:40}  {shape:>16}  {:>4} -> {:5} {:>12}\n",
                 t.name, t.from, t.ty, t.bytes
@@ -142,12 +143,7 @@ impl fmt::Display for Report {
             "tensor", "shape", "from", "to", "bytes", "rms err", "max err"
         )?;
         for t in &self.tensors {
-            let shape = t
-                .shape
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("x");
+            let shape = sides(&t.shape);
             write!(
                 f,
                 "{:width$}  {shape:>16}  {:>4} -> {:5} {:>10}  {:>9.2e}  {:>9.2e}",

@@ -198,13 +198,7 @@ impl<'a> Pen<'a> {
         let extent = self.canvas.extent(cx, cy, r, r);
         self.canvas.fill(extent, ink, |px, py| {
             let d2 = (px - cx).powi(2) + (py - cy).powi(2);
-            if d2 <= inner {
-                -1.0
-            } else if d2 >= outer {
-                1.0
-            } else {
-                d2.sqrt() - r
-            }
+            beyond(d2, r, inner, outer)
         });
     }
 
@@ -263,13 +257,7 @@ impl<'a> Pen<'a> {
         self.canvas.fill(extent, ink, |px, py| {
             let along = (((px - ax) * dx + (py - ay) * dy) * inverse).clamp(0.0, 1.0);
             let d2 = (px - ax - dx * along).powi(2) + (py - ay - dy * along).powi(2);
-            if d2 <= inner {
-                -1.0
-            } else if d2 >= outer {
-                1.0
-            } else {
-                d2.sqrt() - r
-            }
+            beyond(d2, r, inner, outer)
         });
     }
 
@@ -342,6 +330,19 @@ impl<'a> Pen<'a> {
                 d.max(nx * px + ny * py - offset)
             })
         });
+    }
+}
+
+/// Distance beyond a radius from the square of a distance, cut to [-1, 1]: a root is taken only
+/// between the squares `inner` and `outer`, half a pixel before and behind the radius.
+#[inline(always)]
+fn beyond(d2: f32, radius: f32, inner: f32, outer: f32) -> f32 {
+    if d2 <= inner {
+        -1.0
+    } else if d2 >= outer {
+        1.0
+    } else {
+        d2.sqrt() - radius
     }
 }
 

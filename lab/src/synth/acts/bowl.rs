@@ -392,11 +392,7 @@ fn spread(act: &Act, pen: &mut Pen) {
     act.card(pen, &thing, act.look.form);
     let tip = (x + 0.3 * act.swing(0.9), y - 0.2 + 0.5 * act.done.min(0.8));
     let hold = (tip.0 + 0.36, tip.1 + 0.2);
-    let kind = if act.look.tool == Tool::Hand {
-        Tool::Brush
-    } else {
-        act.look.tool
-    };
+    let kind = act.tool_or(Tool::Brush);
     act.tool(pen, kind, hold, tip, Some(thing.main));
     act.right(pen, hold.0, hold.1, Grip::Pinch);
 }

@@ -154,11 +154,7 @@ fn cook(act: &Act, pen: &mut Pen) {
     if act.look.stirred || act.look.tool == Tool::Spatula {
         let (s, c) = (act.phase(1.4) * TAU).sin_cos();
         let tip = (x + 0.22 * c, y + 0.18 * s);
-        let kind = if act.look.tool == Tool::Hand {
-            Tool::Spoon
-        } else {
-            act.look.tool
-        };
+        let kind = act.tool_or(Tool::Spoon);
         act.tool(pen, kind, (0.55 + 0.1 * c, 0.22 + 0.08 * s), tip, None);
         act.right(pen, 0.57 + 0.1 * c, 0.22 + 0.08 * s, Grip::Fist);
     } else {
@@ -252,11 +248,7 @@ fn flip(act: &Act, pen: &mut Pen) {
         );
     }
     let tip = (x + 0.22, y - 0.3 * air + 0.06);
-    let kind = if act.look.tool == Tool::Hand {
-        Tool::Spatula
-    } else {
-        act.look.tool
-    };
+    let kind = act.tool_or(Tool::Spatula);
     act.tool(pen, kind, (0.72, 0.32 - 0.2 * air), tip, None);
     act.right(pen, 0.74, 0.34 - 0.2 * air, Grip::Fist);
     act.left(pen, -0.85, 0.45, Grip::Fist);

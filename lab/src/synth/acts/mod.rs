@@ -111,6 +111,14 @@ impl Act<'_> {
         1.7 * (1.0 - self.brought)
     }
 
+    /// The tool that the words name, or this one where they name none.
+    fn tool_or(&self, other: Tool) -> Tool {
+        match self.look.tool {
+            Tool::Hand => other,
+            named => named,
+        }
+    }
+
     /// The thing, or a neutral one where the words name none.
     fn thing(&self) -> Thing {
         self.look.thing.unwrap_or(Thing {

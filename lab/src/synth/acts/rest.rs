@@ -254,11 +254,7 @@ fn transfer(act: &Act, pen: &mut Pen) {
         let mut p = pen.at(tip.0, tip.1 - 0.05, THING_SIZE * 0.62, 0.0);
         things::draw(&mut p, &thing, act.look.form);
     }
-    let kind = if act.look.tool == Tool::Hand {
-        Tool::Spatula
-    } else {
-        act.look.tool
-    };
+    let kind = act.tool_or(Tool::Spatula);
     act.tool(pen, kind, (tip.0 + 0.4, tip.1 + 0.32), tip, None);
     act.right(pen, tip.0 + 0.42, tip.1 + 0.34, Grip::Fist);
     act.left(pen, -1.02, 0.4, Grip::Fist);
@@ -314,11 +310,7 @@ fn open(act: &Act, pen: &mut Pen) {
         p.ellipse(0.0, 0.0, 0.42, 0.13, 0.0, Ink::hex(0x8A9299));
         p.ellipse(0.0, -0.01, 0.36, 0.09, 0.0, Ink::hex(0xDDE2E6));
     }
-    let kind = if act.look.tool == Tool::Hand {
-        Tool::Tongs
-    } else {
-        act.look.tool
-    };
+    let kind = act.tool_or(Tool::Tongs);
     act.tool(pen, kind, (rim.0 + 0.42, rim.1 + 0.14), rim, None);
     act.right(pen, rim.0 + 0.42, rim.1 + 0.14, Grip::Fist);
     act.left(pen, x - 0.5, y + 0.3, Grip::Fist);
