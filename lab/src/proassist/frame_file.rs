@@ -26,7 +26,8 @@ pub(crate) const COLUMN: &str = "frame";
 /// Longest text of one picture.
 const PICTURE_BYTES_MAX: usize = 64 << 20;
 
-/// Pictures of a frame file; one record batch of them is in memory.
+/// Pictures of a frame file; one record batch of them is in memory. It samples like the runtime's
+/// `ImageSource` on purpose: files of ProAssist are read in the lab alone.
 pub struct FrameFileSource {
     path: PathBuf,
     reader: StreamReader<BufReader<File>>,

@@ -111,8 +111,8 @@ impl Adapter {
             .any(|name| self.names.contains_key(name))
     }
 
-    /// Where a tensor's values come from, which the base model has under the name `stored`; notes in
-    /// `used` what of the adapter it takes.
+    /// Where a tensor's values come from, which the base model has under the name `stored`; notes
+    /// in `used` what of the adapter it takes.
     pub fn origin(
         &self,
         spec: &TensorSpec,

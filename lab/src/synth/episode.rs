@@ -27,7 +27,8 @@ pub struct Doing {
     pub mistake: Option<String>,
 }
 
-/// One simulated episode: all that the script and the pictures follow from.
+/// One simulated episode: all that the script and the pictures follow from. Some fields repeat the
+/// timeline's on purpose: an episode is on another clock, and stands by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Episode {
     /// Name, also of its folder.

@@ -78,7 +78,8 @@ pub struct Towers<'a> {
     pub vision_training: &'a VisionTraining,
 }
 
-/// Sizes of the picture tower.
+/// Sizes of the picture tower. They repeat fields of the model's `VisionConfig` on purpose: the
+/// rest of it is not the training file's to choose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TowerSizes {

@@ -77,7 +77,9 @@ impl Source {
     }
 }
 
-/// How examples are made.
+/// How examples are made. The fields repeat keys of
+/// [`AssistantTraining`](crate::train::assistant::AssistantTraining) on purpose: validation sets
+/// them otherwise than the training file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExampleOptions {
     /// How recordings are cut.

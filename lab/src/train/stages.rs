@@ -494,7 +494,8 @@ fn assistant_config(
 }
 
 /// How examples are made: as the training file says, or, for validation, as the recordings are,
-/// without a word of the person.
+/// without a word of the person. The options repeat keys of the training file on purpose: they are
+/// what validation sets otherwise.
 fn options(job: &Job<'_>, part: Part) -> ExampleOptions {
     let s = &job.config.assistant_training;
     let share = |of: f32, otherwise: f32| if part == Part::Train { of } else { otherwise };
