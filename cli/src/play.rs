@@ -8,7 +8,7 @@ use proact::run::engine::GATE_LINES_EVERY_S;
 use proact::run::outputs::Face;
 use proact::run::plain::{Plain, print_steps};
 use proact::run::play::Player;
-use proact::run::recorded::Recorded;
+use proact::run::recording::RecordedSession;
 use proact::tui::{Board, Controls};
 
 use super::{log, screen, signals};
@@ -48,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if let Some(speed) = args.speed.filter(|s| !(s.is_finite() && *s > 0.0)) {
         anyhow::bail!("--speed {speed}: expected a number above 0");
     }
-    let recorded = Recorded::open(&args.folder)?;
+    let recorded = RecordedSession::open(&args.folder)?;
     let screen = !args.headless && screen::has_screen();
     let held = log::start("warn", screen)?;
     let controls = Controls::new();

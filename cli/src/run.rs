@@ -11,7 +11,7 @@ use super::flags::RunFlags;
 use super::locate;
 use super::screen;
 use proact::run::engine::{Job, Origin};
-use proact::run::record_video::RecordedOnTheWay;
+use proact::run::recording::RecordingSource;
 use proact::run::settings::Settings;
 use proact::sources::camera::{
     Backend, CameraRequest, CameraSource, CameraThreads, Choice, Clock, ListedCamera, Mounting,
@@ -210,7 +210,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             }
             let mut source: Box<dyn Source> = Box::new(source);
             if let Some(path) = &video {
-                source = Box::new(RecordedOnTheWay::new(source, path, settings.fps)?);
+                source = Box::new(RecordingSource::new(source, path, settings.fps)?);
             }
             let Some(input) = &input else {
                 return Ok(source);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::clip::Clips;
 use super::pace::Pace;
 use super::process::MemoryGauge;
-use super::record::Recorder;
+use super::recording::{Recorder, SnapshotVideos};
 use super::timing::{Decided, Lines, Shared};
 use crate::error::Result;
 use crate::model::{Backbone, Perceiver};
@@ -41,7 +40,7 @@ pub struct Drive<'a> {
     /// `--record` or `--resume`.
     pub recorder: Option<Recorder>,
     /// What the snapshot key keeps of a camera.
-    pub clips: Clips,
+    pub videos: SnapshotVideos,
     /// When the next frame may come.
     pub pace: Pace,
     /// What stays the same about the run, for the screen.
@@ -500,7 +499,7 @@ mod tests {
             memory: MemoryGauge::default(),
             timing: Vec::new(),
             recorder: None,
-            clips: Clips::default(),
+            videos: SnapshotVideos::default(),
             pace: Pace::new(None),
             labels: Labels::default(),
             started: Instant::now(),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::clip::Clips;
 use super::drive::{Drive, Ended, Labels, Reopen};
 use super::load::{self, Loaded};
 use super::options::RunOptions;
@@ -14,7 +13,7 @@ use super::outputs::{self, Face};
 use super::pace::Pace;
 use super::plain::Figures;
 use super::process::MemoryGauge;
-use super::record::{self, About, Recorder, Used};
+use super::recording::{self, FileIdentity, Recorder, SessionFile, SnapshotVideos};
 use super::resume::Past;
 use super::settings::Settings;
 use super::stop::Usage;
@@ -68,13 +67,13 @@ impl Origin {
     ///
     /// # Errors
     /// The recording cannot be read.
-    pub fn used(&self) -> Result<Used> {
+    pub fn used(&self) -> Result<FileIdentity> {
         let sha256 = match self {
-            Self::Recording(path) => record::source_sha256(path)?,
+            Self::Recording(path) => recording::source_sha256(path)?,
             #[cfg(feature = "camera")]
             Self::Camera(_) => String::new(),
         };
-        Ok(Used {
+        Ok(FileIdentity {
             name: self.name(),
             sha256,
         })
@@ -136,7 +135,7 @@ pub fn drive<W: Write>(
         .into());
     }
     if let Some(folder) = &options.record {
-        record::check_free(folder)?;
+        recording::check_free(folder)?;
     }
     let open = |folder: &PathBuf| {
         Past::open(
@@ -237,7 +236,7 @@ pub fn drive<W: Write>(
         } else {
             Pace::new(board.as_ref().and(job.screen_speed))
         },
-        clips: Clips::default(),
+        videos: SnapshotVideos::default(),
         board,
         meter: meter.clone(),
         memory: MemoryGauge::default(),
@@ -287,13 +286,13 @@ fn about(
     (device, quantization): (String, String),
     session: SessionConfig,
     status: &Status,
-) -> Result<About> {
-    Ok(About {
-        schema: record::SCHEMA,
+) -> Result<SessionFile> {
+    Ok(SessionFile {
+        schema: recording::SCHEMA,
         proact: env!("CARGO_PKG_VERSION").into(),
         source: source.used()?,
         duration_s,
-        model: Used {
+        model: FileIdentity {
             name: name_of(model),
             sha256: session.model_sha256.clone(),
         },

@@ -1,10 +1,8 @@
 //! Running: opening a model, driving a source through a session with the clock, recording it,
 //! going on with it, and playing it again. Nothing in here knows a command line.
 
-pub mod clip;
 pub mod drive;
 pub mod engine;
-pub mod keepsake;
 pub mod load;
 pub mod options;
 pub mod outputs;
@@ -12,10 +10,7 @@ pub mod pace;
 pub mod plain;
 pub mod play;
 pub mod process;
-pub mod record;
-#[cfg(feature = "camera")]
-pub mod record_video;
-pub mod recorded;
+pub mod recording;
 pub mod resume;
 pub mod settings;
 pub mod stop;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::options::RunOptions;
 use super::plain::Plain;
-use super::record::Recorder;
+use super::recording::Recorder;
 use crate::error::Result;
 use crate::sinks::{JsonlSink, Output, Speaker, SpeechSink, SubtitleFormat, SubtitleSink, Tee};
 use crate::stream::{Event, Sink};

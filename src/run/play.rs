@@ -6,10 +6,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::drive::LINGER_NAP;
-use super::keepsake;
 use super::outputs::Face;
 use super::pace::Pace;
-use super::recorded::Recorded;
+use super::recording::{self, RecordedSession};
 use super::timing::{Record, Shared};
 use crate::error::Result;
 use crate::stream::{Event, Sink};
@@ -18,7 +17,7 @@ use crate::units::MediaTime;
 
 /// A recorded session on its way to a face.
 pub struct Player<'a> {
-    recorded: &'a Recorded,
+    recorded: &'a RecordedSession,
     pace: Pace,
     controls: Arc<Controls>,
     board: Option<Arc<Board>>,
@@ -33,7 +32,7 @@ impl<'a> Player<'a> {
     /// A player at the session's beginning; `speed` is relative to the recording, and `None` plays
     /// as fast as it can be read.
     pub fn new(
-        recorded: &'a Recorded,
+        recorded: &'a RecordedSession,
         speed: Option<f64>,
         controls: Arc<Controls>,
         board: Option<Arc<Board>>,
@@ -156,7 +155,7 @@ impl<'a> Player<'a> {
                     .for_each(|board| said(board).into_iter().for_each(|words| board.note(words)));
             }
             Request::Snapshot | Request::Subtitles => {
-                keepsake::keep(self.board.as_deref(), &request)
+                recording::keep(self.board.as_deref(), &request)
             }
             _ => self
                 .board
@@ -241,7 +240,7 @@ impl<'a> Player<'a> {
 /// What the screen shows at the end of a recorded session.
 #[cfg(test)]
 pub(crate) fn shown_at_the_end(folder: &std::path::Path) -> crate::tui::App {
-    let (recorded, board) = (Recorded::open(folder).unwrap(), Board::new());
+    let (recorded, board) = (RecordedSession::open(folder).unwrap(), Board::new());
     let mut player = Player::new(&recorded, Some(4.0), Controls::new(), Some(board.clone()));
     player.rush().unwrap();
     board.snapshot()

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use super::engine::Origin;
-use super::record::{Recorder, Used};
-use super::recorded::Recorded;
+use super::recording::{FileIdentity, RecordedSession, Recorder};
 use super::settings::Settings;
 use super::stop::{Interrupted, Usage};
 use crate::error::{Error, Result};
@@ -17,7 +16,7 @@ pub struct Past {
     /// Where it is recorded.
     pub recorder: Recorder,
     /// What is there already.
-    pub recorded: Recorded,
+    pub recorded: RecordedSession,
 }
 
 impl Past {
@@ -35,7 +34,7 @@ impl Past {
         let (recorder, recorded) = Recorder::reopen(folder, save_frames)?;
         let (found, wanted) = (source.used()?, &recorded.about.source);
         if found.sha256 != wanted.sha256 {
-            let named = |used: &Used| match used.sha256.as_str() {
+            let named = |used: &FileIdentity| match used.sha256.as_str() {
                 "" => format!("the camera `{}`", used.name),
                 sha256 => format!("`{}` with SHA-256 {sha256}", used.name),
             };

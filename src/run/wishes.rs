@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::drive::Drive;
-use super::keepsake;
+use super::recording;
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver};
@@ -53,13 +53,13 @@ impl Drive<'_> {
             Request::Repeat => self.repeat(),
             Request::Task(path) => self.change_task(&path, session, sink),
             Request::Snapshot | Request::Subtitles => {
-                keepsake::keep(self.board.as_deref(), &request);
+                recording::keep(self.board.as_deref(), &request);
                 if let (Request::Snapshot, Some(board), Some(seen)) = (
                     &request,
                     &self.board,
                     source.live().and_then(|l| l.look_back()),
                 ) {
-                    self.clips.keep(board, seen);
+                    self.videos.keep(board, seen);
                 }
                 Ok(())
             }

@@ -1,88 +1,22 @@
-//! `--record DIR` and `--resume DIR`: a session as a folder that only its owner can read.
-//!
-//! ```text
-//! DIR/session.json    what ran: configuration, names, SHA-256 of model, vision and source
-//! DIR/events.jsonl    the event log; everything is in it that the session was
-//! DIR/timing.jsonl    times by stage, clock, lag and memory, one record a frame
-//! DIR/task.toml       the task, if there was one: the last that the person chose
-//! DIR/frames/N.jpg    what the model saw, only with --save-frames
-//! ```
-//!
-//! A process that is killed leaves whole lines and at most one that is cut; the log is locked while
-//! it grows.
+//! Writes the folder of a recorded session.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::recorded::{self, Recorded};
-use super::timing::Lines;
+use super::reader::{self, RecordedSession};
+use super::{EVENTS, FRAMES, SESSION, SessionFile, TASK, TIMING, frame_path};
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
 use crate::files::{self, Draft};
-use crate::session::SessionConfig;
+use crate::run::timing::Lines;
 use crate::sinks::{JsonlSink, Output};
 use crate::stream::{Content, Frame};
-use crate::units::FrameIdx;
-
-/// The event log.
-pub const EVENTS: &str = "events.jsonl";
-/// Times.
-pub const TIMING: &str = "timing.jsonl";
-/// What ran.
-pub const ABOUT: &str = "session.json";
-/// The task.
-pub const TASK: &str = "task.toml";
-/// Pictures.
-pub const FRAMES: &str = "frames";
-/// Version of `session.json`.
-pub const SCHEMA: u32 = 1;
 
 /// 1 to 100; at 90 a picture of hands and bowls shows no blocks.
 const JPEG_QUALITY: u8 = 90;
-
-/// A file that was used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Used {
-    /// Its name, without the folder.
-    pub name: String,
-    /// In hex.
-    pub sha256: String,
-}
-
-/// What ran.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct About {
-    /// 1.
-    pub schema: u32,
-    /// Version of the program.
-    pub proact: String,
-    /// The recording.
-    pub source: Used,
-    /// Its length in seconds, where it is known.
-    pub duration_s: Option<f64>,
-    /// The assistant.
-    pub model: Used,
-    /// SHA-256 of the vision file, in hex.
-    pub vision_sha256: String,
-    /// Tokens that the model's memory can hold.
-    pub memory_capacity: usize,
-    /// When more than this is held, the context policy acts.
-    pub memory_reset: usize,
-    /// What computed.
-    #[serde(default)]
-    pub device: String,
-    /// How the weights were stored.
-    #[serde(default)]
-    pub quantization: String,
-    /// The session's configuration.
-    pub session: SessionConfig,
-}
 
 /// A session being recorded.
 pub struct Recorder {
@@ -115,7 +49,7 @@ impl Recorder {
     /// The folder has something in it, or cannot be written.
     pub fn create(
         folder: &Path,
-        about: &About,
+        about: &SessionFile,
         task: Option<&Task>,
         save_frames: bool,
     ) -> Result<Self> {
@@ -125,10 +59,10 @@ impl Recorder {
         }
         private_folder(folder)?;
         let text = serde_json::to_string_pretty(about)
-            .map_err(|e| Error::format(folder.join(ABOUT), e.to_string()))?;
-        files::create_private(&folder.join(ABOUT))?
+            .map_err(|e| Error::format(folder.join(SESSION), e.to_string()))?;
+        files::create_private(&folder.join(SESSION))?
             .write_all(text.as_bytes())
-            .map_err(Error::io(folder.join(ABOUT)))?;
+            .map_err(Error::io(folder.join(SESSION)))?;
         let path = folder.join(EVENTS);
         let events = files::create_private(&path)?;
         lock(&events, &path)?;
@@ -146,11 +80,11 @@ impl Recorder {
     /// Opens a recorded session to go on with it. What was cut off at its end goes away.
     ///
     /// # Errors
-    /// As [`Recorded::open`]; another process is recording there.
-    pub fn reopen(folder: &Path, save_frames: bool) -> Result<(Self, Recorded)> {
+    /// As [`RecordedSession::open`]; another process is recording there.
+    pub fn reopen(folder: &Path, save_frames: bool) -> Result<(Self, RecordedSession)> {
         let (path, mut events) = old_file(&folder.join(EVENTS))?;
         lock(&events, &path)?;
-        let recorded = Recorded::open(folder)?;
+        let recorded = RecordedSession::open(folder)?;
         let extent = recorded.extent;
         events
             .set_len(extent.bytes)
@@ -163,7 +97,7 @@ impl Recorder {
             path if path.exists() => old_file(&path)?,
             path => (path.clone(), files::create_private(&path)?),
         };
-        let whole = recorded::read_bounded(&path)?
+        let whole = reader::read_bounded(&path)?
             .iter()
             .rposition(|b| *b == b'\n')
             .map_or(0, |at| at as u64 + 1);
@@ -254,11 +188,6 @@ impl Recorder {
     }
 }
 
-/// Where the picture of a frame is kept.
-pub fn frame_path(folder: &Path, frame: FrameIdx) -> PathBuf {
-    folder.join(FRAMES).join(format!("{:08}.jpg", frame.0))
-}
-
 /// SHA-256 of a file, or of a folder's names and contents in the order of the names; in hex.
 ///
 /// # Errors
@@ -310,7 +239,7 @@ fn private_folder(path: &Path) -> Result<()> {
 
 /// A file of a folder that somebody else may have made: no link, which could lead to any file.
 fn old_file(path: &Path) -> Result<(PathBuf, File)> {
-    recorded::check_plain(path)?;
+    reader::check_plain(path)?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -1,31 +1,29 @@
-//! What the snapshot key keeps of a live run besides the screen: the last seconds of the camera, at
-//! its own rate, as MP4.
+//! The video of a snapshot: the last seconds of a live camera, at its own rate, as MP4.
 //!
-//! They are decoded and written on a thread of their own, so that the engine goes on meanwhile; one
-//! at a time, as each holds on to the camera's ring.
+//! A thread of its own decodes and writes them, so that the engine goes on meanwhile. Only one video
+//! is written at a time, because each holds on to the camera's ring.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::keepsake;
+use super::snapshot;
+use super::video::VideoWriter;
 use crate::error::{Error, Result};
-use crate::sources::video::{FragmentWriter, PictureEncoder, nals};
-use crate::stream::{LookBack, Picture};
+use crate::stream::LookBack;
 use crate::tui::Board;
 
 /// Rate that the encoder plans for; each frame has its own time.
 const FPS: f64 = 30.0;
 
-/// Writes clips; waits for the last one when it is dropped.
+/// Writes the videos of snapshots, and waits for the last one when it is dropped.
 #[derive(Default)]
-pub struct Clips(Option<JoinHandle<()>>);
+pub struct SnapshotVideos(Option<JoinHandle<()>>);
 
-impl Clips {
-    /// Begins to write what was seen last to a new file; the board tells when it is there, or why
-    /// not.
+impl SnapshotVideos {
+    /// Begins to write the last seconds to a new file. The board says when the file is whole, or why
+    /// it cannot be written.
     pub fn keep(&mut self, board: &Arc<Board>, seen: LookBack) {
         if self
             .0
@@ -35,7 +33,7 @@ impl Clips {
             board.note("! the video of the last snapshot is still being written");
             return;
         }
-        let started = keepsake::create(&board.snapshot(), "mp4").and_then(|(file, path)| {
+        let started = snapshot::create(&board.snapshot(), "mp4").and_then(|(file, path)| {
             let theirs = board.clone();
             let work = move || {
                 theirs.note(match write(file, &path, seen) {
@@ -44,7 +42,7 @@ impl Clips {
                 });
             };
             std::thread::Builder::new()
-                .name("clip".into())
+                .name("snapshot video".into())
                 .spawn(work)
                 .map_err(|e| Error::Sink(format!("no thread for a video: {e}")))
         });
@@ -55,7 +53,7 @@ impl Clips {
     }
 }
 
-impl Drop for Clips {
+impl Drop for SnapshotVideos {
     fn drop(&mut self) {
         if let Some(writing) = self.0.take() {
             // It has told its own end.
@@ -64,54 +62,21 @@ impl Drop for Clips {
     }
 }
 
-/// Writes pictures of one size, the first at time 0; gives the seconds that they span.
+/// Writes the pictures, the first at time 0, and gives the seconds that they span.
 ///
 /// # Errors
-/// No picture, a size that cannot be encoded or that changes, or the operating system's refusal.
-fn write(mut file: File, path: &Path, seen: LookBack) -> Result<f64> {
-    let mut video: Option<(PictureEncoder, FragmentWriter, f64)> = None;
+/// There is no picture, it has a size that cannot be encoded, or the system refuses the write.
+fn write(file: File, path: &Path, seen: LookBack) -> Result<f64> {
+    let mut writer = VideoWriter::new(file, path, FPS);
+    let mut first_s = None;
     let mut span_s = 0.0;
     for (at, picture) in seen {
-        let picture = even(&picture);
-        let (encoder, fragments, first_s) = match &mut video {
-            Some(video) => video,
-            None => {
-                let encoder = PictureEncoder::new(picture.width, picture.height, FPS)?;
-                // In range: the encoder has checked it.
-                let fragments = FragmentWriter::new(
-                    picture.width as u16,
-                    picture.height as u16,
-                    (1000.0 / FPS) as u32,
-                );
-                video.insert((encoder, fragments, at.seconds()))
-            }
-        };
-        span_s = at.seconds() - *first_s;
-        let at_ms = (span_s * 1000.0).round() as u64;
-        let stream = encoder.encode(&picture, at_ms)?;
-        file.write_all(&fragments.push(nals(&stream), at_ms)?)
-            .map_err(Error::io(path))?;
+        span_s = at.seconds() - *first_s.get_or_insert(at.seconds());
+        writer.push((span_s * 1000.0).round() as u64, &picture)?;
     }
-    if video.is_none() {
-        return Err(Error::format(path, "the camera has sent no picture yet"));
-    }
-    Ok(span_s)
-}
-
-/// Without its last row or column where that makes an odd number: colour comes in pairs.
-pub(super) fn even(picture: &Picture) -> Picture {
-    let (width, height) = (picture.width & !1, picture.height & !1);
-    let rows = picture
-        .rgb
-        .chunks_exact(picture.width as usize * 3)
-        .take(height as usize);
-    Picture {
-        width,
-        height,
-        rgb: rows
-            .flat_map(|row| &row[..width as usize * 3])
-            .copied()
-            .collect(),
+    match first_s {
+        Some(_) => Ok(span_s),
+        None => Err(Error::format(path, "the camera has sent no picture yet")),
     }
 }
 
@@ -119,7 +84,7 @@ pub(super) fn even(picture: &Picture) -> Picture {
 mod tests {
     use super::*;
     use crate::sources::OpenOptions;
-    use crate::stream::{Input, Poll};
+    use crate::stream::{Input, Picture, Poll};
     use crate::units::MediaTime;
 
     fn seen(at_s: &[f64]) -> LookBack {
@@ -145,7 +110,7 @@ mod tests {
     #[test]
     fn the_last_seconds_play_from_their_first_frame() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
+        let path = folder.path().join("snapshot.mp4");
         let seconds = write(
             File::create(&path).unwrap(),
             &path,
@@ -169,19 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn one_clip_is_written_at_a_time_and_leaving_waits_for_it() {
+    fn one_video_is_written_at_a_time_and_leaving_waits_for_it() {
         let board = Board::new();
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let slow = seen(&[0.0, 0.1]).inspect(move |_| _ = wait.recv());
-        let mut clips = Clips(None);
+        let mut videos = SnapshotVideos(None);
         // Started by hand: the file of a key press stands in the working folder.
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
+        let path = folder.path().join("snapshot.mp4");
         let (file, theirs) = (File::create(&path).unwrap(), path.clone());
-        clips.0 = Some(std::thread::spawn(move || {
+        videos.0 = Some(std::thread::spawn(move || {
             assert!(write(file, &theirs, Box::new(slow)).is_ok())
         }));
-        clips.keep(&board, seen(&[]));
+        videos.keep(&board, seen(&[]));
         assert!(
             board
                 .snapshot()
@@ -190,7 +155,7 @@ mod tests {
                 .any(|line| line.text.contains("still being written"))
         );
         drop(go);
-        drop(clips);
+        drop(videos);
         assert!(std::fs::metadata(&path).unwrap().len() > 500);
     }
 }

@@ -1,16 +1,17 @@
-//! What the person keeps of a run from the screen: a snapshot (text and PNG) and subtitles, in the
-//! working folder.
+//! What the person keeps of a run by a key: a snapshot of the screen (text and PNG), and subtitles.
+//! Both go to the working folder.
 //!
-//! Nothing is overwritten, and nobody else may read what was kept: a picture can show a home.
+//! Nothing is overwritten, and only the owner can read the files: a picture can show a home.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::sinks::{Output, SubtitleFormat, SubtitleSink};
 use crate::stream::{Event, Sink};
 use crate::tui::app::{App, Who};
@@ -24,7 +25,8 @@ const ROWS: u16 = 48;
 /// Files of one name at most.
 const NUMBERS_MAX: u32 = 1000;
 
-/// Keeps what the person asked for of what a board shows, and says there what became of it.
+/// Writes the snapshot or the subtitles of what a board shows, and says on the board which files
+/// were written.
 pub fn keep(board: Option<&Board>, request: &Request) {
     let Some(board) = board else { return };
     let app = board.snapshot();
@@ -42,7 +44,7 @@ pub fn keep(board: Option<&Board>, request: &Request) {
     }
 }
 
-/// Keeps the screen as text, and the picture as PNG where there is one.
+/// Writes the screen as text, and the picture as PNG where there is one.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -66,8 +68,8 @@ fn snapshot(app: &App) -> Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-/// Writes what was said as WebVTT and as SubRip. Where the person went back, what was said of the
-/// time that was then seen again is left out.
+/// Writes the sentences as WebVTT and as SubRip. Where the person went back, those of the time that
+/// was then seen again are left out.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -95,7 +97,7 @@ fn subtitles(app: &App) -> Result<Vec<PathBuf>> {
     Ok(kept)
 }
 
-/// What was said, in the order of the recording.
+/// The sentences, in the order of the recording.
 fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
     let mut said: Vec<(MediaTime, String)> = Vec::new();
     for line in app
@@ -134,14 +136,10 @@ pub(super) fn create(app: &App, ending: &str) -> Result<(File, PathBuf)> {
             format!("{stem}-{number}.{ending}")
         };
         let path = PathBuf::from(name);
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&path) {
+        match files::create_private(&path) {
             Ok(file) => return Ok((file, path)),
-            Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(why) => return Err(Error::Io { path, source: why }),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+            Err(why) => return Err(why),
         }
     }
     Err(Error::Invalid(format!(

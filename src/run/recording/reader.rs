@@ -6,10 +6,10 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::record::{ABOUT, About, EVENTS, SCHEMA, TASK, TIMING, frame_path};
-use super::timing::{Record, Stages};
+use super::{EVENTS, SCHEMA, SESSION, SessionFile, TASK, TIMING, frame_path};
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
+use crate::run::timing::{Record, Stages};
 use crate::stream::log::{self, Extent, Tail};
 use crate::stream::{Event, Picture};
 use crate::units::FrameIdx;
@@ -23,10 +23,10 @@ const SIDE_MAX: u32 = 8192;
 const PICTURE_BYTES_MAX: u64 = 256 << 20;
 
 /// A recorded session.
-pub struct Recorded {
+pub struct RecordedSession {
     folder: PathBuf,
     /// What ran.
-    pub about: About,
+    pub about: SessionFile,
     /// Its log, checked.
     pub events: Vec<Event>,
     /// How far the log can be read.
@@ -41,7 +41,7 @@ pub struct Recorded {
 /// events, and a resumed session decides by the settings of the new run.
 const GONE: [&str; 3] = ["update_mass_min", "update_prob_min", "update_patience_s"];
 
-fn read_about(path: &Path) -> Result<About> {
+fn read_session_file(path: &Path) -> Result<SessionFile> {
     let wrong = |e: serde_json::Error| Error::format(path, e.to_string());
     let mut json: serde_json::Value = serde_json::from_str(&read_text(path)?).map_err(wrong)?;
     let session = json.get_mut("session").and_then(|s| s.as_object_mut());
@@ -51,21 +51,21 @@ fn read_about(path: &Path) -> Result<About> {
     serde_json::from_value(json).map_err(wrong)
 }
 
-impl Recorded {
+impl RecordedSession {
     /// Reads the folder. A last line that was cut off is left out.
     ///
     /// # Errors
     /// A file is missing, too large, a link, or not of its format; the log contradicts itself.
     /// Names file and line.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(ABOUT);
+        let path = folder.join(SESSION);
         if !path.exists() {
             return Err(Error::format(
                 folder,
-                format!("no recorded session: it has no {ABOUT}"),
+                format!("no recorded session: it has no {SESSION}"),
             ));
         }
-        let about = read_about(&path)?;
+        let about = read_session_file(&path)?;
         if about.schema != SCHEMA {
             return Err(Error::format(
                 &path,
@@ -204,19 +204,19 @@ pub fn check_plain(path: &Path) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{FRAMES, Recorder, Used};
+    use super::super::{FRAMES, FileIdentity, Recorder};
     use super::*;
     use crate::dialogue::policy::Gates;
     use crate::session::SessionConfig;
     use crate::stream::Sink;
     use crate::units::{MediaTime, Prob};
 
-    fn about() -> About {
-        let used = |name: &str| Used {
+    fn about() -> SessionFile {
+        let used = |name: &str| FileIdentity {
             name: name.into(),
             sha256: "ab".into(),
         };
-        About {
+        SessionFile {
             schema: SCHEMA,
             proact: "0".into(),
             source: used("clip.mp4"),
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_recorded_is_read_back_and_nothing_is_overwritten() {
         let (_dir, folder) = recorded();
-        let found = Recorded::open(&folder).unwrap();
+        let found = RecordedSession::open(&folder).unwrap();
         assert_eq!(
             (found.about, found.events, found.extent.cut),
             (about(), events(), false)
@@ -318,18 +318,21 @@ mod tests {
         let case = |harm: &dyn Fn(&Path), word: &str| {
             let (_dir, folder) = recorded();
             harm(&folder);
-            let why = Recorded::open(&folder).err().expect(word).to_string();
+            let why = RecordedSession::open(&folder)
+                .err()
+                .expect(word)
+                .to_string();
             assert!(why.contains(word), "{why} does not say {word}");
         };
         let write = |name: &'static str, text: &'static [u8]| {
             move |folder: &Path| fs::write(folder.join(name), text).unwrap()
         };
         case(
-            &|folder| fs::remove_file(folder.join(ABOUT)).unwrap(),
+            &|folder| fs::remove_file(folder.join(SESSION)).unwrap(),
             "no recorded session",
         );
-        case(&write(ABOUT, b"{}"), "missing field");
-        case(&write(ABOUT, b"\xff"), ABOUT);
+        case(&write(SESSION, b"{}"), "missing field");
+        case(&write(SESSION, b"\xff"), SESSION);
         case(&write(EVENTS, b""), "empty");
         case(&write(EVENTS, b"{\"type\":\"end\"}\n"), "line 1");
         case(&write(TIMING, b"{\"frame\":1}\n"), "line 1");
@@ -340,8 +343,8 @@ mod tests {
         case(
             &|f| {
                 fs::write(
-                    f.join(ABOUT),
-                    serde_json::to_string(&About {
+                    f.join(SESSION),
+                    serde_json::to_string(&SessionFile {
                         schema: 9,
                         ..about()
                     })
@@ -351,7 +354,7 @@ mod tests {
             },
             "schema 9",
         );
-        let bad = About {
+        let bad = SessionFile {
             session: SessionConfig {
                 fps: -1.0,
                 ..SessionConfig::default()
@@ -359,7 +362,7 @@ mod tests {
             ..about()
         };
         case(
-            &|f| fs::write(f.join(ABOUT), serde_json::to_string(&bad).unwrap()).unwrap(),
+            &|f| fs::write(f.join(SESSION), serde_json::to_string(&bad).unwrap()).unwrap(),
             "fps",
         );
         case(
@@ -391,7 +394,7 @@ mod tests {
             .unwrap();
         fs::write(frame_path(&folder, FrameIdx(0)), &bytes).unwrap();
         fs::write(frame_path(&folder, FrameIdx(1)), &bytes[..bytes.len() / 2]).unwrap();
-        let found = Recorded::open(&folder).unwrap();
+        let found = RecordedSession::open(&folder).unwrap();
         assert_eq!(found.picture(FrameIdx(0)).unwrap().rgb.len(), 12);
         assert!(found.picture(FrameIdx(2)).is_none());
         // A cut JPEG may still be decoded in part; it must not fail in any other way.
@@ -406,13 +409,13 @@ mod tests {
             bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
         ) {
             let (_dir, folder) = recorded();
-            let path = folder.join([ABOUT, EVENTS, TIMING, TASK][which]);
+            let path = folder.join([SESSION, EVENTS, TIMING, TASK][which]);
             let mut old = fs::read(&path).unwrap_or_default();
             let at = at.min(old.len());
             let end = (at + bytes.len()).min(old.len());
             old.splice(at..end, bytes);
             fs::write(&path, old).unwrap();
-            if let Ok(found) = Recorded::open(&folder) {
+            if let Ok(found) = RecordedSession::open(&folder) {
                 proptest::prop_assert!(!found.events.is_empty());
             }
         }

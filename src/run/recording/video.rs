@@ -1,27 +1,26 @@
-//! `--record-video FILE`: what the camera saw, as MP4 that plays anywhere and can be replayed.
+//! Pictures as MP4: what a camera saw, written while it is seen.
 //!
-//! H.264 loses detail, so the model is shown each frame as it will be read back from the file: a
-//! replay of the file sees the same pixels at the same times, and decides the same. Each frame is a
-//! fragment; a process that is killed leaves a file that plays up to there.
+//! H.264 loses detail, so `--record-video FILE` shows the model each frame as it will be read back
+//! from the file: a replay of the file sees the same pixels at the same times, and decides the same.
+//! Each frame is a fragment; a process that is killed leaves a file that plays up to there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::clip::even;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::sources::video::{FragmentWriter, PictureEncoder, ReadBack, nals};
 use crate::stream::{Content, Input, Picture, Poll, Source};
 use crate::units::MediaTime;
 
-/// A source whose pictures are recorded on their way.
-pub struct RecordedOnTheWay {
-    source: Box<dyn Source>,
+/// Writes pictures to an MP4 file, each with its own time. The first picture gives the video its
+/// size.
+pub(super) struct VideoWriter {
     path: PathBuf,
     out: File,
     fps: f64,
-    /// Begins with the first picture, whose size all others have.
     video: Option<Video>,
 }
 
@@ -29,61 +28,65 @@ struct Video {
     size: (u32, u32),
     encoder: PictureEncoder,
     fragments: FragmentWriter,
-    back: ReadBack,
 }
 
-impl RecordedOnTheWay {
-    /// Records the pictures of `source`, which come `fps` times a second at most, in a new file.
-    ///
-    /// # Errors
-    /// The file is there already, or cannot be created.
-    pub fn new(source: Box<dyn Source>, path: &Path, fps: f64) -> Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        // Pictures can show a home.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let out = options.open(path).map_err(Error::io(path))?;
-        Ok(Self {
-            source,
+impl VideoWriter {
+    /// Writes to a new file. The encoder plans for `fps` pictures a second.
+    pub(super) fn new(out: File, path: &Path, fps: f64) -> Self {
+        Self {
             path: path.to_path_buf(),
             out,
             fps,
             video: None,
-        })
+        }
     }
 
-    fn record(&mut self, at: MediaTime, picture: &Picture) -> Result<Picture> {
+    /// Adds a picture, and gives the stream that stands for it in the file.
+    ///
+    /// # Errors
+    /// The picture has a size that cannot be encoded, or the system refuses the write.
+    pub(super) fn push(&mut self, at_ms: u64, picture: &Picture) -> Result<Vec<u8>> {
         let mut picture = even(picture);
-        let mut video = match self.video.take() {
+        let video = match &mut self.video {
             Some(video) => video,
             None => {
-                let size = (picture.width, picture.height);
-                Video {
-                    size,
-                    encoder: PictureEncoder::new(size.0, size.1, self.fps)?,
+                let (width, height) = (picture.width, picture.height);
+                let encoder = PictureEncoder::new(width, height, self.fps)?;
+                let frame_ms = (1000.0 / self.fps).round() as u32;
+                self.video.insert(Video {
+                    size: (width, height),
+                    encoder,
                     // In range: the encoder has checked it.
-                    fragments: FragmentWriter::new(
-                        size.0 as u16,
-                        size.1 as u16,
-                        (1000.0 / self.fps).round() as u32,
-                    ),
-                    back: ReadBack::new()?,
-                }
+                    fragments: FragmentWriter::new(width as u16, height as u16, frame_ms),
+                })
             }
         };
         if video.size != (picture.width, picture.height) {
             picture = scaled(picture, video.size)?;
         }
-        let at_ms = (at.seconds() * 1000.0).round() as u64;
         let stream = video.encoder.encode(&picture, at_ms)?;
         let fragment = video.fragments.push(nals(&stream), at_ms)?;
         self.out
             .write_all(&fragment)
             .map_err(Error::io(&self.path))?;
-        let back = video.back.decode(&stream, nals(&stream))?;
-        self.video = Some(video);
-        Ok(back)
+        Ok(stream)
+    }
+}
+
+/// Without its last row or column where that makes an odd number: colour comes in pairs.
+fn even(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width & !1, picture.height & !1);
+    let rows = picture
+        .rgb
+        .chunks_exact(picture.width as usize * 3)
+        .take(height as usize);
+    Picture {
+        width,
+        height,
+        rgb: rows
+            .flat_map(|row| &row[..width as usize * 3])
+            .copied()
+            .collect(),
     }
 }
 
@@ -104,7 +107,36 @@ fn scaled(picture: Picture, (width, height): (u32, u32)) -> Result<Picture> {
     Ok(Picture { width, height, rgb })
 }
 
-impl Source for RecordedOnTheWay {
+/// A source whose pictures are recorded on their way to the session.
+pub struct RecordingSource {
+    source: Box<dyn Source>,
+    writer: VideoWriter,
+    read_back: ReadBack,
+}
+
+impl RecordingSource {
+    /// Records the pictures of `source`, which come `fps` times a second at most, in a new file that
+    /// only its owner can read.
+    ///
+    /// # Errors
+    /// The file is there already, or cannot be created.
+    pub fn new(source: Box<dyn Source>, path: &Path, fps: f64) -> Result<Self> {
+        let out = files::create_private(path)?;
+        Ok(Self {
+            source,
+            writer: VideoWriter::new(out, path, fps),
+            read_back: ReadBack::new()?,
+        })
+    }
+
+    fn record(&mut self, at: MediaTime, picture: &Picture) -> Result<Picture> {
+        let at_ms = (at.seconds() * 1000.0).round() as u64;
+        let stream = self.writer.push(at_ms, picture)?;
+        self.read_back.decode(&stream, nals(&stream))
+    }
+}
+
+impl Source for RecordingSource {
     fn next(&mut self) -> Result<Poll> {
         let mut poll = self.source.next()?;
         if let Poll::Ready(Input::Frame(frame)) = &mut poll
@@ -185,7 +217,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
         let seen = frames(Box::new(
-            RecordedOnTheWay::new(live(AT.len()), &path, 2.0).unwrap(),
+            RecordingSource::new(live(AT.len()), &path, 2.0).unwrap(),
         ));
         assert_eq!(seen.iter().map(|f| f.1).collect::<Vec<_>>(), AT);
         let again = frames(crate::sources::open(&path, &SourceOptions::default()).unwrap());
@@ -215,7 +247,7 @@ mod tests {
         };
         let source = ScriptSource::new([input(0, picture(0)), input(1, large)]);
         let seen = frames(Box::new(
-            RecordedOnTheWay::new(Box::new(source), &path, 2.0).unwrap(),
+            RecordingSource::new(Box::new(source), &path, 2.0).unwrap(),
         ));
         let again = frames(crate::sources::open(&path, &SourceOptions::default()).unwrap());
         assert!(again.len() == 2 && again.iter().zip(&seen).all(|(a, b)| a.2 == b.2));
@@ -233,12 +265,10 @@ mod tests {
     fn a_file_that_is_cut_off_plays_up_to_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        frames(Box::new(
-            RecordedOnTheWay::new(live(6), &path, 2.0).unwrap(),
-        ));
+        frames(Box::new(RecordingSource::new(live(6), &path, 2.0).unwrap()));
         let five = std::fs::metadata(&path).unwrap().len();
         let cut = dir.path().join("cut.mp4");
-        frames(Box::new(RecordedOnTheWay::new(live(7), &cut, 2.0).unwrap()));
+        frames(Box::new(RecordingSource::new(live(7), &cut, 2.0).unwrap()));
         File::options()
             .write(true)
             .open(&cut)
@@ -255,10 +285,8 @@ mod tests {
     fn nothing_is_overwritten_and_only_the_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("live.mp4");
-        frames(Box::new(
-            RecordedOnTheWay::new(live(1), &path, 2.0).unwrap(),
-        ));
-        assert!(RecordedOnTheWay::new(live(1), &path, 2.0).is_err());
+        frames(Box::new(RecordingSource::new(live(1), &path, 2.0).unwrap()));
+        assert!(RecordingSource::new(live(1), &path, 2.0).is_err());
         #[cfg(unix)]
         assert_eq!(
             std::os::unix::fs::PermissionsExt::mode(
