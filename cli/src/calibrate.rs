@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use proact::run::settings::{Flags as SettingFlags, Settings};
+use proact::run::settings::{Overrides, Settings};
 use proact_lab::calibrate::recordings::{Scoring, calibrate, store};
 use proact_lab::calibrate::search::{Metric, Search};
 use proact_lab::eval::Reference;
@@ -103,9 +103,9 @@ pub fn run(
     scoring: &Scoring<'_>,
     flags: &Flags,
 ) -> anyhow::Result<()> {
-    let settings = Settings::resolve(SettingFlags {
+    let settings = Settings::resolve(Overrides {
         config: flags.config.clone(),
-        ..SettingFlags::default()
+        ..Overrides::default()
     })?;
     let search = flags.search()?;
     let mut tell = |line: &str| println!("{line}");

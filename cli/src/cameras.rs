@@ -1,4 +1,4 @@
-//! `proact cameras`: what can be opened, and what would be chosen.
+//! `proact cameras` lists the cameras, and says which one would be used.
 
 use super::run::CameraFlags;
 use proact::sources::camera::{Backend, CameraError, Format, Native, label};
@@ -14,10 +14,10 @@ pub struct Args {
     flags: CameraFlags,
 }
 
-/// Lists.
+/// Lists the cameras.
 ///
 /// # Errors
-/// The system does not tell; there is no camera, or none that was asked for.
+/// The system does not list them; there is no camera, or none that fits the flags.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let wanted = args.flags.wanted();
     let found = Native.list()?;

@@ -1,11 +1,11 @@
-//! `proact demo`: the model and the clip that ship, played on the screen or told in lines.
+//! `proact demo` plays the clip that ships with the model that ships, on the screen or as lines.
 
 use std::time::Instant;
 
 use super::flags::RunFlags;
 use super::screen;
 use super::{locate, replay};
-use proact::run::engine::{Job, Origin};
+use proact::run::engine::{Job, SourceId};
 use proact::run::settings::Settings;
 use proact::tui::SourceKind;
 
@@ -33,11 +33,11 @@ pub struct Args {
 /// Plays the demo.
 ///
 /// # Errors
-/// The demo's files are not found; whatever stops a run.
+/// The demo's files are not found, or the run fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut flags = args.flags;
-    let settings = Settings::resolve(proact::run::settings::Flags {
+    let settings = Settings::resolve(proact::run::settings::Overrides {
         demo_speed: args.speed,
         ..flags.settings()
     })?;
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let clip = demo.clip;
     let job = Job {
         source_kind: SourceKind::Demo,
-        origin: Origin::Recording(clip.clone()),
+        source: SourceId::Recording(clip.clone()),
         model: locate::assistant(&mut flags)?,
         open: Box::new(move |settings, loaded, _| {
             replay::open(&clip, input.as_deref(), settings, loaded)

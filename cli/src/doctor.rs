@@ -1,5 +1,5 @@
-//! `proact doctor`: this machine end to end: the camera's rate, exposure and colours, the model,
-//! one frame through every stage; what is slow or wrong, and what to do.
+//! `proact doctor` checks this machine end to end: the camera's rate, exposure and colours, the
+//! model, and one frame through every stage. It says what is slow or wrong, and what to do.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::run::{self, CameraFlags};
 use proact::dialogue::task::Task;
 use proact::run::load;
 use proact::run::settings::{self, Settings};
-use proact::run::timing::{Decided, Shared};
+use proact::run::timing::{Decided, SharedMeter};
 use proact::session::{Flow, Session};
 use proact::sources::camera::{CameraSource, Native};
 use proact::sources::video;
@@ -24,14 +24,14 @@ use proact::units::{FrameIdx, MediaTime};
 const MEASURE_S: f64 = 3.0;
 /// Frames that go through the model.
 const MODEL_FRAMES: u64 = 10;
-/// A camera may give so much less than it promises: exposure in a dim room takes longer.
+/// A camera may give this share of the rate that it promises: exposure in a dim room takes longer.
 const RATE_SHARE_MIN: f64 = 0.8;
-/// Mean brightness of a picture that shows something, 0 to 255.
+/// Mean brightness of a well exposed picture, 0 to 255: at least, and at most.
 const DARK: f64 = 40.0;
 const BRIGHT: f64 = 215.0;
 /// Share of pixels that are quite black or white in a well exposed picture.
 const CLIPPED_MAX: f64 = 0.4;
-/// One of red and blue this many times the other is no light of a room.
+/// In the light of a room neither red nor blue is this many times the other.
 const CAST_MAX: f64 = 2.0;
 
 /// Opens the camera, measures its frames, checks its colours, loads the model and runs one frame
@@ -53,7 +53,7 @@ pub struct Args {
     config: Option<PathBuf>,
 }
 
-/// What was found, line by line.
+/// Prints the findings, one a line, and counts the bad ones.
 #[derive(Default)]
 struct Report {
     bad: usize,
@@ -84,14 +84,14 @@ impl Report {
     }
 }
 
-/// Checks.
+/// Checks this machine.
 ///
 /// # Errors
-/// Something is wrong, after all of it was told.
+/// Something is wrong; the report has been printed.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let settings = Settings::resolve(settings::Flags {
+    let settings = Settings::resolve(settings::Overrides {
         config: args.config.clone(),
-        ..settings::Flags::default()
+        ..settings::Overrides::default()
     })?;
     let mut report = Report::default();
     if video::has_assembly() {
@@ -213,8 +213,8 @@ fn camera(
     Ok(pictures.last().cloned())
 }
 
-/// Pictures of some seconds, and how many frames a second the camera gave. `None` when none came in
-/// time.
+/// Pictures of some seconds, and how many frames a second the camera gave. `None` when no frame
+/// came in time.
 fn watch(
     source: &mut CameraSource,
     patience_s: f64,
@@ -239,7 +239,7 @@ fn watch(
             })) => {
                 let captured = source.counts().captured;
                 first.get_or_insert_with(|| (Instant::now(), captured));
-                // The last is the best exposed, and enough.
+                // The last picture is the best exposed, and one is enough.
                 pictures = vec![picture];
             }
             Poll::Ready(_) => {}
@@ -274,7 +274,7 @@ fn light(picture: &Picture) -> Light {
     }
 }
 
-/// Loads the model and has it look, update and speak.
+/// Loads the model, and lets it look at frames, update the state and speak.
 fn model(
     model: Option<PathBuf>,
     settings: &Settings,
@@ -290,7 +290,7 @@ fn model(
     };
     load::set_threads(load::threads_for(settings.threads, &model));
     let begun = Instant::now();
-    let meter = Shared::default();
+    let meter = SharedMeter::default();
     let loaded = load::open(&model, vision.as_deref(), &meter)?;
     let name = model.file_name().unwrap_or_default().to_string_lossy();
     report.fine(
@@ -314,7 +314,7 @@ fn model(
     for k in 0..MODEL_FRAMES {
         let at = MediaTime(k as f64 / settings.fps);
         if k == MODEL_FRAMES - 1 {
-            // So that a sentence is written too.
+            // A question, so that the model writes a sentence too.
             session.feed(Input::User {
                 at,
                 text: "What now?".into(),

@@ -139,10 +139,10 @@ impl Shard {
 /// # Errors
 /// The model or a source cannot be opened, or a file cannot be written.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let flags = settings::Flags {
+    let flags = settings::Overrides {
         fps: args.fps,
         threads: args.threads,
-        ..settings::Flags::default()
+        ..settings::Overrides::default()
     };
     let settings = Settings::resolve(flags)?;
     load::set_threads(settings.threads);

@@ -1,4 +1,4 @@
-//! How a run ends: the exit codes, and which error means which.
+//! The exit codes, and which error leads to which code.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use proact::run::stop::{Interrupted, Usage};
 pub const DONE: u8 = 0;
 /// Failed; the error was printed.
 pub const FAILED: u8 = 1;
-/// Called in a way that makes no sense.
+/// The flags make no sense together.
 pub const USAGE: u8 = 2;
 /// The source of frames went away and did not come back.
 pub const SOURCE_LOST: u8 = 3;
@@ -18,7 +18,7 @@ pub const SOURCE_LOST: u8 = 3;
 pub const INTERRUPTED: u8 = 130;
 
 /// When the reader of our output has gone (`proact inspect FILE | head`), `println!` panics. That
-/// is no failure and no news: leave quietly.
+/// is not a failure: the process then exits without a word.
 pub fn quiet_when_unread() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -33,7 +33,7 @@ pub fn quiet_when_unread() {
     }));
 }
 
-/// Prints the error, if there is something to say, and gives the code to leave with.
+/// Prints the error, if there is something to say, and gives the exit code.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::from(DONE);
@@ -58,7 +58,7 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
         if matches!(cause.downcast_ref::<Error>(), Some(Error::Source(_))) {
             return SOURCE_LOST;
         }
-        // Whoever read our output has read enough (`proact inspect … | head`).
+        // The reader of our output has read enough (`proact inspect … | head`).
         if cause
             .downcast_ref::<std::io::Error>()
             .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)

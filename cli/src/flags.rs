@@ -40,11 +40,11 @@ pub struct RunFlags {
     #[arg(long, value_name = "N", help_heading = "Behaviour")]
     pub threads: Option<usize>,
 
-    /// Lines of text even on a terminal
+    /// Print lines of text even on a terminal
     #[arg(long, help_heading = "Behaviour")]
     pub headless: bool,
 
-    /// Looks of the screen [default: auto]
+    /// Colours of the screen [default: auto]
     #[arg(
         long,
         value_name = "THEME",
@@ -110,9 +110,9 @@ pub struct RunFlags {
 }
 
 impl RunFlags {
-    /// Those that a configuration file can set too.
-    pub fn settings(&self) -> settings::Flags {
-        settings::Flags {
+    /// The flags that replace settings of a configuration file.
+    pub fn settings(&self) -> settings::Overrides {
+        settings::Overrides {
             config: self.config.clone(),
             fps: self.fps,
             context: self.context,

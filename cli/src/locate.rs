@@ -20,7 +20,7 @@ pub struct Demo {
     pub assistant: PathBuf,
     /// The clip.
     pub clip: PathBuf,
-    /// What is done in the clip.
+    /// The task that is done in the clip.
     pub task: PathBuf,
 }
 
@@ -36,8 +36,8 @@ pub fn demo() -> anyhow::Result<Demo> {
     demo_in(&folders)
 }
 
-/// Where models and their manifests are looked for: in the repository, here, and beside the
-/// program.
+/// The folders where models and manifests are looked for: in the repository, in the working folder,
+/// and beside the program.
 pub fn places() -> Vec<PathBuf> {
     let mut places = vec![
         PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(MODELS_FOLDER),
@@ -53,10 +53,10 @@ pub fn places() -> Vec<PathBuf> {
     places
 }
 
-/// A path as it is; a name as the files of its manifest.
+/// Resolves an argument: a path stays as it is, a name stands for the files of its manifest.
 ///
 /// # Errors
-/// There is no such file and no such manifest, or a file of it is not here.
+/// There is no such file and no such manifest, or one of its files is missing.
 pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
     match argument.to_str() {
         Some(name) if manifest::is_name(&argument) => Manifest::find(name, &places())?.resolve(),
@@ -67,8 +67,8 @@ pub fn named(argument: PathBuf) -> anyhow::Result<Resolved> {
     }
 }
 
-/// The assistant that the flags name, or the demo's; a manifest's vision file goes into the flags
-/// that name none.
+/// The assistant that the flags name, or the demo's. Where the flags name no vision file, they take
+/// over that of the manifest.
 ///
 /// # Errors
 /// As [`named`], and as [`demo`] where no model is named.

@@ -1,4 +1,5 @@
-//! Diagnostics on stderr; while the screen is up they are held back, so that they do not garble it.
+//! Writes diagnostics to stderr. While the screen is up it holds them back, so that they do not
+//! garble the screen.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use proact::tui::Board;
 
-/// Bytes held back at most; what comes later is counted, not kept.
+/// Most bytes that are held back; later ones are counted and lost.
 const HELD_BYTES_MAX: usize = 256 << 10;
 
 /// Starts logging at the given level, or by `target=level,…`.
@@ -40,7 +41,7 @@ struct Store {
     board: Option<Arc<Board>>,
 }
 
-/// What was held back.
+/// The diagnostics that were held back.
 #[derive(Clone)]
 pub struct Held(Arc<Mutex<Store>>);
 

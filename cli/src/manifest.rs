@@ -25,7 +25,7 @@ use proact::files;
 
 /// Hex digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
-/// What the names of models' files end in.
+/// Endings of the names of model files.
 const FILE_ENDINGS: [&str; 3] = ["gguf", "safetensors", "bin"];
 /// Ending of a manifest's name.
 const ENDING: &str = "toml";
@@ -84,8 +84,8 @@ impl Manifest {
     /// Finds the manifest of a name in the first place that has it.
     ///
     /// # Errors
-    /// No place has it, or it is not one; the message says where it was looked for and which there
-    /// are.
+    /// No place has it, or the file is no manifest. The message says where it was looked for, and
+    /// which names there are.
     pub fn find(name: &str, places: &[PathBuf]) -> anyhow::Result<Self> {
         let paths = places
             .iter()
@@ -170,10 +170,10 @@ impl Manifest {
         })
     }
 
-    /// Its files here, each checked against its hash.
+    /// Finds its files on this machine, and checks each against its hash.
     ///
     /// # Errors
-    /// A file is not here, or is another one; the message names the remedy.
+    /// A file is missing, or has another hash; the message names the remedy.
     pub fn resolve(&self) -> anyhow::Result<Resolved> {
         let of = |name: &str| -> anyhow::Result<PathBuf> {
             let file = self
@@ -204,7 +204,7 @@ impl Manifest {
         None
     }
 
-    /// What to do about a file that is not here.
+    /// Says what to do about a file that is missing.
     pub fn absent(&self, file: &ModelFile) -> String {
         let (name, path) = (
             self.path.display(),
@@ -225,10 +225,10 @@ impl Manifest {
         )
     }
 
-    /// The bytes are those that the manifest is about.
+    /// Checks that a file has the length and hash that the manifest says.
     ///
     /// # Errors
-    /// Another length or hash; or it cannot be read.
+    /// It has another length or hash, or cannot be read.
     pub fn verify(&self, file: &ModelFile, path: &Path) -> anyhow::Result<()> {
         let name = || path.display().to_string();
         let bytes = std::fs::metadata(path).with_context(name)?.len();
@@ -251,7 +251,7 @@ impl Manifest {
     }
 }
 
-/// Names of the models that there are manifests of.
+/// Names of the models that have a manifest.
 pub fn known(places: &[PathBuf]) -> Vec<String> {
     let files = places
         .iter()

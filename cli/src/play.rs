@@ -1,4 +1,4 @@
-//! `proact play`: a recorded session on the same screen, or as lines, without any model.
+//! `proact play` shows a recorded session on the same screen, or as lines, without any model.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proact::run::engine::GATE_LINES_EVERY_S;
 use proact::run::outputs::Face;
 use proact::run::plain::{Plain, print_steps};
-use proact::run::play::Player;
+use proact::run::player::Player;
 use proact::run::recording::RecordedSession;
 use proact::tui::{Board, Controls};
 
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
 
-    /// Lines of text even on a terminal
+    /// Print lines of text even on a terminal
     #[arg(long)]
     headless: bool,
 }

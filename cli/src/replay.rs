@@ -1,4 +1,4 @@
-//! `proact replay`: a recording instead of a camera; the same input gives the same event log.
+//! `proact replay` plays a recording instead of a camera. The same input gives the same event log.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -6,15 +6,15 @@ use std::time::Instant;
 use super::flags::RunFlags;
 use super::locate;
 use super::screen;
-use proact::run::engine::{Job, Origin};
+use proact::run::engine::{Job, SourceId};
 use proact::run::load::Loaded;
 use proact::run::settings::Settings;
 use proact::sources::{self, Blind, Merged, OpenOptions, Paced};
 use proact::stream::Source;
 use proact::tui::SourceKind;
 
-/// A frame this much too late is dropped with --realtime, in seconds: a camera would have it
-/// overwritten.
+/// With --realtime a frame that is this much too late is dropped, in seconds: a camera would have
+/// overwritten it.
 const LATE_S: f64 = 1.0;
 
 /// Plays a recording through the model.
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
 
-    /// Keep to the clock as a camera does: what comes too late is dropped, and said so
+    /// Keep to the clock as a camera does: late frames are dropped, and the log says so
     #[arg(long, help_heading = "Behaviour", conflicts_with_all = ["speed", "resume"])]
     realtime: bool,
 
@@ -59,7 +59,7 @@ pub struct Args {
 /// Plays a recording.
 ///
 /// # Errors
-/// The source cannot be opened; whatever stops a run.
+/// The source cannot be opened, or the run fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut flags = args.flags;
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (input, source) = (flags.input.clone(), args.source);
     let job = Job {
         source_kind: SourceKind::Replay,
-        origin: Origin::Recording(source.clone()),
+        source: SourceId::Recording(source.clone()),
         model,
         open: Box::new(move |settings, loaded, _| {
             let mut opened = open_at(&source, args.images_fps, input.as_deref(), settings, loaded)?;

@@ -1,4 +1,4 @@
-//! `proact run`: the live camera, for hours.
+//! `proact run` watches a task through a camera, for hours.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use super::flags::RunFlags;
 use super::locate;
 use super::screen;
-use proact::run::engine::{Job, Origin};
+use proact::run::engine::{Job, SourceId};
 use proact::run::recording::RecordingSource;
 use proact::run::settings::Settings;
 use proact::sources::camera::{
@@ -21,7 +21,7 @@ use proact::sources::{self, Merged};
 use proact::stream::Source;
 use proact::tui::SourceKind;
 
-/// Rest between two looks at a camera that is being opened.
+/// Time between two looks at a camera that is being opened.
 const NAP: Duration = Duration::from_millis(10);
 
 /// Watches a task through a camera.
@@ -48,7 +48,7 @@ pub struct Args {
     flags: RunFlags,
 }
 
-/// Flags that say which camera, and how it hangs.
+/// Flags that say which camera is used, and how it is mounted.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CameraFlags {
     /// Camera: its number, its file, or a part of its name [default: the first that sends pictures]
@@ -77,7 +77,7 @@ pub struct CameraFlags {
 }
 
 impl CameraFlags {
-    /// What is asked of the camera.
+    /// The camera and the format that the flags ask for.
     pub fn wanted(&self) -> CameraRequest {
         let default = CameraRequest::default();
         CameraRequest {
@@ -88,7 +88,7 @@ impl CameraFlags {
         }
     }
 
-    /// How it hangs.
+    /// How the camera is mounted.
     pub fn mounting(&self) -> Mounting {
         Mounting {
             mirror: self.mirror,
@@ -108,8 +108,8 @@ fn parse_pixels(text: &str) -> Result<PixelLayout, String> {
     named.ok_or_else(|| format!("`{text}`: expected mjpeg, yuyv, nv12, rgb, bgr or gray"))
 }
 
-/// Seconds since now. They pass while the machine sleeps too, so that a camera is known to be stale
-/// when it wakes up.
+/// Counts seconds from now. They pass while the machine sleeps too, so that a camera is known to be
+/// stale when the machine wakes up.
 pub fn clock() -> Clock {
     #[cfg(unix)]
     {
@@ -135,7 +135,7 @@ pub fn clock() -> Clock {
 /// The first camera that fits and sends pictures.
 ///
 /// # Errors
-/// None does.
+/// No camera fits.
 pub fn find(backend: &dyn Backend, wanted: &CameraRequest) -> anyhow::Result<ListedCamera> {
     let found = backend.list()?;
     let fitting = wanted.choice.among(&found)?;
@@ -144,7 +144,7 @@ pub fn find(backend: &dyn Backend, wanted: &CameraRequest) -> anyhow::Result<Lis
             .formats(camera)
             .is_ok_and(|formats| !formats.is_empty())
     };
-    // One that cannot be asked now may be asked later; why not is said when it is opened.
+    // A camera that cannot be asked now may answer later; opening it gives the reason if not.
     Ok((*fitting
         .iter()
         .find(sends)
@@ -153,10 +153,10 @@ pub fn find(backend: &dyn Backend, wanted: &CameraRequest) -> anyhow::Result<Lis
     .clone())
 }
 
-/// A camera whose device is open.
+/// Opens a camera, and waits until its device is open.
 ///
 /// # Errors
-/// It cannot be opened.
+/// The device cannot be opened.
 pub fn open(
     camera: &ListedCamera,
     flags: &CameraFlags,
@@ -188,10 +188,10 @@ pub fn open(
     }
 }
 
-/// Watches.
+/// Watches the task.
 ///
 /// # Errors
-/// The camera cannot be opened, or is lost for good; whatever stops a run.
+/// The camera cannot be opened or is lost for good, or the run fails.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut flags = args.flags;
@@ -201,7 +201,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (input, video, name) = (flags.input.clone(), args.record_video, camera.name.clone());
     let job = Job {
         source_kind: SourceKind::Live,
-        origin: Origin::Camera(name),
+        source: SourceId::Camera(name),
         model,
         open: Box::new(move |settings, _, behind| {
             let mut source = open(&camera, &args.camera, settings, clock())?;

@@ -1,5 +1,5 @@
-//! Starts a run's face: the screen where the terminal has one, lines of text elsewhere; prints the
-//! summary at the end.
+//! Starts the face of a run: the screen where the terminal can show one, lines of text elsewhere.
+//! At the end it prints the summary.
 
 use std::io::{IsTerminal, Stdout, stdin, stdout};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use proact::run::load;
 use proact::run::outputs::Face;
 use proact::run::plain::{self, Figures, Plain};
 use proact::run::stop::Interrupted;
-use proact::run::timing::Shared;
+use proact::run::timing::SharedMeter;
 use proact::stop::Stop;
 use proact::tui::{self, App, Board, Controls, ScreenSink, ThemeName};
 
@@ -21,14 +21,14 @@ use super::{log, signals};
 /// Runs a job to its end.
 ///
 /// # Errors
-/// Whatever stopped it; [`Interrupted`] when a signal did.
+/// The run fails, or a signal stops it ([`Interrupted`]).
 pub fn run(job: Job, headless: bool) -> anyhow::Result<()> {
     let screen = !headless && has_screen();
     load::set_threads(load::threads_for(job.settings.threads, &job.model));
     let held = log::start(&job.settings.log, screen)?;
     let controls = Controls::new();
     signals::watch(&controls.stop)?;
-    let meter = Shared::default();
+    let meter = SharedMeter::default();
     let result = if screen {
         let options = options(job.settings.theme, job.settings.mouse);
         let work = |board, face: &mut Face<Stdout>| drive(job, board, &controls, &meter, face);
@@ -41,15 +41,19 @@ pub fn run(job: Job, headless: bool) -> anyhow::Result<()> {
     })
 }
 
-/// Both ends of the conversation are a terminal that can move its cursor.
+/// Whether input and output are a terminal that can move its cursor.
 pub fn has_screen() -> bool {
     stdout().is_terminal()
         && stdin().is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Lines of text, on this thread.
-fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Result<(Figures, App)> {
+/// Runs the job on this thread, and prints lines of text.
+fn in_lines(
+    job: Job,
+    controls: &Arc<Controls>,
+    meter: &SharedMeter,
+) -> anyhow::Result<(Figures, App)> {
     let mut face = Face::Lines(Box::new(Plain::new(
         stdout(),
         job.settings.gate_lines_every_s,
@@ -59,7 +63,7 @@ fn in_lines(job: Job, controls: &Arc<Controls>, meter: &Shared) -> anyhow::Resul
     Ok((figures, face.into_app()))
 }
 
-/// The screen as the person wants it, and as the terminal can show it.
+/// Options of the screen, as the settings and the terminal allow them.
 pub fn options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
     tui::Options {
         theme: theme.unwrap_or_else(fitting_theme),
@@ -68,11 +72,11 @@ pub fn options(theme: Option<ThemeName>, mouse: bool) -> tui::Options {
     }
 }
 
-/// The screen on this thread, the work on another. Gives what the work came to, and the last state
-/// of the screen; `None` when the terminal takes nothing any more, so that nobody can be told.
+/// Shows the screen on this thread and does the work on another. Gives the result of the work and
+/// the last state of the screen; `None` when the terminal takes no output any more.
 ///
 /// # Errors
-/// Whatever stopped the work; the terminal cannot be used.
+/// The work fails, or the terminal cannot be used.
 pub fn with_screen<T: Send>(
     controls: &Arc<Controls>,
     held: &log::Held,
@@ -112,7 +116,7 @@ pub fn with_screen<T: Send>(
     })
 }
 
-/// Prints what a run came to, unless nobody can be told, and gives the error that it leaves with.
+/// Prints the summary of a run, unless the terminal is gone, and gives the error that it ends with.
 ///
 /// # Errors
 /// That of the run; [`Interrupted`] when a signal ended it.
@@ -146,8 +150,8 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// The theme for a terminal about which nobody has said anything: none where <https://no-color.org>
-/// says so, light where the terminal says that its background is.
+/// The theme for a terminal where no setting names one: no colour where <https://no-color.org> says
+/// so, light where the terminal says that its background is light.
 fn fitting_theme() -> ThemeName {
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         return ThemeName::None;
@@ -175,7 +179,7 @@ fn graphics() -> Option<tui::Hint> {
     {
         return None;
     }
-    // They draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to
+    // These draw iTerm2's pictures, but do not say so when asked. WezTerm and Konsole answer to
     // kitty's and sixel's questions too, and draw those with faults.
     let iterm2 = [
         "iTerm",

@@ -1,14 +1,15 @@
-//! The loop between a source and a session, with the clock: take an input, work on it, tell,
-//! repeat.
+//! The loop between a source and a session, with the clock: it takes an input, does the work that
+//! the input makes, shows what came of it, and begins again.
 
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::json_lines::JsonLines;
 use super::pace::Pace;
 use super::process::MemoryGauge;
 use super::recording::{Recorder, SnapshotVideos};
-use super::timing::{Decided, Lines, Shared};
+use super::timing::{Decided, SharedMeter};
 use crate::error::Result;
 use crate::model::{Backbone, Perceiver};
 use crate::session::{Flow, Session, Work};
@@ -16,10 +17,10 @@ use crate::sinks::Speaker;
 use crate::stream::{Content, Event, Input, Poll, Sink, Source};
 use crate::tui::{Board, Controls, SourceKind, Vitals};
 
-/// Rest before a live source is asked again.
-const PENDING_NAP: Duration = Duration::from_millis(2);
+/// Time before a live source is asked again.
+pub(super) const PENDING_NAP: Duration = Duration::from_millis(2);
 
-/// Rest between two looks at what the person wants, after the end.
+/// Time between two looks for a request of the person, after the end.
 pub const LINGER_NAP: Duration = Duration::from_millis(20);
 
 /// Opens the recording again, for going to another place in it.
@@ -27,67 +28,67 @@ pub type Reopen<'a> = Box<dyn Fn() -> anyhow::Result<Box<dyn Source>> + 'a>;
 
 /// What a run has besides source, session and sinks.
 pub struct Drive<'a> {
-    /// What the person wants.
+    /// What the person asks for at the screen.
     pub controls: Arc<Controls>,
     /// The screen, if there is one.
     pub board: Option<Arc<Board>>,
-    /// Times by stage.
-    pub meter: Shared,
-    /// Memory of the process.
+    /// Sums the times by stage.
+    pub meter: SharedMeter,
+    /// Reads the memory of the process.
     pub memory: MemoryGauge,
-    /// `--timing`, and the recorded session's.
-    pub timing: Vec<Lines>,
-    /// `--record` or `--resume`.
+    /// The files of times: that of `--timing`, and that of the recorded session.
+    pub timing: Vec<JsonLines>,
+    /// Writes the recorded session of `--record` or `--resume`.
     pub recorder: Option<Recorder>,
-    /// What the snapshot key keeps of a camera.
+    /// Writes the videos of snapshots, where the source is a camera.
     pub videos: SnapshotVideos,
-    /// When the next frame may come.
+    /// Says when the next frame may come.
     pub pace: Pace,
-    /// What stays the same about the run, for the screen.
+    /// Facts about the run for the screen, which stay the same.
     pub labels: Labels,
     /// When the program began.
     pub started: Instant,
-    /// From then to the first decision.
+    /// Seconds from then to the first decision.
     pub ready_s: Option<f64>,
-    /// When the source last ended; the person may look at the screen for as long as they like after
+    /// When the source last ended. The person may look at the screen for as long as they like after
     /// that.
     pub ended: Option<Instant>,
-    /// Opens the recording again; `None` where nothing can be seen twice.
+    /// Opens the recording again; `None` for a source that plays only once.
     pub reopen: Option<Reopen<'a>>,
     /// Speaks a sentence again, if there is a voice.
     pub speaker: Option<Speaker>,
-    /// An input that waits for its time.
+    /// The input that waits for its time.
     pub held: Option<Input>,
-    /// Frames that pass although the person pauses.
+    /// How many frames pass although the person pauses.
     pub pass: u32,
-    /// Runs on without waiting until something happens; and whether to pause then.
+    /// Set while the run goes on without waiting until something happens: whether to pause then.
     pub run_on: Option<bool>,
 }
 
-/// What stays the same about a run, for the screen.
+/// Facts about a run for the screen, which stay the same.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     /// For the header.
     pub source_kind: SourceKind,
     /// For the header.
     pub source_name: String,
-    /// What computes.
+    /// The device that computes.
     pub device: String,
     /// How the weights are stored.
     pub quantization: String,
 }
 
-/// Why a run ended well.
+/// Why a run without an error ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The source has no more.
+    /// The source has no more inputs.
     SourceEnd,
     /// The person asked to stop.
     Quit,
 }
 
-/// Hands events on, and notes whether something happened besides frames, and whether memory was
-/// made anew.
+/// Hands events on, and notes whether there was news besides frames, and whether the model's memory
+/// was built anew.
 struct Noticing<'a> {
     sink: &'a mut dyn Sink,
     happened: bool,
@@ -115,9 +116,8 @@ fn pause_source(source: &mut dyn Source, paused: bool) {
 
 impl Drive<'_> {
     /// Plays the whole source into the session. The session is finished in any case, also after an
-    /// error of the source, so that what was seen until then is complete; closing the sink is the
-    /// caller's. With a screen the person may then go back and play on; the run ends when they
-    /// leave.
+    /// error of the source, so that the log of what came before is complete; the caller closes the
+    /// sink. With a screen the person may then go back and play on; the run ends when they leave.
     ///
     /// # Errors
     /// The source is lost for good, the arithmetic failed, or a sink could not take an event.
@@ -141,7 +141,7 @@ impl Drive<'_> {
         }
     }
 
-    /// After the end, until the person goes back (`true`) or leaves.
+    /// Waits after the end until the person goes back (`true`) or leaves (`false`).
     fn linger<P: Perceiver, B: Backbone>(
         &mut self,
         source: &mut Box<dyn Source>,
@@ -206,7 +206,8 @@ impl Drive<'_> {
         Ok(poll)
     }
 
-    /// One input when its time has come, with all the work that it makes; until then it is held.
+    /// Feeds one input when its time has come, and does all the work that it makes. Until then the
+    /// input is held.
     fn take<P: Perceiver, B: Backbone>(
         &mut self,
         input: Input,
@@ -272,7 +273,7 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// One bounded piece of work. `false` when there is nothing left to do.
+    /// Does one bounded piece of work. Gives `false` when there is nothing left to do.
     pub(super) fn work<P: Perceiver, B: Backbone>(
         &self,
         source: &mut dyn Source,
@@ -495,7 +496,7 @@ mod tests {
         Drive {
             controls: Controls::new(),
             board,
-            meter: Shared::default(),
+            meter: SharedMeter::default(),
             memory: MemoryGauge::default(),
             timing: Vec::new(),
             recorder: None,

@@ -1,4 +1,5 @@
-//! A run from its settings to its figures: load the model, open the source, drive, close.
+//! A whole run: it loads the model, opens the source, drives the session to the end, closes the
+//! files and gives the figures of the summary.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::drive::{Drive, Ended, Labels, Reopen};
+use super::json_lines::JsonLines;
 use super::load::{self, Loaded};
 use super::options::RunOptions;
 use super::outputs::{self, Face};
@@ -14,10 +16,10 @@ use super::pace::Pace;
 use super::plain::Figures;
 use super::process::MemoryGauge;
 use super::recording::{self, FileIdentity, Recorder, SessionFile, SnapshotVideos};
-use super::resume::Past;
+use super::resume::ResumedSession;
 use super::settings::Settings;
 use super::stop::Usage;
-use super::timing::{Lines, Shared};
+use super::timing::SharedMeter;
 use super::tokens::TokenFile;
 use crate::dialogue::task::Task;
 use crate::error::Result;
@@ -27,8 +29,8 @@ use crate::stream::{Sink, Source};
 use crate::tui::{self, Board, Controls, SourceKind};
 use crate::units::{FrameIdx, MediaTime};
 
-/// Opens the source once the model is known; again, when the person goes to another place in it. A
-/// camera's times and frame numbers go on from those given.
+/// Opens the source once the model is known, and again when the person goes to another place in it.
+/// The times and frame numbers of a camera go on from those that are given.
 pub type Open = Box<
     dyn Fn(&Settings, &Loaded, Option<(MediaTime, FrameIdx)>) -> anyhow::Result<Box<dyn Source>>
         + Send,
@@ -36,7 +38,7 @@ pub type Open = Box<
 
 /// Where the frames come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SourceId {
     /// A file or folder.
     Recording(PathBuf),
     /// A camera, by its name.
@@ -44,8 +46,8 @@ pub enum Origin {
     Camera(String),
 }
 
-impl Origin {
-    /// For the header: no path, which can tell of the person.
+impl SourceId {
+    /// The name for the header, without the path, which can tell something about the person.
     pub fn name(&self) -> String {
         match self {
             Self::Recording(path) => name_of(path),
@@ -54,7 +56,7 @@ impl Origin {
         }
     }
 
-    /// It plays once, by the clock.
+    /// Whether the source plays once, by the clock.
     fn is_live(&self) -> bool {
         match self {
             Self::Recording(_) => false,
@@ -63,11 +65,11 @@ impl Origin {
         }
     }
 
-    /// For a recorded session; nothing can be hashed of a camera.
+    /// Name and hash for a recorded session. A camera has no hash.
     ///
     /// # Errors
     /// The recording cannot be read.
-    pub fn used(&self) -> Result<FileIdentity> {
+    pub fn identity(&self) -> Result<FileIdentity> {
         let sha256 = match self {
             Self::Recording(path) => recording::source_sha256(path)?,
             #[cfg(feature = "camera")]
@@ -88,16 +90,16 @@ pub struct Job {
     /// For the header.
     pub source_kind: SourceKind,
     /// The recording or camera.
-    pub origin: Origin,
+    pub source: SourceId,
     /// The assistant file.
     pub model: PathBuf,
-    /// Makes the source.
+    /// Opens the source.
     pub open: Open,
     /// What else the run reads, and what it writes.
     pub options: RunOptions,
-    /// What the settings' file, overrides and defaults come to.
+    /// The settings, complete.
     pub settings: Settings,
-    /// The source keeps to the clock by itself.
+    /// Whether the source keeps to the clock by itself.
     pub realtime: bool,
     /// Playing speed on the screen; lines of text never wait.
     pub screen_speed: Option<f64>,
@@ -106,8 +108,8 @@ pub struct Job {
 }
 
 /// Loads the model, opens the source, and plays it to its end. Events go to the files that
-/// [`RunOptions`] names and to `face`; `board`, `controls` and `meter` are shared with whoever
-/// shows the run.
+/// [`RunOptions`] names and to `face`. The screen of the run shares `board`, `controls` and
+/// `meter`.
 ///
 /// # Errors
 /// Whatever stopped the run.
@@ -115,11 +117,11 @@ pub fn drive<W: Write>(
     mut job: Job,
     board: Option<Arc<Board>>,
     controls: &Arc<Controls>,
-    meter: &Shared,
+    meter: &SharedMeter,
     face: &mut Face<W>,
 ) -> anyhow::Result<Figures> {
     let begun = Instant::now();
-    let source_name = job.origin.name();
+    let source_name = job.source.name();
     if let Some(board) = &board {
         board.vitals(tui::Vitals {
             source_kind: job.source_kind,
@@ -138,9 +140,9 @@ pub fn drive<W: Write>(
         recording::check_free(folder)?;
     }
     let open = |folder: &PathBuf| {
-        Past::open(
+        ResumedSession::open(
             folder,
-            &job.origin,
+            &job.source,
             options.save_frames,
             options.fps,
             &mut job.settings,
@@ -152,7 +154,11 @@ pub fn drive<W: Write>(
         None => options.task.as_deref().map(Task::read).transpose()?,
     };
     let loaded = load::open(&job.model, options.vision.as_deref(), meter)?;
-    let mut source = (job.open)(&job.settings, &loaded, past.as_ref().map(Past::behind))?;
+    let mut source = (job.open)(
+        &job.settings,
+        &loaded,
+        past.as_ref().map(ResumedSession::behind),
+    )?;
     let config = loaded.session_config(&job.settings);
     let vision = loaded
         .vision
@@ -168,8 +174,8 @@ pub fn drive<W: Write>(
     let (recorder, behind) = match past {
         Some(past) => {
             let mut seen = Vec::new();
-            // A recording is played up to the break; a camera goes on from it by itself.
-            if !job.origin.is_live() {
+            // A recording is decoded up to the break; a camera goes on by itself.
+            if !job.source.is_live() {
                 if let Some(board) = &board {
                     board.note("goes to the place where the session was broken off");
                 }
@@ -185,7 +191,7 @@ pub fn drive<W: Write>(
                 let machine = (device(&job), loaded.quantization.clone());
                 let about = about(
                     &job.model,
-                    &job.origin,
+                    &job.source,
                     duration_s,
                     machine,
                     config.clone(),
@@ -218,10 +224,10 @@ pub fn drive<W: Write>(
     if let Some(tokens) = &tokens {
         session.set_tap(tokens.tap());
     }
-    let mut timing: Vec<Lines> = options
+    let mut timing: Vec<JsonLines> = options
         .timing
         .as_deref()
-        .map(Lines::create)
+        .map(JsonLines::create)
         .transpose()?
         .into_iter()
         .collect();
@@ -251,7 +257,7 @@ pub fn drive<W: Write>(
         started: job.started,
         ready_s: None,
         ended: None,
-        // What keeps to the clock by itself cannot be seen twice.
+        // A source that keeps to the clock by itself plays only once.
         reopen: (!job.realtime).then_some(reopen),
         speaker,
         held: None,
@@ -259,7 +265,7 @@ pub fn drive<W: Write>(
         run_on: None,
     };
     let ended = run.run(&mut source, &mut session, &mut outputs);
-    // Whatever happened, what was told so far reaches the disk.
+    // Also after an error, the events so far reach the disk.
     let closed = outputs
         .close()
         .and(tokens.map_or(Ok(()), |tokens| tokens.close()));
@@ -278,10 +284,10 @@ pub fn drive<W: Write>(
     })
 }
 
-/// What a recorded session says of itself.
+/// The facts for `session.json`.
 fn about(
     model: &Path,
-    source: &Origin,
+    source: &SourceId,
     duration_s: Option<f64>,
     (device, quantization): (String, String),
     session: SessionConfig,
@@ -290,7 +296,7 @@ fn about(
     Ok(SessionFile {
         schema: recording::SCHEMA,
         proact: env!("CARGO_PKG_VERSION").into(),
-        source: source.used()?,
+        source: source.identity()?,
         duration_s,
         model: FileIdentity {
             name: name_of(model),
@@ -305,7 +311,7 @@ fn about(
     })
 }
 
-/// What computes, for the screen.
+/// The device that computes, for the screen.
 fn device(job: &Job) -> String {
     match load::threads_for(job.settings.threads, &job.model) {
         0 => format!(
@@ -317,7 +323,7 @@ fn device(job: &Job) -> String {
     }
 }
 
-/// What the header calls a source: the name, not the path.
+/// The name of a source in the header, without its path.
 pub fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(
         || path.display().to_string(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::settings::Settings;
-use super::timing::{Shared, Timed};
+use super::timing::{SharedMeter, Timed};
 use crate::error::Error;
 use crate::model::assistant::Assistant;
 use crate::model::config::AssistantConfig;
@@ -56,7 +56,11 @@ impl Loaded {
 ///
 /// # Errors
 /// As [`open::open`].
-pub fn open(assistant: &Path, vision: Option<&Path>, meter: &Shared) -> anyhow::Result<Loaded> {
+pub fn open(
+    assistant: &Path,
+    vision: Option<&Path>,
+    meter: &SharedMeter,
+) -> anyhow::Result<Loaded> {
     let model = open::open(assistant, vision).map_err(|error| match error {
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             let flag = if path == assistant {

@@ -3,20 +3,21 @@
 
 pub mod drive;
 pub mod engine;
+pub mod json_lines;
 pub mod load;
 pub mod options;
 pub mod outputs;
 pub mod pace;
 pub mod plain;
-pub mod play;
+pub mod player;
 pub mod process;
 pub mod recording;
+mod requests;
 pub mod resume;
 pub mod settings;
 pub mod stop;
 pub mod timing;
 pub mod tokens;
-mod wishes;
 
 #[cfg(test)]
-pub(crate) use play::shown_at_the_end;
+pub(crate) use player::shown_at_the_end;

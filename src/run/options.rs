@@ -9,8 +9,8 @@ pub struct RunOptions {
     pub vision: Option<PathBuf>,
     /// The task to follow. Without one the assistant only speaks.
     pub task: Option<PathBuf>,
-    /// Frames a second that were asked for by name: a resumed session refuses another rate than its
-    /// own.
+    /// The rate that a flag asks for, in frames a second. A resumed session refuses another rate
+    /// than its own.
     pub fps: Option<f64>,
     /// Where the event log goes.
     pub events: Option<PathBuf>,

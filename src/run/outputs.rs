@@ -1,5 +1,5 @@
-//! Where a run's events go: the files that its options name, the voice, and the face (screen or
-//! lines).
+//! Opens the sinks of a run: the files that its options name, the voice, and the face (the screen
+//! or lines of text).
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::sinks::{JsonlSink, Output, Speaker, SpeechSink, SubtitleFormat, Subti
 use crate::stream::{Event, Sink};
 use crate::tui::{App, Controls, ScreenSink};
 
-/// What the person sees.
+/// The part of a run that the person sees.
 pub enum Face<W: Write> {
     /// Lines of text.
     Lines(Box<Plain<W>>),
@@ -21,7 +21,7 @@ pub enum Face<W: Write> {
 }
 
 impl<W: Write> Face<W> {
-    /// What was shown.
+    /// The state of the screen, or of what the lines have told.
     pub fn into_app(self) -> App {
         match self {
             Face::Lines(plain) => plain.into_app(),
@@ -30,7 +30,7 @@ impl<W: Write> Face<W> {
     }
 }
 
-/// Lends the face out: it is needed again for the summary.
+/// The face is lent to the sinks, because the summary needs it again.
 impl<W: Write> Sink for &mut Face<W> {
     fn emit(&mut self, event: &Event) -> Result<()> {
         match self {
@@ -47,9 +47,9 @@ impl<W: Write> Sink for &mut Face<W> {
     }
 }
 
-/// Every sink of a run, the face last: what is seen has been logged. What a session that goes on
-/// has behind it is told to all of them but its own record, which has it, and the voice. And the
-/// voice, if there is one.
+/// Opens every sink of a run, and the voice if there is one. The face comes last, so that
+/// everything it shows is already logged. The events of a resumed session (`past`) go to all sinks
+/// but its recording, which has them, and the voice.
 ///
 /// # Errors
 /// A file cannot be created, or the voice's command cannot be understood.
@@ -92,7 +92,7 @@ pub fn open<'a, W: Write>(
     Ok((tee, speaker))
 }
 
-/// A voice that the person can silence, and that says when it failed.
+/// A voice that the person can mute, and that reports sentences it could not speak.
 struct Voice {
     speech: SpeechSink,
     controls: Arc<Controls>,

@@ -1,4 +1,4 @@
-//! Playing a recording at the speed of a clock: when the next frame may be taken in.
+//! Decides when the next frame of a recording may be taken in, by the clock.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const NAP: Duration = Duration::from_millis(20);
 pub struct Pace {
     speed: Option<f64>,
     last: Option<(MediaTime, Instant)>,
-    /// First frame of a source that keeps to the clock by itself.
+    /// Set for a source that keeps to the clock by itself: its first frame.
     live: Option<Option<(MediaTime, Instant)>>,
 }
 
@@ -27,8 +27,8 @@ impl Pace {
         }
     }
 
-    /// For a source that keeps to the clock by itself: never waits, but tells how late each frame
-    /// is.
+    /// For a source that keeps to the clock by itself. It never waits, and tells how late each
+    /// frame is.
     pub fn live() -> Self {
         Self {
             speed: None,
@@ -37,19 +37,19 @@ impl Pace {
         }
     }
 
-    /// The speed now, with what the person made of it.
+    /// The speed now, with the factor that the person has set.
     pub fn speed(&self, controls: &Controls) -> Option<f64> {
         self.speed.map(|speed| speed * controls.speed_factor())
     }
 
-    /// The next frame is due at once: it does not follow the last one.
+    /// Makes the next frame due at once, because it does not follow the last one.
     pub fn restart(&mut self) {
         self.last = None;
     }
 
     /// Waits until the frame at `at` is due, counted from the one before it, so that a pause or
-    /// another speed needs no correction. Gives how late it is, in seconds; `None` when the person
-    /// wants something else first, and the frame is to wait.
+    /// another speed needs no correction. Gives how late it is, in seconds; `None` when a request
+    /// or a pause comes first and the frame has to wait.
     pub fn wait(&mut self, at: MediaTime, controls: &Controls) -> Option<f64> {
         let mut now = Instant::now();
         let mut late_s = 0.0;

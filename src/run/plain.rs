@@ -36,8 +36,8 @@ pub struct Plain<W: Write> {
 }
 
 impl<W: Write> Plain<W> {
-    /// Prints to `out`; a line about the gates every so many seconds of the recording, 0 for none.
-    /// When nobody reads any more, `controls` are asked to quit.
+    /// Prints to `out`, with a line about the gates every so many seconds of the recording (0:
+    /// none). When nobody reads `out` any more, it asks the run to end through `controls`.
     pub fn new(out: W, gate_lines_every_s: f64, controls: Arc<Controls>) -> Self {
         Self {
             out: Out {
@@ -94,7 +94,7 @@ impl<W: Write> Plain<W> {
         self.out.line("")
     }
 
-    /// One line about both gates, now and then.
+    /// Prints one line about both gates, when it is due.
     fn gates(&mut self, at: MediaTime) -> Result<()> {
         let due = *self.next_gate_line.get_or_insert(at.seconds());
         if self.gate_lines_every_s <= 0.0 || at.seconds() < due {
@@ -119,7 +119,7 @@ impl<W: Write> Plain<W> {
         self.at(at, &words)
     }
 
-    /// What a line of the screen's dialogue says, as a line of text.
+    /// Prints the last line of the screen's dialogue as a line of text.
     fn said(&mut self) -> Result<()> {
         let Some(line) = self.app.dialogue.back().cloned() else {
             return Ok(());
@@ -132,7 +132,7 @@ impl<W: Write> Plain<W> {
         self.at(line.at, &words)
     }
 
-    /// A line that stands outside of the recording's time.
+    /// Prints a line that has no time in the recording.
     ///
     /// # Errors
     /// It cannot be written.
@@ -140,7 +140,7 @@ impl<W: Write> Plain<W> {
         self.out.line(words)
     }
 
-    /// What was told.
+    /// The state of the run that the lines have told.
     pub fn into_app(self) -> App {
         self.app
     }
@@ -194,15 +194,15 @@ impl<W: Write> Sink for Plain<W> {
 /// Numbers of the summary that no event carries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    /// The person asked to stop before the recording's end.
+    /// Whether the person stopped the run before the recording's end.
     pub stopped: bool,
     /// Tokens in the model's memory at the end.
     pub memory_tokens: usize,
-    /// Tokens it can hold.
+    /// Tokens that it can hold.
     pub memory_capacity: usize,
-    /// From the start of the program to the first decision.
+    /// Seconds from the start of the program to the first decision.
     pub ready_s: f64,
-    /// From the start of the run to its end.
+    /// Seconds from the start of the run to its end.
     pub wall_s: f64,
 }
 
@@ -239,7 +239,7 @@ pub fn print_steps<W: Write>(out: W, app: &App) -> Result<()> {
     out.flush()
 }
 
-/// The table of steps.
+/// Prints the table of steps.
 fn steps<W: Write>(out: &mut Out<W>, app: &App) -> Result<()> {
     out.line("")?;
     out.line(&format!(
@@ -307,7 +307,7 @@ fn summary<W: Write>(out: &mut Out<W>, app: &App, meter: &Meter, figures: &Figur
     ))
 }
 
-/// Lines out, without control characters: a model's words must not steer the terminal.
+/// Prints lines without control characters, so that a model's words cannot steer the terminal.
 struct Out<W: Write> {
     out: W,
     controls: Arc<Controls>,
@@ -335,7 +335,7 @@ impl<W: Write> Out<W> {
         self.told(result)
     }
 
-    /// A reader that went away (`… | head`) ends the run in order; it is no failure.
+    /// A reader that went away (`… | head`) ends the run in order; that is not a failure.
     fn told(&mut self, result: std::io::Result<()>) -> Result<()> {
         match result {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {

@@ -1,12 +1,12 @@
-//! What the system says about this process: its memory now and at its peak.
+//! Reads how much memory this process uses, now and at its peak.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Between two looks of a gauge.
+/// Time between two reads of a gauge.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Resident memory of this process in bytes; `None` where the system does not tell.
+/// Resident memory of this process in bytes; `None` where the system does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
     /// Now.
@@ -18,7 +18,7 @@ pub struct ProcessMemory {
 impl ProcessMemory {
     /// Asks the system.
     pub fn read() -> Self {
-        // Linux only; elsewhere the file is missing and the numbers are left out, not guessed.
+        // Only Linux has this file; elsewhere the numbers are left out.
         std::fs::read_to_string("/proc/self/status")
             .map(|text| Self::parse(&text))
             .unwrap_or_default()
@@ -44,13 +44,13 @@ impl ProcessMemory {
     }
 }
 
-/// Looks at most twice a second: making the text takes the system as long as a small model takes
-/// for words.
+/// Reads the memory at most twice a second, because the system takes as long to make the text as a
+/// small model takes to write a word.
 #[derive(Debug, Default)]
 pub struct MemoryGauge(Cell<Option<(Instant, ProcessMemory)>>);
 
 impl MemoryGauge {
-    /// What it was at the last look.
+    /// The memory at the last read.
     pub fn read(&self) -> ProcessMemory {
         match self.0.get() {
             Some((when, memory)) if when.elapsed() < LOOK_EVERY => memory,

@@ -1,8 +1,8 @@
-//! `--resume DIR`: from a recorded session to where its source goes on.
+//! `--resume DIR`: opens a recorded session, and finds the place where its source goes on.
 
 use std::collections::VecDeque;
 
-use super::engine::Origin;
+use super::engine::SourceId;
 use super::recording::{FileIdentity, RecordedSession, Recorder};
 use super::settings::Settings;
 use super::stop::{Interrupted, Usage};
@@ -11,28 +11,29 @@ use crate::stream::{Event, Frame, Input, Poll, Source};
 use crate::tui::Controls;
 use crate::units::{FrameIdx, MediaTime};
 
-/// A session to go on with.
-pub struct Past {
-    /// Where it is recorded.
+/// A recorded session that goes on.
+pub struct ResumedSession {
+    /// Writes the rest of it.
     pub recorder: Recorder,
-    /// What is there already.
+    /// The part that is recorded already.
     pub recorded: RecordedSession,
 }
 
-impl Past {
-    /// Opens the folder for this run. The rate is the session's own: its frames are numbered by it.
+impl ResumedSession {
+    /// Opens the folder for this run. The settings take over the session's own rate, because its
+    /// frames are numbered by that.
     ///
     /// # Errors
-    /// No recorded session, or of another source; another rate is asked for.
+    /// There is no recorded session, it has another source, or another rate is asked for.
     pub fn open(
         folder: &std::path::Path,
-        source: &Origin,
+        source: &SourceId,
         save_frames: bool,
         fps_flag: Option<f64>,
         settings: &mut Settings,
     ) -> anyhow::Result<Self> {
         let (recorder, recorded) = Recorder::reopen(folder, save_frames)?;
-        let (found, wanted) = (source.used()?, &recorded.about.source);
+        let (found, wanted) = (source.identity()?, &recorded.about.source);
         if found.sha256 != wanted.sha256 {
             let named = |used: &FileIdentity| match used.sha256.as_str() {
                 "" => format!("the camera `{}`", used.name),
@@ -68,7 +69,7 @@ impl Past {
     /// The rest of the source, and the last frames before it, `kept` at most.
     ///
     /// # Errors
-    /// The source is broken; [`Interrupted`] when the person has left meanwhile.
+    /// The source is broken, or the person has left meanwhile ([`Interrupted`]).
     pub fn rest_of(
         &self,
         source: Box<dyn Source>,
@@ -104,7 +105,7 @@ impl Rest {
     ) -> anyhow::Result<(Self, Vec<Frame>)> {
         let mut seen = VecDeque::new();
         let held = loop {
-            // Decoding hours of video takes minutes.
+            // Decoding hours of video takes minutes; a person who leaves does not wait for it.
             if controls.stop.asked() {
                 return Err(Interrupted.into());
             }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_does_not_wait_for_the_place() {
+    fn a_person_who_leaves_does_not_wait_for_the_place() {
         let behind = |last_at: f64| {
             let controls = Controls::new();
             let source = Box::new(Endless(0, controls.clone()));

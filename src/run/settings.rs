@@ -1,5 +1,5 @@
-//! Settings in three layers: flag over file over built-in default. What comes out has no holes
-//! left.
+//! Settings in three layers: an override beats the file, the file beats the built-in default. The
+//! result is complete.
 //!
 //! `configs/default.toml` spells the defaults out; a test holds it to [`Settings::default`].
 
@@ -32,13 +32,13 @@ pub struct Settings {
     pub demo_speed: f64,
     /// Seconds of the recording between two lines about the gates in plain output; 0 for none.
     pub gate_lines_every_s: f64,
-    /// Looks of the screen; `None` is what fits the terminal.
+    /// Colours of the screen; `None` is what fits the terminal.
     pub theme: Option<ThemeName>,
-    /// The screen takes clicks and the wheel.
+    /// Whether the screen takes clicks and the wheel.
     pub mouse: bool,
     /// Limits of the session.
     pub session: Limits,
-    /// The camera's watchdog and ring.
+    /// Limits of the camera's watchdog, and the length of its look-back.
     pub camera: CameraLimits,
     /// When a frame's features are used again.
     pub reuse: Reuse,
@@ -157,7 +157,7 @@ pub struct File {
     gate: GateOverrides,
 }
 
-/// A theme as files and flags name it.
+/// A theme as files and overrides name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThemeWord {
@@ -204,9 +204,9 @@ impl File {
     }
 }
 
-/// Those settings that a flag can set.
+/// Settings that replace those of the file, such as the flags of a command line.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub struct Overrides {
     /// `--config`.
     pub config: Option<PathBuf>,
     /// `--fps`.
@@ -224,32 +224,32 @@ pub struct Flags {
 }
 
 impl Settings {
-    /// Lays flag over file over default, and checks the ranges.
+    /// Lays the overrides over the file and the file over the defaults, and checks the ranges.
     ///
     /// # Errors
     /// The file cannot be read or has another form; a value is out of its range.
-    pub fn resolve(flags: Flags) -> anyhow::Result<Self> {
-        let file = flags
+    pub fn resolve(overrides: Overrides) -> anyhow::Result<Self> {
+        let file = overrides
             .config
             .as_deref()
             .map(File::read)
             .transpose()?
             .unwrap_or_default();
-        let settings = Self::layer(flags, file);
+        let settings = Self::layer(overrides, file);
         settings.check()?;
         Ok(settings)
     }
 
-    fn layer(flags: Flags, file: File) -> Self {
+    fn layer(overrides: Overrides, file: File) -> Self {
         let default = Self::default();
         Self {
-            fps: pick(flags.fps, file.fps, default.fps),
-            context: flags.context.or(file.context),
-            threads: pick(flags.threads, file.threads, default.threads),
-            log: pick(flags.log, file.log, default.log),
-            demo_speed: pick(flags.demo_speed, file.demo_speed, default.demo_speed),
+            fps: pick(overrides.fps, file.fps, default.fps),
+            context: overrides.context.or(file.context),
+            threads: pick(overrides.threads, file.threads, default.threads),
+            log: pick(overrides.log, file.log, default.log),
+            demo_speed: pick(overrides.demo_speed, file.demo_speed, default.demo_speed),
             gate_lines_every_s: pick(None, file.gate_lines_every_s, default.gate_lines_every_s),
-            theme: flags.theme.or(file.theme).and_then(ThemeWord::name),
+            theme: overrides.theme.or(file.theme).and_then(ThemeWord::name),
             mouse: pick(None, file.mouse, default.mouse),
             session: file.session,
             camera: file.camera,
@@ -345,7 +345,10 @@ mod tests {
             all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(),
             "a key is missing: {file:?}"
         );
-        assert_eq!(Settings::layer(Flags::default(), file), Settings::default());
+        assert_eq!(
+            Settings::layer(Overrides::default(), file),
+            Settings::default()
+        );
         let text = std::fs::read_to_string(&path).unwrap();
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
         let written: toml::Table = toml::from_str(&text).unwrap();
@@ -360,11 +363,11 @@ mod tests {
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
         let file = parse("fps = 5.0\nthreads = 3\n[gate.speak]\nthreshold = 0.7").unwrap();
-        let flags = Flags {
+        let overrides = Overrides {
             fps: Some(1.0),
-            ..Flags::default()
+            ..Overrides::default()
         };
-        let settings = Settings::layer(flags, file);
+        let settings = Settings::layer(overrides, file);
         assert_eq!(
             (settings.fps, settings.threads, settings.context),
             (1.0, 3, None)
@@ -435,7 +438,7 @@ mod tests {
         )
         .unwrap();
         let given = of(
-            &Settings::layer(Flags::default(), file),
+            &Settings::layer(Overrides::default(), file),
             LayoutName::Proassist,
         );
         assert_eq!(
@@ -469,7 +472,7 @@ mod tests {
             "[camera]\nsilence_s = 0.0",
             "[reuse]\nage_max_s = -1.0",
         ] {
-            let settings = Settings::layer(Flags::default(), parse(file).unwrap());
+            let settings = Settings::layer(Overrides::default(), parse(file).unwrap());
             assert!(settings.check().is_err(), "{file}");
         }
     }

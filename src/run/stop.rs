@@ -1,4 +1,4 @@
-//! Ends of a run that are no failure of it: somebody left, or asked for what makes no sense.
+//! Ends of a run that are not its failure: the person stopped it, or the options make no sense.
 
 /// The person stopped the run by a signal; everything was flushed.
 #[derive(Debug, thiserror::Error)]

@@ -1,18 +1,17 @@
-//! The wall clock: how long each stage of a frame took. Nothing that a model or session sees.
+//! Measures how long each stage of a frame takes, by the wall clock. Model and session never see
+//! it.
 //!
 //! [`Timed`] stands in front of the model's two traits and measures every call; the engine reads
 //! the [`Meter`] once a frame for `--timing`, the screen and the summary.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use super::json_lines::JsonLines;
+use crate::error::Result;
 use crate::model::{Backbone, HeadLogits, Hidden, Perceiver, Piece};
 use crate::stream::log::AT_S_MAX;
 use crate::tui::StageTime;
@@ -35,7 +34,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// All of them.
+    /// The sum of all stages.
     pub fn total(&self) -> Duration {
         self.decode + self.encode + self.extend + self.generate
     }
@@ -73,10 +72,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Times by stage.
+    /// The times by stage.
     ///
     /// # Errors
-    /// In words: a time that is none.
+    /// A time is negative, not finite, or too long; the text names it.
     pub fn stages(&self) -> Result<Stages, String> {
         // Bounded, so that the times of all frames can be summed.
         let time = |name: &str, ms: f64| match Duration::try_from_secs_f64(ms / 1e3) {
@@ -117,7 +116,7 @@ pub struct Decided {
     pub process_bytes: Option<u64>,
 }
 
-/// Sums times by stage; the present frame, the recent ones and all of them.
+/// Sums times by stage: of the present frame, of the recent ones and of all.
 #[derive(Default)]
 pub struct Meter {
     now: Stages,
@@ -130,9 +129,9 @@ pub struct Meter {
 
 /// The meter that the source's, the encoder's and the backbone's calls all report to.
 #[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<Meter>>);
+pub struct SharedMeter(Arc<Mutex<Meter>>);
 
-impl Shared {
+impl SharedMeter {
     /// The meter. It holds plain sums, so a panic elsewhere does not spoil it.
     pub fn lock(&self) -> MutexGuard<'_, Meter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,16 +139,16 @@ impl Shared {
 }
 
 impl Meter {
-    /// The source took this long.
+    /// Adds the time that the source took.
     pub fn decoded(&mut self, took: Duration) {
         self.now.decode += took;
     }
 
-    /// The frame is decided on: its times go to the files and into the means.
+    /// Ends the present frame: its times go to the files and into the means.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn end_frame(&mut self, done: Decided, out: &mut [Lines]) -> Result<()> {
+    pub fn end_frame(&mut self, done: Decided, out: &mut [JsonLines]) -> Result<()> {
         let stages = std::mem::take(&mut self.now);
         self.count(done.at, stages);
         let record = Record {
@@ -253,12 +252,12 @@ fn means(sum: &Stages, frames: u64) -> Vec<StageTime> {
 /// A model behind the meter.
 pub struct Timed<M> {
     model: M,
-    meter: Shared,
+    meter: SharedMeter,
 }
 
 impl<M> Timed<M> {
     /// Measures every call of `model`.
-    pub fn new(model: M, meter: &Shared) -> Self {
+    pub fn new(model: M, meter: &SharedMeter) -> Self {
         Self {
             model,
             meter: meter.clone(),
@@ -330,48 +329,6 @@ impl<B: Backbone> Backbone for Timed<B> {
     }
 }
 
-/// A file of JSON, one record a line. A line goes out whole, so that a process that is killed
-/// leaves whole lines.
-pub struct Lines {
-    path: PathBuf,
-    out: File,
-}
-
-impl Lines {
-    /// Creates the file.
-    ///
-    /// # Errors
-    /// It cannot be created.
-    pub fn create(path: &Path) -> Result<Self> {
-        Ok(Self::of_file(
-            File::create(path).map_err(Error::io(path))?,
-            path,
-        ))
-    }
-
-    /// A file that is open already; writing goes on where it stands.
-    pub fn of_file(file: File, path: &Path) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            out: file,
-        }
-    }
-
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
-        let fail = |source: std::io::Error| Error::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let mut line = serde_json::to_vec(record).map_err(|e| fail(e.into()))?;
-        line.push(b'\n');
-        self.out.write_all(&line).map_err(fail)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -408,7 +365,7 @@ mod tests {
     fn the_timing_file_has_one_record_a_frame_in_a_fixed_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("timing.jsonl");
-        let mut lines = [Lines::create(&path).unwrap()];
+        let mut lines = [JsonLines::create(&path).unwrap()];
         let mut meter = Meter::default();
         meter.now.decode = Duration::from_micros(1500);
         let done = Decided {

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::timing::Lines;
+use super::json_lines::JsonLines;
 use crate::dialogue::layout::Slot;
 use crate::error::Result;
 use crate::session::{Fed, Tap};
 
 /// The file, and the first failure to write it: a tap has no way to tell.
-pub struct TokenFile(Arc<Mutex<(Lines, Result<()>)>>);
+pub struct TokenFile(Arc<Mutex<(JsonLines, Result<()>)>>);
 
 impl TokenFile {
     /// Creates the file.
@@ -26,10 +26,13 @@ impl TokenFile {
     /// # Errors
     /// It cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        Ok(Self(Arc::new(Mutex::new((Lines::create(path)?, Ok(()))))))
+        Ok(Self(Arc::new(Mutex::new((
+            JsonLines::create(path)?,
+            Ok(()),
+        )))))
     }
 
-    /// What the session calls.
+    /// The function that the session calls.
     pub fn tap(&self) -> Tap {
         let shared = self.0.clone();
         Box::new(move |fed| {

@@ -17,7 +17,7 @@ use proact::dialogue::task::{Task, TaskState};
 use proact::model::config::AssistantConfig;
 use proact::run::load::{self, Loaded};
 use proact::run::settings::Settings;
-use proact::run::timing::Shared;
+use proact::run::timing::SharedMeter;
 use proact::sources::OpenOptions;
 use proact::stream::{Frame, Input, Poll};
 
@@ -58,7 +58,7 @@ pub fn calibrate(
 ) -> anyhow::Result<AssistantConfig> {
     // One recording a thread; a product inside it stays on its thread.
     load::set_threads(1);
-    let loaded = load::open(model, None, &Shared::default())?;
+    let loaded = load::open(model, None, &SharedMeter::default())?;
     let held_out = each(workers(), references, |reference| -> anyhow::Result<_> {
         let has_steps = !reference.task.steps.is_empty();
         Ok(HeldOut {

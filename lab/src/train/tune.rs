@@ -16,7 +16,7 @@ use crate::train::run::number;
 use proact::dialogue::policy::Gates;
 use proact::error::Result;
 use proact::run::load;
-use proact::run::timing::Shared;
+use proact::run::timing::SharedMeter;
 
 /// The best settings of the gates; `None` when the person stopped it.
 ///
@@ -28,7 +28,7 @@ pub fn gates(
     progress: &mut Progress,
 ) -> anyhow::Result<Option<Found>> {
     super::export::assistant(job, None)?;
-    let model = load::open(&job.assistant_gguf(), None, &Shared::default())?;
+    let model = load::open(&job.assistant_gguf(), None, &SharedMeter::default())?;
     let sources = sources(job, episodes, Part::Validation, job.eyes()?.as_ref())?;
     let list = &job.config.gates;
     // Without steps the update gate is off, and all of its thresholds are one.

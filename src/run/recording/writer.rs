@@ -11,7 +11,7 @@ use super::{EVENTS, FRAMES, SESSION, SessionFile, TASK, TIMING, frame_path};
 use crate::dialogue::task::Task;
 use crate::error::{Error, Result};
 use crate::files::{self, Draft};
-use crate::run::timing::Lines;
+use crate::run::json_lines::JsonLines;
 use crate::sinks::{JsonlSink, Output};
 use crate::stream::{Content, Frame};
 
@@ -131,9 +131,9 @@ impl Recorder {
     ///
     /// # Errors
     /// The system has no more file handles.
-    pub fn timing(&self) -> Result<Lines> {
+    pub fn timing(&self) -> Result<JsonLines> {
         let path = self.folder.join(TIMING);
-        Ok(Lines::of_file(
+        Ok(JsonLines::of_file(
             self.timing.try_clone().map_err(Error::io(&path))?,
             &path,
         ))

@@ -9,28 +9,28 @@ use super::drive::LINGER_NAP;
 use super::outputs::Face;
 use super::pace::Pace;
 use super::recording::{self, RecordedSession};
-use super::timing::{Record, Shared};
+use super::timing::{Record, SharedMeter};
 use crate::error::Result;
 use crate::stream::{Event, Sink};
 use crate::tui::{Board, Controls, Request, SourceKind, Vitals};
 use crate::units::MediaTime;
 
-/// A recorded session on its way to a face.
+/// Plays a recorded session to the screen or as lines of text.
 pub struct Player<'a> {
     recorded: &'a RecordedSession,
     pace: Pace,
     controls: Arc<Controls>,
     board: Option<Arc<Board>>,
-    meter: Shared,
-    /// The event that comes next.
+    meter: SharedMeter,
+    /// Index of the event that comes next.
     next: usize,
     /// Time of the newest frame.
     at: MediaTime,
 }
 
 impl<'a> Player<'a> {
-    /// A player at the session's beginning; `speed` is relative to the recording, and `None` plays
-    /// as fast as it can be read.
+    /// Begins at the start of the session. The `speed` is relative to the recording; `None` plays
+    /// as fast as the events can be read.
     pub fn new(
         recorded: &'a RecordedSession,
         speed: Option<f64>,
@@ -42,13 +42,13 @@ impl<'a> Player<'a> {
             pace: Pace::new(speed),
             controls,
             board,
-            meter: Shared::default(),
+            meter: SharedMeter::default(),
             next: 0,
             at: MediaTime::default(),
         }
     }
 
-    /// Shows all events at once, and nothing of it to anybody.
+    /// Shows all events at once.
     #[cfg(test)]
     fn rush(&mut self) -> Result<()> {
         let board = self.board.clone().unwrap_or_default();
@@ -59,8 +59,8 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Shows all events. With a screen the person may then go back and look again; it ends when
-    /// they leave.
+    /// Shows all events. With a screen the person may then go back and look again; the player ends
+    /// when they leave.
     ///
     /// # Errors
     /// A sink could not take an event.
@@ -89,7 +89,8 @@ impl<'a> Player<'a> {
         Ok(sink.close()?)
     }
 
-    /// Waits until an event's time has come; `false` when the person wants something else first.
+    /// Waits until the time of an event has come. Gives `false` when a request or a pause comes
+    /// first.
     fn is_due(&mut self, event: &Event) -> bool {
         match event {
             Event::Frame { at, .. } => self.pace.wait(*at, &self.controls).is_some(),
@@ -101,8 +102,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Shows the next event; its picture and the run's own figures only where somebody can see
-    /// them.
+    /// Shows the next event. Its picture and the run's own figures are shown only where somebody
+    /// can see them (`seen`).
     fn show<W: Write>(&mut self, seen: bool, face: &mut Face<W>) -> Result<()> {
         let Some(event) = self.recorded.events.get(self.next) else {
             return Ok(());
@@ -127,7 +128,8 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Moves in the session, or keeps something of it; nothing in it can be changed.
+    /// Grants a request: to move in the session, or to write a snapshot or subtitles. Nothing in
+    /// the session can be changed.
     fn grant<W: Write>(&mut self, request: Request, face: &mut Face<W>) -> Result<()> {
         match request {
             Request::SeekBy(seconds) => self.seek(MediaTime(self.at.seconds() + seconds), face)?,
@@ -165,7 +167,7 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Goes to the first frame at `to` or later, from the beginning when it lies behind.
+    /// Goes to the first frame at `to` or later.
     fn seek<W: Write>(&mut self, to: MediaTime, face: &mut Face<W>) -> Result<()> {
         if to < self.at {
             (self.next, self.at) = (0, MediaTime::default());
@@ -176,7 +178,7 @@ impl<'a> Player<'a> {
         self.look(face)
     }
 
-    /// Shows the newest frame with all that happened at it; the one that follows is due at once.
+    /// Shows the newest frame with all that happened at it. The frame that follows is due at once.
     fn look<W: Write>(&mut self, face: &mut Face<W>) -> Result<()> {
         while self
             .recorded
@@ -202,7 +204,7 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// The run's own figures, as they were recorded.
+    /// Shows the run's own figures as they were recorded.
     fn publish(&self, times: Option<&Record>) {
         let Some(board) = &self.board else { return };
         let about = &self.recorded.about;

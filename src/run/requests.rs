@@ -1,5 +1,5 @@
-//! Grants what the person asks for at the screen, between two frames. What cannot be done is told on
-//! the log panel and changes nothing; only a sink that fails ends the run.
+//! Grants what the person asks for at the screen, between two frames. What cannot be done is told
+//! on the log panel and changes nothing; only a sink that fails ends the run.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ use crate::units::{MediaTime, Threshold};
 const THRESHOLD_STEP: f32 = 0.05;
 
 impl Drive<'_> {
-    /// Does one thing. `true` when the source has moved: there is something to play again.
+    /// Grants one request. Gives `true` when the source has moved: there is something to play
+    /// again.
     ///
     /// # Errors
     /// A sink or the arithmetic failed.
@@ -74,7 +75,7 @@ impl Drive<'_> {
         Ok(moved)
     }
 
-    /// Another task; a recorded session goes on with that one.
+    /// Changes the task. A recorded session goes on with the new one.
     fn change_task<P: Perceiver, B: Backbone>(
         &self,
         path: &Path,
@@ -88,14 +89,14 @@ impl Drive<'_> {
             .map_or(Ok(()), |recorder| recorder.task(&task))
     }
 
-    /// A line on the log panel.
+    /// Shows a line on the log panel.
     fn tell(&self, line: String) {
         if let Some(board) = &self.board {
             board.note(line);
         }
     }
 
-    /// The person's words; a frame passes a pause, so that they can be answered.
+    /// Feeds the person's words. One frame passes a pause, so that the model can answer.
     fn say<P: Perceiver, B: Backbone>(
         &mut self,
         text: String,
@@ -110,7 +111,7 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Opens the recording again at another place; the picture there is shown even while the person
+    /// Opens the recording again at another place. The picture there is shown even while the person
     /// pauses.
     fn seek<P: Perceiver, B: Backbone>(
         &mut self,
@@ -138,7 +139,7 @@ impl Drive<'_> {
         self.held = loop {
             match self.ask(&mut **source)? {
                 Poll::Ready(input) => break Some(input),
-                // A long way through a recording must not hold up who wants to leave.
+                // Decoding up to a far place must not hold up a person who wants to leave.
                 Poll::Pending if !self.controls.stop.asked() => {}
                 Poll::Pending | Poll::End => break None,
             }
@@ -180,9 +181,9 @@ fn move_threshold<P: Perceiver, B: Backbone>(
             "the gate is off: it has no threshold".into(),
         ));
     };
-    // Onto the grid, so that up and down meet again.
+    // Thresholds stay on a grid, so that a step up and a step down cancel each other.
     let place = (now / THRESHOLD_STEP).round() + steps as f32;
-    // Two decimals: what is shown is what decides.
+    // Two decimals: the threshold that is shown is the one that decides.
     let next = ((place * THRESHOLD_STEP * 100.0).round() / 100.0).clamp(0.0, 1.0);
     session.set_threshold(gate, Threshold(next), sink)
 }
