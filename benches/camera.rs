@@ -15,7 +15,8 @@ use proact::dialogue::task::Task;
 use proact::model::assistant::Assistant;
 use proact::model::open;
 use proact::model::siglip::Siglip;
-use proact::session::{Flow, Session, SessionConfig};
+use proact::run::{self, settings::Settings};
+use proact::session::{Flow, Session};
 use proact::sources::camera::{
     Backend, CameraError, CameraLimits, CameraRequest, CameraSource, CameraThreads, Clock, Device,
     Format, Link, ListedCamera, Mounting, PixelLayout, Starter,
@@ -231,13 +232,6 @@ fn lags_ms(jpegs: Vec<Vec<u8>>) -> Vec<f64> {
 fn session() -> Session<Siglip, Assistant> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let model = open::open(&folder.join("assistant.gguf"), None).unwrap();
-    let settings = SessionConfig::of_model(model.config());
-    Session::new(
-        model.vision.map(|vision| Arc::new(vision.towers)),
-        Arc::new(model.assistant),
-        Arc::new(model.codec),
-        Some(Task::read(&folder.join("task.toml")).unwrap()),
-        settings,
-    )
-    .unwrap()
+    let task = Task::read(&folder.join("task.toml")).unwrap();
+    run::session(model, &Settings::default(), Some(task)).unwrap()
 }

@@ -18,6 +18,9 @@ pub mod settings;
 pub mod stop;
 pub mod timing;
 pub mod tokens;
+mod whole;
+
+pub use whole::{play, session};
 
 #[cfg(test)]
 pub(crate) use player::shown_at_the_end;

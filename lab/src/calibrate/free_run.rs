@@ -6,7 +6,9 @@ use std::sync::Arc;
 use proact::dialogue::task::{StepState, Task, TaskState};
 use proact::error::Result;
 use proact::model::{Backbone, Perceiver};
-use proact::session::{Flow, Session, SessionConfig, SharedCodec};
+use proact::run;
+use proact::session::{Session, SessionConfig, SharedCodec};
+use proact::sources::ScriptSource;
 use proact::stream::{Event, Frame, Hand, Input};
 use proact::units::MediaTime;
 
@@ -41,25 +43,19 @@ pub fn events<P: Perceiver, B: Backbone>(
         task.cloned(),
         config,
     )?;
-    let mut events: Vec<Event> = Vec::new();
     let mut frames = frames.into_iter().peekable();
     let at = frames
         .peek()
         .map_or_else(MediaTime::default, |frame| frame.at);
-    for (step, state) in start
+    let marks = start
         .iter()
         .filter(|(_, state)| *state != StepState::NotStarted)
-    {
-        session.feed(Input::Hand {
+        .map(|(step, state)| Input::Hand {
             at,
             hand: Hand::Mark(step, state),
-        })?;
-        while session.advance(&mut events)? != Flow::Idle {}
-    }
-    for frame in frames {
-        session.feed(Input::Frame(frame))?;
-        while session.advance(&mut events)? != Flow::Idle {}
-    }
-    session.finish(&mut events)?;
+        });
+    let mut source = ScriptSource::new(marks.chain(frames.map(Input::Frame)));
+    let mut events: Vec<Event> = Vec::new();
+    run::play(&mut source, &mut session, &mut events)?;
     Ok(events)
 }
