@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::dialogue::policy::{GateConfig, GateKind, Gates};
 use crate::error::Error;
@@ -16,6 +17,9 @@ use crate::sources::camera::CameraLimits;
 use crate::stream::ContextPolicyName;
 use crate::tui::ThemeName;
 use crate::units::Threshold;
+
+/// Keys of [`SessionConfig`] that stand at the top of a file, or in its table `gate`.
+const SET_ELSEWHERE: [&str; 3] = ["fps", "gates", "context"];
 
 /// How a run behaves, complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +40,8 @@ pub struct Settings {
     pub theme: Option<ThemeName>,
     /// Whether the screen takes clicks and the wheel.
     pub mouse: bool,
-    /// Limits of the session.
-    pub session: Limits,
+    /// Limits of the session that replace those of the model and the defaults.
+    pub session: SessionTable,
     /// Limits of the camera's watchdog, and the length of its look-back.
     pub camera: CameraLimits,
     /// When a frame's features are used again.
@@ -60,7 +64,7 @@ impl Default for Settings {
             gate_lines_every_s: 15.0,
             theme: None,
             mouse: true,
-            session: Limits::default(),
+            session: SessionTable::default(),
             camera: CameraLimits::default(),
             reuse: Reuse::default(),
             speak: GateOverride::default(),
@@ -69,42 +73,22 @@ impl Default for Settings {
     }
 }
 
-/// Limits of a session, as [`SessionConfig`] explains them; no flag sets these.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Frames seen again behind a new prompt.
-    pub frames_kept: usize,
-    updates_per_frame_max: usize,
-    out_of_order_weight: f32,
-    missing_seen_s_max: f64,
-    same_picture_cosine_min: f32,
-    start_cosine_gap_max: f32,
-    utterance_tokens_max: Option<usize>,
-    summary_tokens_max: Option<usize>,
-    context_tokens_max: usize,
-    user_tokens_max: usize,
-    queue_inputs_max: usize,
-    prefill_tokens_max: usize,
-}
+/// The `[session]` table of a file: limits that replace those of [`SessionConfig`], which explains
+/// them. No flag sets these.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionTable(toml::Table);
 
-impl Default for Limits {
-    fn default() -> Self {
-        let session = SessionConfig::default();
-        Self {
-            frames_kept: session.frames_kept,
-            updates_per_frame_max: session.updates_per_frame_max,
-            out_of_order_weight: session.out_of_order_weight,
-            missing_seen_s_max: session.missing_seen_s_max,
-            same_picture_cosine_min: session.same_picture_cosine_min,
-            start_cosine_gap_max: session.start_cosine_gap_max,
-            utterance_tokens_max: None,
-            summary_tokens_max: None,
-            context_tokens_max: session.context_tokens_max,
-            user_tokens_max: session.user_tokens_max,
-            queue_inputs_max: session.queue_inputs_max,
-            prefill_tokens_max: session.prefill_tokens_max,
+impl<'de> Deserialize<'de> for SessionTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        if let Some(key) = SET_ELSEWHERE.iter().find(|key| table.contains_key(**key)) {
+            let why = format!("unknown field `{key}`, expected it outside of [session]");
+            return Err(D::Error::custom(why));
         }
+        SessionConfig::default()
+            .with(&table)
+            .map_err(D::Error::custom)?;
+        Ok(Self(table))
     }
 }
 
@@ -148,7 +132,7 @@ pub struct File {
     theme: Option<ThemeWord>,
     mouse: Option<bool>,
     #[serde(default)]
-    session: Limits,
+    session: SessionTable,
     #[serde(default)]
     camera: CameraLimits,
     #[serde(default)]
@@ -261,30 +245,17 @@ impl Settings {
 
     /// What a session with such a model is told, except which files the model is.
     pub fn session_config(&self, model: &AssistantConfig) -> SessionConfig {
-        let limits = self.session;
         let base = SessionConfig::of_model(model);
+        // The table fits: that was checked when it was read.
+        let limited = base.with(&self.session.0).unwrap_or(base);
         SessionConfig {
             fps: self.fps,
-            context: self.context.unwrap_or(base.context),
+            context: self.context.unwrap_or(limited.context),
             gates: Gates {
-                speak: self.speak.over(base.gates.speak),
-                dst_update: self.dst_update.over(base.gates.dst_update),
+                speak: self.speak.over(limited.gates.speak),
+                dst_update: self.dst_update.over(limited.gates.dst_update),
             },
-            frames_kept: limits.frames_kept,
-            updates_per_frame_max: limits.updates_per_frame_max,
-            out_of_order_weight: limits.out_of_order_weight,
-            missing_seen_s_max: limits.missing_seen_s_max,
-            same_picture_cosine_min: limits.same_picture_cosine_min,
-            start_cosine_gap_max: limits.start_cosine_gap_max,
-            utterance_tokens_max: limits
-                .utterance_tokens_max
-                .unwrap_or(base.utterance_tokens_max),
-            summary_tokens_max: limits.summary_tokens_max.unwrap_or(base.summary_tokens_max),
-            context_tokens_max: limits.context_tokens_max,
-            user_tokens_max: limits.user_tokens_max,
-            queue_inputs_max: limits.queue_inputs_max,
-            prefill_tokens_max: limits.prefill_tokens_max,
-            ..base
+            ..limited
         }
     }
 
@@ -317,6 +288,9 @@ mod tests {
     use super::*;
     use crate::dialogue::layout::LayoutName;
 
+    /// Keys that the model's layout decides, where a file does not.
+    const OF_THE_MODEL: [&str; 2] = ["utterance_tokens_max", "summary_tokens_max"];
+
     fn parse(text: &str) -> Result<File, String> {
         toml::from_str(text).map_err(|e| e.to_string())
     }
@@ -345,14 +319,21 @@ mod tests {
             all && screen && demo_speed.is_some() && gate_lines_every_s.is_some(),
             "a key is missing: {file:?}"
         );
-        assert_eq!(
-            Settings::layer(Overrides::default(), file),
-            Settings::default()
-        );
         let text = std::fs::read_to_string(&path).unwrap();
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
         let written: toml::Table = toml::from_str(&text).unwrap();
-        let limits = toml::Table::try_from(Limits::default()).unwrap();
+        let settings = Settings::layer(Overrides::default(), file);
+        let session = SessionConfig::default().with(&settings.session.0);
+        assert_eq!(session.unwrap(), SessionConfig::default());
+        let settings = Settings {
+            session: SessionTable::default(),
+            ..settings
+        };
+        assert_eq!(settings, Settings::default());
+        let mut limits = toml::Table::try_from(SessionConfig::default()).unwrap();
+        limits.retain(|key, _| {
+            !SET_ELSEWHERE.contains(&key.as_str()) && !OF_THE_MODEL.contains(&key.as_str())
+        });
         assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
         let camera = toml::Table::try_from(CameraLimits::default()).unwrap();
         assert_eq!(keys(written["camera"].as_table().unwrap()), keys(&camera));
@@ -458,6 +439,8 @@ mod tests {
             ("context = \"forget\"", "forget"),
             ("[gate.talk]\nthreshold = 0.5", "talk"),
             ("[session]\nframes_keept = 3", "frames_keept"),
+            ("[session]\nframes_kept = -3", "-3"),
+            ("[session]\nfps = 3.0", "fps"),
             ("[gate.speak]\nkind = \"heads\"", "heads"),
             ("[gate.speak]\ntreshold = 0.5", "treshold"),
         ] {

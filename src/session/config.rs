@@ -147,6 +147,26 @@ impl SessionConfig {
         }
     }
 
+    /// The same with the keys of a table in the place of its own. What the model's files say stays.
+    ///
+    /// # Errors
+    /// A key is unknown, or a value has another type.
+    pub fn with(&self, table: &toml::Table) -> Result<Self, toml::de::Error> {
+        let mut keys =
+            toml::Table::try_from(self).map_err(<toml::de::Error as serde::de::Error>::custom)?;
+        keys.extend(table.clone());
+        let read: Self = keys.try_into()?;
+        Ok(Self {
+            layout: self.layout,
+            tokens_per_frame: self.tokens_per_frame,
+            step_evidence: self.step_evidence,
+            speech_note: self.speech_note,
+            model_sha256: self.model_sha256.clone(),
+            vision_sha256: self.vision_sha256.clone(),
+            ..read
+        })
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors

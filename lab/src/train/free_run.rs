@@ -20,7 +20,6 @@ use proact::model::config::AssistantConfig;
 use proact::model::siglip::Siglip;
 use proact::model::weights::Weights;
 use proact::rng::Rng;
-use proact::run::settings::Settings;
 use proact::session::{SessionConfig, SharedCodec};
 use proact::stream::{Content, Event, Frame};
 use proact::units::{FrameIdx, Threshold};
