@@ -32,38 +32,38 @@ pub use writer::{Recorder, check_free, source_sha256};
 use crate::session::SessionConfig;
 use crate::units::FrameIdx;
 
-/// The event log.
+/// File of the event log.
 const EVENTS: &str = "events.jsonl";
-/// Times.
+/// File of the times.
 const TIMING: &str = "timing.jsonl";
-/// What ran.
+/// File of the facts about what ran.
 const SESSION: &str = "session.json";
-/// The task.
+/// File of the task.
 const TASK: &str = "task.toml";
-/// Pictures.
+/// Folder of the kept frames.
 const FRAMES: &str = "frames";
 /// Version of `session.json`.
 pub const SCHEMA: u32 = 1;
 
-/// A file that was used.
+/// Name and hash of a file, or of a camera, which has no hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileIdentity {
     /// Its name, without the folder.
     pub name: String,
-    /// In hex.
+    /// SHA-256 in hex; empty for a camera.
     pub sha256: String,
 }
 
-/// What ran.
+/// The facts in `session.json`: what ran, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionFile {
-    /// 1.
+    /// Version of the format.
     pub schema: u32,
     /// Version of the program.
     pub proact: String,
-    /// The recording.
+    /// The source.
     pub source: FileIdentity,
     /// Its length in seconds, where it is known.
     pub duration_s: Option<f64>,
@@ -75,7 +75,7 @@ pub struct SessionFile {
     pub memory_capacity: usize,
     /// When more than this is held, the context policy acts.
     pub memory_reset: usize,
-    /// What computed.
+    /// The device that computed.
     #[serde(default)]
     pub device: String,
     /// How the weights were stored.
@@ -85,7 +85,7 @@ pub struct SessionFile {
     pub session: SessionConfig,
 }
 
-/// Where the picture of a frame is kept.
+/// The file of a kept frame.
 fn frame_path(folder: &Path, frame: FrameIdx) -> PathBuf {
     folder.join(FRAMES).join(format!("{:08}.jpg", frame.0))
 }

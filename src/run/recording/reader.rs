@@ -1,4 +1,4 @@
-//! Reads the folder of a recorded session. All of it is untrusted: sizes, links, contents.
+//! Reads the folder of a recorded session. Nothing in it is trusted: sizes, links, contents.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -25,9 +25,9 @@ const PICTURE_BYTES_MAX: u64 = 256 << 20;
 /// A recorded session.
 pub struct RecordedSession {
     folder: PathBuf,
-    /// What ran.
+    /// The facts about what ran.
     pub about: SessionFile,
-    /// Its log, checked.
+    /// The events of its log, checked.
     pub events: Vec<Event>,
     /// How far the log can be read.
     pub extent: Extent,
@@ -116,7 +116,7 @@ impl RecordedSession {
             .unwrap_or_default()
     }
 
-    /// The picture of a frame, if it was kept and can be read.
+    /// The picture of a frame, if it was kept and is readable.
     pub fn picture(&self, frame: FrameIdx) -> Option<Arc<Picture>> {
         let path = frame_path(&self.folder, frame);
         check_size(&path, PICTURE_BYTES_MAX).ok()?;
@@ -164,10 +164,10 @@ fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Error::io(path))
 }
 
-/// The whole of a plain file that is not too large.
+/// Reads the whole of a plain file that is not too large.
 ///
 /// # Errors
-/// Unreadable, a link, or too large.
+/// The file is unreadable, a link, or too large.
 pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     check_size(path, FILE_BYTES_MAX)?;
     let mut bytes = Vec::new();
@@ -189,10 +189,10 @@ fn check_size(path: &Path, bytes_max: u64) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of a plain file.
+/// The size of a plain file in bytes.
 ///
 /// # Errors
-/// Missing; a link, a folder, a pipe.
+/// The file is missing, or is a link, a folder or a pipe.
 pub fn check_plain(path: &Path) -> Result<u64> {
     let metadata = fs::symlink_metadata(path).map_err(Error::io(path))?;
     if metadata.is_file() {

@@ -22,7 +22,7 @@ use crate::units::{FrameIdx, MediaTime, Prob};
 const COLUMNS: u16 = 160;
 const ROWS: u16 = 48;
 
-/// Files of one name at most.
+/// Most files of one name.
 const NUMBERS_MAX: u32 = 1000;
 
 /// Writes the snapshot or the subtitles of what a board shows, and says on the board which files
@@ -113,8 +113,8 @@ fn last_telling(app: &App) -> Vec<(MediaTime, String)> {
     said
 }
 
-/// A new file named after source and time: `proact-clip.mp4-1m04s.png`, or `…-2.png` when there is
-/// one.
+/// Creates a file named after source and time: `proact-clip.mp4-1m04s.png`, or `…-2.png` when there
+/// is one.
 ///
 /// # Errors
 /// It cannot be created.

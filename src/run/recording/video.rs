@@ -1,8 +1,8 @@
 //! Pictures as MP4: what a camera saw, written while it is seen.
 //!
 //! H.264 loses detail, so `--record-video FILE` shows the model each frame as it will be read back
-//! from the file: a replay of the file sees the same pixels at the same times, and decides the same.
-//! Each frame is a fragment; a process that is killed leaves a file that plays up to there.
+//! from the file: a replay of the file sees the same pixels at the same times, and decides the
+//! same. Each frame is a fragment; a process that is killed leaves a file that plays up to there.
 
 use std::fs::File;
 use std::io::Write;
@@ -73,7 +73,7 @@ impl VideoWriter {
     }
 }
 
-/// Without its last row or column where that makes an odd number: colour comes in pairs.
+/// Cuts off the last row or column where their number is odd: H.264 stores colour for pairs.
 fn even(picture: &Picture) -> Picture {
     let (width, height) = (picture.width & !1, picture.height & !1);
     let rows = picture
@@ -90,7 +90,7 @@ fn even(picture: &Picture) -> Picture {
     }
 }
 
-/// A camera can come back with another size; the video keeps its own.
+/// Scales a picture to the size of the video: a camera can come back with another size.
 fn scaled(picture: Picture, (width, height): (u32, u32)) -> Result<Picture> {
     let whole = || {
         Error::Invalid(format!(
@@ -115,8 +115,8 @@ pub struct RecordingSource {
 }
 
 impl RecordingSource {
-    /// Records the pictures of `source`, which come `fps` times a second at most, in a new file that
-    /// only its owner can read.
+    /// Records the pictures of `source`, which come `fps` times a second at most, in a new file
+    /// that only its owner can read.
     ///
     /// # Errors
     /// The file is there already, or cannot be created.

@@ -15,7 +15,7 @@ use crate::run::json_lines::JsonLines;
 use crate::sinks::{JsonlSink, Output};
 use crate::stream::{Content, Frame};
 
-/// 1 to 100; at 90 a picture of hands and bowls shows no blocks.
+/// Quality of the kept frames, 1 to 100; at 90 a picture of hands and bowls shows no blocks.
 const JPEG_QUALITY: u8 = 90;
 
 /// A session being recorded.
@@ -29,7 +29,7 @@ pub struct Recorder {
 /// Checks that a session can be recorded there, before anything is loaded.
 ///
 /// # Errors
-/// There is something already; it is not overwritten.
+/// Something is there already; it is not overwritten.
 pub fn check_free(folder: &Path) -> Result<()> {
     let taken = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
@@ -77,7 +77,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Opens a recorded session to go on with it. What was cut off at its end goes away.
+    /// Opens a recorded session to go on with it. A line that was cut off at its end is removed.
     ///
     /// # Errors
     /// As [`RecordedSession::open`]; another process is recording there.
@@ -115,7 +115,7 @@ impl Recorder {
         Ok((recorder, recorded))
     }
 
-    /// Where the events go.
+    /// The sink of the events.
     ///
     /// # Errors
     /// The system has no more file handles.
@@ -127,7 +127,7 @@ impl Recorder {
         )))
     }
 
-    /// Where the times go.
+    /// The file of the times.
     ///
     /// # Errors
     /// The system has no more file handles.
@@ -149,7 +149,7 @@ impl Recorder {
         draft.publish()
     }
 
-    /// Keeps a frame's picture, if that was asked for and it has one.
+    /// Keeps the picture of a frame, if the session keeps frames and the frame has one.
     ///
     /// # Errors
     /// It cannot be written.
@@ -223,7 +223,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// A folder that only its owner can enter; one that is there is made so.
+/// Makes a folder that only its owner can enter; one that is there already is made private.
 fn private_folder(path: &Path) -> Result<()> {
     if !path.is_dir() {
         let mut builder = fs::DirBuilder::new();
@@ -237,7 +237,8 @@ fn private_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file of a folder that somebody else may have made: no link, which could lead to any file.
+/// Opens a file of a folder that somebody else may have made. Links are refused: one could lead to
+/// any file.
 fn old_file(path: &Path) -> Result<(PathBuf, File)> {
     reader::check_plain(path)?;
     let file = OpenOptions::new()
