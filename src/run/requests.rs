@@ -1,5 +1,5 @@
-//! Grants what the person asks for at the screen, between two frames. What cannot be done is told
-//! on the log panel and changes nothing; only a sink that fails ends the run.
+//! Does what the person asks for at the screen, between two frames. A request that cannot be
+//! granted changes nothing, and the log panel says why; only a sink that fails ends the run.
 
 use std::path::Path;
 

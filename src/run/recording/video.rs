@@ -208,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seen.mp4");
         crate::stream::fake::assert_forwards(|source| {
-            Box::new(RecordedOnTheWay::new(source, &path, 2.0).unwrap())
+            Box::new(RecordingSource::new(source, &path, 2.0).unwrap())
         });
     }
 
