@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use proact::files::sha256_of_bytes;
 
 /// Sums of floating-point numbers are rounded otherwise by other vector instructions, so a result
 /// that arithmetic went into has one sum for each of these names.
@@ -41,10 +41,7 @@ pub fn assert_unchanged(name: &str, computed: bool, bytes: &[u8]) {
 
 /// Whether there is a sum; one that differs fails.
 fn known(name: &str, bytes: &[u8]) -> bool {
-    let found: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let found = sha256_of_bytes(bytes);
     let mut sums: toml::Table = std::fs::read_to_string(file())
         .unwrap_or_default()
         .parse()
