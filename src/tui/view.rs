@@ -113,11 +113,6 @@ impl View {
         }
     }
 
-    /// A view for a screen that is drawn to memory: colours and half blocks.
-    pub fn in_colour() -> Self {
-        Self::new(ThemeName::Dark, Picker::halfblocks())
-    }
-
     /// Forgets what was drawn: it is no longer on the terminal.
     pub(super) fn forget_drawn(&mut self) {
         self.encoder.forget();
