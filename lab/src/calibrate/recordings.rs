@@ -18,6 +18,7 @@ use proact::model::config::AssistantConfig;
 use proact::run::load::{self, Loaded};
 use proact::run::settings::Settings;
 use proact::run::timing::SharedMeter;
+use proact::session::SessionConfig;
 use proact::sources::OpenOptions;
 use proact::stream::{Frame, Input, Poll};
 
@@ -68,7 +69,8 @@ pub fn calibrate(
             frames: frames(features, reference, settings, &loaded)?,
         })
     })?;
-    let run = |gates| score(&loaded, gates, settings, &held_out, scoring, workers());
+    let configure = |model: &AssistantConfig| settings.session_config(model);
+    let run = |gates| score(&loaded, gates, configure, &held_out, scoring, workers());
     let mut start = loaded.config.gates;
     for gate in [&mut start.speak, &mut start.dst_update] {
         (gate.hysteresis, gate.refractory_s) = (0.0, 0.0);
@@ -148,13 +150,14 @@ fn frames(
 }
 
 /// Pooled scores of free runs of a model with these gates, `threads` recordings at once.
+/// `configure` gives the session's configuration for a model.
 ///
 /// # Errors
 /// A run failed, or there is no recording.
 pub fn score(
     loaded: &Loaded,
     gates: Gates,
-    settings: &Settings,
+    configure: impl Fn(&AssistantConfig) -> SessionConfig,
     held_out: &[HeldOut],
     by: &Scoring<'_>,
     threads: usize,
@@ -165,7 +168,7 @@ pub fn score(
         codec: &loaded.codec,
     };
     // The gates that are tried, not those of a configuration.
-    let config = settings.session_config(&AssistantConfig {
+    let config = configure(&AssistantConfig {
         gates,
         ..loaded.config.clone()
     });

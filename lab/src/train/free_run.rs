@@ -42,14 +42,13 @@ pub fn frames(source: &Source) -> impl Iterator<Item = Frame> + '_ {
         })
 }
 
-/// The settings of a session that runs freely in training.
-pub fn free_run_settings(job: &Job<'_>) -> Settings {
-    let mut settings = Settings {
+/// The configuration of a session that runs freely in training; the gates are those of `model`.
+pub fn session_config(job: &Job<'_>, model: &AssistantConfig) -> SessionConfig {
+    SessionConfig {
         fps: job.config.fps,
-        ..Settings::default()
-    };
-    settings.session.frames_kept = job.config.assistant_training.frames_kept;
-    settings
+        frames_kept: job.config.assistant_training.frames_kept,
+        ..SessionConfig::of_model(model)
+    }
 }
 
 /// What the model writes over the training recordings as it stands after `step` steps, by
@@ -139,7 +138,7 @@ impl Histories<'_> {
                     pick(&settings.own_history_dst_update_thresholds);
                 careless.gates.speak.threshold = pick(&settings.own_history_speak_thresholds);
                 // Nor does the task's order keep it from errors that it is to learn from.
-                let careless = free_run_settings(self.job).session_config(&careless);
+                let careless = session_config(self.job, &careless);
                 let never = f32::INFINITY;
                 let session = SessionConfig {
                     out_of_order_weight: 1.0,

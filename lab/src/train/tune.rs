@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::data::{Episodes, Part};
-use super::free_run::{frames, free_run_settings, sources};
+use super::free_run::{frames, session_config, sources};
 use super::progress::Progress;
 use super::stages::Job;
 use crate::calibrate::recordings::{HeldOut, Scoring, score};
@@ -15,6 +15,7 @@ use crate::train::examples::Source;
 use crate::train::run::number;
 use proact::dialogue::policy::Gates;
 use proact::error::Result;
+use proact::model::config::AssistantConfig;
 use proact::run::load;
 use proact::run::timing::SharedMeter;
 
@@ -54,13 +55,13 @@ pub fn gates(
         options: &Options::default(),
         similarity: &Lexical,
     };
-    let settings = free_run_settings(job);
+    let configure = |model: &AssistantConfig| session_config(job, model);
     let mut done = 0;
     search::search(model.config.gates, &search, held_out.len(), &mut |gates| {
         if progress.stopped() {
             return Ok(None);
         }
-        let scores = score(&model, *gates, &settings, &held_out, &scoring, job.threads)?;
+        let scores = score(&model, *gates, configure, &held_out, &scoring, job.threads)?;
         progress.keep(&record(gates, &scores))?;
         progress.say(&search::line(gates, &scores));
         done += 1;
