@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file;
 use proact::error::Error;
-use proact::model::gguf::header::{self, Fault, Rule};
+use proact::model::gguf::header::{self, BrokenRule, Rule};
 use proact::model::gguf::{GgmlType, GgufFile, Header, MetaValue};
 use proact::model::weights::Stored;
 use proact_lab::quant::write::{Planned, Writer};
@@ -123,7 +123,9 @@ impl Crafted {
 }
 
 fn rule_of(bytes: &[u8]) -> Option<Rule> {
-    Header::parse(bytes).err().map(|fault: Fault| fault.rule)
+    Header::parse(bytes)
+        .err()
+        .map(|broken: BrokenRule| broken.rule)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

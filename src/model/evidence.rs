@@ -3,14 +3,20 @@
 //! The backbone then need not learn anew what encoder and session know.
 //!
 //! ```text
-//! p_k  = softmax(exp(scale) * cos(frame, words of the steps; words for no step))     zero-shot, as CLIP and SigLIP do
-//! q_k  = sum_j p_j exp(exp(strict) * (cos(words of j, words of k) - 1))              p, when words are read loosely
-//! f_k  = q_k prod_(i < k) (1 - q_i), over the steps not completed                    the first of those it may be
-//! r_k  = q_k / (sum_(j ready) q_j + p_none), over the steps that are ready            which it is if the task's order holds
-//! e_k  = norm(row of step k's id in the token table)
-//! token(frame) = projector(frame) + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
+//! p_k = softmax(exp(scale) * cos(frame, words of the steps; words for no step))
+//!       zero-shot, as CLIP and SigLIP do
+//! q_k = sum_j p_j exp(exp(strict) * (cos(words of j, words of k) - 1))
+//!       p, when words are read loosely
+//! f_k = q_k prod_(i < k) (1 - q_i), over the steps not completed
+//!       the first of those it may be
+//! r_k = q_k / (sum_(j ready) q_j + p_none), over the steps that are ready
+//!       which step it is if the task's order holds
+//! e_k = norm(row of step k's id in the token table)
+//! token(frame) = projector(frame)
+//!              + W sum_k p_k e_k + U sum_(k in progress) e_k + N e_(first k not started)
 //!              + F sum_k f_k e_k + R sum_k r_k e_k
-//!              + V [p of steps not started, in progress, completed, first not started, ready; q of the same; p of no step]
+//!              + V [p of steps not started, in progress, completed, first not started, ready;
+//!                   q of the same; p of no step]
 //! ```
 //!
 //! A recipe often does one thing twice, "Cook 5 to 6 minutes until the tofu is browned" and "Cook
@@ -149,11 +155,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The states of a step, in the order in which the layer's weights know them.
-const STATES: [StepState; 3] = [
-    StepState::NotStarted,
-    StepState::InProgress,
-    StepState::Completed,
-];
+const STATES: [StepState; 3] = StepState::ALL;
 
 /// Evidence of N frames or markers, of one task; of no steps where the model reads none.
 #[derive(Clone, Debug, Default)]

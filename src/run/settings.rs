@@ -331,9 +331,7 @@ mod tests {
         };
         assert_eq!(settings, Settings::default());
         let mut limits = toml::Table::try_from(SessionConfig::default()).unwrap();
-        limits.retain(|key, _| {
-            !SET_ELSEWHERE.contains(&key) && !OF_THE_MODEL.contains(&key)
-        });
+        limits.retain(|key, _| !SET_ELSEWHERE.contains(&key) && !OF_THE_MODEL.contains(&key));
         assert_eq!(keys(written["session"].as_table().unwrap()), keys(&limits));
         let camera = toml::Table::try_from(CameraLimits::default()).unwrap();
         assert_eq!(keys(written["camera"].as_table().unwrap()), keys(&camera));

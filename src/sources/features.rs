@@ -23,8 +23,8 @@ impl FeatureSource {
     /// Opens a feature file and samples it at `fps`.
     ///
     /// # Errors
-    /// [`FeatureFile::read`] refuses the file, the file does not hold this layout, or the rate is out
-    /// of range.
+    /// [`FeatureFile::read`] refuses the file, the file does not hold this layout, or the rate is
+    /// out of range.
     pub fn open(path: &Path, fps: f64, layout: TokenLayout) -> Result<Self> {
         Self::new(FeatureFile::read(path)?, fps, layout)
     }

@@ -222,7 +222,11 @@ mod tests {
         /// However the recording is cut: each frame is new once, and what is supervised is the
         /// same.
         #[test]
-        fn cutting_loses_and_doubles_nothing(room in 40usize..400, kept in 0usize..4, frames in 1usize..40) {
+        fn cutting_loses_and_doubles_nothing(
+            room in 40usize..400,
+            kept in 0usize..4,
+            frames in 1usize..40,
+        ) {
             let (clips, _) = cut(prompt_len() + room, kept, frames).unwrap();
             let (whole, _) = cut(usize::MAX, kept, frames).unwrap();
             prop_assert_eq!(whole.len(), 1);
@@ -238,7 +242,8 @@ mod tests {
                 spoken.extend(supervised(&clip.episode));
             }
             prop_assert_eq!(next, frames);
-            let all: Vec<_> = whole[0].episode.heads.iter().map(|h| (h.frame, h.dst_update, h.speak)).collect();
+            let heads = &whole[0].episode.heads;
+            let all: Vec<_> = heads.iter().map(|h| (h.frame, h.dst_update, h.speak)).collect();
             prop_assert_eq!(reads, all);
             prop_assert_eq!(spoken, supervised(&whole[0].episode));
             prop_assert_eq!(&clips.last().unwrap().episode.state, &whole[0].episode.state);

@@ -21,9 +21,11 @@
 //! CVE-2026-27940, CVE-2026-33298).
 
 use std::collections::HashMap;
-use std::fmt;
 
 use super::MetaValue;
+use super::broken_rule::broken;
+pub use super::broken_rule::{BrokenRule, Result, Rule};
+use super::reader::Reader;
 use super::types::GgmlType;
 
 /// First bytes of the file.
@@ -64,99 +66,6 @@ const PAIR_BYTES_MIN: u64 = 8 + 1 + 4 + 1;
 /// Smallest tensor record: length of the name, one byte of it, dimensions, one of them, type,
 /// offset.
 const RECORD_BYTES_MIN: u64 = 8 + 1 + 4 + 8 + 4 + 8;
-
-/// Which rule a file breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// The first four bytes.
-    Magic,
-    /// The version.
-    Version,
-    /// Something ends behind the end of the file.
-    Truncated,
-    /// More pairs or tensors than the file can hold.
-    Count,
-    /// The length or the characters of a key.
-    Key,
-    /// Two values for a key.
-    DuplicateKey,
-    /// The type of a value.
-    ValueType,
-    /// A truth value that is neither 0 nor 1.
-    Bool,
-    /// A text that is not UTF-8.
-    Utf8,
-    /// An array that is too long.
-    ArrayLength,
-    /// Arrays too deep in arrays.
-    Nesting,
-    /// Metadata too large in all.
-    Budget,
-    /// The alignment.
-    Alignment,
-    /// The length or the characters of a tensor's name.
-    Name,
-    /// Two tensors of one name.
-    DuplicateTensor,
-    /// The number of dimensions, or one that is 0.
-    Dims,
-    /// A number of values or bytes that does not exist.
-    Size,
-    /// A block format nobody knows.
-    TensorType,
-    /// A row that is not whole blocks.
-    Row,
-    /// A tensor that does not begin at a multiple of the alignment.
-    Misaligned,
-    /// A tensor that ends behind the end of the file.
-    Range,
-    /// Two tensors on the same bytes.
-    Overlap,
-    /// Bytes behind the last tensor.
-    Trailing,
-}
-
-/// What is wrong with a header: where, what was found, what was expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The broken rule.
-    pub rule: Rule,
-    /// Key, tensor or part of the header.
-    pub place: String,
-    /// What stands there.
-    pub found: String,
-    /// What should.
-    pub expected: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: found {}, expected {}",
-            self.place, self.found, self.expected
-        )
-    }
-}
-
-impl std::error::Error for Fault {}
-
-/// Result of this pass.
-pub type Result<T, E = Fault> = std::result::Result<T, E>;
-
-fn fault<T>(
-    rule: Rule,
-    place: impl Into<String>,
-    found: impl fmt::Display,
-    expected: impl fmt::Display,
-) -> Result<T> {
-    Err(Fault {
-        rule,
-        place: place.into(),
-        found: found.to_string(),
-        expected: expected.to_string(),
-    })
-}
 
 /// One tensor's record, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,7 +136,7 @@ impl Header {
 fn preamble(reader: &mut Reader<'_>) -> Result<u32> {
     let magic = reader.take(4, "magic")?;
     if magic != MAGIC {
-        return fault(
+        return broken(
             Rule::Magic,
             "magic",
             format!("{:?}", magic.escape_ascii().to_string()),
@@ -242,12 +151,12 @@ fn preamble(reader: &mut Reader<'_>) -> Result<u32> {
         true => format!("{} in big-endian order", version.swap_bytes()),
         false => version.to_string(),
     };
-    fault(Rule::Version, "version", found, "2 or 3, little endian")
+    broken(Rule::Version, "version", found, "2 or 3, little endian")
 }
 
 fn bound_count(place: &str, found: u64, limit: u64) -> Result<()> {
     if found > limit {
-        return fault(Rule::Count, place, found, format!("at most {limit}"));
+        return broken(Rule::Count, place, found, format!("at most {limit}"));
     }
     Ok(())
 }
@@ -259,7 +168,7 @@ fn read_metadata(reader: &mut Reader<'_>, count: u64) -> Result<Vec<(String, Met
     for index in 0..count {
         let key = read_key(reader, index)?;
         if let Some(first) = seen.insert(key.clone(), index) {
-            return fault(
+            return broken(
                 Rule::DuplicateKey,
                 format!("key `{key}`"),
                 format!("pairs {first} and {index}"),
@@ -277,7 +186,7 @@ fn read_key(reader: &mut Reader<'_>, index: u64) -> Result<String> {
     let place = format!("key of pair {index}");
     let length = reader.u64(&place)?;
     if length == 0 || length > KEY_BYTES_MAX {
-        return fault(
+        return broken(
             Rule::Key,
             place,
             format!("{length} bytes"),
@@ -286,7 +195,7 @@ fn read_key(reader: &mut Reader<'_>, index: u64) -> Result<String> {
     }
     let key = reader.text(length, &place)?;
     if key.chars().any(char::is_control) {
-        return fault(
+        return broken(
             Rule::Key,
             place,
             format!("{key:?}"),
@@ -352,7 +261,7 @@ fn read_typed(reader: &mut Reader<'_>, ty: u32, place: &str, depth: u32) -> Resu
         tag::I64 => MetaValue::I64(i64::from_le_bytes(reader.array(place)?)),
         tag::F64 => MetaValue::F64(f64::from_le_bytes(reader.array(place)?)),
         other => {
-            return fault(
+            return broken(
                 Rule::ValueType,
                 place,
                 format!("value type {other}"),
@@ -376,7 +285,7 @@ fn item_bytes_min(item: u32) -> Option<u64> {
 
 fn read_array(reader: &mut Reader<'_>, place: &str, depth: u32) -> Result<Vec<MetaValue>> {
     if depth > NESTING_MAX {
-        return fault(
+        return broken(
             Rule::Nesting,
             place,
             format!("arrays {depth} deep"),
@@ -385,7 +294,7 @@ fn read_array(reader: &mut Reader<'_>, place: &str, depth: u32) -> Result<Vec<Me
     }
     let item = reader.u32(place)?;
     let Some(item_bytes) = item_bytes_min(item) else {
-        return fault(
+        return broken(
             Rule::ValueType,
             place,
             format!("array of value type {item}"),
@@ -395,7 +304,7 @@ fn read_array(reader: &mut Reader<'_>, place: &str, depth: u32) -> Result<Vec<Me
     let count = reader.u64(place)?;
     if item_bytes == 1 && count > BYTE_ARRAY_MAX {
         let expected = format!("at most {BYTE_ARRAY_MAX}");
-        return fault(
+        return broken(
             Rule::ArrayLength,
             place,
             format!("{count} one-byte items"),
@@ -407,7 +316,7 @@ fn read_array(reader: &mut Reader<'_>, place: &str, depth: u32) -> Result<Vec<Me
         let expected = format!(
             "at most {room}, what the file and the limit of {ITEMS_MAX} items in all leave"
         );
-        return fault(Rule::ArrayLength, place, format!("{count} items"), expected);
+        return broken(Rule::ArrayLength, place, format!("{count} items"), expected);
     }
     reader.items_left -= count;
     (0..count)
@@ -421,12 +330,12 @@ fn alignment_of(metadata: &[(String, MetaValue)]) -> Result<u64> {
     };
     let place = format!("key `{ALIGNMENT_KEY}`");
     let MetaValue::U32(alignment) = *value else {
-        return fault(Rule::Alignment, place, value.kind(), "a u32");
+        return broken(Rule::Alignment, place, value.kind(), "a u32");
     };
     let alignment = u64::from(alignment);
     if !alignment.is_power_of_two() || !(ALIGNMENT_MIN..=ALIGNMENT_MAX).contains(&alignment) {
         let expected = format!("a power of two from {ALIGNMENT_MIN} to {ALIGNMENT_MAX}");
-        return fault(Rule::Alignment, place, alignment, expected);
+        return broken(Rule::Alignment, place, alignment, expected);
     }
     Ok(alignment)
 }
@@ -447,7 +356,7 @@ fn read_records(reader: &mut Reader<'_>, count: u64) -> Result<Vec<Record>> {
         let record = read_record(reader, index)?;
         if let Some(first) = seen.insert(record.name.clone(), index) {
             let place = format!("tensor `{}`", record.name);
-            return fault(
+            return broken(
                 Rule::DuplicateTensor,
                 place,
                 format!("records {first} and {index}"),
@@ -463,7 +372,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     let place = format!("name of tensor {index}");
     let length = reader.u64(&place)?;
     if length == 0 || length > NAME_BYTES_MAX {
-        return fault(
+        return broken(
             Rule::Name,
             place,
             format!("{length} bytes"),
@@ -472,7 +381,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     }
     let name = reader.text(length, &place)?;
     if name.chars().any(char::is_control) {
-        return fault(
+        return broken(
             Rule::Name,
             place,
             format!("{name:?}"),
@@ -482,7 +391,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     let place = format!("tensor `{name}`");
     let rank = reader.u32(&place)?;
     if rank == 0 || rank > DIMS_MAX {
-        return fault(
+        return broken(
             Rule::Dims,
             place,
             format!("{rank} dimensions"),
@@ -497,7 +406,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
     let ty = reader.u32(&place)?;
     let offset = reader.u64(&place)?;
     let Some(ty) = GgmlType::from_id(ty) else {
-        return fault(
+        return broken(
             Rule::TensorType,
             place,
             format!("type {ty}"),
@@ -510,7 +419,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
         .map(usize::try_from)
         .collect::<Result<_, _>>();
     let Ok(shape) = shape else {
-        return fault(
+        return broken(
             Rule::Size,
             place,
             "a dimension beyond the address space",
@@ -528,7 +437,7 @@ fn read_record(reader: &mut Reader<'_>, index: u64) -> Result<Record> {
 
 fn tensor_bytes(place: &str, shape: &[u64], ty: GgmlType) -> Result<u64> {
     if shape.contains(&0) {
-        return fault(
+        return broken(
             Rule::Dims,
             place,
             format!("shape {shape:?}"),
@@ -538,12 +447,12 @@ fn tensor_bytes(place: &str, shape: &[u64], ty: GgmlType) -> Result<u64> {
     let row = shape.last().copied().unwrap_or(0);
     if !row.is_multiple_of(ty.block_values()) {
         let expected = format!("a multiple of {}, a block of {ty}", ty.block_values());
-        return fault(Rule::Row, place, format!("rows of {row}"), expected);
+        return broken(Rule::Row, place, format!("rows of {row}"), expected);
     }
     // ggml counts in i64: a larger number wraps in other readers even where it fits here.
     match ty.byte_len(shape) {
         Some(len) if i64::try_from(len).is_ok() => Ok(len),
-        _ => fault(
+        _ => broken(
             Rule::Size,
             place,
             format!("shape {shape:?} of {ty}"),
@@ -565,7 +474,7 @@ fn place_tensors(
     for record in records {
         let place = || format!("tensor `{}`", record.name);
         if !record.offset.is_multiple_of(alignment) {
-            return fault(
+            return broken(
                 Rule::Misaligned,
                 place(),
                 format!("offset {}", record.offset),
@@ -576,7 +485,7 @@ fn place_tensors(
             Some(last) if last <= room => {}
             _ => {
                 let found = format!("{} bytes at offset {}", record.len, record.offset);
-                return fault(
+                return broken(
                     Rule::Range,
                     place(),
                     found,
@@ -600,7 +509,7 @@ fn place_tensors(
         .unwrap_or(end as usize) as u64;
     let padded = last.next_multiple_of(alignment);
     if file > padded {
-        return fault(
+        return broken(
             Rule::Trailing,
             "end of file",
             format!("{} bytes behind the last tensor", file - last),
@@ -617,7 +526,7 @@ fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
         let (a, b) = (pair[0], pair[1]);
         if a.start + a.len > b.start {
             let found = format!("bytes from {}, within tensor `{}`", b.start, a.name);
-            return fault(
+            return broken(
                 Rule::Overlap,
                 format!("tensor `{}`", b.name),
                 found,
@@ -626,75 +535,4 @@ fn check_disjoint(tensors: &[TensorInfo]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A cursor that never leaves its bytes.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    /// Where the metadata budget ends.
-    budget_end: usize,
-    /// Items that arrays may still have.
-    items_left: u64,
-}
-
-impl<'a> Reader<'a> {
-    fn remaining(&self) -> u64 {
-        (self.bytes.len() - self.at) as u64
-    }
-
-    fn take(&mut self, count: u64, place: &str) -> Result<&'a [u8]> {
-        if count > self.remaining() {
-            let found = format!("{count} bytes at {}", self.at);
-            let expected = format!("at most the {} that remain", self.remaining());
-            return fault(Rule::Truncated, place, found, expected);
-        }
-        if count > self.budget_end.saturating_sub(self.at) as u64 {
-            let expected = format!("at most {METADATA_BYTES_MAX} bytes of metadata in all");
-            return fault(
-                Rule::Budget,
-                place,
-                format!("{count} bytes at {}", self.at),
-                expected,
-            );
-        }
-        let taken = &self.bytes[self.at..][..count as usize];
-        self.at += taken.len();
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, place: &str) -> Result<[u8; N]> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N as u64, place)?);
-        Ok(out)
-    }
-
-    fn u32(&mut self, place: &str) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.array(place)?))
-    }
-
-    fn u64(&mut self, place: &str) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array(place)?))
-    }
-
-    fn bool(&mut self, place: &str) -> Result<bool> {
-        match self.array::<1>(place)?[0] {
-            0 => Ok(false),
-            1 => Ok(true),
-            other => fault(Rule::Bool, place, other, "0 or 1"),
-        }
-    }
-
-    fn text(&mut self, length: u64, place: &str) -> Result<String> {
-        let raw = self.take(length, place)?;
-        match std::str::from_utf8(raw) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(e) => fault(
-                Rule::Utf8,
-                place,
-                format!("a bad byte at {} of the text", e.valid_up_to()),
-                "UTF-8",
-            ),
-        }
-    }
 }

@@ -14,7 +14,9 @@ use super::weights::{Stored, TensorSource};
 use crate::error::{Error, Result};
 use crate::files;
 
+mod broken_rule;
 pub mod header;
+mod reader;
 pub mod types;
 
 pub use header::{Header, TensorInfo};

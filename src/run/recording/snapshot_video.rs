@@ -1,7 +1,7 @@
 //! The video of a snapshot: the last seconds of a live camera, at its own rate, as MP4.
 //!
-//! A thread of its own decodes and writes them, so that the engine goes on meanwhile. Only one video
-//! is written at a time, because each holds on to the camera's ring.
+//! A thread of its own decodes and writes them, so that the engine goes on meanwhile. Only one
+//! video is written at a time, because each holds on to the camera's ring.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,8 +22,8 @@ const FPS: f64 = 30.0;
 pub struct SnapshotVideos(Option<JoinHandle<()>>);
 
 impl SnapshotVideos {
-    /// Begins to write the last seconds to a new file. The board says when the file is whole, or why
-    /// it cannot be written.
+    /// Begins to write the last seconds to a new file. The board says when the file is whole, or
+    /// why it cannot be written.
     pub fn keep(&mut self, board: &Arc<Board>, seen: LookBack) {
         if self
             .0

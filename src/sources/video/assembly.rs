@@ -28,8 +28,8 @@ mod tests {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     #[test]
     fn the_answer_agrees_with_the_symbols_of_this_program() {
-        // This symbol is defined in an assembly file, and named only where that was assembled. It is
-        // spelt backwards, so that the text of this test is not found instead.
+        // This symbol is defined in an assembly file, and named only where that was assembled. It
+        // is spelt backwards, so that the text of this test is not found instead.
         let symbol: String = "yfireVdIUPCsleW".chars().rev().collect();
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let defined = program
