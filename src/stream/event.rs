@@ -73,7 +73,8 @@ pub enum GateName {
 
 /// Something that happened in a session. Keys are written in the order of the fields.
 ///
-/// `remote = "Self"` makes the derived code inherent, so that reading can go through `PlainNumbers`.
+/// `remote = "Self"` makes the derived code inherent, so that reading can go through
+/// `PlainNumbers`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", remote = "Self")]
 pub enum Event {
