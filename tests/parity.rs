@@ -17,10 +17,10 @@ use proact::model::assistant::Assistant;
 use proact::model::backbone::Llama;
 use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
 use proact::model::encoder::Vision;
-use proact::model::nn::{Llama3Scaling, Mode};
+use proact::model::nn::Llama3Scaling;
 use proact::model::preprocess::{self, Preprocess};
 use proact::model::text::TextTower;
-use proact::model::weights::{Absent, Weights, hf_permute};
+use proact::model::weights::{Weights, hf_permute};
 use proact::units::TokenId;
 
 /// Largest error in f32, of values of the size of one.
@@ -104,15 +104,10 @@ impl Reference {
 /// The same tensors, once without gradients and once with.
 fn both_ways(tensors: &HashMap<String, Tensor>) -> [Weights; 2] {
     let cpu = Device::Cpu;
-    let weights = [
+    [
         Weights::new(tensors.clone(), &cpu),
-        Weights::trainable_from(tensors.clone(), Absent::Refuse, 0, &cpu),
-    ];
-    assert_eq!(
-        weights.each_ref().map(Weights::mode),
-        [Mode::Fused, Mode::Differentiable]
-    );
-    weights
+        Weights::trainable_from(tensors.clone(), &cpu),
+    ]
 }
 
 fn vision_config() -> VisionConfig {
@@ -219,12 +214,7 @@ fn siglip_sees_what_transformers_sees() -> Result<()> {
 #[test]
 fn siglip_learns_what_transformers_learns() -> Result<()> {
     let reference = Reference::open("parity_siglip.safetensors")?;
-    let weights = Weights::trainable_from(
-        reference.weights(siglip_name),
-        Absent::Refuse,
-        0,
-        &Device::Cpu,
-    );
+    let weights = Weights::trainable_from(reference.weights(siglip_name), &Device::Cpu);
     let vision = Vision::new(
         &VisionConfig {
             patch_grids: Vec::new(),
@@ -456,7 +446,7 @@ fn balanced_bce(reference: &Reference, name: &str, logits: &Tensor) -> Result<Te
 fn dstproact_learns_what_torch_learns() -> Result<()> {
     let reference = Reference::open("parity_dstproact.safetensors")?;
     let tensors = reference.weights(|k| dstproact_name(k, HeadKind::Linear));
-    let weights = Weights::trainable_from(tensors, Absent::Refuse, 0, &Device::Cpu);
+    let weights = Weights::trainable_from(tensors, &Device::Cpu);
     let model = Assistant::new(&dstproact_config(HeadKind::Linear), &weights)?;
     let (embeds, _) = dstproact_embeds(&model, &reference)?;
     let rows = model.forward(&embeds)?.reshape((40, 32))?;

@@ -7,7 +7,7 @@ use super::config::AssistantConfig;
 use super::evidence::{EvidenceBatch, EvidenceLayer};
 use super::heads::Heads;
 use super::memory::KvMemory;
-use super::nn::{Linear, Rows};
+use super::nn::Linear;
 use super::projector::Projector;
 use super::sequence::Sequence;
 use super::weights::Weights;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::units::{Logit, TokenId};
 
 /// Name of an output that writes updates alone: upstream's.
-const UPDATE_OUTPUT: &str = "dst_generation_head";
+pub const UPDATE_OUTPUT: &str = "dst_generation_head";
 
 /// Backbone, projector and heads. Checkpoint, GGUF and training all come through
 /// [`Assistant::new`].
@@ -54,7 +54,6 @@ impl Assistant {
                         UPDATE_OUTPUT,
                         (config.backbone.vocab_size, config.backbone.embedding_length),
                         1.0,
-                        Rows::Few,
                     )
                 })
                 .transpose()?,

@@ -7,7 +7,7 @@ use super::Memory as _;
 use super::config::BackboneConfig;
 use super::memory::{KvMemory, MemorySizes};
 use super::nn::ops::{self, Sight};
-use super::nn::{Embedding, Linear, Mode, RmsNorm, Rope, RopeTable, Rows};
+use super::nn::{Embedding, Linear, RmsNorm, Rope, RopeTable};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
 
@@ -35,14 +35,14 @@ impl Block {
         let residual_gain = (2.0 * c.block_count as f64).sqrt().recip();
         Ok(Self {
             attn_norm: weights.rms_norm(&name("attn_norm"), d, c.rms_eps)?,
-            q: weights.linear(&name("attn_q"), (queries, d), 1.0, Rows::Few)?,
-            k: weights.linear(&name("attn_k"), (keys, d), 1.0, Rows::Few)?,
-            v: weights.linear(&name("attn_v"), (keys, d), 1.0, Rows::Few)?,
-            out: weights.linear(&name("attn_output"), (d, queries), residual_gain, Rows::Few)?,
+            q: weights.linear(&name("attn_q"), (queries, d), 1.0)?,
+            k: weights.linear(&name("attn_k"), (keys, d), 1.0)?,
+            v: weights.linear(&name("attn_v"), (keys, d), 1.0)?,
+            out: weights.linear(&name("attn_output"), (d, queries), residual_gain)?,
             ffn_norm: weights.rms_norm(&name("ffn_norm"), d, c.rms_eps)?,
-            gate: weights.linear(&name("ffn_gate"), (f, d), 1.0, Rows::Few)?,
-            up: weights.linear(&name("ffn_up"), (f, d), 1.0, Rows::Few)?,
-            down: weights.linear(&name("ffn_down"), (d, f), residual_gain, Rows::Few)?,
+            gate: weights.linear(&name("ffn_gate"), (f, d), 1.0)?,
+            up: weights.linear(&name("ffn_up"), (f, d), 1.0)?,
+            down: weights.linear(&name("ffn_down"), (d, f), residual_gain)?,
         })
     }
 }
@@ -64,13 +64,12 @@ pub struct Llama {
     norm: RmsNorm,
     output: Linear,
     rope: Rope,
-    mode: Mode,
     device: Device,
 }
 
 impl Llama {
-    /// Takes its tensors (`token_embd`, `blk.N.…`, `output_norm`, `output`, `rope_freqs`) from
-    /// `weights`.
+    /// Takes its tensors (`token_embd`, `rope_freqs`, `blk.N.…`, `output_norm`, `output`) from
+    /// `weights`, in this order.
     ///
     /// # Errors
     /// The configuration is not valid; a tensor is missing or has another shape.
@@ -79,12 +78,6 @@ impl Llama {
         let c = config;
         let table = Init::Normal((c.embedding_length as f64).sqrt().recip());
         let tokens = weights.embedding("token_embd", c.vocab_size, c.embedding_length, table)?;
-        let output = match c.tied_output {
-            true => Linear::tied(&tokens)?,
-            false => {
-                weights.linear("output", (c.vocab_size, c.embedding_length), 1.0, Rows::Few)?
-            }
-        };
         let factors = match c.rope_factors {
             true => Some(
                 weights
@@ -94,19 +87,21 @@ impl Llama {
             false => None,
         };
         Ok(Self {
-            tokens,
             blocks: (0..c.block_count)
                 .map(|n| Block::new(n, c, weights))
                 .collect::<Result<_>>()?,
             norm: weights.rms_norm("output_norm", c.embedding_length, c.rms_eps)?,
-            output,
+            output: match c.tied_output {
+                true => Linear::tied(&tokens)?,
+                false => weights.linear("output", (c.vocab_size, c.embedding_length), 1.0)?,
+            },
+            tokens,
             rope: Rope::new(
                 c.key_length,
                 c.rope_freq_base,
                 factors.as_deref(),
                 weights.device(),
             )?,
-            mode: weights.mode(),
             device: weights.device().clone(),
             config: config.clone(),
         })
@@ -226,11 +221,7 @@ impl Llama {
     ) -> Result<Tensor> {
         let x = (x + self.attention(n, block, &block.attn_norm.forward(x)?, table, past)?)?;
         let normal = block.ffn_norm.forward(&x)?;
-        let gated = ops::silu_gate(
-            &block.gate.forward(&normal)?,
-            &block.up.forward(&normal)?,
-            self.mode,
-        )?;
+        let gated = ops::silu_gate(&block.gate.forward(&normal)?, &block.up.forward(&normal)?)?;
         Ok((&x + block.down.forward(&gated)?)?)
     }
 
@@ -251,12 +242,8 @@ impl Llama {
                 .transpose(1, 2)?
                 .contiguous()?)
         };
-        let q = ops::rope(&split(block.q.forward(x)?, c.head_count)?, table, self.mode)?;
-        let k = ops::rope(
-            &split(block.k.forward(x)?, c.head_count_kv)?,
-            table,
-            self.mode,
-        )?;
+        let q = ops::rope(&split(block.q.forward(x)?, c.head_count)?, table)?;
+        let k = ops::rope(&split(block.k.forward(x)?, c.head_count_kv)?, table)?;
         let v = split(block.v.forward(x)?, c.head_count_kv)?;
         let (k, v) = match past {
             Past::None => (k, v),
@@ -265,7 +252,7 @@ impl Llama {
         let sight = Sight::Causal {
             past: k.dim(2)? - t,
         };
-        let y = ops::attention(&q, &k, &v, sight, self.mode)?;
+        let y = ops::attention(&q, &k, &v, sight)?;
         block
             .out
             .forward(&y.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)?)

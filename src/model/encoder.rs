@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 
 use super::config::VisionConfig;
-use super::nn::{LayerNorm, Linear, Rows};
+use super::nn::{LayerNorm, Linear};
 use super::preprocess::{self, Preprocess};
 use super::tower::{Attention, Mlp, Sizes, Tower};
 use super::weights::{Init, Stored, Weights};
@@ -180,7 +180,6 @@ impl Vision {
         let patch = Linear::new(
             Stored::Dense(self.kernel.flatten_from(1)?),
             Some(self.kernel_bias.clone()),
-            Rows::Many,
         )?;
         let x = patch
             .forward(&self.unfold(pixels)?)?

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::config::AssistantConfig;
-use super::nn::{Linear, Mode, RmsNorm, Rows, ops};
+use super::nn::{Linear, RmsNorm, ops};
 use super::weights::{Init, Weights};
 use super::{Evidence, Perceiver};
 use crate::dialogue::task::StepState;
@@ -228,7 +228,6 @@ pub(super) struct EvidenceLayer {
     first: Linear,
     ready: Linear,
     states: Linear,
-    mode: Mode,
 }
 
 impl EvidenceLayer {
@@ -242,13 +241,12 @@ impl EvidenceLayer {
             scale: weights.tensor("mm.step.scale", &[1], Init::Constant(SCALE_INIT))?,
             strict: weights.tensor("mm.step.strict", &[1], Init::Constant(STRICT_INIT))?,
             norm: weights.rms_norm("mm.step.norm", width, config.backbone.rms_eps)?,
-            seen: weights.linear("mm.step.seen", (width, width), GAIN, Rows::Few)?,
-            open: weights.linear("mm.step.open", (width, width), GAIN, Rows::Few)?,
-            next: weights.linear("mm.step.next", (width, width), GAIN, Rows::Few)?,
-            first: weights.linear("mm.step.first", (width, width), GAIN, Rows::Few)?,
-            ready: weights.linear("mm.step.ready", (width, width), GAIN, Rows::Few)?,
-            states: weights.linear("mm.step.states", (width, SHARES), GAIN, Rows::Few)?,
-            mode: weights.mode(),
+            seen: weights.linear("mm.step.seen", (width, width), GAIN)?,
+            open: weights.linear("mm.step.open", (width, width), GAIN)?,
+            next: weights.linear("mm.step.next", (width, width), GAIN)?,
+            first: weights.linear("mm.step.first", (width, width), GAIN)?,
+            ready: weights.linear("mm.step.ready", (width, width), GAIN)?,
+            states: weights.linear("mm.step.states", (width, SHARES), GAIN)?,
         })
     }
 
@@ -266,7 +264,7 @@ impl EvidenceLayer {
         } = batch;
         let (steps, frames, device) = (ids.dim(0)?, *frames, ids.device());
         let cosines = Tensor::from_slice(&batch.cosines, (frames, steps + 1), device)?;
-        let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?, self.mode)?;
+        let probs = ops::softmax(&cosines.broadcast_mul(&self.scale.exp()?)?)?;
         let p = probs.narrow(1, 0, steps)?.contiguous()?;
         let apart = (Tensor::from_slice(&known.likeness, (steps, steps), device)? - 1.0)?;
         let q = p.matmul(&apart.broadcast_mul(&self.strict.exp()?)?.exp()?)?;

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::config::{AssistantConfig, HeadKind};
-use super::nn::{Linear, Mode, Rows, ops};
+use super::nn::{Linear, ops};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 
@@ -11,32 +11,17 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 enum Head {
     Linear(Linear),
-    Mlp {
-        up: Linear,
-        down: Linear,
-        mode: Mode,
-    },
+    Mlp { up: Linear, down: Linear },
 }
 
 impl Head {
     fn new(name: &str, kind: HeadKind, width: usize, weights: &Weights) -> Result<Option<Self>> {
         Ok(match kind {
             HeadKind::None => None,
-            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(
-                name,
-                (1, width),
-                1.0,
-                Rows::Few,
-            )?)),
+            HeadKind::Linear => Some(Self::Linear(weights.linear_bias(name, (1, width), 1.0)?)),
             HeadKind::Mlp => Some(Self::Mlp {
-                up: weights.linear_bias(
-                    &format!("{name}.0"),
-                    (width / 2, width),
-                    1.0,
-                    Rows::Few,
-                )?,
-                down: weights.linear_bias(&format!("{name}.2"), (1, width / 2), 1.0, Rows::Few)?,
-                mode: weights.mode(),
+                up: weights.linear_bias(&format!("{name}.0"), (width / 2, width), 1.0)?,
+                down: weights.linear_bias(&format!("{name}.2"), (1, width / 2), 1.0)?,
             }),
         })
     }
@@ -45,9 +30,7 @@ impl Head {
     fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
         let logits = match self {
             Self::Linear(layer) => layer.forward(hidden)?,
-            Self::Mlp { up, down, mode } => {
-                down.forward(&ops::gelu_erf(&up.forward(hidden)?, *mode)?)?
-            }
+            Self::Mlp { up, down } => down.forward(&ops::gelu_erf(&up.forward(hidden)?)?)?,
         };
         Ok(logits.squeeze(1)?)
     }

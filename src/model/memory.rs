@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::nn::{Mode, Rope, ops};
+use super::nn::{Rope, ops};
 use super::{Mark, Memory};
 use crate::error::{Error, Result};
 
@@ -160,7 +160,7 @@ impl Memory for KvMemory {
                 let values = layer.values.narrow(2, range.end, kept)?.copy()?;
                 layer
                     .keys
-                    .slice_set(&ops::rope(&keys, &back, Mode::Fused)?, 2, range.start)?;
+                    .slice_set(&ops::rope(&keys, &back)?, 2, range.start)?;
                 layer
                     .values
                     .slice_set(&values.contiguous()?, 2, range.start)?;

@@ -2,41 +2,19 @@
 //! arithmetic.
 //!
 //! Candle's fused operations and its quantized product give no gradients, silently. So each
-//! operation is one function of [`ops`] with a [`Mode`], and every model text above this file has
-//! no branch for training.
+//! operation is one function of [`ops`] that asks its tensors whether they learn, and every model
+//! text above this file has no branch for training.
 
 mod bound;
 pub mod ops;
 mod packed;
 
-use std::sync::Arc;
-
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QMatMul};
 use candle_core::{DType, Device, Module, Tensor};
 
 use self::packed::Packed;
 use super::weights::Stored;
 use crate::error::{Error, Result};
-
-/// Which arithmetic to use; follows from where the weights come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Fast, no gradients.
-    Fused,
-    /// Every step gives gradients.
-    Differentiable,
-}
-
-/// How many rows a layer usually sees at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// A token or a few: quantized blocks stay as they are.
-    Few,
-    /// All patches of a picture: quantized blocks are expanded when loaded, because candle's
-    /// quantized product works row by row (on 64 rows and two cores five times slower than the
-    /// dense one).
-    Many,
-}
 
 /// A matrix `[out, in]`.
 #[derive(Clone, Debug)]
@@ -52,10 +30,10 @@ fn is_plain(dtype: GgmlDType) -> bool {
 }
 
 impl Matrix {
-    fn new(stored: Stored, rows: Rows) -> Result<Self> {
+    fn new(stored: Stored) -> Result<Self> {
         Ok(match stored {
             Stored::Dense(weight) => Self::Dense(weight),
-            Stored::Quantized(weight) if rows == Rows::Many || is_plain(weight.dtype()) => {
+            Stored::Quantized(weight) if is_plain(weight.dtype()) => {
                 Self::Dense(weight.dequantize(&weight.device())?)
             }
             Stored::Quantized(weight) => match Packed::of(&weight) {
@@ -70,11 +48,7 @@ impl Matrix {
         Ok(match self {
             Self::Quantized(weight) => weight.forward(rows)?,
             Self::Packed(weight) => weight.times(rows)?,
-            Self::Dense(weight) if weight.dtype() == rows.dtype() => rows.matmul(&weight.t()?)?,
-            Self::Dense(weight) => rows
-                .to_dtype(weight.dtype())?
-                .matmul(&weight.t()?)?
-                .to_dtype(rows.dtype())?,
+            Self::Dense(weight) => rows.matmul(&weight.t()?)?,
         })
     }
 }
@@ -91,9 +65,9 @@ impl Linear {
     ///
     /// # Errors
     /// The weight's blocks could not be read.
-    pub fn new(weight: Stored, bias: Option<Tensor>, rows: Rows) -> Result<Self> {
+    pub fn new(weight: Stored, bias: Option<Tensor>) -> Result<Self> {
         Ok(Self {
-            weight: Matrix::new(weight, rows)?,
+            weight: Matrix::new(weight)?,
             bias,
         })
     }
@@ -103,7 +77,7 @@ impl Linear {
     /// # Errors
     /// The table's blocks could not be read.
     pub fn tied(embedding: &Embedding) -> Result<Self> {
-        Self::new(embedding.table.clone(), None, Rows::Few)
+        Self::new(embedding.table.clone(), None)
     }
 
     /// `[…, in] -> […, out]`.
@@ -178,13 +152,12 @@ impl Embedding {
 pub struct RmsNorm {
     weight: Tensor,
     eps: f64,
-    mode: Mode,
 }
 
 impl RmsNorm {
     /// A norm with a weight `[width]`.
-    pub fn new(weight: Tensor, eps: f64, mode: Mode) -> Self {
-        Self { weight, eps, mode }
+    pub fn new(weight: Tensor, eps: f64) -> Self {
+        Self { weight, eps }
     }
 
     /// `[…, width] -> […, width]`.
@@ -192,7 +165,7 @@ impl RmsNorm {
     /// # Errors
     /// The last dimension is not the weight's.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::rms_norm(x, &self.weight, self.eps, self.mode)
+        ops::rms_norm(x, &self.weight, self.eps)
     }
 }
 
@@ -202,18 +175,12 @@ pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     eps: f64,
-    mode: Mode,
 }
 
 impl LayerNorm {
     /// A norm with weight and bias `[width]`.
-    pub fn new(weight: Tensor, bias: Tensor, eps: f64, mode: Mode) -> Self {
-        Self {
-            weight,
-            bias,
-            eps,
-            mode,
-        }
+    pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Self {
+        Self { weight, bias, eps }
     }
 
     /// `[…, width] -> […, width]`.
@@ -221,7 +188,7 @@ impl LayerNorm {
     /// # Errors
     /// The last dimension is not the weight's.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::layer_norm(x, &self.weight, &self.bias, self.eps, self.mode)
+        ops::layer_norm(x, &self.weight, &self.bias, self.eps)
     }
 }
 
@@ -351,14 +318,4 @@ pub(super) fn to_dense(stored: Stored) -> Result<Tensor> {
         Stored::Dense(t) => t.to_dtype(DType::F32)?,
         Stored::Quantized(t) => t.dequantize(&t.device())?,
     })
-}
-
-/// Quantizes a dense matrix `[out, in]` in memory.
-///
-/// # Errors
-/// Its rows do not fit the type's blocks.
-pub fn quantize(weight: &Tensor, dtype: GgmlDType) -> Result<Stored> {
-    Ok(Stored::Quantized(Arc::new(QTensor::quantize(
-        weight, dtype,
-    )?)))
 }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::config::AssistantConfig;
-use super::nn::{Linear, Mode, Rows, ops};
+use super::nn::{Linear, ops};
 use super::weights::Weights;
 use crate::error::Result;
 
@@ -12,7 +12,6 @@ use crate::error::Result;
 pub struct Projector {
     up: Linear,
     down: Linear,
-    mode: Mode,
 }
 
 impl Projector {
@@ -27,10 +26,8 @@ impl Projector {
                 "mm.0",
                 (config.projector_length, config.vision_length),
                 1.0,
-                Rows::Few,
             )?,
-            down: weights.linear_bias("mm.2", (width, config.projector_length), 1.0, Rows::Few)?,
-            mode: weights.mode(),
+            down: weights.linear_bias("mm.2", (width, config.projector_length), 1.0)?,
         })
     }
 
@@ -40,6 +37,6 @@ impl Projector {
     /// The last dimension is not Dv.
     pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
         self.down
-            .forward(&ops::gelu_erf(&self.up.forward(features)?, self.mode)?)
+            .forward(&ops::gelu_erf(&self.up.forward(features)?)?)
     }
 }

@@ -4,7 +4,7 @@
 use candle_core::{D, Tensor};
 
 use super::config::TextConfig;
-use super::nn::{Embedding, Linear, Rows};
+use super::nn::{Embedding, Linear};
 use super::tokenizer::Tokenizer;
 use super::tower::{Sizes, Tower};
 use super::weights::{Init, Weights};
@@ -53,12 +53,7 @@ impl TextTower {
                 table,
             )?,
             tower: Tower::new("t", &sizes, weights)?,
-            head: weights.linear_bias(
-                "t.head",
-                (config.projection_length, width),
-                1.0,
-                Rows::Few,
-            )?,
+            head: weights.linear_bias("t.head", (config.projection_length, width), 1.0)?,
             logit_scale: weights.tensor("logit_scale", &[1], Init::Constant(SCALE_INIT))?,
             logit_bias: weights.tensor("logit_bias", &[1], Init::Constant(BIAS_INIT))?,
             config: config.clone(),

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::nn::ops::{self, Sight};
-use super::nn::{LayerNorm, Linear, Mode, Rows};
+use super::nn::{LayerNorm, Linear};
 use super::weights::Weights;
 use crate::error::Result;
 
@@ -34,24 +34,21 @@ pub(super) struct Attention {
     v: Linear,
     out: Linear,
     heads: usize,
-    mode: Mode,
 }
 
 impl Attention {
     pub fn new(prefix: &str, sizes: &Sizes, weights: &Weights) -> Result<Self> {
-        let square = (sizes.width, sizes.width);
+        let (square, weights) = ((sizes.width, sizes.width), weights.expanded());
         Ok(Self {
-            q: weights.linear_bias(&format!("{prefix}.attn_q"), square, 1.0, Rows::Many)?,
-            k: weights.linear_bias(&format!("{prefix}.attn_k"), square, 1.0, Rows::Many)?,
-            v: weights.linear_bias(&format!("{prefix}.attn_v"), square, 1.0, Rows::Many)?,
+            q: weights.linear_bias(&format!("{prefix}.attn_q"), square, 1.0)?,
+            k: weights.linear_bias(&format!("{prefix}.attn_k"), square, 1.0)?,
+            v: weights.linear_bias(&format!("{prefix}.attn_v"), square, 1.0)?,
             out: weights.linear_bias(
                 &format!("{prefix}.attn_out"),
                 square,
                 sizes.residual_gain(),
-                Rows::Many,
             )?,
             heads: sizes.heads,
-            mode: weights.mode(),
         })
     }
 
@@ -68,7 +65,7 @@ impl Attention {
         let q = self.split(&self.q.forward(queries)?)?;
         let k = self.split(&self.k.forward(keys)?)?;
         let v = self.split(&self.v.forward(keys)?)?;
-        let y = ops::attention(&q, &k, &v, Sight::All, self.mode)?;
+        let y = ops::attention(&q, &k, &v, Sight::All)?;
         self.out
             .forward(&y.transpose(1, 2)?.contiguous()?.reshape(queries.shape())?)
     }
@@ -80,13 +77,13 @@ impl Attention {
 pub(super) struct Mlp {
     up: Linear,
     down: Linear,
-    mode: Mode,
 }
 
 impl Mlp {
     /// Early llama.cpp vision files have `ffn_up` and `ffn_down` the other way round (see
     /// `clip.cpp`, "fix ffn swap"); the shapes tell, so such files are read as well.
     pub fn new(prefix: &str, sizes: &Sizes, weights: &Weights) -> Result<Self> {
+        let weights = weights.expanded();
         let (mut up, mut down) = (format!("{prefix}.ffn_up"), format!("{prefix}.ffn_down"));
         let swapped = [sizes.width, sizes.hidden];
         if sizes.width != sizes.hidden
@@ -97,20 +94,13 @@ impl Mlp {
             std::mem::swap(&mut up, &mut down);
         }
         Ok(Self {
-            up: weights.linear_bias(&up, (sizes.hidden, sizes.width), 1.0, Rows::Many)?,
-            down: weights.linear_bias(
-                &down,
-                (sizes.width, sizes.hidden),
-                sizes.residual_gain(),
-                Rows::Many,
-            )?,
-            mode: weights.mode(),
+            up: weights.linear_bias(&up, (sizes.hidden, sizes.width), 1.0)?,
+            down: weights.linear_bias(&down, (sizes.width, sizes.hidden), sizes.residual_gain())?,
         })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down
-            .forward(&ops::gelu_tanh(&self.up.forward(x)?, self.mode)?)
+        self.down.forward(&ops::gelu_tanh(&self.up.forward(x)?)?)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
@@ -14,7 +15,7 @@ use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor, Var};
 
 pub use super::init::{Init, fresh};
-use super::nn::{Embedding, LayerNorm, Linear, Mode, RmsNorm, Rows, to_dense};
+use super::nn::{Embedding, LayerNorm, Linear, RmsNorm, to_dense};
 use crate::error::{Error, Result};
 
 /// A tensor as its file keeps it.
@@ -134,29 +135,40 @@ impl TensorSource for SafetensorsSource {
     }
 }
 
-/// What to do when a trainable tensor is not in the checkpoint that training starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// An error: the checkpoint must be whole.
-    Refuse,
-    /// Fill it by its initialisation: new heads on an old backbone.
-    Create,
+/// Where the values come from.
+enum Values {
+    /// A file or map; no gradients.
+    Stored(Box<dyn TensorSource>),
+    /// Variables that start from a file or map, which must be whole.
+    Start(Box<dyn TensorSource>),
+    /// New variables, each filled from seed and name.
+    Fresh(u64),
+    /// There are none: only names and shapes count.
+    Shapes,
 }
 
-/// Makes variables instead of plain tensors.
-struct Training {
-    seed: u64,
-    absent: Absent,
-    frozen: Vec<String>,
+impl Values {
+    fn source(&self) -> Option<&dyn TensorSource> {
+        match self {
+            Self::Stored(source) | Self::Start(source) => Some(source.as_ref()),
+            Self::Fresh(_) | Self::Shapes => None,
+        }
+    }
 }
 
 /// The loader that every part of the model takes its tensors from.
 pub struct Weights {
-    source: Box<dyn TensorSource>,
-    training: Option<Training>,
+    shared: Rc<Shared>,
+    /// Quantized blocks become plain floats when they are taken.
+    expanded: bool,
+}
+
+struct Shared {
+    values: Values,
     device: Device,
-    dtype: DType,
     taken: RefCell<BTreeMap<String, Taken>>,
+    /// Names and shapes in the order of the requests.
+    requests: RefCell<Vec<(String, Vec<usize>)>>,
 }
 
 /// What was handed out.
@@ -167,15 +179,21 @@ enum Taken {
 }
 
 impl Weights {
+    fn of(values: Values, device: &Device) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                values,
+                device: device.clone(),
+                taken: RefCell::default(),
+                requests: RefCell::default(),
+            }),
+            expanded: false,
+        }
+    }
+
     /// Tensors of a file or map, without gradients.
     pub fn new(source: impl TensorSource + 'static, device: &Device) -> Self {
-        Self {
-            source: Box::new(source),
-            training: None,
-            device: device.clone(),
-            dtype: DType::F32,
-            taken: RefCell::new(BTreeMap::new()),
-        }
+        Self::of(Values::Stored(Box::new(source)), device)
     }
 
     /// A safetensors checkpoint, without gradients.
@@ -188,91 +206,56 @@ impl Weights {
 
     /// New variables, each filled from seed and name on its first request.
     pub fn trainable(seed: u64, device: &Device) -> Self {
-        Self::trainable_from(
-            HashMap::<String, Tensor>::new(),
-            Absent::Create,
-            seed,
-            device,
-        )
+        Self::of(Values::Fresh(seed), device)
     }
 
     /// Variables that start from a checkpoint's tensors.
-    pub fn trainable_from(
-        source: impl TensorSource + 'static,
-        absent: Absent,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
-        let training = Some(Training {
-            seed,
-            absent,
-            frozen: Vec::new(),
-        });
+    pub fn trainable_from(source: impl TensorSource + 'static, device: &Device) -> Self {
+        Self::of(Values::Start(Box::new(source)), device)
+    }
+
+    /// Names and shapes of the tensors that a model asks for while it is loaded, in its order.
+    /// Nothing is read, and no memory is taken for values.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn requests(load: impl FnOnce(&Self) -> Result<()>) -> Result<Vec<(String, Vec<usize>)>> {
+        let weights = Self::of(Values::Shapes, &Device::Cpu);
+        load(&weights)?;
+        Ok(weights.shared.requests.take())
+    }
+
+    /// The same tensors, for layers that see many rows at once, such as all patches of a picture:
+    /// quantized blocks are expanded when they are taken, because candle's quantized product works
+    /// row by row (on 64 rows and two cores five times slower than the dense one).
+    #[must_use]
+    pub fn expanded(&self) -> Self {
         Self {
-            training,
-            ..Self::new(source, device)
-        }
-    }
-
-    /// Tensors whose names begin with one of these prefixes get no gradient.
-    #[must_use]
-    pub fn frozen(mut self, prefixes: &[&str]) -> Self {
-        if let Some(training) = &mut self.training {
-            training
-                .frozen
-                .extend(prefixes.iter().map(|&p| p.to_owned()));
-        }
-        self
-    }
-
-    /// Keeps dense matrices in this float type (default f32); norms and biases stay f32. The CPU
-    /// knows no bf16 product, so bf16 means f32 there.
-    #[must_use]
-    pub fn dense_as(mut self, dtype: DType) -> Self {
-        self.dtype = if dtype == DType::BF16 && self.device.is_cpu() {
-            DType::F32
-        } else {
-            dtype
-        };
-        self
-    }
-
-    /// Fused, or differentiable for trainable weights.
-    pub fn mode(&self) -> Mode {
-        if self.training.is_some() {
-            Mode::Differentiable
-        } else {
-            Mode::Fused
+            shared: Rc::clone(&self.shared),
+            expanded: true,
         }
     }
 
     /// Where tensors go.
     pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// The source has this tensor.
-    pub fn contains(&self, name: &str) -> bool {
-        self.source.shape(name).is_some()
+        &self.shared.device
     }
 
     /// Shape of the source's tensor.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.source.shape(name)
+        self.shared.values.source()?.shape(name)
     }
 
-    /// Reads a tensor of the source after its shape was checked; `None` when it is absent.
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Option<Stored>> {
-        let Some(found) = self.source.shape(name) else {
-            return Ok(None);
-        };
+    /// Reads a tensor of the source after its shape was checked.
+    fn read(&self, source: &dyn TensorSource, name: &str, shape: &[usize]) -> Result<Stored> {
+        let found = source.shape(name).ok_or_else(|| missing(name))?;
         if found != shape {
             return Err(Error::Model(format!(
                 "tensor {name}: found shape {found:?}, expected {shape:?}"
             )));
         }
-        let stored = match self.source.load(name)? {
-            Stored::Dense(t) => Stored::Dense(t.to_device(&self.device)?),
+        let stored = match source.load(name)? {
+            Stored::Dense(t) => Stored::Dense(t.to_device(self.device())?),
             quantized => quantized,
         };
         if stored.dims() != shape {
@@ -281,52 +264,64 @@ impl Weights {
                 stored.dims()
             )));
         }
-        Ok(Some(stored))
+        Ok(stored)
     }
 
-    /// A variable, or a plain tensor when it is frozen.
-    fn train(&self, training: &Training, name: &str, shape: &[usize], init: Init) -> Result<Taken> {
-        let first = match (self.read(name, shape)?, training.absent) {
-            (Some(stored), _) => to_dense(stored)?,
-            (None, Absent::Create) => fresh(training.seed, name, shape, init, &self.device)?,
-            (None, Absent::Refuse) => return Err(missing(name)),
-        };
-        if training
-            .frozen
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_str()))
-        {
-            return Ok(Taken::Plain(Stored::Dense(first.detach())));
-        }
-        Ok(Taken::Var(Var::from_tensor(&first)?))
-    }
-
-    /// A weight as it is stored; dense ones in the type of [`Weights::dense_as`].
+    /// A tensor as it is stored; dense ones in f32.
     ///
     /// # Errors
     /// It is missing or has another shape.
     pub fn stored(&self, name: &str, shape: &[usize], init: Init) -> Result<Stored> {
-        self.take(name, shape, init, self.dtype)
+        let taken = self.shared.taken.borrow().get(name).cloned();
+        let taken = match taken {
+            Some(taken) => taken,
+            None => self.take(name, shape, init)?,
+        };
+        let stored = match taken {
+            Taken::Var(var) => Stored::Dense(var.as_tensor().clone()),
+            Taken::Plain(stored) => stored,
+        };
+        // The second request of a name gives the same tensor.
+        if stored.dims() != shape {
+            return Err(Error::Model(format!(
+                "tensor {name}: found shape {:?}, expected {shape:?}",
+                stored.dims()
+            )));
+        }
+        Ok(match stored {
+            Stored::Quantized(_) if self.expanded => Stored::Dense(to_dense(stored)?),
+            stored => stored,
+        })
     }
 
-    /// A tensor; of the plain floats, dense ones in `dtype`.
-    fn take(&self, name: &str, shape: &[usize], init: Init, dtype: DType) -> Result<Stored> {
-        if let Some(taken) = self.taken.borrow().get(name) {
-            return again(taken, name, shape);
-        }
-        let taken = match &self.training {
-            Some(training) => self.train(training, name, shape, init)?,
-            None => Taken::Plain(
-                match self.read(name, shape)?.ok_or_else(|| missing(name))? {
-                    Stored::Dense(t) => Stored::Dense(t.to_dtype(dtype)?),
+    /// The first request of a tensor.
+    fn take(&self, name: &str, shape: &[usize], init: Init) -> Result<Taken> {
+        let var = |start: Tensor| Ok::<_, Error>(Taken::Var(Var::from_tensor(&start)?));
+        let taken = match &self.shared.values {
+            Values::Stored(source) => {
+                Taken::Plain(match self.read(source.as_ref(), name, shape)? {
+                    Stored::Dense(t) => Stored::Dense(t.to_dtype(DType::F32)?),
                     quantized => quantized,
-                },
-            ),
+                })
+            }
+            Values::Start(source) => var(to_dense(self.read(source.as_ref(), name, shape)?)?)?,
+            Values::Fresh(seed) => var(fresh(*seed, name, shape, init, self.device())?)?,
+            Values::Shapes => Taken::Plain(Stored::Dense(self.placeholder(shape)?)),
         };
-        self.taken
-            .borrow_mut()
-            .insert(name.to_owned(), taken.clone());
-        again(&taken, name, shape)
+        self.keep(name, shape, taken.clone());
+        Ok(taken)
+    }
+
+    fn keep(&self, name: &str, shape: &[usize], taken: Taken) {
+        let mut requests = self.shared.requests.borrow_mut();
+        requests.push((name.to_owned(), shape.to_vec()));
+        let mut all = self.shared.taken.borrow_mut();
+        all.insert(name.to_owned(), taken);
+    }
+
+    /// One number that stands at every place.
+    fn placeholder(&self, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::ones((), DType::F32, self.device())?.broadcast_as(shape)?)
     }
 
     /// A tensor in f32: norms, biases, positions.
@@ -335,7 +330,7 @@ impl Weights {
     /// It is missing or has another shape.
     pub fn tensor(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         // Of f32 already, it stays the variable itself: gradients find it.
-        to_dense(self.take(name, shape, init, DType::F32)?)
+        to_dense(self.stored(name, shape, init)?)
     }
 
     /// A tensor in f32 that is never trained and never created.
@@ -343,11 +338,14 @@ impl Weights {
     /// # Errors
     /// It is missing or has another shape.
     pub fn constant(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let stored = self.read(name, shape)?.ok_or_else(|| missing(name))?;
-        let tensor = to_dense(stored)?.detach();
-        self.taken
-            .borrow_mut()
-            .insert(name.to_owned(), Taken::Plain(Stored::Dense(tensor.clone())));
+        let tensor = match &self.shared.values {
+            Values::Shapes => self.placeholder(shape)?,
+            values => {
+                let source = values.source().ok_or_else(|| missing(name))?;
+                to_dense(self.read(source, name, shape)?)?.detach()
+            }
+        };
+        self.keep(name, shape, Taken::Plain(Stored::Dense(tensor.clone())));
         Ok(tensor)
     }
 
@@ -355,39 +353,27 @@ impl Weights {
     ///
     /// # Errors
     /// It is missing or has another shape.
-    pub fn linear(
-        &self,
-        name: &str,
-        shape: (usize, usize),
-        gain: f64,
-        rows: Rows,
-    ) -> Result<Linear> {
+    pub fn linear(&self, name: &str, shape: (usize, usize), gain: f64) -> Result<Linear> {
         let weight = self.stored(
             &format!("{name}.weight"),
             &[shape.0, shape.1],
             Init::FanIn(gain),
         )?;
-        Linear::new(weight, None, rows)
+        Linear::new(weight, None)
     }
 
     /// `{name}.weight` `[out, in]` and `{name}.bias` `[out]`.
     ///
     /// # Errors
     /// One is missing or has another shape.
-    pub fn linear_bias(
-        &self,
-        name: &str,
-        shape: (usize, usize),
-        gain: f64,
-        rows: Rows,
-    ) -> Result<Linear> {
+    pub fn linear_bias(&self, name: &str, shape: (usize, usize), gain: f64) -> Result<Linear> {
         let weight = self.stored(
             &format!("{name}.weight"),
             &[shape.0, shape.1],
             Init::FanIn(gain),
         )?;
         let bias = self.tensor(&format!("{name}.bias"), &[shape.0], Init::Constant(0.0))?;
-        Linear::new(weight, Some(bias), rows)
+        Linear::new(weight, Some(bias))
     }
 
     /// `{name}.weight` `[rows, width]`.
@@ -410,7 +396,7 @@ impl Weights {
     /// It is missing or has another shape.
     pub fn rms_norm(&self, name: &str, width: usize, eps: f64) -> Result<RmsNorm> {
         let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Constant(1.0))?;
-        Ok(RmsNorm::new(weight, eps, self.mode()))
+        Ok(RmsNorm::new(weight, eps))
     }
 
     /// `{name}.weight` and `{name}.bias` `[width]`.
@@ -420,22 +406,20 @@ impl Weights {
     pub fn layer_norm(&self, name: &str, width: usize, eps: f64) -> Result<LayerNorm> {
         let weight = self.tensor(&format!("{name}.weight"), &[width], Init::Constant(1.0))?;
         let bias = self.tensor(&format!("{name}.bias"), &[width], Init::Constant(0.0))?;
-        Ok(LayerNorm::new(weight, bias, eps, self.mode()))
+        Ok(LayerNorm::new(weight, bias, eps))
     }
 
-    /// Refuses tensors of the source that nobody asked for, but for names with these prefixes.
+    /// Refuses tensors of the source that nobody asked for.
     ///
     /// # Errors
     /// Names the tensors that are left over.
-    pub fn finish_except(&self, prefixes: &[&str]) -> Result<()> {
-        let taken = self.taken.borrow();
-        let left: BTreeSet<String> = self
-            .source
-            .names()
+    pub fn finish(&self) -> Result<()> {
+        let taken = self.shared.taken.borrow();
+        let names = self.shared.values.source().map(TensorSource::names);
+        let left: BTreeSet<String> = names
             .into_iter()
-            .filter(|name| {
-                !taken.contains_key(name) && !prefixes.iter().any(|p| name.starts_with(p))
-            })
+            .flatten()
+            .filter(|name| !taken.contains_key(name))
             .collect();
         match left.first() {
             None => Ok(()),
@@ -446,21 +430,13 @@ impl Weights {
         }
     }
 
-    /// Refuses tensors of the source that nobody asked for.
-    ///
-    /// # Errors
-    /// Names the tensors that are left over.
-    pub fn finish(&self) -> Result<()> {
-        self.finish_except(&[])
-    }
-
     /// The variables, sorted by name.
     pub fn vars(&self) -> Vec<(String, Var)> {
         let var = |(name, taken): (&String, &Taken)| match taken {
             Taken::Var(var) => Some((name.clone(), var.clone())),
             Taken::Plain(_) => None,
         };
-        self.taken.borrow().iter().filter_map(var).collect()
+        self.shared.taken.borrow().iter().filter_map(var).collect()
     }
 
     /// Everything handed out, sorted by name: what a checkpoint must hold.
@@ -469,23 +445,8 @@ impl Weights {
             Taken::Var(var) => (name.clone(), Stored::Dense(var.as_detached_tensor())),
             Taken::Plain(stored) => (name.clone(), stored.clone()),
         };
-        self.taken.borrow().iter().map(stored).collect()
+        self.shared.taken.borrow().iter().map(stored).collect()
     }
-}
-
-/// The second request of a name gives the same tensor.
-fn again(taken: &Taken, name: &str, shape: &[usize]) -> Result<Stored> {
-    let stored = match taken {
-        Taken::Var(var) => Stored::Dense(var.as_tensor().clone()),
-        Taken::Plain(stored) => stored.clone(),
-    };
-    if stored.dims() != shape {
-        return Err(Error::Model(format!(
-            "tensor {name}: found shape {:?}, expected {shape:?}",
-            stored.dims()
-        )));
-    }
-    Ok(stored)
 }
 
 /// Rows of a query or key weight `[heads * Hd, in]` from Hugging Face's order (first all first

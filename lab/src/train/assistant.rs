@@ -14,7 +14,7 @@ use crate::train::parallel::{Scored, gradients};
 use crate::train::run::{StepResult, number};
 use proact::error::Result;
 use proact::model::assistant::Assistant;
-use proact::model::nn::{Linear, RmsNorm, Rows};
+use proact::model::nn::{Linear, RmsNorm};
 use proact::model::weights::Weights;
 use proact::rng::Rng;
 
@@ -128,24 +128,9 @@ impl StepPointer {
     pub fn new(width: usize, weights: &Weights) -> Result<Self> {
         Ok(Self {
             norm: weights.rms_norm(&format!("{TRAINING_ONLY}view_norm"), width, NORM_EPS)?,
-            query: weights.linear(
-                &format!("{TRAINING_ONLY}view_query"),
-                (width, width),
-                1.0,
-                Rows::Many,
-            )?,
-            key: weights.linear(
-                &format!("{TRAINING_ONLY}view_key"),
-                (width, width),
-                1.0,
-                Rows::Many,
-            )?,
-            idle: weights.linear_bias(
-                &format!("{TRAINING_ONLY}view_idle"),
-                (1, width),
-                1.0,
-                Rows::Many,
-            )?,
+            query: weights.linear(&format!("{TRAINING_ONLY}view_query"), (width, width), 1.0)?,
+            key: weights.linear(&format!("{TRAINING_ONLY}view_key"), (width, width), 1.0)?,
+            idle: weights.linear_bias(&format!("{TRAINING_ONLY}view_idle"), (1, width), 1.0)?,
             width,
         })
     }

@@ -1,4 +1,4 @@
-//! The kernels bound into candle as operations with gradients: f32 on a CPU, whatever the mode.
+//! The kernels bound into candle as operations with gradients: f32 on a CPU.
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Storage, Tensor,
@@ -340,8 +340,8 @@ fn check_width(x: &[f32], w: &[f32]) -> Result<()> {
 mod tests {
     use candle_core::{Device, Var};
 
+    use super::super::RopeTable;
     use super::super::ops::{self, Sight};
-    use super::super::{Mode, RopeTable};
     use crate::error::Result;
 
     use super::*;
@@ -351,22 +351,21 @@ mod tests {
     /// f64 takes the composed form, f32 the kernels: values and gradients of both must agree.
     #[test]
     fn kernels_agree_with_the_composed_form_in_value_and_gradient() {
-        const MODE: Mode = Mode::Differentiable;
         let cases: [(&str, &[&[usize]], Op); 6] = [
             ("rms_norm", &[&[2, 3, 8], &[8]], |t| {
-                ops::rms_norm(&t[0], &t[1], 1e-5, MODE)
+                ops::rms_norm(&t[0], &t[1], 1e-5)
             }),
             ("layer_norm", &[&[2, 3, 8], &[8], &[8]], |t| {
-                ops::layer_norm(&t[0], &t[1], &t[2], 1e-5, MODE)
+                ops::layer_norm(&t[0], &t[1], &t[2], 1e-5)
             }),
             (
                 "attention",
                 &[&[1, 4, 3, 6], &[1, 2, 5, 6], &[1, 2, 5, 6]],
-                |t| ops::attention(&t[0], &t[1], &t[2], Sight::Causal { past: 2 }, MODE),
+                |t| ops::attention(&t[0], &t[1], &t[2], Sight::Causal { past: 2 }),
             ),
-            ("gelu", &[&[3, 9]], |t| ops::gelu_tanh(&t[0], MODE)),
+            ("gelu", &[&[3, 9]], |t| ops::gelu_tanh(&t[0])),
             ("silu_gate", &[&[3, 9], &[3, 9]], |t| {
-                ops::silu_gate(&t[0], &t[1], MODE)
+                ops::silu_gate(&t[0], &t[1])
             }),
             ("rope", &[&[1, 2, 3, 4], &[3, 2], &[3, 2]], |t| {
                 ops::rope(
@@ -375,7 +374,6 @@ mod tests {
                         cos: t[1].detach(),
                         sin: t[2].detach(),
                     },
-                    MODE,
                 )
             }),
         ];

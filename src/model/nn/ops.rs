@@ -1,92 +1,81 @@
 //! Every operation that exists twice, fused and differentiable: one function each, so that either
-//! can be replaced by a kernel without touching a model text.
+//! can be replaced by a kernel without touching a model text. The tensors tell which is needed.
 
 use candle_core::{D, DType, Tensor};
 
-use super::{Mode, RopeTable, bound};
+use super::{RopeTable, bound};
 use crate::error::Result;
 
 /// Query rows that attention looks at in one go: bounds the scores to `H x 128 x S` floats, and
 /// leaves out the half that no query may look at.
 const QUERY_ROWS: usize = 128;
 
+/// `true` when a gradient has to come back through one of these: candle's fused operations would
+/// stop it, silently.
+fn learns(tensors: &[&Tensor]) -> bool {
+    tensors.iter().any(|tensor| tensor.track_op())
+}
+
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension.
 ///
 /// # Errors
 /// The weight has another width.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, mode: Mode) -> Result<Tensor> {
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if bound::fits(x) {
         return Ok(bound::rms_norm(x, weight, eps as f32)?);
     }
-    match mode {
-        Mode::Fused => Ok(candle_nn::ops::rms_norm(
-            &x.contiguous()?,
-            weight,
-            eps as f32,
-        )?),
-        Mode::Differentiable => {
-            let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
-            Ok(x.broadcast_div(&(mean_square + eps)?.sqrt()?)?
-                .broadcast_mul(weight)?)
-        }
+    if learns(&[x, weight]) {
+        let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
+        return Ok(x
+            .broadcast_div(&(mean_square + eps)?.sqrt()?)?
+            .broadcast_mul(weight)?);
     }
+    let x = x.contiguous()?;
+    Ok(candle_nn::ops::rms_norm(&x, weight, eps as f32)?)
 }
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension.
 ///
 /// # Errors
 /// Weight or bias have another width.
-pub fn layer_norm(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    eps: f64,
-    mode: Mode,
-) -> Result<Tensor> {
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     if bound::fits(x) {
         return Ok(bound::layer_norm(x, weight, bias, eps as f32)?);
     }
-    match mode {
-        Mode::Fused => Ok(candle_nn::ops::layer_norm(
-            &x.contiguous()?,
-            weight,
-            bias,
-            eps as f32,
-        )?),
-        Mode::Differentiable => {
-            let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-            let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-            let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-            Ok(normal.broadcast_mul(weight)?.broadcast_add(bias)?)
-        }
+    if learns(&[x, weight, bias]) {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        let normal = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+        return Ok(normal.broadcast_mul(weight)?.broadcast_add(bias)?);
     }
+    let x = x.contiguous()?;
+    Ok(candle_nn::ops::layer_norm(&x, weight, bias, eps as f32)?)
 }
 
-/// GELU in its tanh form (SigLIP). Candle's has a gradient, so both modes share it.
+/// GELU in its tanh form (SigLIP). Candle's has a gradient.
 ///
 /// # Errors
 /// The arithmetic failed.
-pub fn gelu_tanh(x: &Tensor, _mode: Mode) -> Result<Tensor> {
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
     if bound::fits(x) {
         return Ok(bound::gelu_tanh(x)?);
     }
     Ok(x.gelu()?)
 }
 
-/// GELU by the error function (projector and heads). Candle's has a gradient, so both modes share
-/// it.
+/// GELU by the error function (projector and heads). Candle's has a gradient.
 ///
 /// # Errors
 /// The arithmetic failed.
-pub fn gelu_erf(x: &Tensor, _mode: Mode) -> Result<Tensor> {
+pub fn gelu_erf(x: &Tensor) -> Result<Tensor> {
     Ok(x.gelu_erf()?)
 }
 
-/// `silu(gate) * up`. Candle's has a gradient, so both modes share it.
+/// `silu(gate) * up`. Candle's has a gradient.
 ///
 /// # Errors
 /// The shapes differ.
-pub fn silu_gate(gate: &Tensor, up: &Tensor, _mode: Mode) -> Result<Tensor> {
+pub fn silu_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if bound::fits(gate) {
         return Ok(bound::silu_gate(gate, up)?);
     }
@@ -98,36 +87,29 @@ pub fn silu_gate(gate: &Tensor, up: &Tensor, _mode: Mode) -> Result<Tensor> {
 ///
 /// # Errors
 /// The table has another width or fewer rows.
-pub fn rope(x: &Tensor, table: &RopeTable, mode: Mode) -> Result<Tensor> {
+pub fn rope(x: &Tensor, table: &RopeTable) -> Result<Tensor> {
     if bound::fits(x) {
         return Ok(bound::rope(x, &table.cos, &table.sin)?);
     }
-    match mode {
-        Mode::Fused => Ok(candle_nn::rotary_emb::rope_i(
-            &x.contiguous()?,
-            &table.cos,
-            &table.sin,
-        )?),
-        Mode::Differentiable => Ok(candle_nn::rotary_emb::rope_i_slow(
-            x, &table.cos, &table.sin,
-        )?),
+    let RopeTable { cos, sin } = table;
+    if learns(&[x]) {
+        return Ok(candle_nn::rotary_emb::rope_i_slow(x, cos, sin)?);
     }
+    Ok(candle_nn::rotary_emb::rope_i(&x.contiguous()?, cos, sin)?)
 }
 
 /// Softmax over the last dimension.
 ///
 /// # Errors
 /// The arithmetic failed.
-pub fn softmax(x: &Tensor, mode: Mode) -> Result<Tensor> {
-    match mode {
-        Mode::Fused => Ok(candle_nn::ops::softmax_last_dim(x)?),
-        Mode::Differentiable => {
-            // Softmax does not change with a shift, so the maximum needs no gradient.
-            let top = x.max_keepdim(D::Minus1)?.detach();
-            let powers = x.broadcast_sub(&top)?.exp()?;
-            Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?)
-        }
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    if learns(&[x]) {
+        // Softmax does not change with a shift, so the maximum needs no gradient.
+        let top = x.max_keepdim(D::Minus1)?.detach();
+        let powers = x.broadcast_sub(&top)?.exp()?;
+        return Ok(powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?);
     }
+    Ok(candle_nn::ops::softmax_last_dim(x)?)
 }
 
 /// Which keys a query may look at.
@@ -147,7 +129,7 @@ pub enum Sight {
 ///
 /// # Errors
 /// The shapes do not fit.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Result<Tensor> {
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
     let t = q.dim(2)?;
     match sight {
         Sight::Causal { past } if t > QUERY_ROWS => {
@@ -156,16 +138,16 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -
                 let seen = past + start + rows;
                 let q = q.narrow(2, start, rows)?;
                 let (k, v) = (k.narrow(2, 0, seen)?, v.narrow(2, 0, seen)?);
-                attend(&q, &k, &v, Sight::Causal { past: past + start }, mode)
+                attend(&q, &k, &v, Sight::Causal { past: past + start })
             };
             let parts: Result<Vec<_>> = (0..t).step_by(QUERY_ROWS).map(part).collect();
             Ok(Tensor::cat(&parts?, 2)?)
         }
-        _ => attend(q, k, v, sight, mode),
+        _ => attend(q, k, v, sight),
     }
 }
 
-fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Result<Tensor> {
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
     let (b, h, t, hd) = q.dims4()?;
     let (_, hkv, s, _) = k.dims4()?;
     let group = h / hkv.max(1);
@@ -191,7 +173,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight, mode: Mode) -> Resul
             .broadcast_add(&mask)?
             .reshape((b, hkv, group * t, s))?;
     }
-    Ok(softmax(&scores, mode)?.matmul(v)?.reshape((b, h, t, hd))?)
+    Ok(softmax(&scores)?.matmul(v)?.reshape((b, h, t, hd))?)
 }
 
 /// `[T,S]`: 0 where query t may look, minus infinity elsewhere.

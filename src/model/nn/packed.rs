@@ -55,7 +55,7 @@ impl Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::nn::{Linear, Rows};
+    use crate::model::nn::Linear;
     use crate::model::weights::Stored;
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
         let weight = Tensor::randn(0f32, 0.5, (130, 96), &Device::Cpu).unwrap();
         let blocks = Arc::new(QTensor::quantize(&weight, GgmlDType::Q4_1).unwrap());
         let expanded = blocks.dequantize(&Device::Cpu).unwrap();
-        let layer = Linear::new(Stored::Quantized(blocks), None, Rows::Few).unwrap();
+        let layer = Linear::new(Stored::Quantized(blocks), None).unwrap();
         for count in [1, 2, 7] {
             let x = Tensor::randn(0f32, 1.0, (count, 96), &Device::Cpu).unwrap();
             let (got, expected) = (
