@@ -210,7 +210,7 @@ impl EvidenceBatch {
 
 /// What is said of p and q besides the steps' ids: both by state, of the first step not started and
 /// of those ready, and p of no step.
-pub const SHARES: usize = 2 * (STATES.len() + 2) + 1;
+const SHARES: usize = 2 * (STATES.len() + 2) + 1;
 /// Keeps shares of what is impossible finite.
 const POSSIBLE: f64 = 1e-9;
 /// Keeps the logarithm of what is certain finite.

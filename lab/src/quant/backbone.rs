@@ -119,7 +119,7 @@ pub(super) fn furnish(
         };
         Entry::fresh(spec.gguf, spec.shape, init)
     };
-    entries.extend(names::decisions(&config).into_iter().map(fresh));
+    entries.extend(names::decisions(&config)?.into_iter().map(fresh));
     Ok(config)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn furnish(
 /// A key is missing; a tensor is missing, left over or of another shape.
 pub(super) fn of_llama(file: GgufFile, vision_tokens: VisionTokens) -> Result<Source> {
     let backbone = backbone_of(&file)?;
-    let mut specs = names::backbone(&backbone);
+    let mut specs = names::backbone(&backbone)?;
     specs.extend(backbone.rope_factors.then(|| names::rope_freqs(&backbone)));
     let mut entries = picked(&file, &specs)?;
     let left: Vec<&str> = file
@@ -169,7 +169,7 @@ pub fn backbone_alone(file: GgufFile) -> Result<Source> {
     let wrong = |e: Error| Error::format(file.path(), e.to_string());
     let config =
         AssistantConfig::from_metadata(&|key| file.metadata(key).cloned()).map_err(wrong)?;
-    let mut specs = names::backbone(&config.backbone);
+    let mut specs = names::backbone(&config.backbone)?;
     specs.extend(
         config
             .backbone

@@ -99,7 +99,7 @@ impl Source {
 fn assistant_checkpoint(path: &Path, config: &str) -> Result<Source> {
     let config = AssistantConfig::from_json(config)?;
     let shards = Shards::open(path, "model")?;
-    let mut specs = names::assistant(&config);
+    let mut specs = names::assistant(&config)?;
     if config.backbone.rope_factors {
         specs.push(names::rope_freqs(&config.backbone));
     }
@@ -130,9 +130,9 @@ fn vision_checkpoint(path: &Path, config: &Value, text: Option<&Value>) -> Resul
     let shards = Shards::open(path, "model")?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
-    let mut specs = names::vision(&config);
+    let mut specs = names::vision(&config)?;
     if let Some(text) = &text {
-        specs.extend(names::text(text));
+        specs.extend(names::text(text)?);
         metadata.extend(text.to_metadata()?);
         metadata.push(Vocabulary::open(path)?.whole());
     }
@@ -156,7 +156,7 @@ fn hf_vision(path: &Path, config: &Value) -> Result<Source> {
         ""
     };
     let hf = |spec: &TensorSpec| format!("{part}{}", spec.hf);
-    let entries = entries(&shards, names::vision(&config), hf, true, NOT_NEEDED)?;
+    let entries = entries(&shards, names::vision(&config)?, hf, true, NOT_NEEDED)?;
     let mut metadata = config.to_metadata()?;
     name_it(&mut metadata, path, "mmproj");
     Ok(Source {
@@ -174,8 +174,9 @@ fn hf_llama(path: &Path, config: &Value, vision_tokens: Option<VisionTokens>) ->
     // A tied output may be stored all the same.
     let mut unused = if tied { vec![OUTPUT] } else { Vec::new() };
     // An output for updates that was never trained apart from the other one is the other one.
-    if shards.same(names::UPDATE_OUTPUT, if tied { EMBEDDING } else { OUTPUT })? {
-        unused.push(names::UPDATE_OUTPUT);
+    let update_output = names::update_output();
+    if shards.same(&update_output, if tied { EMBEDDING } else { OUTPUT })? {
+        unused.push(&update_output);
     }
     let shape = |name: &str| {
         shards
@@ -186,7 +187,7 @@ fn hf_llama(path: &Path, config: &Value, vision_tokens: Option<VisionTokens>) ->
     let model = llama::read(path, config, &shape, &vocabulary)?;
     let mut entries = entries(
         &shards,
-        model.specs(),
+        model.specs()?,
         |spec| spec.hf.clone(),
         true,
         &unused,
@@ -259,7 +260,7 @@ fn adapted(path: &Path, base: &Path) -> Result<Source> {
     let model = llama::read(path, &config, &shape, &vocabulary)?;
     let mut entries = Vec::new();
     let mut used = Vec::new();
-    for spec in model.specs() {
+    for spec in model.specs()? {
         let origin = adapter.origin(&spec, &stored(&spec.hf), &mut used)?;
         let found = shape(&spec.hf);
         let found = found.ok_or_else(|| missing(base, &spec.hf))?;

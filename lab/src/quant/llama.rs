@@ -128,7 +128,7 @@ pub(super) fn read(
         () if shape("speaking_decision_head.0.weight").is_some() => HeadKind::Mlp,
         () => HeadKind::None,
     };
-    let update_output = shape(names::UPDATE_OUTPUT).is_some();
+    let update_output = shape(&names::update_output()).is_some();
     let own = vocabulary.id("[DST]").is_some() || hf.dst_gen_token_id.is_some();
     // ProAssist's own models have neither heads nor tokens of the extension.
     let proassist = heads == HeadKind::None && !own;
@@ -334,7 +334,10 @@ impl Model {
     }
 
     /// Its tensors, without the rotary factors.
-    pub fn specs(&self) -> Vec<TensorSpec> {
+    ///
+    /// # Errors
+    /// The sizes are not valid.
+    pub fn specs(&self) -> Result<Vec<TensorSpec>> {
         match self {
             Self::Plain { backbone, .. } => names::backbone(backbone),
             Self::Assistant { config, .. } => names::assistant(config),

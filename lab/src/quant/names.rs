@@ -1,20 +1,73 @@
 //! Every tensor of a model: its name in the GGUF file, its name at Hugging Face, its shape, and how
-//! one becomes the other.
+//! one becomes the other. Which tensors there are, and their shapes, the model itself says.
 //!
 //! Sources: `convert_hf_to_gguf.py` and `gguf-py/gguf/tensor_mapping.py` of llama.cpp for the Llama
 //! and the towers; the attention-pooling head of SigLIP has no names there, `v.head.*` are this
 //! project's.
 
 use super::source::Change;
-use proact::model::config::{AssistantConfig, BackboneConfig, HeadKind, TextConfig, VisionConfig};
-use proact::model::evidence::SHARES;
+use proact::error::Result;
+use proact::model::assistant::{Assistant, UPDATE_OUTPUT};
+use proact::model::backbone::Llama;
+use proact::model::config::{AssistantConfig, BackboneConfig, TextConfig, VisionConfig};
+use proact::model::encoder::Vision;
+use proact::model::text::TextTower;
+use proact::model::weights::Weights;
 
 /// Name of the tensor that divides the rotary frequencies.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
-/// The DST extension's output of its own for updates.
-pub(super) const UPDATE_OUTPUT: &str = "dst_generation_head.weight";
-/// Colour channels.
-const CHANNELS: usize = 3;
+
+/// Parts of the Llama: names in the GGUF file and at Hugging Face.
+const LLAMA: &[(&str, &str)] = &[
+    ("token_embd", "model.embed_tokens"),
+    ("output_norm", "model.norm"),
+    ("output", "lm_head"),
+];
+/// Parts of one of its blocks.
+const LLAMA_BLOCK: &[(&str, &str)] = &[
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+/// Parts of the projector.
+const PROJECTOR: &[(&str, &str)] = &[("mm.0", "mm_projector.0"), ("mm.2", "mm_projector.2")];
+/// Parts of SigLIP's picture tower.
+const VISION: &[(&str, &str)] = &[
+    ("patch_embd", "embeddings.patch_embedding"),
+    ("position_embd", "embeddings.position_embedding"),
+    ("post_ln", "post_layernorm"),
+    ("head.attn_out", "head.attention.out_proj"),
+    ("head.ln", "head.layernorm"),
+    ("head.ffn_up", "head.mlp.fc1"),
+    ("head.ffn_down", "head.mlp.fc2"),
+];
+/// Parts of its text tower.
+const TEXT: &[(&str, &str)] = &[
+    ("token_embd", "embeddings.token_embedding"),
+    ("position_embd", "embeddings.position_embedding"),
+    ("post_ln", "final_layer_norm"),
+    ("head", "head"),
+];
+/// Parts of a block of either tower.
+const TOWER_BLOCK: &[(&str, &str)] = &[
+    ("ln1", "layer_norm1"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_out", "self_attn.out_proj"),
+    ("ln2", "layer_norm2"),
+    ("ffn_up", "mlp.fc1"),
+    ("ffn_down", "mlp.fc2"),
+];
+/// Parts of the pooling head's attention, in the order in which Hugging Face keeps them in one
+/// tensor.
+const POOLED: [&str; 3] = ["attn_q", "attn_k", "attn_v"];
 
 /// One tensor of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,239 +82,126 @@ pub(super) struct TensorSpec {
     pub change: Change,
 }
 
-fn spec(gguf: impl Into<String>, hf: impl Into<String>, shape: &[usize]) -> TensorSpec {
-    TensorSpec {
-        gguf: gguf.into(),
-        hf: hf.into(),
-        shape: shape.to_vec(),
-        change: Change::Keep,
+/// The part's other name, where the table has one.
+fn renamed<'a>(table: &[(&str, &'a str)], part: &str) -> Option<&'a str> {
+    let pair = table.iter().find(|(gguf, _)| *gguf == part);
+    pair.map(|(_, hf)| *hf)
+}
+
+/// A tensor's name at Hugging Face; what has none there keeps its own.
+fn hf_name(gguf: &str) -> String {
+    let (name, end) = gguf.rsplit_once('.').unwrap_or((gguf, ""));
+    let block = |name: &str, table| {
+        let (n, part) = name.strip_prefix("blk.")?.split_once('.')?;
+        Some((n.to_owned(), renamed(table, part)?))
+    };
+    if let Some(part) = name.strip_prefix("v.head.")
+        && (part == "probe" || POOLED.contains(&part))
+    {
+        return match part {
+            "probe" => "head.probe".to_owned(),
+            _ => format!("head.attention.in_proj_{end}"),
+        };
+    }
+    let towers = [("v.", VISION), ("t.", TEXT)];
+    for (tower, parts) in towers {
+        let Some(name) = name.strip_prefix(tower) else {
+            continue;
+        };
+        if let Some((n, part)) = block(name, TOWER_BLOCK) {
+            return format!("encoder.layers.{n}.{part}.{end}");
+        }
+        if let Some(part) = renamed(parts, name) {
+            return format!("{part}.{end}");
+        }
+    }
+    if let Some((n, part)) = block(name, LLAMA_BLOCK) {
+        return format!("model.layers.{n}.{part}.{end}");
+    }
+    match renamed(LLAMA, name).or_else(|| renamed(PROJECTOR, name)) {
+        Some(part) => format!("{part}.{end}"),
+        None => gguf.to_owned(),
     }
 }
 
-/// `{name}.weight` and `{name}.bias` of a linear layer or, without `inputs`, of a norm.
-fn with_bias(gguf: &str, hf: &str, outputs: usize, inputs: Option<usize>) -> [TensorSpec; 2] {
-    let shape: Vec<usize> = std::iter::once(outputs).chain(inputs).collect();
-    [
-        spec(format!("{gguf}.weight"), format!("{hf}.weight"), &shape),
-        spec(format!("{gguf}.bias"), format!("{hf}.bias"), &[outputs]),
-    ]
+/// How Hugging Face's values become the file's; `heads` are the query and key heads of a Llama.
+fn change(gguf: &str, heads: Option<(usize, usize)>) -> Change {
+    let part = gguf.rsplit_once('.').map_or(gguf, |(name, _)| name);
+    if let Some(pooled) = part.strip_prefix("v.head.") {
+        return match POOLED.iter().position(|name| *name == pooled) {
+            Some(index) => Change::Part {
+                index,
+                parts: POOLED.len(),
+            },
+            None => Change::Keep,
+        };
+    }
+    match (part.rsplit_once('.').map(|(_, last)| last), heads) {
+        (Some("attn_q"), Some((heads, _))) | (Some("attn_k"), Some((_, heads))) => {
+            Change::Permute { heads }
+        }
+        _ => Change::Keep,
+    }
 }
 
-/// The Llama, without `rope_freqs.weight`, which Hugging Face computes.
-pub(super) fn backbone(config: &BackboneConfig) -> Vec<TensorSpec> {
-    let (d, ff) = (config.embedding_length, config.feed_forward_length);
-    let (q, kv) = (
-        config.head_count * config.key_length,
-        config.head_count_kv * config.key_length,
-    );
-    let mut specs = vec![spec(
-        "token_embd.weight",
-        "model.embed_tokens.weight",
-        &[config.vocab_size, d],
-    )];
-    for n in 0..config.block_count {
-        let one = |gguf: &str, hf: &str, shape: &[usize]| {
-            spec(
-                format!("blk.{n}.{gguf}.weight"),
-                format!("model.layers.{n}.{hf}.weight"),
-                shape,
-            )
-        };
-        let permuted = |heads: usize, spec: TensorSpec| TensorSpec {
-            change: Change::Permute { heads },
-            ..spec
-        };
-        specs.extend([
-            one("attn_norm", "input_layernorm", &[d]),
-            permuted(
-                config.head_count,
-                one("attn_q", "self_attn.q_proj", &[q, d]),
-            ),
-            permuted(
-                config.head_count_kv,
-                one("attn_k", "self_attn.k_proj", &[kv, d]),
-            ),
-            one("attn_v", "self_attn.v_proj", &[kv, d]),
-            one("attn_output", "self_attn.o_proj", &[d, q]),
-            one("ffn_norm", "post_attention_layernorm", &[d]),
-            one("ffn_gate", "mlp.gate_proj", &[ff, d]),
-            one("ffn_up", "mlp.up_proj", &[ff, d]),
-            one("ffn_down", "mlp.down_proj", &[d, ff]),
-        ]);
-    }
-    specs.push(spec("output_norm.weight", "model.norm.weight", &[d]));
-    if !config.tied_output {
-        specs.push(spec(
-            "output.weight",
-            "lm_head.weight",
-            &[config.vocab_size, d],
-        ));
-    }
-    specs
+/// The tensors that a model asks for, in its order, without the rotary factors, which Hugging Face
+/// computes.
+fn specs(
+    heads: Option<(usize, usize)>,
+    load: impl FnOnce(&Weights) -> Result<()>,
+) -> Result<Vec<TensorSpec>> {
+    let spec = |(gguf, shape): (String, Vec<usize>)| TensorSpec {
+        hf: hf_name(&gguf),
+        change: change(&gguf, heads),
+        gguf,
+        shape,
+    };
+    let requests = Weights::requests(load)?.into_iter();
+    Ok(requests
+        .filter(|(name, _)| name != ROPE_FREQS)
+        .map(spec)
+        .collect())
+}
+
+/// The Llama, without `rope_freqs.weight`.
+pub(super) fn backbone(config: &BackboneConfig) -> Result<Vec<TensorSpec>> {
+    let heads = Some((config.head_count, config.head_count_kv));
+    specs(heads, |weights| Llama::new(config, weights).map(drop))
 }
 
 /// What divides the rotary frequencies; only a checkpoint stores it.
 pub(super) fn rope_freqs(config: &BackboneConfig) -> TensorSpec {
-    spec(ROPE_FREQS, ROPE_FREQS, &[config.key_length / 2])
+    TensorSpec {
+        gguf: ROPE_FREQS.to_owned(),
+        hf: ROPE_FREQS.to_owned(),
+        shape: vec![config.key_length / 2],
+        change: Change::Keep,
+    }
 }
 
 /// Projector and heads.
-pub(super) fn decisions(config: &AssistantConfig) -> Vec<TensorSpec> {
-    let (d, hidden) = (config.backbone.embedding_length, config.projector_length);
-    let mut specs = Vec::new();
-    specs.extend(with_bias(
-        "mm.0",
-        "mm_projector.0",
-        hidden,
-        Some(config.vision_length),
-    ));
-    specs.extend(with_bias("mm.2", "mm_projector.2", d, Some(hidden)));
-    if config.step_evidence {
-        for name in ["mm.step.scale", "mm.step.strict"] {
-            specs.push(spec(name, name, &[1]));
-        }
-        specs.push(spec("mm.step.norm.weight", "mm.step.norm.weight", &[d]));
-        for (name, inputs) in [
-            ("seen", d),
-            ("open", d),
-            ("next", d),
-            ("first", d),
-            ("ready", d),
-            ("states", SHARES),
-        ] {
-            let name = format!("mm.step.{name}.weight");
-            specs.push(spec(name.clone(), name, &[d, inputs]));
-        }
-    }
-    for head in ["speaking_decision_head", "dst_update_head"] {
-        match config.heads {
-            HeadKind::None => {}
-            HeadKind::Linear => specs.extend(with_bias(head, head, 1, Some(d))),
-            HeadKind::Mlp => {
-                let (up, down) = (format!("{head}.0"), format!("{head}.2"));
-                specs.extend(with_bias(&up, &up, d / 2, Some(d)));
-                specs.extend(with_bias(&down, &down, 1, Some(d / 2)));
-            }
-        }
-    }
-    if config.update_output {
-        specs.push(spec(
-            UPDATE_OUTPUT,
-            UPDATE_OUTPUT,
-            &[config.backbone.vocab_size, d],
-        ));
-    }
-    specs
+pub(super) fn decisions(config: &AssistantConfig) -> Result<Vec<TensorSpec>> {
+    let backbone = backbone(&config.backbone)?.len();
+    Ok(assistant(config)?.split_off(backbone))
 }
 
-/// The whole assistant, without `rope_freqs.weight`.
-pub(super) fn assistant(config: &AssistantConfig) -> Vec<TensorSpec> {
-    let mut specs = backbone(&config.backbone);
-    specs.extend(decisions(config));
-    specs
+/// The whole assistant, without `rope_freqs.weight`; the backbone comes first.
+pub(super) fn assistant(config: &AssistantConfig) -> Result<Vec<TensorSpec>> {
+    let heads = Some((config.backbone.head_count, config.backbone.head_count_kv));
+    specs(heads, |weights| Assistant::new(config, weights).map(drop))
 }
 
-/// The blocks of one of SigLIP's towers.
-fn blocks(tower: &str, count: usize, d: usize, ff: usize) -> Vec<TensorSpec> {
-    let mut specs = Vec::new();
-    for n in 0..count {
-        let mut both = |gguf: &str, hf: &str, outputs, inputs| {
-            specs.extend(with_bias(
-                &format!("{tower}.blk.{n}.{gguf}"),
-                &format!("encoder.layers.{n}.{hf}"),
-                outputs,
-                inputs,
-            ));
-        };
-        both("ln1", "layer_norm1", d, None);
-        both("attn_q", "self_attn.q_proj", d, Some(d));
-        both("attn_k", "self_attn.k_proj", d, Some(d));
-        both("attn_v", "self_attn.v_proj", d, Some(d));
-        both("attn_out", "self_attn.out_proj", d, Some(d));
-        both("ln2", "layer_norm2", d, None);
-        both("ffn_up", "mlp.fc1", ff, Some(d));
-        both("ffn_down", "mlp.fc2", d, Some(ff));
-    }
-    specs
+/// Name of the DST extension's output of its own for updates.
+pub(super) fn update_output() -> String {
+    format!("{UPDATE_OUTPUT}.weight")
 }
 
 /// SigLIP's text tower, with the scale and bias of its loss.
-pub(super) fn text(config: &TextConfig) -> Vec<TensorSpec> {
-    let (d, ff) = (config.embedding_length, config.feed_forward_length);
-    let mut specs = vec![
-        spec(
-            "t.token_embd.weight",
-            "embeddings.token_embedding.weight",
-            &[config.vocab_size, d],
-        ),
-        spec(
-            "t.position_embd.weight",
-            "embeddings.position_embedding.weight",
-            &[config.context_length, d],
-        ),
-    ];
-    specs.extend(blocks("t", config.block_count, d, ff));
-    specs.extend(with_bias("t.post_ln", "final_layer_norm", d, None));
-    specs.extend(with_bias(
-        "t.head",
-        "head",
-        config.projection_length,
-        Some(d),
-    ));
-    specs.push(spec("logit_scale", "logit_scale", &[1]));
-    specs.push(spec("logit_bias", "logit_bias", &[1]));
-    specs
+pub(super) fn text(config: &TextConfig) -> Result<Vec<TensorSpec>> {
+    specs(None, |weights| TextTower::new(config, weights).map(drop))
 }
 
 /// SigLIP's picture tower.
-pub(super) fn vision(config: &VisionConfig) -> Vec<TensorSpec> {
-    let (d, ff, p) = (
-        config.embedding_length,
-        config.feed_forward_length,
-        config.patch_size,
-    );
-    let mut specs = vec![
-        spec(
-            "v.patch_embd.weight",
-            "embeddings.patch_embedding.weight",
-            &[d, CHANNELS, p, p],
-        ),
-        spec("v.patch_embd.bias", "embeddings.patch_embedding.bias", &[d]),
-        spec(
-            "v.position_embd.weight",
-            "embeddings.position_embedding.weight",
-            &[config.patches(), d],
-        ),
-    ];
-    specs.extend(blocks("v", config.block_count, d, ff));
-    specs.extend(with_bias("v.post_ln", "post_layernorm", d, None));
-    if config.pool_head {
-        specs.push(spec("v.head.probe.weight", "head.probe", &[d]));
-        for (index, name) in ["attn_q", "attn_k", "attn_v"].into_iter().enumerate() {
-            let part = |spec| TensorSpec {
-                change: Change::Part { index, parts: 3 },
-                ..spec
-            };
-            specs.push(part(spec(
-                format!("v.head.{name}.weight"),
-                "head.attention.in_proj_weight",
-                &[d, d],
-            )));
-            specs.push(part(spec(
-                format!("v.head.{name}.bias"),
-                "head.attention.in_proj_bias",
-                &[d],
-            )));
-        }
-        specs.extend(with_bias(
-            "v.head.attn_out",
-            "head.attention.out_proj",
-            d,
-            Some(d),
-        ));
-        specs.extend(with_bias("v.head.ln", "head.layernorm", d, None));
-        specs.extend(with_bias("v.head.ffn_up", "head.mlp.fc1", ff, Some(d)));
-        specs.extend(with_bias("v.head.ffn_down", "head.mlp.fc2", d, Some(ff)));
-    }
-    specs
+pub(super) fn vision(config: &VisionConfig) -> Result<Vec<TensorSpec>> {
+    specs(None, |weights| Vision::new(config, weights).map(drop))
 }
