@@ -188,12 +188,25 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 self.tape.len()
             }
         };
+        self.go_on_with_room(moment, seen, policy, (held, tokens_after), None, sink)
+    }
+
+    /// Tells what was dropped, as the tokens held before and after it, and goes on with the frame.
+    pub(super) fn go_on_with_room(
+        &mut self,
+        moment: Moment,
+        seen: Seen,
+        policy: ContextPolicyName,
+        (tokens_before, tokens_after): (usize, usize),
+        summary: Option<String>,
+        sink: &mut dyn Sink,
+    ) -> Result<Flow> {
         sink.emit(&Event::Context {
             at: moment.at,
             policy,
-            tokens_before: held,
+            tokens_before,
             tokens_after,
-            summary: None,
+            summary,
         })?;
         self.stage = Stage::Look {
             moment,

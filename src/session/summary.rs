@@ -13,7 +13,7 @@ use crate::dialogue::layout::{Layout, LayoutName};
 use crate::dialogue::task::{StepState, Task, TaskState};
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Perceiver, Piece};
-use crate::stream::{ContextPolicyName, Event, Sink};
+use crate::stream::{ContextPolicyName, Sink};
 use crate::units::TokenId;
 
 /// `[ASST]` and `<eot>` around the answer.
@@ -159,19 +159,8 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             .tape
             .restart(&prompt, Vec::new(), &self.tracker.states())?;
         let policy = self.config.context;
-        sink.emit(&Event::Context {
-            at: moment.at,
-            policy,
-            tokens_before,
-            tokens_after,
-            summary: Some(text),
-        })?;
-        self.stage = Stage::Look {
-            moment,
-            seen,
-            made_room: true,
-        };
-        Ok(Flow::Working(Work::Context))
+        let tokens = (tokens_before, tokens_after);
+        self.go_on_with_room(moment, seen, policy, tokens, Some(text), sink)
     }
 
     fn summary_words(&self, tokens: &[TokenId]) -> Result<String> {

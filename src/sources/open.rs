@@ -29,6 +29,16 @@ pub struct OpenOptions {
     pub tokens_per_frame: usize,
 }
 
+impl OpenOptions {
+    /// The defaults, at another number of frames a second.
+    pub fn at(fps: f64) -> Self {
+        Self {
+            fps,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for OpenOptions {
     fn default() -> Self {
         Self {

@@ -84,13 +84,7 @@ fn thumbnails(video: &Path, duration_s: f64, count: usize) -> anyhow::Result<Vec
         return Ok(Vec::new());
     }
     let fps = count as f64 / duration_s;
-    let mut source = open(
-        video,
-        &OpenOptions {
-            fps,
-            ..OpenOptions::default()
-        },
-    )?;
+    let mut source = open(video, &OpenOptions::at(fps))?;
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
         match source.next()? {

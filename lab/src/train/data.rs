@@ -332,13 +332,7 @@ fn each_episode(
 
 /// Times and pictures `[T, S, S, 3]` of a video at the training's rate and the encoder's size.
 fn decode(video: &Path, fps: f64, size: usize) -> anyhow::Result<(Vec<MediaTime>, Vec<u8>)> {
-    let mut source = open(
-        video,
-        &OpenOptions {
-            fps,
-            ..OpenOptions::default()
-        },
-    )?;
+    let mut source = open(video, &OpenOptions::at(fps))?;
     let (mut at, mut pixels) = (Vec::new(), Vec::new());
     loop {
         match source.next()? {
