@@ -6,7 +6,7 @@ use candle_core::{D, Device, Tensor};
 use super::Memory as _;
 use super::config::BackboneConfig;
 use super::memory::{KvMemory, MemorySizes};
-use super::nn::ops::{self, Sight};
+use super::nn::ops::{self, Mask};
 use super::nn::{Embedding, Linear, RmsNorm, Rope, RopeTable};
 use super::weights::{Init, Weights};
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ impl Block {
 }
 
 /// Where a block's earlier keys and values lie.
-enum Past<'a> {
+enum Cache<'a> {
     /// There are none: the whole sequence is given at once.
     None,
     /// In memory.
@@ -169,7 +169,7 @@ impl Llama {
         let table = self.rope.table(0, embeds.dim(1)?)?;
         let mut x = embeds.clone();
         for (n, block) in self.blocks.iter().enumerate() {
-            x = self.block(n, block, &x, &table, &mut Past::None)?;
+            x = self.block(n, block, &x, &table, &mut Cache::None)?;
             watch(n, &x);
         }
         self.norm.forward(&x)
@@ -193,7 +193,7 @@ impl Llama {
         let table = self.rope.table(memory.len(), t)?;
         let mut x = embeds.clone();
         for (n, block) in self.blocks.iter().enumerate() {
-            x = self.block(n, block, &x, &table, &mut Past::Memory(memory))?;
+            x = self.block(n, block, &x, &table, &mut Cache::Memory(memory))?;
         }
         memory.advance(t);
         self.norm.forward(&x.narrow(1, t - 1, 1)?.squeeze(1)?)
@@ -217,9 +217,9 @@ impl Llama {
         block: &Block,
         x: &Tensor,
         table: &RopeTable,
-        past: &mut Past<'_>,
+        cache: &mut Cache<'_>,
     ) -> Result<Tensor> {
-        let x = (x + self.attention(n, block, &block.attn_norm.forward(x)?, table, past)?)?;
+        let x = (x + self.attention(n, block, &block.attn_norm.forward(x)?, table, cache)?)?;
         let normal = block.ffn_norm.forward(&x)?;
         let gated = ops::silu_gate(&block.gate.forward(&normal)?, &block.up.forward(&normal)?)?;
         Ok((&x + block.down.forward(&gated)?)?)
@@ -232,7 +232,7 @@ impl Llama {
         block: &Block,
         x: &Tensor,
         table: &RopeTable,
-        past: &mut Past<'_>,
+        cache: &mut Cache<'_>,
     ) -> Result<Tensor> {
         let c = &self.config;
         let (b, t, _) = x.dims3()?;
@@ -245,14 +245,14 @@ impl Llama {
         let q = ops::rope(&split(block.q.forward(x)?, c.head_count)?, table)?;
         let k = ops::rope(&split(block.k.forward(x)?, c.head_count_kv)?, table)?;
         let v = split(block.v.forward(x)?, c.head_count_kv)?;
-        let (k, v) = match past {
-            Past::None => (k, v),
-            Past::Memory(memory) => memory.write(n, &k, &v)?,
+        let (k, v) = match cache {
+            Cache::None => (k, v),
+            Cache::Memory(memory) => memory.write(n, &k, &v)?,
         };
-        let sight = Sight::Causal {
+        let mask = Mask::Causal {
             past: k.dim(2)? - t,
         };
-        let y = ops::attention(&q, &k, &v, sight)?;
+        let y = ops::attention(&q, &k, &v, mask)?;
         block
             .out
             .forward(&y.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)?)

@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 
-use super::nn::ops::{self, Sight};
+use super::nn::ops::{self, Mask};
 use super::nn::{LayerNorm, Linear};
 use super::weights::Weights;
 use crate::error::Result;
@@ -65,7 +65,7 @@ impl Attention {
         let q = self.split(&self.q.forward(queries)?)?;
         let k = self.split(&self.k.forward(keys)?)?;
         let v = self.split(&self.v.forward(keys)?)?;
-        let y = ops::attention(&q, &k, &v, Sight::All)?;
+        let y = ops::attention(&q, &k, &v, Mask::All)?;
         self.out
             .forward(&y.transpose(1, 2)?.contiguous()?.reshape(queries.shape())?)
     }

@@ -42,7 +42,7 @@ impl Beginnings {
     }
 
     /// Another step, still in progress, that began with a picture like the one in view; of several
-    /// the likest.
+    /// the one whose picture is the most similar.
     pub(super) fn of_this_picture(&self, step: StepId, state: &TaskState) -> Option<StepId> {
         let open = self
             .begun
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_that_of_the_likest_step_in_progress_and_never_of_the_step_itself() {
+    fn a_picture_is_that_of_the_most_similar_step_in_progress_and_never_of_the_step_itself() {
         use StepState::{Completed, InProgress, NotStarted};
         // Cosines of the last picture with those before it: 0.96 and 1.
         let seen = [

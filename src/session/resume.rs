@@ -29,7 +29,7 @@ struct Reading {
 
 /// What is gathered while the log is read.
 #[derive(Default)]
-struct Past {
+struct Recalled {
     check: Check,
     last_at: MediaTime,
     last_frame: Option<FrameIdx>,
@@ -56,21 +56,22 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 "the session has begun; it cannot go on with another".into(),
             ));
         }
-        let mut past = Past::default();
+        let mut recalled = Recalled::default();
         let task_at = log
             .iter()
             .rposition(|event| matches!(event, Event::Session { .. } | Event::Task { .. }))
             .unwrap_or_default();
         for (i, event) in log.iter().enumerate() {
-            past.about_task = i >= task_at;
+            recalled.about_task = i >= task_at;
             let bad = |why: String| Error::Invalid(format!("event {} of the log: {why}", i + 1));
-            past.check.push(event).map_err(bad)?;
-            self.recall(event, &mut past).map_err(bad)?;
+            recalled.check.push(event).map_err(bad)?;
+            self.recall(event, &mut recalled).map_err(bad)?;
         }
-        past.check.finish().map_err(Error::Invalid)?;
-        self.recall_frame(&mut past);
-        self.intake.go_on_from(past.last_at, past.last_frame);
-        for (at, text) in &past.words {
+        recalled.check.finish().map_err(Error::Invalid)?;
+        self.recall_frame(&mut recalled);
+        self.intake
+            .go_on_from(recalled.last_at, recalled.last_frame);
+        for (at, text) in &recalled.words {
             let turn = self.intake.recall_words(
                 *at,
                 text,
@@ -80,9 +81,9 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             self.said.extend(turn);
             self.said.extend(behind);
         }
-        self.frames_done = past.frames;
-        self.last_frame = past.last_frame.unwrap_or_default();
-        self.last_at = past.last_at;
+        self.frames_done = recalled.frames;
+        self.last_frame = recalled.last_frame.unwrap_or_default();
+        self.last_at = recalled.last_at;
         self.see_again(seen)?;
         self.resumed = true;
         Ok(())
@@ -114,14 +115,14 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
     }
 
     /// Does to state and gates what the event did to them.
-    fn recall(&mut self, event: &Event, past: &mut Past) -> Result<(), String> {
+    fn recall(&mut self, event: &Event, recalled: &mut Recalled) -> Result<(), String> {
         match event {
             Event::Session { goal, steps, .. } | Event::Task { goal, steps, .. } => {
-                if past.about_task {
+                if recalled.about_task {
                     self.same_task(goal, steps)?;
                 }
                 if matches!(event, Event::Task { .. }) {
-                    self.recall_frame(past);
+                    self.recall_frame(recalled);
                     self.dst_gate.reset();
                 }
             }
@@ -131,17 +132,17 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                 speak,
                 dst_update,
             } => {
-                self.recall_frame(past);
-                past.reading = Some(Reading {
+                self.recall_frame(recalled);
+                recalled.reading = Some(Reading {
                     at: *at,
                     speak: *speak,
                     dst_update: *dst_update,
                     spoke: false,
                     updated: false,
                 });
-                past.last_frame = Some(*frame);
-                past.frames += 1;
-                if let Some((_, text)) = past.words.first() {
+                recalled.last_frame = Some(*frame);
+                recalled.frames += 1;
+                if let Some((_, text)) = recalled.words.first() {
                     let turn = self
                         .layout()
                         .user_turn(text)
@@ -149,24 +150,25 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                     self.behind_words(&turn).map_err(|why| why.to_string())?;
                     self.words_are_read();
                 }
-                past.words.clear();
+                recalled.words.clear();
             }
             Event::Transition { .. } => {
-                if let Some((at, update)) = update_of(event).filter(|_| past.about_task) {
+                if let Some((at, update)) = update_of(event).filter(|_| recalled.about_task) {
                     self.tracker.apply(at, update)?;
                 }
-                past.reading
+                recalled
+                    .reading
                     .iter_mut()
                     .for_each(|reading| reading.updated = true);
             }
-            Event::Mark { at, step, state } if past.about_task => {
+            Event::Mark { at, step, state } if recalled.about_task => {
                 self.tracker.hand(*at, Hand::Mark(*step, *state))?;
             }
             Event::Threshold {
                 gate, threshold, ..
             } => {
                 // The frame before was decided by the old one.
-                self.recall_frame(past);
+                self.recall_frame(recalled);
                 let (gate, name) = match gate {
                     GateName::Speak => (&mut self.speak_gate, "speak"),
                     GateName::DstUpdate => (&mut self.dst_gate, "dst_update"),
@@ -175,26 +177,26 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
                     .map_err(|why| why.to_string())?;
             }
             Event::Seek { to, steps, .. } => {
-                past.reading = None;
-                past.last_frame = None;
-                past.words.clear();
-                if past.about_task {
+                recalled.reading = None;
+                recalled.last_frame = None;
+                recalled.words.clear();
+                if recalled.about_task {
                     self.tracker.go_back(*to);
                     self.set_states(*to, steps)?;
                 }
                 self.speak_gate.reset();
                 self.dst_gate.reset();
             }
-            Event::Utterance { .. } => past
+            Event::Utterance { .. } => recalled
                 .reading
                 .iter_mut()
                 .for_each(|reading| reading.spoke = true),
-            Event::User { at, text } => past.words.push((*at, text.clone())),
+            Event::User { at, text } => recalled.words.push((*at, text.clone())),
             Event::Warning {
                 kind: WarningKind::Missed,
                 missing,
                 ..
-            } if past.about_task => self.tracker.was_told(missing),
+            } if recalled.about_task => self.tracker.was_told(missing),
             Event::Mark { .. }
             | Event::End { .. }
             | Event::Rejected { .. }
@@ -204,13 +206,13 @@ impl<P: Perceiver, B: Backbone> Session<P, B> {
             | Event::Source { .. }
             | Event::Resume { .. } => {}
         }
-        past.last_at = past.check.last_at();
+        recalled.last_at = recalled.check.last_at();
         Ok(())
     }
 
     /// The gates as they were after the frame that was read last.
-    fn recall_frame(&mut self, past: &mut Past) {
-        let Some(reading) = past.reading.take() else {
+    fn recall_frame(&mut self, recalled: &mut Recalled) {
+        let Some(reading) = recalled.reading.take() else {
             return;
         };
         self.speak_gate

@@ -16,8 +16,8 @@ use crate::units::{MediaTime, Prob, StepId};
 /// Changes that can be taken back at most: more than the updates of any task.
 const UNDO_DEPTH_MAX: usize = 256;
 
-/// A step is told as left out only when nothing has changed for this long, in seconds: who goes
-/// back for it does so at once.
+/// A step is told as left out only when nothing has changed for this long, in seconds: a person
+/// who goes back for it does so at once.
 const SETTLED_S: f64 = 5.0;
 
 /// Something odd about the order of steps.

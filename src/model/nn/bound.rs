@@ -341,7 +341,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::super::RopeTable;
-    use super::super::ops::{self, Sight};
+    use super::super::ops::{self, Mask};
     use crate::error::Result;
 
     use super::*;
@@ -361,7 +361,7 @@ mod tests {
             (
                 "attention",
                 &[&[1, 4, 3, 6], &[1, 2, 5, 6], &[1, 2, 5, 6]],
-                |t| ops::attention(&t[0], &t[1], &t[2], Sight::Causal { past: 2 }),
+                |t| ops::attention(&t[0], &t[1], &t[2], Mask::Causal { past: 2 }),
             ),
             ("gelu", &[&[3, 9]], |t| ops::gelu_tanh(&t[0])),
             ("silu_gate", &[&[3, 9], &[3, 9]], |t| {

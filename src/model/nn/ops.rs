@@ -114,7 +114,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 
 /// Which keys a query may look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Mask {
     /// All of them.
     All,
     /// Query t looks at keys 0 to `past + t`.
@@ -129,25 +129,25 @@ pub enum Sight {
 ///
 /// # Errors
 /// The shapes do not fit.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
     let t = q.dim(2)?;
-    match sight {
-        Sight::Causal { past } if t > QUERY_ROWS => {
+    match mask {
+        Mask::Causal { past } if t > QUERY_ROWS => {
             let part = |start: usize| {
                 let rows = QUERY_ROWS.min(t - start);
                 let seen = past + start + rows;
                 let q = q.narrow(2, start, rows)?;
                 let (k, v) = (k.narrow(2, 0, seen)?, v.narrow(2, 0, seen)?);
-                attend(&q, &k, &v, Sight::Causal { past: past + start })
+                attend(&q, &k, &v, Mask::Causal { past: past + start })
             };
             let parts: Result<Vec<_>> = (0..t).step_by(QUERY_ROWS).map(part).collect();
             Ok(Tensor::cat(&parts?, 2)?)
         }
-        _ => attend(q, k, v, sight),
+        _ => attend(q, k, v, mask),
     }
 }
 
-fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
     let (b, h, t, hd) = q.dims4()?;
     let (_, hkv, s, _) = k.dims4()?;
     let group = h / hkv.max(1);
@@ -156,7 +156,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
     let q = q.contiguous()?.reshape((b, hkv, group * t, hd))?;
     let mut scores = q.matmul(&k.t()?)?;
     if bound::fits(&scores) {
-        let causal = matches!(sight, Sight::Causal { .. });
+        let causal = matches!(mask, Mask::Causal { .. });
         let weights = bound::softmax(&scores.reshape((b, h, t, s))?, scale as f32, causal)?;
         return Ok(weights
             .reshape((b, hkv, group * t, s))?
@@ -164,7 +164,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight) -> Result<Tensor> {
             .reshape((b, h, t, hd))?);
     }
     scores = (scores * scale)?;
-    if let Sight::Causal { past } = sight
+    if let Mask::Causal { past } = mask
         && t > 1
     {
         let mask = causal_mask(t, s, past, &scores)?;
