@@ -129,7 +129,7 @@ impl VisionConfig {
 }
 
 /// SigLIP's text tower: it trains the picture tower, and gives the features of the steps' words
-/// (see [`AssistantConfig::step_evidence`]).
+/// (see [`AssistantConfig::step_evidence`](super::AssistantConfig::step_evidence)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
